@@ -1,0 +1,85 @@
+"""Files that appear whole or not at all, and paths that stay inside the workspace."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import IO, Any
+
+from pyojeong.errors import InputError
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """Open a binary file beside ``path`` that takes its place only when the block ends without an error.
+
+    Parent folders are made. After a crash, a full disk or a kill, ``path`` is what it was before: absent, or
+    its old content. Raises OSError as the system reports it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, aside = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes the file private; what we publish has the permissions any new file would have.
+        os.chmod(aside, 0o666 & ~_umask())
+        os.replace(aside, path)
+    except BaseException:
+        Path(aside).unlink(missing_ok=True)
+        raise
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path``, whole or not at all."""
+    with whole_file(path) as file:
+        file.write(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` to ``path`` as UTF-8, whole or not at all."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` to ``path`` as indented UTF-8 JSON with Hangul readable, whole or not at all."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a UTF-8 JSON file; InputError names the file when it is missing or no JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path}: not readable as JSON ({error})") from None
+
+
+def relative_path(text: str, root: Path) -> str | None:
+    """Return ``text`` as a forward-slash path relative to ``root``, or None when it points outside.
+
+    The check is on the words of the path, not on what links point to: a link that the user has put into the
+    workspace (a data disk under ``data_raw``) is the user's own decision.
+    """
+    text = text.replace("\\", "/")
+    if PureWindowsPath(text).drive:
+        return None
+    path = PurePosixPath(text)
+    if path.is_absolute():
+        absolute_root = PurePosixPath(root.absolute().as_posix())
+        if not path.is_relative_to(absolute_root):
+            return None
+        path = path.relative_to(absolute_root)
+    if ".." in path.parts or not path.parts:
+        return None
+    return path.as_posix()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

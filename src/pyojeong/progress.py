@@ -1,0 +1,57 @@
+"""Progress bars with rate and time left on a terminal, silence elsewhere."""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+Item = TypeVar("Item")
+
+Advance = Callable[..., None]
+"""``advance(count=1, note="")``: count items as done and show ``note`` behind the bar."""
+
+
+class _Rate(TextColumn):
+    def __init__(self) -> None:
+        super().__init__("")
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.1f}/s" if speed else "", style="dim")
+
+
+@contextmanager
+def bar(what: str, total: int | None) -> Iterator[Advance]:
+    """Show a bar for ``total`` items (None when unknown) and yield the function that advances it."""
+    if not sys.stderr.isatty():
+        yield lambda count=1, note="": None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeRemainingColumn(compact=True),
+        TextColumn("{task.fields[note]}", style="dim"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(what, total=total, note="")
+
+        def advance(count: int = 1, note: str = "") -> None:
+            progress.update(task, advance=count, note=note)
+
+        yield advance
+
+
+def track(items: Iterable[Item], what: str, total: int | None = None) -> Iterator[Item]:
+    """Yield from ``items`` while a bar counts them; ``total`` defaults to their length where they have one."""
+    if total is None and hasattr(items, "__len__"):
+        total = len(items)
+    with bar(what, total) as advance:
+        for item in items:
+            yield item
+            advance()
