@@ -19,17 +19,18 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
     its old content. Raises OSError as the system reports it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, aside = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent)
+    aside = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         # mkstemp makes the file private; what we publish has the permissions any new file would have.
-        os.chmod(aside, 0o666 & ~_umask())
-        os.replace(aside, path)
+        aside.chmod(0o666 & ~_umask())
+        aside.replace(path)
     except BaseException:
-        Path(aside).unlink(missing_ok=True)
+        aside.unlink(missing_ok=True)
         raise
 
 

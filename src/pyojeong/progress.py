@@ -1,7 +1,7 @@
 """Progress bars with rate and time left on a terminal, silence elsewhere."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -49,7 +49,7 @@ def bar(what: str, total: int | None) -> Iterator[Advance]:
 
 def track(items: Iterable[Item], what: str, total: int | None = None) -> Iterator[Item]:
     """Yield from ``items`` while a bar counts them; ``total`` defaults to their length where they have one."""
-    if total is None and hasattr(items, "__len__"):
+    if total is None and isinstance(items, Sized):
         total = len(items)
     with bar(what, total) as advance:
         for item in items:

@@ -28,7 +28,7 @@ def read_csv(path: Path) -> pl.DataFrame:
     if not data.strip():
         raise InputError(f"{path}: the file is empty; it needs at least a header line")
     try:
-        return pl.read_csv(io.BytesIO(_to_utf8(data, path)), infer_schema=False, missing_utf8_is_empty_string=True)
+        return pl.read_csv(io.BytesIO(_to_utf8(data, path)), infer_schema=False).fill_null("")
     except pl.exceptions.PolarsError as error:
         raise InputError(f"{path}: not readable as CSV ({str(error).splitlines()[0]})") from None
 
