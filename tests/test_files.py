@@ -1,0 +1,92 @@
+import errno
+import os
+import resource
+import signal
+import stat
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyojeong.errors import InputError
+from pyojeong.files import read_json, relative_path, whole_file, write_json, write_text
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path):
+    target = tmp_path / "table.csv"
+    write_text(target, "old")
+    with pytest.raises(TypeError), whole_file(target) as file:
+        file.writelines([b"half", None])
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path):
+    target = tmp_path / "table.csv"
+    write_text(target, "old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(OSError, match=os.strerror(errno.EFBIG)):
+            write_text(target, "x" * 100_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_new_files_have_ordinary_permissions(tmp_path):
+    mask = os.umask(0o022)
+    try:
+        write_text(tmp_path / "a", "x")
+    finally:
+        os.umask(mask)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o644
+
+
+def test_json_keeps_hangul_readable(tmp_path):
+    write_json(tmp_path / "a" / "b.json", {"기쁨": 1})
+    assert "기쁨" in (tmp_path / "a" / "b.json").read_text(encoding="utf-8")
+    assert read_json(tmp_path / "a" / "b.json") == {"기쁨": 1}
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe"])
+def test_broken_json_is_named(tmp_path, content):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.json"):
+        read_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("data_raw/a.jpg", "data_raw/a.jpg"),
+        ("./a.jpg", "a.jpg"),
+        ("a\\b.jpg", "a/b.jpg"),
+        ("data_raw/[원천] x.zip!/사람_기쁨.jpg", "data_raw/[원천] x.zip!/사람_기쁨.jpg"),
+        ("../a.jpg", None),
+        ("a/../../b.jpg", None),
+        ("a\\..\\b.jpg", None),
+        ("/etc/passwd", None),
+        ("C:\\a.jpg", None),
+        ("//server/share/a.jpg", None),
+        ("", None),
+        (".", None),
+    ],
+)
+def test_relative_path(tmp_path, text, expected):
+    assert relative_path(text, tmp_path) == expected
+
+
+def test_an_absolute_path_below_the_root_becomes_relative(tmp_path):
+    assert relative_path(str(tmp_path / "x" / "a.jpg"), tmp_path) == "x/a.jpg"
+
+
+@given(st.text())
+def test_no_text_leads_outside(tmp_path_factory, text):
+    root = tmp_path_factory.getbasetemp()
+    found = relative_path(text, root)
+    if found is not None and "\0" not in found:
+        assert (root / found).resolve().is_relative_to(root.resolve())
