@@ -6,7 +6,7 @@ training scores itself without the report's libraries.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -130,11 +130,9 @@ def macro_f1(counts: ArrayLike) -> float:
 
 def wilson_interval(successes: int, n: int) -> Interval:
     """Wilson's score interval (1927) for a proportion of independent trials; 0..1 when ``n`` is 0."""
-    from scipy import stats
-
     if n == 0:
         return Interval(0.0, 1.0)
-    low, high = stats.binomtest(int(successes), int(n)).proportion_ci(LEVEL, method="wilson")
+    low, high = _binomial_test(successes, n).proportion_ci(LEVEL, method="wilson")
     return Interval(float(low), float(high))
 
 
@@ -185,15 +183,13 @@ def mcnemar(first_right: ArrayLike, second_right: ArrayLike) -> float:
 
     Only the images on which exactly one of the two is right count; 1.0 when there is none.
     """
-    from scipy import stats
-
     first, second = np.asarray(first_right, bool), np.asarray(second_right, bool)
     if first.shape != second.shape:
         raise ValueError(f"the answers are not paired: {first.shape} and {second.shape}")
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
     if only_first + only_second == 0:
         return 1.0
-    return float(stats.binomtest(only_first, only_first + only_second, 0.5).pvalue)
+    return float(_binomial_test(only_first, only_first + only_second).pvalue)
 
 
 def calibration_error(confidence: ArrayLike, right: ArrayLike, bins: int = 15) -> float:
@@ -220,6 +216,12 @@ def _ratio(top: ArrayLike, bottom: ArrayLike) -> Floats:
     shape = np.broadcast_shapes(top.shape, bottom.shape)
     quotient: Floats = np.divide(top, bottom, out=np.zeros(shape), where=np.broadcast_to(bottom != 0, shape))
     return quotient
+
+
+def _binomial_test(successes: int, n: int) -> Any:
+    from scipy.stats import binomtest  # type: ignore[attr-defined]
+
+    return binomtest(int(successes), int(n), 0.5)
 
 
 def _draw_people(
