@@ -16,7 +16,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path):
     target = tmp_path / "table.csv"
     write_text(target, "old")
     with pytest.raises(TypeError), whole_file(target) as file:
-        file.writelines([b"half", None])
+        file.writelines([b"half", None])  # type: ignore[list-item]
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
 
