@@ -1,0 +1,242 @@
+"""From a path to upright RGB pixels: plain files and members of zip archives, read where they lie.
+
+An image inside an archive is written ``data_raw/photos.zip!/folder/name.jpg``. The name after ``!/`` is the
+member's name as people read it (Hangul decoded and composed), whatever bytes the archive holds.
+"""
+
+import io
+import os
+import unicodedata
+import zipfile
+import zlib
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from pyojeong.files import relative_path
+
+Pixels = npt.NDArray[np.uint8]
+
+MAX_PIXELS = 89_478_485
+"""Pillow's own limit (a quarter of a GiB of RGB). The largest photograph of AI Hub's set has 64 million."""
+
+MAX_BYTES = 1 << 28
+"""A file or archive member that claims more is not read."""
+
+# Formats that browsers show too. Others stay closed: EPS starts a program, TIFF turns pixels by itself.
+_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF")
+
+_ORIENTATION_TAG = 0x0112
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class ImageError(Exception):
+    """An image that cannot be used.
+
+    Attributes:
+        reason: ``missing``, ``outside`` (the path leaves the root), ``unreadable_archive``, ``encrypted``,
+            ``empty``, ``not_an_image``, ``corrupt`` or ``too_large``.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type["ImageError"], tuple[str, str]]:
+        # Exceptions cross process pools; the default would call the class with the joined message.
+        return ImageError, (self.reason, str(self).removeprefix(self.reason).removeprefix(": "))
+
+
+class Measure(NamedTuple):
+    """Size of an image in pixels of its upright frame, and the EXIF orientation (1..8; 0 when it has none)."""
+
+    width: int
+    height: int
+    orientation: int
+
+
+def member_name(info: zipfile.ZipInfo) -> str:
+    """Return a zip member's name as people read it: Hangul decoded from CP949 and composed (NFC).
+
+    Archives made on Korean Windows hold CP949 without the UTF-8 flag, which ``zipfile`` shows as CP437.
+    Some tools write UTF-8 and forget the flag, so UTF-8 is tried first: CP949 Hangul is never valid UTF-8
+    beyond rare accidents of two letters.
+    """
+    name = info.filename
+    if not info.flag_bits & 0x800 and not name.isascii():
+        raw = name.encode("cp437", errors="surrogateescape")
+        for encoding in ("utf-8", "cp949"):
+            try:
+                name = raw.decode(encoding)
+                break
+            except UnicodeDecodeError:
+                continue
+    return unicodedata.normalize("NFC", name)
+
+
+def split_path(path: str) -> tuple[str, str | None]:
+    """Split ``a.zip!/b.jpg`` into archive and member name; the member is None for a plain file."""
+    at = path.lower().find(".zip!/")
+    return (path, None) if at < 0 else (path[: at + 4], path[at + 6 :])
+
+
+def read_bytes(root: Path, path: str) -> bytes:
+    """Return the bytes of the image at ``path`` (relative to ``root``, forward slashes, see the module).
+
+    Archives stay open, a few per process; threads may share them. Raises ImageError with reason ``missing``,
+    ``outside``, ``unreadable_archive``, ``encrypted``, ``corrupt``, ``too_large`` or ``empty``.
+    """
+    file, member = split_path(path)
+    relative = relative_path(file, root)
+    if relative is None:
+        raise ImageError("outside", path)
+    try:
+        data = _plain(root / relative) if member is None else _member(root / relative, member)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        raise ImageError("missing", path) from None
+    if not data:
+        raise ImageError("empty", path)
+    return data
+
+
+def measure(data: bytes) -> Measure:
+    """Return the upright size from the header, without decoding pixels.
+
+    Raises ImageError with reason ``empty``, ``not_an_image`` or ``too_large``.
+    """
+    image, orientation = _open(data)
+    width, height = image.size
+    return Measure(height, width, orientation) if orientation >= 5 else Measure(width, height, orientation)
+
+
+def decode(data: bytes, *, at_least: tuple[int, int] | None = None) -> Pixels:
+    """Return upright RGB pixels, uint8 [H, W, 3].
+
+    EXIF orientation is applied, grey, palette, CMYK and 16-bit images are converted, alpha is ignored, and an
+    animation gives its first frame.
+
+    Args:
+        data: the bytes of an image file.
+        at_least: a size (width, height in the upright frame) that is enough. A JPEG is then decoded at 1/2,
+            1/4 or 1/8, the smallest that still has that size; anything else comes in full.
+
+    Raises:
+        ImageError: reason ``empty``, ``not_an_image``, ``too_large`` or ``corrupt``. Half a JPEG is corrupt.
+    """
+    image, orientation = _open(data)
+    if at_least is not None:
+        image.draft(None, at_least[::-1] if orientation >= 5 else at_least)
+    try:
+        if image.format in ("JPEG", "MPO") and not _has_end(data):
+            raise ValueError("no end marker")
+        image.load()
+        upright = _to_rgb(image)
+    except MemoryError:
+        raise ImageError("too_large") from None
+    except Exception as error:
+        # Hostile bytes make Pillow's readers raise nearly anything: OSError, SyntaxError, struct.error, ...
+        raise ImageError("corrupt", str(error)) from None
+    if orientation in _TURNS:
+        upright = upright.transpose(_TURNS[orientation])
+    return np.asarray(upright)
+
+
+def _plain(path: Path) -> bytes:
+    if path.stat().st_size > MAX_BYTES:
+        raise ImageError("too_large", str(path))
+    return path.read_bytes()
+
+
+def _member(path: Path, member: str) -> bytes:
+    status = path.stat()
+    try:
+        archive, names = _archive(path, os.getpid(), status.st_mtime_ns, status.st_size)
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        raise ImageError("unreadable_archive", f"{path}: {error}") from None
+    info = names.get(member)
+    if info is None:
+        raise ImageError("missing", f"{path}!/{member}")
+    if info.flag_bits & 0x1:
+        raise ImageError("encrypted", f"{path}!/{member}")
+    if info.file_size > MAX_BYTES:
+        raise ImageError("too_large", f"{path}!/{member}")
+    try:
+        return archive.read(info)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, ValueError) as error:
+        raise ImageError("corrupt", f"{path}!/{member}: {error}") from None
+
+
+@lru_cache(maxsize=8)
+def _archive(path: Path, pid: int, mtime: int, size: int) -> tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]:
+    # pid is part of the key: a forked process must not share its parent's file position. An archive that
+    # drops out of the cache is closed when its last reader lets go of it.
+    archive = zipfile.ZipFile(path)
+    names: dict[str, zipfile.ZipInfo] = {}
+    for info in archive.infolist():
+        names.setdefault(member_name(info), info)
+    return archive, names
+
+
+def _open(data: bytes) -> tuple[Image.Image, int]:
+    if not data:
+        raise ImageError("empty")
+    try:
+        image = Image.open(io.BytesIO(data), formats=_FORMATS)
+        orientation = _orientation(image)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise ImageError("too_large") from None
+    except Exception as error:
+        raise ImageError("not_an_image", str(error)) from None
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise ImageError("too_large", f"{width}x{height} pixels")
+    return image, orientation
+
+
+def _orientation(image: Image.Image) -> int:
+    # Image.getexif would also look into XMP, which browsers do not.
+    exif = Image.Exif()
+    try:
+        exif.load(image.info.get("exif") or b"")
+        value = exif.get(_ORIENTATION_TAG, 0)
+    except Exception:
+        # Damaged EXIF is common and no reason to lose the photograph.
+        return 0
+    return value if isinstance(value, int) and 1 <= value <= 8 else 0
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):
+        # Pillow would clip 16-bit grey at 255; the high byte is what a screen shows.
+        high = np.asarray(image).astype(np.int64) >> 8
+        image = Image.fromarray(np.clip(high, 0, 255).astype(np.uint8))
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _has_end(jpeg: bytes) -> bool:
+    """Tell whether a JPEG has an end marker behind its first scan.
+
+    libjpeg fills what is missing with grey when a download stopped in a preallocated (zero-filled) file.
+    """
+    at = 2
+    while at + 4 <= len(jpeg) and jpeg[at] == 0xFF:
+        if jpeg[at + 1] == 0xFF:
+            at += 1
+        elif jpeg[at + 1] == 0xDA:
+            return jpeg.find(b"\xff\xd9", at) >= 0
+        else:
+            at += 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
+    return False
