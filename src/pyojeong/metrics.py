@@ -95,8 +95,9 @@ def per_class(counts: ArrayLike) -> PerClass:
     tp = np.diagonal(counts, axis1=-2, axis2=-1)
     support = counts.sum(-1)
     predicted = counts.sum(-2)[..., :classes]
-    f1 = _ratio(2 * tp, support + predicted)
-    return PerClass(_ratio(tp, predicted), _ratio(tp, support), f1, tp, predicted - tp, support - tp, support)
+    precision, recall = _ratio(tp, predicted), _ratio(tp, support)
+    f1 = _ratio(2 * precision * recall, precision + recall)
+    return PerClass(precision, recall, f1, tp, predicted - tp, support - tp, support)
 
 
 def accuracies(counts: ArrayLike) -> Floats:
