@@ -28,7 +28,7 @@ MAX_BYTES = 1 << 28
 """A file or archive member that claims more is not read."""
 
 # Formats that browsers show too. Others stay closed: EPS starts a program, TIFF turns pixels by itself.
-_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF")
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 
 _ORIENTATION_TAG = 0x0112
 

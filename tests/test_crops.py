@@ -1,0 +1,107 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyojeong.crops import MARGIN, SIZE, cut, face_crop, patch_square, resize
+from pyojeong.images import Pixels
+
+
+def ramp(height: int = 40, width: int = 60) -> Pixels:
+    """Every pixel tells its own place: red = column + 1, green = row + 1, blue = 7."""
+    image = np.full((height, width, 3), 7, np.uint8)
+    image[..., 0] = np.arange(width) + 1
+    image[..., 1] = np.arange(height)[:, None] + 1
+    return image
+
+
+@pytest.mark.parametrize(
+    ("box", "margin", "square"),
+    [
+        ((10, 10, 20, 20), 0.0, (10, 10, 10)),
+        ((10, 10, 20, 30), 0.15, (2, 7, 26)),
+        ((10, 10, 15, 15), 0.0, (10, 10, 5)),
+        ((0, 0, 1, 4), 0.0, (-1, 0, 4)),  # x = -1.5: halves go up, not to even and not away from zero
+        ((0, 0, 1, 2), 0.25, (-1, 0, 3)),
+        ((-30, -30, -20, -20), 0.0, (-30, -30, 10)),
+        ((5.2, 5.2, 5.4, 5.4), 0.0, (5, 5, 1)),
+        ((0, 0, 2.5, 1), 0.0, (0, -1, 3)),
+    ],
+)
+def test_patch_square_rounds_halves_up(box: tuple[float, ...], margin: float, square: tuple[int, int, int]) -> None:
+    assert patch_square(box, margin) == square
+
+
+@given(
+    st.tuples(*[st.floats(-5000, 15000)] * 2),
+    st.tuples(*[st.floats(0.5, 9000)] * 2),
+    st.floats(0, 1),
+)
+def test_the_patch_is_centred_on_the_box_and_holds_it(
+    corner: tuple[float, float], size: tuple[float, float], margin: float
+) -> None:
+    box = (*corner, corner[0] + size[0], corner[1] + size[1])
+    x, y, side = patch_square(box, margin)
+    assert abs(side - max(size) * (1 + 2 * margin)) <= 0.5 + 1e-6
+    assert abs(x + side / 2 - (box[0] + box[2]) / 2) <= 0.5 + 1e-6
+    assert abs(y + side / 2 - (box[1] + box[3]) / 2) <= 0.5 + 1e-6
+
+
+@pytest.mark.parametrize(
+    "box", [(0, 0, 0, 5), (5, 5, 4, 9), (0, 0, math.nan, 5), (0, 0, math.inf, 5), (-1e308, 0, 1e308, 1e308)]
+)
+def test_a_box_without_area_or_with_impossible_numbers_is_refused(box: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="no area"):
+        patch_square(box)
+
+
+@pytest.mark.parametrize(
+    "square", [(5, 5, 10), (-4, 5, 10), (5, -4, 10), (55, 5, 10), (5, 35, 10), (-4, -4, 70), (0, 0, 1), (0, 0, 60)]
+)
+def test_cut_keeps_what_is_inside_and_is_black_outside(square: tuple[int, int, int]) -> None:
+    image = ramp()
+    x, y, side = square
+    patch = cut(image, square)
+    assert patch.shape == (side, side, 3)
+    for row, column in [(0, 0), (0, side - 1), (side - 1, 0), (side - 1, side - 1), (side // 2, side // 2)]:
+        inside = 0 <= y + row < 40 and 0 <= x + column < 60
+        expected = (x + column + 1, y + row + 1, 7) if inside else (0, 0, 0)
+        assert tuple(patch[row, column]) == expected
+    area = max(0, min(x + side, 60) - max(x, 0)) * max(0, min(y + side, 40) - max(y, 0))
+    assert np.count_nonzero(patch[..., 2]) == area
+
+
+@pytest.mark.parametrize("square", [(60, 0, 10), (0, 40, 10), (-10, 0, 10), (0, -10, 10), (500, 500, 20)])
+def test_a_patch_wholly_outside_is_black(square: tuple[int, int, int]) -> None:
+    patch = cut(ramp(), square)
+    assert patch.shape == (square[2], square[2], 3)
+    assert not patch.any()
+
+
+def test_a_huge_patch_is_refused_before_it_takes_memory() -> None:
+    with pytest.raises(ValueError, match="far larger"):
+        face_crop(ramp(), (0, 0, 1e9, 1e9))
+
+
+def test_resize_averages_what_it_shrinks_and_keeps_flat_colours() -> None:
+    stripes = np.zeros((320, 320, 3), np.uint8)
+    stripes[:, ::2] = 200
+    small = resize(stripes)
+    assert small.shape == (SIZE, SIZE, 3)
+    assert small.dtype == np.uint8
+    assert abs(int(small[80, 80, 0]) - 100) <= 1, "an antialiased filter mixes both stripes evenly"
+    assert (resize(np.full((9, 9, 3), 77, np.uint8)) == 77).all()
+
+
+def test_face_crop_shows_the_box_with_its_margin() -> None:
+    image = np.zeros((200, 200, 3), np.uint8)
+    image[50:150, 70:130] = 255  # the box: 60 wide, 100 high
+    crop = face_crop(image, (70, 50, 130, 150))
+    side = 100 * (1 + 2 * MARGIN)
+    rows = np.flatnonzero(crop[80, :, 0] > 127)
+    columns = np.flatnonzero(crop[:, 80, 0] > 127)
+    assert len(rows) == pytest.approx(60 / side * 160, abs=1)
+    assert len(columns) == pytest.approx(100 / side * 160, abs=1)
+    assert (rows[0] + rows[-1]) / 2 == pytest.approx(79.5, abs=1)
