@@ -1,0 +1,243 @@
+"""Face detection and expressions with the arithmetic of face-api's tensor path."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from pyojeong.errors import InputError
+from pyojeong.faceapi.nets import graph_path
+
+Library = Literal["vladmandic", "original"]
+"""``vladmandic``: @vladmandic/face-api on its wasm backend. ``original``: face-api.js 0.22.2 on the JS backend."""
+
+Box = tuple[float, float, float, float]
+Image = npt.NDArray[np.uint8]
+Samples = npt.NDArray[np.float32]
+
+IOU_LIMIT = 0.4
+"""Two detections that overlap more are one face (TinyFaceDetector's own constant)."""
+
+ANCHORS = np.array(
+    [(1.603231, 2.094468), (6.041143, 7.080126), (2.882459, 3.518061), (4.266906, 5.178857), (9.041765, 10.66308)]
+)
+"""Width and height of TinyFaceDetector's five anchors, in cells."""
+
+EXPRESSION_SIZE = 112
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One face.
+
+    Attributes:
+        box: minX, minY, maxX, maxY in pixels of the image, not clipped to it.
+        score: the detector's confidence, above the threshold and below 1.
+    """
+
+    box: Box
+    score: float
+
+
+class FaceApi:
+    """TinyFaceDetector and FaceExpressionNet.
+
+    Args:
+        library: which of the two published libraries to agree with.
+        input_size: side of the detector's input, a multiple of 32.
+        score_threshold: detections must score above it, between 0 and 1.
+        threads: onnxruntime threads; 0 lets onnxruntime decide.
+
+    Raises:
+        InputError: an argument is out of range, or the weights are not installed.
+    """
+
+    def __init__(
+        self,
+        library: Library = "vladmandic",
+        input_size: int = 416,
+        score_threshold: float = 0.5,
+        threads: int = 0,
+    ) -> None:
+        check_options(library, input_size, score_threshold)
+        self.input_size = input_size
+        self.score_threshold = score_threshold
+        # tfjs's wasm kernel works in float32 throughout, its JS kernel in doubles that are stored as float32.
+        self.precision: type[np.floating[Any]] = np.float32 if library == "vladmandic" else np.float64
+        self._divisor = np.array(255 if library == "vladmandic" else 256, np.float32)
+        self._detector = _session("tiny_face_detector", threads)
+        self._expression = _session("face_expression", threads)
+
+    def detect(self, image: Image) -> list[Detection]:
+        """Find the faces in an upright uint8 RGB image [H, W, 3], best score first."""
+        return self.decode_cells(self.cells(self.sample_frame(image)), image.shape[1], image.shape[0])
+
+    def expressions(self, image: Image, boxes: Sequence[Box]) -> Samples:
+        """Return probabilities float32 [N, 7] in the order of ``labels.FACEAPI``, one row per box.
+
+        A box (minX, minY, maxX, maxY in pixels) is cut out as face-api does it: no margin, no alignment. Where
+        nothing of it lies inside the image, the row is NaN.
+        """
+        found = np.full((len(boxes), 7), np.nan, np.float32)
+        height, width = image.shape[:2]
+        patches = [(number, crop_rectangle(box, width, height)) for number, box in enumerate(boxes)]
+        inside = [(number, patch) for number, patch in patches if patch[2] > 0 and patch[3] > 0]
+        if inside:
+            pixels = np.stack([self.sample_patch(image, patch) for _, patch in inside])
+            found[[number for number, _ in inside]] = self._expression.run(None, {"pixels": pixels})[0]
+        return found
+
+    def sample_frame(self, image: Image) -> Samples:
+        """Sample a whole image for the detector: float32 [S, S, 3], the image in the top left corner, zeros beyond."""
+        return sample(image, self.input_size, 0, 0, self.precision)
+
+    def sample_patch(self, image: Image, patch: tuple[int, int, int, int]) -> Samples:
+        """Sample a patch (x, y, width, height) for the expression net: float32 [112, 112, 3], centred, zeros around."""
+        x, y, width, height = patch
+        gap = abs(height - width)
+        before = gap - round_half_up(gap * 0.5)
+        top, left = (before, 0) if width > height else (0, before)
+        return sample(image[y : y + height, x : x + width], EXPRESSION_SIZE, top, left, self.precision)
+
+    def cells(self, pixels: Samples) -> Samples:
+        """Run the detector net on sampled pixels [S, S, 3] in 0..255; raw cells [S/32, S/32, 5, 5]."""
+        cells: Samples = self._detector.run(None, {"pixels": pixels[None], "divisor": self._divisor})[0][0]
+        return cells.reshape(*cells.shape[:2], 5, 5)
+
+    def decode_cells(self, cells: Samples, width: int, height: int) -> list[Detection]:
+        """Turn raw cells into faces of a frame of ``width`` x ``height`` pixels: TinyFaceDetector's extractBoxes."""
+        values = cells.astype(np.float64)
+        scores = _sigmoid(values[..., 4])
+        row, column, anchor = np.nonzero(scores > self.score_threshold)
+        tx, ty, tw, th = values[row, column, anchor, :4].T
+        score = scores[row, column, anchor]
+        count = len(cells)
+        stretch_x, stretch_y = _stretch(width, height, self.input_size)
+        w = np.exp(tw) * ANCHORS[anchor, 0] / count * stretch_x
+        h = np.exp(th) * ANCHORS[anchor, 1] / count * stretch_y
+        x = (column + _sigmoid(tx)) / count * stretch_x - w / 2
+        y = (row + _sigmoid(ty)) / count * stretch_y - h / 2
+        # The library stores corners and takes the size back from them.
+        boxes = np.stack([x, y, (x + w) - x, (y + h) - y], axis=1)
+        kept = suppress(boxes, score)
+        return [Detection(_to_pixels(boxes[index], width, height), float(score[index])) for index in kept]
+
+
+def check_options(library: str, input_size: int, score_threshold: float) -> None:
+    """Raise InputError unless the detector's options are ones that the library accepts."""
+    if library not in get_args(Library):
+        raise InputError(f"there is no library {library!r}; choose {' or '.join(get_args(Library))}")
+    if input_size <= 0 or input_size % 32:
+        raise InputError(f"the detector's input size is {input_size}; it must be a multiple of 32, such as 416")
+    if not 0 < score_threshold < 1:
+        raise InputError(f"the score threshold is {score_threshold}; it must lie between 0 and 1, such as 0.5")
+
+
+def crop_rectangle(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
+    """Return the patch (x, y, width, height) that face-api cuts for ``box`` (Box.clipAtImageBorders).
+
+    Position and size are floored one by one; a size of 0 or less means that the box lies outside.
+    """
+    min_x, min_y, max_x, max_y = box
+    x, y = max(min_x, 0.0), max(min_y, 0.0)
+    return (
+        math.floor(x),
+        math.floor(y),
+        math.floor(min(max_x - x, width - x)),
+        math.floor(min(max_y - y, height - y)),
+    )
+
+
+def sample(image: Image, size: int, top: int, left: int, precision: type[np.floating[Any]]) -> Samples:
+    """Pad to a square with zeros, then resize bilinearly to [size, size, 3] as tfjs's resizeBilinear does.
+
+    Args:
+        image: uint8 [H, W, 3]; the square has the side max(H, W).
+        size: side of the result.
+        top: zero rows above the image; the rest of the padding goes below.
+        left: zero columns left of it; the rest goes to the right.
+        precision: float32 for tfjs's wasm kernel, float64 for its JS kernel.
+
+    Returns:
+        float32 in 0..255. Source position = target position x (side/size): no half-pixel shift, no smoothing.
+    """
+    height, width = image.shape[:2]
+    side = max(height, width)
+    low, high, part = _taps(size, side, precision)
+    rows, columns = (low - top, high - top), (low - left, high - left)
+    corners = [[_gather(image, y, x).astype(precision) for x in columns] for y in rows]
+    across = part[None, :, None]
+    upper, lower = (one + (two - one) * across for one, two in corners)
+    result: Samples = (upper + (lower - upper) * part[:, None, None]).astype(np.float32, copy=False)
+    return result
+
+
+def suppress(boxes: npt.NDArray[np.float64], scores: npt.NDArray[np.float64]) -> list[int]:
+    """Non-maximum suppression of boxes [N, 4] (x, y, width, height): indices kept, best score first."""
+    order = np.argsort(scores, kind="stable")
+    kept = []
+    while len(order):
+        best, order = order[-1], order[:-1]
+        kept.append(int(best))
+        order = order[_overlap(boxes[best], boxes[order]) <= IOU_LIMIT]
+    return kept
+
+
+def round_half_up(value: float) -> int:
+    """JavaScript's Math.round."""
+    return math.floor(value + 0.5)
+
+
+def _session(model: str, threads: int) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()  # type: ignore[attr-defined]
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    providers = ["CPUExecutionProvider"]
+    return onnxruntime.InferenceSession(graph_path(model), options, providers=providers)  # type: ignore[attr-defined]
+
+
+def _sigmoid(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return 1 / (1 + np.exp(-x))
+
+
+def _stretch(width: int, height: int, size: int) -> tuple[float, float]:
+    """How much longer the padded square is than each side of the frame, on the detector's rounded pixel grid."""
+    scale = size / max(width, height)
+    w, h = round_half_up(width * scale), round_half_up(height * scale)
+    return max(w, h) / w, max(w, h) / h
+
+
+def _overlap(box: npt.NDArray[np.float64], others: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    (x, y, w, h), (xs, ys, ws, hs) = box, others.T
+    across = np.maximum(0, np.minimum(x + w, xs + ws) - np.maximum(x, xs))
+    down = np.maximum(0, np.minimum(y + h, ys + hs) - np.maximum(y, ys))
+    shared = across * down
+    overlap: npt.NDArray[np.float64] = shared / (w * h + ws * hs - shared)
+    return overlap
+
+
+def _to_pixels(box: npt.NDArray[np.float64], width: int, height: int) -> Box:
+    x, y, w, h = (float(value) * side for value, side in zip(box, (width, height) * 2, strict=True))
+    return x, y, x + w, y + h
+
+
+def _taps(
+    size: int, side: int, precision: type[np.floating[Any]]
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[Any]]:
+    position = np.arange(size, dtype=precision) * (precision(side) / precision(size))
+    low = position.astype(np.intp)
+    return low, np.minimum(low + 1, side - 1), position - low.astype(precision)
+
+
+def _gather(image: Image, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]) -> Image:
+    """Pixels at every pair of row and column, zero where that lies outside the image."""
+    height, width = image.shape[:2]
+    found: Image = image[rows.clip(0, height - 1)][:, columns.clip(0, width - 1)]
+    found[(rows < 0) | (rows >= height)] = 0
+    found[:, (columns < 0) | (columns >= width)] = 0
+    return found
