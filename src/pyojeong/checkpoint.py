@@ -1,0 +1,124 @@
+"""Files of tensors: our own checkpoint with everything needed to use it, and foreign weights. No pickled code."""
+
+import io
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from pyojeong import __version__
+from pyojeong.crops import SIZE
+from pyojeong.errors import InputError
+from pyojeong.files import whole_file
+from pyojeong.network import MEAN, STD, MobileNetV3Small
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained network with its labels and preprocessing.
+
+    Attributes:
+        state_dict: weights of ``MobileNetV3Small``, float32 on the CPU.
+        classes: class names in output order.
+        scheme: name of the label scheme.
+        recipe: the training recipe's values.
+        margin: crop margin the network was trained with, see ``crops.MARGIN``.
+        temperature: divisor of the logits, fitted on the validation set.
+        size: side of the input in pixels.
+        mean: per channel, subtracted from pixels in 0..1.
+        std: per channel, what the difference is divided by.
+        version: of this package.
+    """
+
+    state_dict: dict[str, Tensor]
+    classes: tuple[str, ...]
+    scheme: str
+    recipe: dict[str, Any]
+    margin: float
+    temperature: float
+    size: int = SIZE
+    mean: tuple[float, ...] = MEAN
+    std: tuple[float, ...] = STD
+    version: str = __version__
+
+    @classmethod
+    def load(cls, path: Path) -> "Checkpoint":
+        """Read a checkpoint; InputError when it is missing, damaged or none of ours."""
+        values = load_torch(path)
+        missing = [field.name for field in fields(cls) if field.name not in values]
+        if missing:
+            raise InputError(f"{path}: no checkpoint of pyojeong (without {', '.join(missing)}); train one")
+        return cls(**{field.name: values[field.name] for field in fields(cls)})
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint, whole or not at all; ``torch.load(path, weights_only=True)`` reads it."""
+        save_torch({field.name: getattr(self, field.name) for field in fields(self)}, path)
+
+    def network(self) -> MobileNetV3Small:
+        """Return the network in evaluation mode, on the CPU."""
+        network = MobileNetV3Small(len(self.classes))
+        network.load_state_dict(self.state_dict)
+        return network.eval()
+
+
+def save_torch(values: Mapping[str, Any], path: Path) -> None:
+    """Write tensors and plain values with torch, whole or not at all."""
+    buffer = io.BytesIO()
+    torch.save(dict(values), buffer)
+    with whole_file(path) as file:
+        file.write(buffer.getbuffer())
+
+
+def load_torch(path: Path) -> dict[str, Any]:
+    """Read a dictionary of tensors and plain values onto the CPU; InputError for anything else."""
+    try:
+        values = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:
+        raise InputError(
+            f"{path}: not readable as a file of tensors ({str(error).splitlines()[0]}); "
+            "a file that holds code is refused, save its state_dict alone"
+        ) from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: holds a {type(values).__name__}, a dictionary of tensors is needed")
+    return values
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """Read named tensors from ``.npz``, ``.safetensors``, ``.pth`` or ``.pt`` (plain or a checkpoint of ours).
+
+    Raises InputError when the file is missing, damaged, of another kind, or holds anything but tensors.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; give a file of weights, 'imagenet' or 'random'")
+    if path.suffix == ".npz":
+        return _load_npz(path)
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise InputError(f"{path}: not readable as safetensors ({error})") from None
+    if path.suffix in (".pth", ".pt"):
+        values = load_torch(path)
+        state: dict[str, Tensor] = values.get("state_dict", values)
+        if not all(isinstance(value, Tensor) for value in state.values()):
+            raise InputError(f"{path}: holds more than tensors; save the network's state_dict")
+        return state
+    raise InputError(f"{path}: weights come as .npz, .safetensors, .pth or .pt")
+
+
+def _load_npz(path: Path) -> dict[str, Tensor]:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+    except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: not readable as .npz ({error})") from None

@@ -1,0 +1,237 @@
+"""The training loop: stages, steps, averaged weights, and the epoch that is kept."""
+
+import copy
+import logging
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from pyojeong.batches import FeatureSource, Source, read_ahead, steps
+from pyojeong.checkpoint import load_torch, save_torch
+from pyojeong.errors import InputError
+from pyojeong.metrics import Floats
+from pyojeong.network import MobileNetV3Small
+from pyojeong.progress import Advance, bar
+from pyojeong.recipe import Recipe
+from pyojeong.scoring import loss_of, macro_f1_of
+
+EVALUATION_BATCH = 256
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Result:
+    """What a run has reached: epochs done, the best of them (counted from 1) with its weights, all their scores."""
+
+    epochs_done: int = 0
+    best_epoch: int = 0
+    best_macro_f1: float = -1.0
+    best_state: dict[str, Tensor] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+class _Average:
+    """Moving average of all weights and statistics; its decay warms up so that short runs forget the start too."""
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.module = copy.deepcopy(module).eval()
+        self.decay = decay
+        self.updates = 0
+
+    @torch.no_grad()
+    def update(self, module: nn.Module) -> None:
+        self.updates += 1
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        for mine, new in zip(self.module.state_dict().values(), module.state_dict().values(), strict=True):
+            if mine.is_floating_point():
+                mine.lerp_(new, 1 - decay)
+            else:
+                mine.copy_(new)
+
+
+class _Loop:
+    """One run's moving parts: what learns, how, and how far it is."""
+
+    def __init__(self, fabric: Fabric, network: MobileNetV3Small, recipe: Recipe, train: Source) -> None:
+        self.fabric, self.recipe, self.train = fabric, recipe, train
+        self.network = network
+        # A probe learns the head alone, on features; everything else is the same loop.
+        self.module: nn.Module = network.classifier if recipe.mode == "probe" else network
+        groups = [{"params": list(network.classifier.parameters()), "lr": recipe.lr_head, "peak": recipe.lr_head}]
+        if recipe.mode == "finetune":
+            backbone = list(network.features.parameters())
+            groups.append({"params": backbone, "lr": recipe.lr_backbone, "peak": recipe.lr_backbone})
+        self.optimizer = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
+        self.forward, self.stepper = fabric.setup(self.module, self.optimizer)
+        self.average = _Average(self.module, recipe.ema) if recipe.ema else None
+
+    @property
+    def judged(self) -> nn.Module:
+        """The weights that are validated and kept."""
+        return self.average.module if self.average else self.module
+
+    def epoch(self, epoch: int, advance: Advance) -> float:
+        """Learn from every training image once and return the mean loss."""
+        recipe = self.recipe
+        set_stage(self.network, recipe.stage(epoch))
+        torch.manual_seed(recipe.seed + 2**32 * (epoch + 1))
+        plan = steps(len(self.train.labels), recipe.batch, np.random.default_rng((recipe.seed, epoch)))
+        total = torch.zeros((), dtype=torch.float64, device=self.fabric.device)
+        note = f"epoch {epoch + 1}/{recipe.epochs}, {recipe.stage(epoch)}"
+        for step, raw in enumerate(read_ahead(self.train, plan, pin=self.fabric.device.type == "cuda")):
+            self._set_rates((epoch + step / len(plan)) / recipe.epochs)
+            inputs = self.train.prepare(self.fabric.to_device(raw), (recipe.seed, epoch, step))
+            labels = self.fabric.to_device(torch.from_numpy(self.train.labels[plan[step]]))
+            loss = nn.functional.cross_entropy(
+                self.forward(inputs).float(), labels, label_smoothing=recipe.label_smoothing
+            )
+            self.stepper.zero_grad()
+            self.fabric.backward(loss)
+            self.stepper.step()
+            if self.average:
+                self.average.update(self.module)
+            total += loss.detach() * len(labels)
+            advance(len(labels), note)
+        return float(total) / len(self.train.labels)
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that the next epoch depends on."""
+        state: dict[str, Any] = {"module": self.module.state_dict(), "optimizer": self.optimizer.state_dict()}
+        if self.average:
+            state |= {"average": self.average.module.state_dict(), "updates": self.average.updates}
+        return state
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.module.load_state_dict(state["module"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.average:
+            self.average.module.load_state_dict(state["average"])
+            self.average.updates = state["updates"]
+
+    def _set_rates(self, progress: float) -> None:
+        factor = (1 + math.cos(math.pi * progress)) / 2 if self.recipe.schedule == "cosine" else 1.0
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * factor
+
+
+def set_stage(network: MobileNetV3Small, stage: str) -> None:
+    """Let only the parts of ``stage`` (``head``, ``top``, ``all``) learn.
+
+    The others get no gradient, and their BatchNorm uses its stored statistics and leaves them alone.
+    """
+    parts: dict[str, list[nn.Module]] = {
+        "head": [network.classifier],
+        "top": [network.features[-2], network.features[-1], network.classifier],
+        "all": [network],
+    }
+    network.eval().requires_grad_(False)
+    for part in parts[stage]:
+        part.train().requires_grad_(True)
+
+
+@torch.inference_mode()
+def predict(module: nn.Module, source: Source, device: torch.device) -> Floats:
+    """Return float64 outputs [N, ...] of ``module``, in evaluation mode and float32, for all rows in order."""
+    module.eval()
+    plan = steps(len(source.labels), EVALUATION_BATCH)
+    outputs = [module(source.prepare(raw.to(device))).cpu() for raw in read_ahead(source, plan)]
+    return torch.cat(outputs).double().numpy()
+
+
+def learn(
+    fabric: Fabric, network: MobileNetV3Small, recipe: Recipe, train: Source, val: Source, last: Path, run: str
+) -> Result:
+    """Train ``network`` in place and return the epoch with the best validation macro-F1.
+
+    Args:
+        fabric: decides device and precision.
+        network: on the fabric's device.
+        recipe: how to learn; a probe sees each image of ``train`` and ``val`` once, for its features.
+        train: images to learn from.
+        val: images to choose the epoch by.
+        last: file that holds everything needed to go on after the last whole epoch.
+        run: identifies the run; a ``last`` of another run is ignored.
+
+    Raises:
+        InputError: the loss is no longer finite.
+    """
+    if recipe.mode == "probe":
+        train, val = (_features(network, source, fabric.device) for source in (train, val))
+    loop = _Loop(fabric, network, recipe, train)
+    result = _resume(loop, last, run)
+    with bar(f"Training {last.parent.name}", len(train.labels) * (recipe.epochs - result.epochs_done)) as advance:
+        for epoch in range(result.epochs_done, recipe.epochs):
+            loss = loop.epoch(epoch, advance)
+            _judge(loop, val, result, epoch, loss)
+            if result.epochs_done < recipe.epochs:
+                save_torch({"run": run, "loop": loop.state(), "result": asdict(result)}, last)
+    return result
+
+
+def _judge(loop: _Loop, val: Source, result: Result, epoch: int, loss: float) -> None:
+    logits = predict(loop.judged, val, loop.fabric.device)
+    score, val_loss = macro_f1_of(logits, val.labels), loss_of(logits, val.labels)
+    if not math.isfinite(loss + val_loss):
+        raise InputError(
+            f"the loss is {loss} in training and {val_loss} in validation after epoch {epoch + 1}; "
+            f"lower --lr-head (now {loop.recipe.lr_head}) and --lr-backbone (now {loop.recipe.lr_backbone})"
+        )
+    result.history.append(
+        {
+            "epoch": epoch + 1,
+            "stage": loop.recipe.stage(epoch),
+            "train_loss": loss,
+            "val_loss": val_loss,
+            "val_accuracy": float((logits.argmax(1) == val.labels).mean()),
+            "val_macro_f1": score,
+        }
+    )
+    result.epochs_done = epoch + 1
+    if score > result.best_macro_f1:
+        result.best_epoch, result.best_macro_f1 = epoch + 1, score
+        result.best_state = _whole_state(loop)
+    log.info("epoch %d: loss %.4f, val macro-F1 %.4f", epoch + 1, loss, score)
+
+
+def _whole_state(loop: _Loop) -> dict[str, Tensor]:
+    state = loop.network.state_dict()
+    prefix = "classifier." if loop.recipe.mode == "probe" else ""
+    state |= {prefix + name: value for name, value in loop.judged.state_dict().items()}
+    return {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
+
+
+def _features(network: MobileNetV3Small, source: Source, device: torch.device) -> Source:
+    features = predict(_Pooled(network), source, device)
+    return FeatureSource(torch.from_numpy(features).float(), source.labels)
+
+
+class _Pooled(nn.Module):
+    def __init__(self, network: MobileNetV3Small) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.network.pooled(pixels)
+
+
+def _resume(loop: _Loop, last: Path, run: str) -> Result:
+    if not last.is_file():
+        return Result()
+    try:
+        saved = load_torch(last)
+    except InputError:
+        log.warning("%s: damaged, training starts anew", last)
+        return Result()
+    if saved.get("run") != run:
+        return Result()
+    loop.restore(saved["loop"])
+    result = Result(**saved["result"])
+    log.warning("%s: going on after epoch %d", last.parent, result.epochs_done)
+    return result

@@ -1,0 +1,175 @@
+"""The crops of a CSV as one array on disk, decoded once: an epoch never opens an image.
+
+The array is a memory-mapped ``.npy`` file of uint8 [rows, 160, 160, 3] under ``data_shared/pixels_160``, row by row
+as the CSV. Its name is made from the rows' paths, boxes and file sizes, so tables that differ only in
+their labels (M1, M2, K7) share one, and changed crops get a new one. Old ones may be deleted at any time.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyojeong import crops, images
+from pyojeong.errors import InputError
+from pyojeong.files import read_json, whole_file, write_json
+from pyojeong.images import ImageError, Pixels
+from pyojeong.labels import Scheme
+from pyojeong.metrics import Ints, encode
+from pyojeong.progress import bar
+from pyojeong.table import BOX_COLUMNS, read_csv, read_table
+
+FOLDER = Path("data_shared/pixels_160")
+"""Where the arrays lie below the project root."""
+
+_CHUNK = 1024
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A checked CSV of crops, before any pixel is read.
+
+    Attributes:
+        csv: the file.
+        paths: of the images, relative to the root, one per row.
+        boxes: float64 [rows, 4] where the CSV gives the faces in whole photographs, None where images are crops.
+        labels: class numbers of the scheme, int64 [rows].
+        margin: crop margin where there are boxes.
+        key: identifies the pixels.
+    """
+
+    csv: Path
+    paths: list[str]
+    boxes: NDArray[np.float64] | None
+    labels: Ints
+    margin: float
+    key: str
+
+
+@dataclass(frozen=True)
+class Crops:
+    """The usable rows of a listing and their pixels.
+
+    Attributes:
+        csv: the file.
+        paths: of the usable rows [N].
+        labels: class numbers, int64 [N].
+        rows: positions of the usable rows in ``pixels``, int64 [N].
+        pixels: uint8 [rows of the CSV, 160, 160, 3], memory-mapped, read-only.
+        dropped: reason -> number of rows that cannot be used.
+    """
+
+    csv: Path
+    paths: list[str]
+    labels: Ints
+    rows: Ints
+    pixels: Pixels
+    dropped: dict[str, int]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def list_crops(csv: Path, *, scheme: Scheme, root: Path, margin: float) -> Listing:
+    """Read and check a CSV of the contract; with box columns its images are whole photographs.
+
+    Raises InputError as ``table.read_table`` does.
+    """
+    with_boxes = set(BOX_COLUMNS) <= set(read_csv(csv).columns)
+    frame = read_table(csv, scheme=scheme, root=root, boxes=with_boxes)
+    paths = frame["path"].to_list()
+    boxes = frame.select(BOX_COLUMNS).to_numpy() if with_boxes else None
+    labels = encode(frame["label"].to_list(), scheme.classes)
+    return Listing(csv, paths, boxes, labels, margin, _key(paths, boxes, margin, root))
+
+
+def open_crops(listing: Listing, root: Path, workers: int = 4) -> Crops:
+    """Return the crops of a listing, decoding them with ``workers`` threads where that was not done before.
+
+    Raises InputError when no row at all can be used.
+    """
+    array, notes = root / FOLDER / f"{listing.key}.npy", root / FOLDER / f"{listing.key}.json"
+    if not (array.is_file() and notes.is_file()):
+        _build(listing, root, workers, array, notes)
+    dropped: dict[str, str] = read_json(notes)["dropped"]
+    rows = np.setdiff1d(np.arange(len(listing.paths)), [int(row) for row in dropped])
+    counts = dict(sorted(Counter(dropped.values()).items()))
+    if not rows.size:
+        raise InputError(
+            f"{listing.csv}: none of its {len(listing.paths)} images can be used ({_words(counts)}); "
+            f"paths start from --project-root, which is {root.resolve()}"
+        )
+    paths = [listing.paths[row] for row in rows]
+    return Crops(listing.csv, paths, listing.labels[rows], rows, np.load(array, mmap_mode="r"), counts)
+
+
+def _words(counts: dict[str, int]) -> str:
+    return ", ".join(f"{reason}: {number}" for reason, number in counts.items())
+
+
+def _key(paths: list[str], boxes: NDArray[np.float64] | None, margin: float, root: Path) -> str:
+    @cache
+    def size(file: str) -> int:
+        try:
+            return (root / file).stat().st_size
+        except OSError:
+            return -1
+
+    rows: list[Any] = [(path, size(images.split_path(path)[0])) for path in paths]
+    digest = hashlib.sha256(json.dumps([crops.SIZE, rows], ensure_ascii=False).encode())
+    if boxes is not None:
+        digest.update(np.ascontiguousarray(boxes).tobytes() + repr(margin).encode())
+    return digest.hexdigest()[:16]
+
+
+def _build(listing: Listing, root: Path, workers: int, array: Path, notes: Path) -> None:
+    dropped: dict[int, str] = {}
+    count = len(listing.paths)
+
+    def crop(row: int) -> Pixels | str:
+        return _crop(listing, root, row)
+
+    with whole_file(array) as file, bar(f"Decoding {listing.csv.name}", count) as advance:
+        _write_header(file, count)
+        for row, result in _in_order(crop, count, workers):
+            if isinstance(result, str):
+                dropped[row] = result
+                result = np.zeros((crops.SIZE, crops.SIZE, 3), np.uint8)
+            file.write(result.tobytes())
+            advance()
+        # The notes come first: an array without notes is never taken for whole.
+        write_json(notes, {"csv": str(listing.csv), "rows": count, "dropped": dropped})
+
+
+def _crop(listing: Listing, root: Path, row: int) -> Pixels | str:
+    try:
+        image = images.decode(images.read_bytes(root, listing.paths[row]))
+        if listing.boxes is not None:
+            return crops.face_crop(image, listing.boxes[row].tolist(), listing.margin)
+        height, width = image.shape[:2]
+        return crops.face_crop(image, (0, 0, width, height), margin=0)
+    except ImageError as error:
+        return error.reason
+    except ValueError:
+        return "bad_box"
+
+
+def _in_order(crop: Callable[[int], Pixels | str], count: int, workers: int) -> Iterator[tuple[int, Pixels | str]]:
+    # By chunks, because a pool that runs ahead of the disk would fill the memory.
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        for start in range(0, count, _CHUNK):
+            rows = range(start, min(start + _CHUNK, count))
+            yield from zip(rows, pool.map(crop, rows), strict=True)
+
+
+def _write_header(file: IO[bytes], count: int) -> None:
+    header = {"descr": "|u1", "fortran_order": False, "shape": (count, crops.SIZE, crops.SIZE, 3)}
+    np.lib.format.write_array_header_1_0(file, header)

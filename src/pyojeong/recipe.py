@@ -1,0 +1,134 @@
+"""Everything that decides what a training run learns: one flat, frozen set of values, saved beside its run."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from pyojeong.crops import MARGIN
+from pyojeong.errors import InputError
+
+_CHOICES = {"mode": ("probe", "finetune"), "schedule": ("constant", "cosine")}
+
+_RANGES = {
+    "epochs": (1, 10_000),
+    "batch": (2, 1_000_000),
+    "lr_head": (0, 10),
+    "lr_backbone": (0, 10),
+    "seed": (0, 2**32 - 1),
+    "weight_decay": (0, 10),
+    "head_until": (0, 1),
+    "top_until": (0, 1),
+    "label_smoothing": (0, 0.9),
+    "ema": (0, 0.99999),
+    "flip": (0, 1),
+    "rotate": (0, 180),
+    "scale": (0, 0.5),
+    "shift": (0, 0.5),
+    "colour": (0, 0.9),
+    "grey": (0, 1),
+    "erase": (0, 1),
+    "margin": (0, 2),
+}
+
+_AUGMENTATION = ("flip", "rotate", "scale", "shift", "colour", "grey", "erase")
+
+_PROBE = {"epochs": 5, "lr_head": 7e-4} | dict.fromkeys(_AUGMENTATION, 0.0)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a run learns; the defaults are the published finetune, ``Recipe.of("probe", {})`` the published probe.
+
+    Attributes:
+        mode: ``probe`` trains the head on the frozen backbone's features, ``finetune`` unfreezes in stages.
+        epochs: passes over the training set.
+        batch: images per step, at most; an epoch is cut into steps of equal size.
+        lr_head: AdamW's learning rate for ``classifier``.
+        lr_backbone: the same for ``features``.
+        seed: decides new weights, order, dropout and augmentation.
+        weights: where the backbone starts: ``imagenet``, ``random`` or a file.
+        weight_decay: AdamW's.
+        head_until: share of the epochs in which only the head learns (rounded down).
+        top_until: share of the epochs after which everything learns; in between the head and the last two blocks.
+        schedule: ``constant``, or ``cosine`` down to zero over all steps.
+        label_smoothing: share of the target spread over all classes.
+        ema: decay per step of the averaged weights that are validated and kept; 0 keeps the weights as they are.
+        flip: probability of a mirrored image.
+        rotate: at most so many degrees.
+        scale: at most so much larger or smaller, as a share.
+        shift: at most so far, as a share of the side.
+        colour: brightness, contrast and saturation each by at most this share.
+        grey: probability of a grey image.
+        erase: probability that a random rectangle is blanked.
+        margin: the crops' margin, see ``crops.MARGIN``. A CSV with boxes is cropped with it; crops cut before
+            are expected to have it. Whoever runs the model cuts its input with it.
+    """
+
+    mode: str = "finetune"
+    epochs: int = 30
+    batch: int = 1024
+    lr_head: float = 5e-4
+    lr_backbone: float = 1e-4
+    seed: int = 1337
+    weights: str = "imagenet"
+    weight_decay: float = 0.01
+    head_until: float = 0.1
+    top_until: float = 0.3
+    schedule: str = "constant"
+    label_smoothing: float = 0.0
+    ema: float = 0.0
+    flip: float = 0.5
+    rotate: float = 10.0
+    scale: float = 0.1
+    shift: float = 0.05
+    colour: float = 0.2
+    grey: float = 0.05
+    erase: float = 0.1
+    margin: float = MARGIN
+
+    @classmethod
+    def of(cls, mode: str, options: Mapping[str, Any]) -> "Recipe":
+        """Return the published recipe for ``mode`` with ``options`` in place of its values; None means unchanged.
+
+        Raises InputError for an unknown key, a value of the wrong kind or out of range, and for augmentation in
+        a probe, whose features are computed once.
+        """
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(options) - known)
+        if unknown:
+            raise InputError(f"unknown training option {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+        given = {name: value for name, value in options.items() if value is not None}
+        values = {**asdict(cls()), **(_PROBE if mode == "probe" else {}), **given, "mode": mode}
+        return cls(**{name: _checked(name, value) for name, value in values.items()})._coherent()
+
+    def stage(self, epoch: int) -> str:
+        """Return what learns in ``epoch`` (counted from 0): ``head``, ``top`` (and head) or ``all``."""
+        if self.mode == "probe" or epoch < int(self.head_until * self.epochs):
+            return "head"
+        return "top" if epoch < int(self.top_until * self.epochs) else "all"
+
+    @property
+    def augments(self) -> bool:
+        """Whether training images are changed at random."""
+        return any(getattr(self, name) > 0 for name in _AUGMENTATION)
+
+    def _coherent(self) -> "Recipe":
+        if self.mode == "probe" and self.augments:
+            on = [name for name in _AUGMENTATION if getattr(self, name) > 0]
+            raise InputError(f"a probe computes its features once, so {', '.join(on)} cannot be used; leave it out")
+        return self
+
+
+def _checked(name: str, value: Any) -> Any:
+    if name in _CHOICES:
+        if value not in _CHOICES[name]:
+            raise InputError(f"training option {name} is {value!r}; choose one of {', '.join(_CHOICES[name])}")
+        return value
+    if name == "weights":
+        return str(value)
+    kind = type(getattr(Recipe, name))
+    low, high = _RANGES[name]
+    if isinstance(value, bool) or not isinstance(value, int | kind) or not low <= value <= high:
+        word = "a whole number" if kind is int else "a number"
+        raise InputError(f"training option {name} is {value!r}; it must be {word} from {low} to {high}")
+    return kind(value)

@@ -1,0 +1,190 @@
+"""Train MobileNetV3-Small on a CSV of crops: ``probe`` (head on frozen features) or ``finetune`` (in stages).
+
+One run, top to bottom: read and check the tables, decode the crops once, start from the initial weights, learn,
+keep the epoch with the best validation macro-F1, fit the temperature on the validation set, then score the test
+set once. The same seed on the same machine gives the same metrics files byte for byte. A killed run goes on after
+its last whole epoch and ends with the metrics of an undisturbed one, because all randomness is drawn anew from
+(seed, epoch, step).
+
+Measured on two shared CPU cores: about 200 images a second (fp32, batch 64).
+"""
+
+import hashlib
+import json
+import logging
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import torch
+from lightning_fabric import Fabric
+
+from pyojeong import __version__, weights
+from pyojeong.batches import PixelSource
+from pyojeong.checkpoint import Checkpoint
+from pyojeong.errors import InputError
+from pyojeong.files import read_json, write_json
+from pyojeong.labels import Scheme
+from pyojeong.learning import Result, learn, predict
+from pyojeong.network import MobileNetV3Small
+from pyojeong.pixels import Crops, Listing, list_crops, open_crops
+from pyojeong.recipe import Recipe
+from pyojeong.scoring import fit_temperature, measure, predictions, require_classes
+from pyojeong.table import write_csv
+
+_OUTPUTS = ("best.pt", "history.csv", "val_metrics_best.json", "test_preds.csv", "test_metrics.json")
+
+log = logging.getLogger(__name__)
+
+
+def train(
+    *,
+    mode: str,
+    scheme: Scheme,
+    train_csv: Path,
+    val_csv: Path,
+    test_csv: Path,
+    out: Path,
+    root: Path,
+    workers: int = 4,
+    device: str = "auto",
+    allow_empty: bool = False,
+    **options: Any,
+) -> dict[str, Any]:
+    """Train, choose by validation macro-F1, score the test set once.
+
+    Args:
+        mode: ``probe`` or ``finetune``.
+        scheme: the labels to learn.
+        train_csv: crops to learn from, see ``pyojeong.table``; with box columns, photographs to crop from.
+        val_csv: crops that choose the epoch and the temperature.
+        test_csv: crops that choose nothing.
+        out: folder of the run.
+        root: project root that the CSVs' paths start from.
+        workers: threads that decode crops.
+        device: ``auto``, ``cpu`` or ``cuda``. On a GPU it learns in mixed precision bfloat16 where it has that;
+            scores are always computed in float32.
+        allow_empty: whether a class of the scheme may have no training row.
+        **options: fields of ``Recipe``; None means the published value of the mode.
+
+    Returns:
+        The content of ``test_metrics.json``. Also written to ``out``: ``best.pt``, ``val_metrics_best.json``,
+        ``test_preds.csv`` (calibrated probabilities), ``history.csv`` (one row per epoch) and, last,
+        ``config.json``. A finished run of the same recipe on the same data is left as it is.
+
+    Raises:
+        InputError: an option, table or weights file cannot be used, a class has no training row, or the loss is
+            no longer finite.
+    """
+    recipe = Recipe.of(mode, options)
+    csvs = {"train": train_csv, "val": val_csv, "test": test_csv}
+    listings = {name: list_crops(csv, scheme=scheme, root=root, margin=recipe.margin) for name, csv in csvs.items()}
+    if not allow_empty:
+        require_classes(listings["train"].labels, scheme, train_csv)
+    configuration = _configuration(recipe, scheme, listings)
+    if _is_finished(out, configuration):
+        log.info("%s: already trained with this recipe on these data", out)
+        return dict(read_json(out / "test_metrics.json"))
+    _warn_of_leaks(listings)
+    sets = {name: open_crops(listing, root, workers) for name, listing in listings.items()}
+    if not allow_empty:
+        require_classes(sets["train"].labels, scheme, train_csv)
+    if len(sets["train"]) < 2:
+        raise InputError(f"{train_csv}: one usable image is not enough to learn from; add rows")
+    fabric = _fabric(device)
+    torch.manual_seed(recipe.seed)
+    network = MobileNetV3Small(len(scheme.classes))
+    weights.start(network, recipe.weights)
+    network.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    train_source, val_source = (PixelSource(sets[name], recipe) for name in ("train", "val"))
+    result = learn(fabric, network, recipe, train_source, val_source, out / "last.pt", configuration["run"])
+    network.load_state_dict(result.best_state)
+    metrics = _publish(network, result, sets, scheme, recipe, configuration, out)
+    (out / "last.pt").unlink(missing_ok=True)
+    return metrics
+
+
+def _publish(
+    network: MobileNetV3Small,
+    result: Result,
+    sets: dict[str, Crops],
+    scheme: Scheme,
+    recipe: Recipe,
+    configuration: dict[str, Any],
+    out: Path,
+) -> dict[str, Any]:
+    device = next(network.parameters()).device
+    logits = {name: predict(network, PixelSource(sets[name], recipe), device) for name in ("val", "test")}
+    temperature = fit_temperature(logits["val"], sets["val"].labels)
+    metrics = {
+        name: {
+            **measure(logits[name], sets[name].labels, scheme.classes, temperature),
+            "scheme": scheme.name,
+            "epoch": result.best_epoch,
+            "chosen_by": "macro_f1 on the validation set",
+            "dropped": {part: sets[part].dropped for part in ("train", name)},
+        }
+        for name in logits
+    }
+    # config.json marks a whole run: gone before the first file changes, back after the last.
+    (out / "config.json").unlink(missing_ok=True)
+    Checkpoint(result.best_state, scheme.classes, scheme.name, asdict(recipe), recipe.margin, temperature).save(
+        out / "best.pt"
+    )
+    write_csv(pl.DataFrame(result.history), out / "history.csv")
+    write_json(out / "val_metrics_best.json", metrics["val"])
+    write_csv(predictions(sets["test"], logits["test"], scheme, temperature), out / "test_preds.csv")
+    write_json(out / "test_metrics.json", metrics["test"])
+    write_json(out / "config.json", configuration)
+    return metrics["test"]
+
+
+def _configuration(recipe: Recipe, scheme: Scheme, listings: dict[str, Listing]) -> dict[str, Any]:
+    identity = {
+        "recipe": {**asdict(recipe), "weights": weights.fingerprint(recipe.weights)},
+        "scheme": scheme.name,
+        "classes": scheme.classes,
+        "data": {
+            name: [item.key, hashlib.sha256(item.labels.tobytes()).hexdigest()] for name, item in listings.items()
+        },
+    }
+    return {
+        "recipe": asdict(recipe),
+        "scheme": scheme.name,
+        "csv": {name: str(item.csv) for name, item in listings.items()},
+        "version": __version__,
+        "run": hashlib.sha256(json.dumps(identity, ensure_ascii=False).encode()).hexdigest(),
+    }
+
+
+def _is_finished(out: Path, configuration: dict[str, Any]) -> bool:
+    if not (out / "config.json").is_file():
+        return False
+    if dict(read_json(out / "config.json")).get("run") != configuration["run"]:
+        log.warning("%s: holds a run of another recipe or other data; it is trained anew and then replaced", out)
+        return False
+    return all((out / name).is_file() for name in _OUTPUTS)
+
+
+def _warn_of_leaks(listings: dict[str, Listing]) -> None:
+    for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
+        first, second = listings[one], listings[other]
+        if first.boxes is None and (common := len(set(first.paths) & set(second.paths))):
+            log.warning("%s and %s share %d images: the scores will be too high", first.csv, second.csv, common)
+
+
+def _fabric(device: str) -> Fabric:
+    if device not in ("auto", "cpu", "cuda"):
+        raise InputError(f"there is no device {device!r}; choose auto, cpu or cuda")
+    gpu = torch.cuda.is_available()
+    if device == "cuda" and not gpu:
+        raise InputError("no CUDA device is usable here; give --device cpu or auto")
+    if device == "cpu" or not gpu:
+        return Fabric(accelerator="cpu", devices=1, precision="32-true")
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.allow_tf32 = False
+    return Fabric(
+        accelerator="cuda", devices=1, precision="bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+    )
