@@ -1,0 +1,186 @@
+"""A real Chromium, a served workspace, and a small network whose answers Python can check."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from onnxruntime import InferenceSession  # type: ignore[attr-defined]
+from PIL import Image
+from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, sync_playwright
+
+from pyojeong import crops
+from pyojeong.labels import KOREAN
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+RUN = Path("models/mobilenetv3_classifier/runs/finetune_K7_160")
+FLAGS = [
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+]
+
+
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as driver:
+        yield driver
+
+
+@pytest.fixture(scope="session")
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = os.environ.get("PYOJEONG_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    found = found or playwright.chromium.executable_path
+    if not Path(found).exists():
+        pytest.fail("there is no Chromium; `make test` installs one, or set PYOJEONG_CHROMIUM to its path")
+    # Chromium's sandbox does not start for root.
+    sandbox = not hasattr(os, "geteuid") or os.geteuid() != 0
+    chromium = playwright.chromium.launch(executable_path=found, args=FLAGS, chromium_sandbox=sandbox)
+    yield chromium
+    chromium.close()
+
+
+@dataclass
+class Tab:
+    """A page with all that went wrong on it, and all that it asked the network for."""
+
+    page: Page
+    errors: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def watch(self) -> None:
+        self.page.on("console", self._hear)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+
+    def _hear(self, line: ConsoleMessage) -> None:
+        if line.type in ("error", "warning"):
+            self.errors.append(line.text)
+
+    def assert_clean(self, origin: str) -> None:
+        """No error on the console, and nothing asked of another site."""
+        assert self.errors == []
+        outside = [url for url in self.requests if not url.startswith((f"{origin}/", "blob:", "data:"))]
+        assert outside == []
+
+
+@pytest.fixture
+def tab(browser: Browser) -> Iterator[Tab]:
+    context = browser.new_context(locale="ko-KR", permissions=["camera"])
+    opened = Tab(context.new_page())
+    opened.watch()
+    yield opened
+    context.close()
+
+
+@dataclass(frozen=True)
+class Site:
+    """A workspace and the address that ``python -m http.server`` serves it at."""
+
+    root: Path
+    origin: str
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The repository's pages, onnxruntime-web and a small K7 model, served as the smoke test's instructions say."""
+    root = tmp_path_factory.mktemp("workspace")
+    for name in ("web", "tests", "node_modules"):
+        (root / name).symlink_to(REPOSITORY / name)
+    (root / "blank.html").write_text('<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,">')
+    write_model(root / RUN / "k7_mnv3s_160.onnx")
+    (root / RUN / "classes.json").write_text(json.dumps({"classes": KOREAN}), encoding="utf-8")
+    command = [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", str(root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+        assert server.stdout is not None
+        port = re.search(r"port (\d+)", server.stdout.readline())
+        assert port is not None
+        yield Site(root, f"http://127.0.0.1:{port[1]}")
+        server.terminate()
+
+
+def write_model(path: Path, *, outputs: int = 7, metadata: dict[str, str] | None = None) -> None:
+    """Write a network with the exported one's inputs and outputs: patch -> 16 x 16 -> linear -> softmax."""
+    weights = np.random.default_rng(7).normal(0, 0.2, (3 * 16 * 16, outputs)).astype(np.float32)
+    constants = {
+        "weights": weights,
+        "white": np.array(255, np.float32),
+        "size": np.array([16, 16]),
+        "zero": np.array([0]),
+        "three": np.array([3]),
+    }
+    nodes = [
+        helper.make_node("Slice", ["image", "zero", "three", "three"], ["rgb"]),
+        helper.make_node("Cast", ["rgb"], ["levels"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["levels"], ["planes"], perm=[0, 3, 1, 2]),
+        helper.make_node("Resize", ["planes", "", "", "size"], ["small"], mode="linear", antialias=1, axes=[2, 3]),
+        helper.make_node("Div", ["small", "white"], ["shares"]),
+        helper.make_node("Flatten", ["shares"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weights"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["probabilities"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "small",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", "H", "W", "C"])],
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", outputs])],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    facts = {"classes": json.dumps(KOREAN), "scheme": "K7", "margin": str(crops.MARGIN), "size": "16", "version": "0"}
+    helper.set_model_props(model, facts if metadata is None else metadata)
+    onnx.checker.check_model(model, full_check=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(model.SerializeToString())
+
+
+class Oracle:
+    """What the small model answers in Python."""
+
+    def __init__(self, path: Path) -> None:
+        self.session = InferenceSession(path, providers=["CPUExecutionProvider"])
+
+    def __call__(self, image: Image.Image, box: tuple[float, float, float, float] | None) -> dict[str, float]:
+        """Return the probabilities for a box (x, y, width, height), or for the whole image."""
+        pixels = np.asarray(image.convert("RGB"))
+        x, y, width, height = box or (0, 0, image.width, image.height)
+        square = crops.patch_square((x, y, x + width, y + height), crops.MARGIN if box else 0)
+        (probabilities,) = self.session.run(None, {"image": crops.cut(pixels, square)[None]})
+        return dict(zip(KOREAN, np.asarray(probabilities)[0].tolist(), strict=True))
+
+
+@pytest.fixture(scope="session")
+def oracle(site: Site) -> Oracle:
+    return Oracle(site.root / RUN / "k7_mnv3s_160.onnx")
+
+
+def paint(width: int, height: int, seed: int = 0) -> Image.Image:
+    """Paint a picture in which every place looks different, smooth enough for JPEG."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (18, 24, 3), np.uint8)
+    return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+
+
+@pytest.fixture(scope="session")
+def painter() -> Any:
+    return paint
+
+
+@pytest.fixture(scope="session")
+def model_writer() -> Any:
+    return write_model

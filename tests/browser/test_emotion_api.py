@@ -1,0 +1,476 @@
+import json
+import math
+import shutil
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pyojeong import crops
+from pyojeong.labels import KOREAN
+
+pytestmark = pytest.mark.browser
+
+WIDTH, HEIGHT = 320, 240
+BOXES: dict[str, tuple[float, float, float, float] | None] = {
+    "whole": None,
+    "inside": (100, 60, 90, 120),
+    "fractions": (100.5, 60.25, 89.3, 120.7),
+    "left": (-30.2, 60, 90, 120),
+    "top": (100, -40.7, 90, 70),
+    "right": (280, 60, 90, 120.5),
+    "bottom": (100, 200, 60, 90),
+    "corner": (250, 180, 200, 200),
+    "tiny": (160, 120, 1, 2),
+    "smaller than a pixel": (160.4, 120.4, 0.2, 0.2),
+    "huge": (-200, -200, 700, 650),
+}
+
+# Every test opens a page that knows these.
+PRELUDE = """
+async (options) => {
+  const { EmotionAPI } = await import('/web/onnx_emotion_api.js');
+  window.run = '/models/mobilenetv3_classifier/runs/finetune_K7_160/';
+  window.makeApi = (more) => new EmotionAPI({
+    modelUrl: run + 'k7_mnv3s_160.onnx', classesUrl: run + 'classes.json', provider: 'wasm', ...more });
+  window.picture = async (url) => { const img = new Image(); img.src = url; await img.decode(); return img; };
+  window.boxOf = (box) => box && { x: box[0], y: box[1], width: box[2], height: box[3] };
+  window.codeOf = async (make) => { try { await make(); } catch (error) {
+    return [error.constructor.name, error.code, error.message]; } return ['', 'no error', '']; };
+}
+"""
+
+
+@pytest.fixture
+def page(tab: Any, site: Any) -> Any:
+    tab.page.goto(f"{site.origin}/blank.html")
+    tab.page.evaluate(PRELUDE)
+    return tab.page
+
+
+def save(site: Any, name: str, data: bytes | Image.Image, **options: Any) -> str:
+    """Put a picture where the page can load it; return its address."""
+    path = site.root / "pictures" / name
+    path.parent.mkdir(exist_ok=True)
+    if isinstance(data, bytes):
+        path.write_bytes(data)
+    else:
+        data.save(path, **options)
+    return f"/pictures/{name}"
+
+
+def largest_difference(first: dict[str, float], second: dict[str, float]) -> float:
+    assert list(first) == list(second)
+    return max(abs(first[name] - second[name]) for name in first)
+
+
+def test_patch_square_is_the_rule_of_crops_number_for_number(page: Any) -> None:
+    random = np.random.default_rng(1)
+    boxes = random.uniform((-500, -500, 0.01, 0.01), (4000, 4000, 3000, 3000), (3000, 4))
+    # Halves and quarters are where roundings part.
+    boxes[::2] = np.maximum(np.round(boxes[::2] * 4) / 4, (-500, -500, 0.25, 0.25))
+    margins = random.choice([0, 0.15, 0.25, 0.5], len(boxes))
+    squares = page.evaluate(
+        """async (rows) => {
+          const { patchSquare } = await import('/web/patch.js');
+          return rows.map(([x, y, width, height, margin]) => {
+            const square = patchSquare({ x, y, width, height }, margin);
+            return [square.x, square.y, square.side];
+          });
+        }""",
+        np.column_stack((boxes, margins)).tolist(),
+    )
+    for (x, y, width, height), margin, square in zip(boxes, margins, squares, strict=True):
+        assert tuple(square) == crops.patch_square((x, y, x + width, y + height), margin)
+
+
+@pytest.mark.parametrize("name", ["lossless.png", "lossless.webp", "photo.jpg"])
+def test_browser_and_python_agree_on_every_box(
+    name: str, tab: Any, page: Any, site: Any, oracle: Any, painter: Any
+) -> None:
+    options = {"quality": 90} if name.endswith("jpg") else {"lossless": True} if name.endswith("webp") else {}
+    address = save(site, name, painter(WIDTH, HEIGHT), **options)
+    answers = page.evaluate(
+        """async ({ address, boxes }) => {
+          const api = makeApi();
+          await api.init();
+          const img = await picture(address);
+          const answers = {};
+          for (const [name, box] of Object.entries(boxes))
+            answers[name] = await api.predictFromImage(img, boxOf(box));
+          return answers;
+        }""",
+        {"address": address, "boxes": BOXES},
+    )
+    with Image.open(site.root / address[1:]) as image:
+        expected = {name: oracle(image, box) for name, box in BOXES.items()}
+    # Two decoders may round a JPEG's colours differently; lossless pixels are equal.
+    tolerance = 0.02 if name.endswith("jpg") else 1e-4
+    for box in BOXES:
+        assert largest_difference(answers[box], expected[box]) <= tolerance, box
+        assert math.isclose(sum(answers[box].values()), 1, abs_tol=1e-5)
+    # The picture is such that a box in the wrong place would have been seen.
+    best = {max(answer, key=answer.__getitem__) for answer in expected.values()}
+    assert len(best) > 2
+    tab.assert_clean(site.origin)
+
+
+def test_a_shift_by_one_pixel_would_be_seen(oracle: Any, painter: Any) -> None:
+    image = painter(WIDTH, HEIGHT)
+    assert largest_difference(oracle(image, (100, 60, 90, 120)), oracle(image, (101, 60, 90, 120))) > 1e-3
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_boxes_are_in_the_upright_frame_for_every_exif_orientation(
+    orientation: int, page: Any, site: Any, oracle: Any, painter: Any
+) -> None:
+    upright = painter(WIDTH, HEIGHT, seed=3)
+    undo = [None, 0, 3, 1, 5, 2, 6, 4][orientation - 1]  # the transposition that the viewer's turn takes back
+    stored = upright if undo is None else upright.transpose(Image.Transpose(undo))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    address = save(site, f"turned{orientation}.png", stored, exif=exif)
+    answers = page.evaluate(
+        """async ({ address, box }) => {
+          const api = makeApi();
+          await api.init();
+          const img = await picture(address);
+          const bitmap = await createImageBitmap(img);
+          return [await api.predictFromImage(img, boxOf(box)), await api.predictFromImage(bitmap, boxOf(box))];
+        }""",
+        {"address": address, "box": BOXES["inside"]},
+    )
+    for answer in answers:
+        assert largest_difference(answer, oracle(upright, BOXES["inside"])) <= 1e-4
+
+
+def test_every_kind_of_source_gives_the_same_answer(page: Any, site: Any, oracle: Any, painter: Any) -> None:
+    image = painter(WIDTH, HEIGHT, seed=5)
+    address = save(site, "source.png", image)
+    answers = page.evaluate(
+        """async ({ address, box }) => {
+          const api = makeApi();
+          await api.init();
+          const img = await picture(address);
+          const canvas = Object.assign(document.createElement('canvas'), { width: img.width, height: img.height });
+          const context = canvas.getContext('2d');
+          context.drawImage(img, 0, 0);
+          const offscreen = new OffscreenCanvas(img.width, img.height);
+          offscreen.getContext('2d').drawImage(img, 0, 0);
+          const late = new Image();
+          late.src = address + '?late';
+          const frame = new VideoFrame(canvas, { timestamp: 0 });
+          const at = boxOf(box);
+          const answers = {
+            image: await api.predictFromImage(img, at),
+            late: await api.predictFromImage(late, at),
+            canvas: await api.predictFromCanvas(canvas, at),
+            offscreen: await api.predictFromCanvas(offscreen, at),
+            bitmap: await api.predictFromImage(await createImageBitmap(img), at),
+            data: await api.predictFromImage(context.getImageData(0, 0, img.width, img.height), at),
+            frame: await api.predictFromVideo(frame, at),
+          };
+          frame.close();
+          return answers;
+        }""",
+        {"address": address, "box": BOXES["left"]},
+    )
+    expected = oracle(image, BOXES["left"])
+    assert {name: largest_difference(answer, expected) <= 1e-4 for name, answer in answers.items()} == dict.fromkeys(
+        ("image", "late", "canvas", "offscreen", "bitmap", "data", "frame"), True
+    )
+
+
+def test_a_video_gives_the_frame_that_it_shows(page: Any, site: Any, painter: Any) -> None:
+    address = save(site, "frame.png", painter(WIDTH, HEIGHT, seed=6))
+    shown, drawn = page.evaluate(
+        """async ({ address, box }) => {
+          const api = makeApi();
+          await api.init();
+          const img = await picture(address);
+          const canvas = Object.assign(document.createElement('canvas'), { width: img.width, height: img.height });
+          const context = canvas.getContext('2d');
+          const video = document.createElement('video');
+          video.muted = true;
+          video.srcObject = canvas.captureStream();
+          context.drawImage(img, 0, 0);
+          await video.play();
+          const copy = new OffscreenCanvas(video.videoWidth, video.videoHeight);
+          copy.getContext('2d').drawImage(video, 0, 0);
+          return [await api.predictFromVideo(video, boxOf(box)), await api.predictFromCanvas(copy, boxOf(box))];
+        }""",
+        {"address": address, "box": BOXES["inside"]},
+    )
+    assert largest_difference(shown, drawn) <= 1e-4
+
+
+def test_what_is_transparent_lies_on_black(page: Any, site: Any, oracle: Any, painter: Any) -> None:
+    image = painter(WIDTH, HEIGHT, seed=8).convert("RGBA")
+    cutout = Image.new("L", image.size, 0)
+    cutout.paste(255, (100, 50, 220, 190))
+    image.putalpha(cutout)
+    answer = page.evaluate(
+        """async (address) => {
+          const api = makeApi();
+          await api.init();
+          return api.predictFromImage(await picture(address));
+        }""",
+        save(site, "cutout.png", image),
+    )
+    on_black = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
+    assert largest_difference(answer, oracle(on_black, None)) <= 1e-4
+
+
+def test_names_come_in_class_order_and_are_never_changed(page: Any) -> None:
+    keys, again, remap, info = page.evaluate(
+        """async () => {
+          const api = makeApi();
+          const before = api.outputKeys.length;
+          await Promise.all([api.init(), api.init()]);
+          await api.init();
+          const answer = await api.predictFromImage(new ImageData(4, 4));
+          return [Object.keys(answer), [...api.outputKeys].slice(before), api.remap, api.info()];
+        }"""
+    )
+    assert tuple(keys) == tuple(again) == KOREAN
+    assert remap is None
+    assert info["provider"] == "wasm"
+    assert info["threads"] == 1
+    assert "isolated" in info["threadsWhy"]
+    assert info["scheme"] == "K7"
+    assert info["margin"] == crops.MARGIN
+    assert info["drawnSample"] is False
+
+
+def test_the_model_is_enough_without_classes_json_and_the_other_way_round(
+    page: Any, site: Any, model_writer: Callable[..., None]
+) -> None:
+    model_writer(site.root / "models/bare.onnx", metadata={})
+    keys = page.evaluate(
+        """async () => {
+          const named = makeApi({ classesUrl: undefined });
+          const bare = makeApi({ modelUrl: '/models/bare.onnx' });
+          await named.init();
+          await bare.init();
+          return [named.outputKeys, bare.outputKeys];
+        }"""
+    )
+    assert keys == [list(KOREAN), list(KOREAN)]
+
+
+def test_runtime_and_fetch_can_be_injected(page: Any) -> None:
+    asked, same = page.evaluate(
+        """async () => {
+          const ort = await import('/node_modules/onnxruntime-web/dist/ort.wasm.bundle.min.mjs');
+          const asked = [];
+          const counted = (url, options) => { asked.push(String(url)); return fetch(url, options); };
+          const api = makeApi({ ort, fetch: counted });
+          await api.init();
+          const answer = await api.predictFromImage(new ImageData(4, 4));
+          return [asked, Object.keys(answer).length];
+        }"""
+    )
+    assert [url.rsplit("/", 1)[1] for url in asked] == ["k7_mnv3s_160.onnx", "classes.json"]
+    assert same == 7
+
+
+def test_after_dispose_nothing_answers(page: Any) -> None:
+    codes = page.evaluate(
+        """async () => {
+          const api = makeApi();
+          await api.init();
+          await api.predictFromImage(new ImageData(4, 4));
+          await api.dispose();
+          await api.dispose();
+          return [await codeOf(() => api.predictFromImage(new ImageData(4, 4))), await codeOf(() => api.init())];
+        }"""
+    )
+    assert [code for _, code, _ in codes] == ["disposed", "disposed"]
+
+
+def test_dispose_during_init_frees_the_model(page: Any) -> None:
+    released = page.evaluate(
+        """async () => {
+          const ort = await import('/node_modules/onnxruntime-web/dist/ort.wasm.bundle.min.mjs');
+          let released = 0;
+          const counting = { ...ort, env: ort.env, Tensor: ort.Tensor, InferenceSession: {
+            create: async (...given) => {
+              const session = await ort.InferenceSession.create(...given);
+              const release = session.release.bind(session);
+              session.release = async () => { released += 1; return release(); };
+              return session;
+            } } };
+          const api = makeApi({ ort: counting });
+          const starting = api.init();
+          await api.dispose();
+          await starting.catch(() => undefined);
+          return released;
+        }"""
+    )
+    assert released == 1
+
+
+SOURCE_FAULTS = {
+    "() => makeApi().predictFromImage(new ImageData(4, 4))": ("not_initialised", "init()"),
+    "() => makeApi().info()": ("not_initialised", "init()"),
+    "() => makeApi({ modelUrl: '' })": ("bad_option", "modelUrl"),
+    "() => makeApi({ provider: 'cuda' })": ("bad_option", "provider"),
+    "() => api.predictFromImage(null)": ("bad_source", "ImageBitmap"),
+    "() => api.predictFromImage('face.png')": ("bad_source", "ImageBitmap"),
+    "() => api.predictFromImage(new Image())": ("empty_source", "0 x 0"),
+    "() => api.predictFromCanvas(new OffscreenCanvas(0, 10))": ("empty_source", "0 x 10"),
+    "() => api.predictFromVideo(document.createElement('video'))": ("source_not_ready", "loadeddata"),
+    "() => api.predictFromImage(Object.assign(new Image(), { src: '/blank.html' }))": ("empty_source", "0 x 0"),
+    "() => api.predictFromImage(data, { x: 0, y: 0, width: 0, height: 5 })": ("bad_box", "width and height"),
+    "() => api.predictFromImage(data, { x: NaN, y: 0, width: 5, height: 5 })": ("bad_box", "width and height"),
+    "() => api.predictFromImage(data, [0, 0, 5, 5])": ("bad_box", "width and height"),
+    "() => api.predictFromImage(data, { x: 90, y: 90, width: 5, height: 5 })": ("bad_box", "outside"),
+    "() => api.predictFromImage(data, { x: 0, y: 0, width: 1e9, height: 5 })": ("bad_box", "far more"),
+}
+
+
+def test_each_misuse_has_a_name_and_a_remedy(page: Any) -> None:
+    found = page.evaluate(
+        """async (faults) => {
+          const api = makeApi();
+          await api.init();
+          const data = new ImageData(40, 40);
+          const found = {};
+          for (const fault of faults)
+            found[fault] = await codeOf(new Function('api', 'data', `return (${fault})()`).bind(null, api, data));
+          return found;
+        }""",
+        list(SOURCE_FAULTS),
+    )
+    for fault, (code, words) in SOURCE_FAULTS.items():
+        name, got, message = found[fault]
+        assert (name, got) == ("EmotionError", code), f"{fault}: {message}"
+        assert words in message
+
+
+def test_pixels_of_another_site_are_refused_by_name(page: Any, site: Any, painter: Any) -> None:
+    address = save(site, "foreign.png", painter(40, 40))
+    foreign = site.origin.replace("127.0.0.1", "localhost") + address
+    _, code, message = page.evaluate(
+        """async (address) => {
+          const api = makeApi();
+          await api.init();
+          const img = await picture(address);
+          const first = await codeOf(() => api.predictFromImage(img));
+          // One refusal must not spoil what follows.
+          await api.predictFromImage(new ImageData(4, 4));
+          return first;
+        }""",
+        foreign,
+    )
+    assert code == "tainted_source"
+    assert "crossOrigin" in message
+
+
+def test_each_broken_model_has_a_name_and_a_remedy(page: Any, site: Any, model_writer: Callable[..., None]) -> None:
+    folder = site.root / "models/broken"
+    model_writer(folder / "five.onnx", outputs=5)
+    whole = (folder / "five.onnx").read_bytes()
+    (folder / "truncated.onnx").write_bytes(whole[: len(whole) // 2])
+    (folder / "page.onnx").write_text("<!doctype html><title>404</title>")
+    (folder / "pointer.onnx").write_text("version https://git-lfs.github.com/spec/v1\n")
+    (folder / "empty.onnx").write_bytes(b"")
+    (folder / "other.onnx").write_bytes(_identity_model())
+    (folder / "english.json").write_text(json.dumps({"classes": ["joy", "anger"]}))
+    (folder / "text.json").write_text("기쁨, 당황", encoding="utf-8")
+    faults = {
+        "modelUrl: '/models/broken/none.onnx'": ("model_not_found", "modelUrl"),
+        "modelUrl: 'http://127.0.0.1:1/model.onnx'": ("model_not_found", "modelUrl"),
+        "modelUrl: '/models/broken/page.onnx'": ("model_is_html", "HTML"),
+        "modelUrl: '/models/broken/truncated.onnx'": ("model_truncated", "ends too early"),
+        "modelUrl: '/models/broken/pointer.onnx'": ("model_invalid", "modelUrl"),
+        "modelUrl: '/models/broken/empty.onnx'": ("model_invalid", "modelUrl"),
+        "modelUrl: '/models/broken/other.onnx', classesUrl: '/models/broken/english.json'": (
+            "model_invalid",
+            "pyojeong export",
+        ),
+        "modelUrl: '/models/broken/five.onnx'": ("class_mismatch", "5 outputs"),
+        "classesUrl: '/models/broken/english.json'": ("class_mismatch", "same export"),
+        "classesUrl: '/models/broken/text.json'": ("classes_invalid", "classesUrl"),
+        "classesUrl: '/models/broken/none.json'": ("classes_not_found", "classesUrl"),
+    }
+    found = page.evaluate(
+        """async (faults) => {
+          const found = {};
+          for (const fault of faults)
+            found[fault] = await codeOf(() => new Function('makeApi', `return makeApi({ ${fault} })`)(makeApi).init());
+          return found;
+        }""",
+        list(faults),
+    )
+    for fault, (code, words) in faults.items():
+        name, got, message = found[fault]
+        assert (name, got) == ("EmotionError", code), f"{fault}: {message}"
+        assert words in message
+
+
+def _identity_model() -> bytes:
+    from onnx import TensorProto, helper
+
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N"]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "other", values[:1], values[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    return bytes(model.SerializeToString())
+
+
+def test_a_runtime_in_the_wrong_place_is_named(page: Any) -> None:
+    _, code, message = page.evaluate("() => codeOf(() => makeApi({ wasmBasePath: '/nowhere/' }).init())")
+    assert code == "runtime_not_found"
+    assert "wasmBasePath" in message
+
+
+def test_a_missing_wasm_file_is_named(page: Any, site: Any) -> None:
+    dist = Path(__file__).resolve().parents[2] / "node_modules/onnxruntime-web/dist"
+    (site.root / "half").mkdir()
+    shutil.copy(dist / "ort.wasm.bundle.min.mjs", site.root / "half")
+    _, code, message = page.evaluate("() => codeOf(() => makeApi({ wasmBasePath: '/half/' }).init())")
+    assert code == "wasm_not_found"
+    assert "wasmBasePath" in message
+    assert "404" in message
+
+
+def test_init_can_be_tried_again_after_a_failure(page: Any, site: Any) -> None:
+    late = site.root / "models/late.onnx"
+    late.unlink(missing_ok=True)
+    page.evaluate("() => { window.api = makeApi({ modelUrl: '/models/late.onnx' }); }")
+    assert page.evaluate("() => codeOf(() => api.init())")[1] == "model_not_found"
+    shutil.copy(site.root / "models/mobilenetv3_classifier/runs/finetune_K7_160/k7_mnv3s_160.onnx", late)
+    assert page.evaluate("async () => { await api.init(); return api.outputKeys.length; }") == 7
+
+
+def test_a_page_with_an_import_map_needs_no_path(tab: Any, site: Any) -> None:
+    address = "/node_modules/onnxruntime-web/dist/ort.wasm.bundle.min.mjs"
+    (site.root / "mapped.html").write_text(
+        f"""<!doctype html><link rel="icon" href="data:,">
+        <script type="importmap">{{"imports": {{"onnxruntime-web/wasm": "{address}"}}}}</script>"""
+    )
+    tab.page.goto(f"{site.origin}/mapped.html")
+    tab.page.evaluate(PRELUDE)
+    assert tab.page.evaluate("async () => { const api = makeApi(); await api.init(); return api.outputKeys.length; }")
+    tab.assert_clean(site.origin)
+    assert any(url.endswith("ort-wasm-simd-threaded.wasm") for url in tab.requests)
+
+
+def test_pictures_of_several_sizes_agree(page: Any, site: Any, oracle: Any, painter: Any) -> None:
+    for width, height in ((1, 1), (3, 500), (160, 160), (1601, 1203)):
+        image = painter(width, height, seed=width)
+        buffer = BytesIO()
+        image.save(buffer, "PNG")
+        answer = page.evaluate(
+            """async (address) => {
+              window.api ??= makeApi();
+              await api.init();
+              return api.predictFromImage(await picture(address));
+            }""",
+            save(site, f"size{width}.png", buffer.getvalue()),
+        )
+        assert largest_difference(answer, oracle(image, None)) <= 1e-4, (width, height)

@@ -1,0 +1,32 @@
+/**
+ * The names that an {@link EmotionError} can carry.
+ *
+ * @typedef {'bad_option' | 'runtime_not_found' | 'wasm_not_found' | 'model_not_found' | 'model_is_html'
+ *   | 'model_truncated' | 'model_invalid' | 'classes_not_found' | 'classes_invalid' | 'class_mismatch'
+ *   | 'not_initialised' | 'disposed' | 'bad_source' | 'source_not_ready' | 'empty_source' | 'tainted_source'
+ *   | 'bad_box'} ErrorCode
+ */
+
+/** Something the page gave cannot be used: `code` names what, `message` says which option or call to change. */
+export class EmotionError extends Error {
+  /**
+   * @param {ErrorCode} code
+   * @param {string} message
+   * @param {unknown} [cause] the error underneath, where there is one
+   */
+  constructor(code, message, cause) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.name = 'EmotionError';
+    /** @type {ErrorCode} */
+    this.code = code;
+  }
+}
+
+/**
+ * The text of whatever was thrown.
+ *
+ * @param {unknown} error
+ */
+export function messageOf(error) {
+  return error instanceof Error ? error.message : String(error);
+}

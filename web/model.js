@@ -1,0 +1,203 @@
+import { EmotionError, messageOf } from './errors.js';
+
+/**
+ * What an exported model says about itself.
+ *
+ * @typedef {object} ModelFacts
+ * @property {readonly string[]} classes class names in output order
+ * @property {string | null} scheme label scheme, such as `K7`
+ * @property {number} margin share of the longer side of a face box that is added on each side
+ * @property {number | null} size side of the network's input in pixels
+ * @property {string | null} version of pyojeong that exported the model
+ * @property {boolean} drawnSample whether it was trained on drawn faces: then it proves the machinery only
+ */
+
+// pyojeong.crops.MARGIN, for a model that does not say.
+const DEFAULT_MARGIN = 0.15;
+
+/**
+ * Loads the model's bytes, its facts, and classes.json, and checks that they agree.
+ *
+ * @param {{ modelUrl: string | URL, classesUrl?: string | URL | undefined, fetch: typeof globalThis.fetch }} options
+ * @returns {Promise<{ bytes: Uint8Array, facts: ModelFacts }>}
+ * @throws {EmotionError} `model_not_found`, `model_is_html`, `model_truncated`, `model_invalid`,
+ *   `classes_not_found`, `classes_invalid`, `class_mismatch`
+ */
+export async function loadModel({ modelUrl, classesUrl, fetch }) {
+  const [bytes, listed] = await Promise.all([
+    fetchModel(modelUrl, fetch),
+    classesUrl === undefined ? null : fetchClasses(classesUrl, fetch),
+  ]);
+  const metadata = readMetadata(bytes);
+  const own = classesOf(metadata.classes);
+  const classes = own ?? listed;
+  if (!classes) {
+    throw new EmotionError('classes_not_found', 'the model carries no class names; give classesUrl (classes.json)');
+  }
+  if (own && listed && own.join('\n') !== listed.join('\n')) {
+    throw new EmotionError(
+      'class_mismatch',
+      `the model says [${own.join(', ')}] and classesUrl says [${listed.join(', ')}]; ` +
+        'modelUrl and classesUrl must come from the same export (an old copy in a cache?)',
+    );
+  }
+  return { bytes, facts: factsOf(classes, metadata) };
+}
+
+/**
+ * @param {readonly string[]} classes
+ * @param {Record<string, string | undefined>} metadata
+ * @returns {ModelFacts}
+ */
+function factsOf(classes, metadata) {
+  return {
+    classes: Object.freeze([...classes]),
+    scheme: metadata.scheme ?? null,
+    margin: metadata.margin === undefined ? DEFAULT_MARGIN : Number(metadata.margin),
+    size: metadata.size === undefined ? null : Number(metadata.size),
+    version: metadata.version ?? null,
+    drawnSample: metadata.drawn_sample === 'true',
+  };
+}
+
+/**
+ * @param {string | URL} url
+ * @param {typeof globalThis.fetch} fetch
+ */
+async function fetchModel(url, fetch) {
+  const response = await fetched(url, fetch, 'model_not_found', 'modelUrl');
+  const bytes = new Uint8Array(await response.arrayBuffer());
+  const start = new TextDecoder().decode(bytes.subarray(0, 64)).trimStart();
+  if (start.startsWith('<')) {
+    throw new EmotionError(
+      'model_is_html',
+      `modelUrl (${url}) answers with an HTML page instead of a model; the server has no file there`,
+    );
+  }
+  return bytes;
+}
+
+/**
+ * @param {string | URL} url
+ * @param {typeof globalThis.fetch} fetch
+ */
+async function fetchClasses(url, fetch) {
+  const response = await fetched(url, fetch, 'classes_not_found', 'classesUrl');
+  const text = await response.text();
+  const classes = classesOf(text);
+  if (classes) return classes;
+  throw new EmotionError(
+    'classes_invalid',
+    `classesUrl (${url}) must be JSON like {"classes": ["기쁨", …]}, it begins ${JSON.stringify(text.slice(0, 40))}`,
+  );
+}
+
+/**
+ * @param {string | URL} url
+ * @param {typeof globalThis.fetch} fetch
+ * @param {'model_not_found' | 'classes_not_found'} code
+ * @param {string} option
+ */
+async function fetched(url, fetch, code, option) {
+  let response;
+  try {
+    response = await fetch(url);
+  } catch (error) {
+    throw new EmotionError(code, `${option} (${url}) cannot be fetched: ${messageOf(error)}`, error);
+  }
+  if (!response.ok) throw new EmotionError(code, `${option} (${url}) answers ${response.status}; correct the address`);
+  return response;
+}
+
+/**
+ * The class names in a JSON list, or in an object with the key `classes`; null when there are none.
+ *
+ * @param {string | undefined} text
+ * @returns {string[] | null}
+ */
+function classesOf(text) {
+  if (text === undefined) return null;
+  let value;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return null;
+  }
+  const list = Array.isArray(value) ? value : value?.classes;
+  const fine = Array.isArray(list) && list.length > 0 && list.every((name) => typeof name === 'string');
+  return fine ? list : null;
+}
+
+/**
+ * The `metadata_props` of an ONNX file, which onnxruntime-web does not hand out.
+ *
+ * An ONNX file is one protobuf message (ModelProto in onnx.proto3); field 14 repeats StringStringEntryProto,
+ * whose field 1 is the key and field 2 the value.
+ *
+ * @param {Uint8Array} bytes
+ * @returns {Record<string, string | undefined>}
+ * @throws {EmotionError} `model_truncated`, `model_invalid`
+ */
+export function readMetadata(bytes) {
+  const decoder = new TextDecoder();
+  /** @type {Record<string, string | undefined>} */
+  const metadata = {};
+  let hasGraph = false;
+  for (const [field, content] of fieldsOf(bytes)) {
+    if (field === 7) hasGraph = true;
+    if (field !== 14 || !content) continue;
+    const entry = new Map(fieldsOf(content));
+    metadata[decoder.decode(entry.get(1) ?? undefined)] = decoder.decode(entry.get(2) ?? undefined);
+  }
+  if (!hasGraph) throw invalid('it holds no graph');
+  return metadata;
+}
+
+/**
+ * The top-level fields of a protobuf message; content is null for numbers.
+ *
+ * @param {Uint8Array} bytes
+ * @returns {Generator<[number, Uint8Array | null]>}
+ */
+function* fieldsOf(bytes) {
+  let at = 0;
+  const varint = () => {
+    let value = 0;
+    for (let scale = 1; ; scale *= 128) {
+      const byte = bytes[at++];
+      if (byte === undefined) throw truncated(bytes.length);
+      value += (byte & 127) * scale;
+      if (byte < 128) return value;
+      if (scale > 2 ** 63) throw invalid('a number in it has more than ten bytes');
+    }
+  };
+  while (at < bytes.length) {
+    const tag = varint();
+    const kind = tag % 8;
+    /** @type {Uint8Array | null} */
+    let content = null;
+    if (kind === 0) varint();
+    else if (kind === 1) at += 8;
+    else if (kind === 5) at += 4;
+    else if (kind === 2) {
+      const length = varint();
+      content = bytes.subarray(at, at + length);
+      at += length;
+    } else throw invalid(`it is no protobuf message (wire type ${kind})`);
+    if (at > bytes.length) throw truncated(bytes.length);
+    yield [Math.floor(tag / 8), content];
+  }
+}
+
+/** @param {string} why */
+function invalid(why) {
+  return new EmotionError('model_invalid', `modelUrl does not lead to an ONNX model: ${why}`);
+}
+
+/** @param {number} length */
+function truncated(length) {
+  return new EmotionError(
+    'model_truncated',
+    `the model at modelUrl ends too early (${length} bytes arrived); copy or export the file again`,
+  );
+}

@@ -1,0 +1,206 @@
+import { EmotionError } from './errors.js';
+
+/**
+ * A face box in source pixels, in the frame that a person sees (EXIF orientation applied). Fractions are allowed.
+ *
+ * @typedef {{ x: number, y: number, width: number, height: number }} Box
+ */
+
+/**
+ * A square in whole source pixels; it may reach over the borders.
+ *
+ * @typedef {{ x: number, y: number, side: number }} Square
+ */
+
+/**
+ * Whatever pixels can be read from.
+ *
+ * @typedef {HTMLImageElement | HTMLVideoElement | HTMLCanvasElement | OffscreenCanvas | ImageBitmap | ImageData
+ *   | VideoFrame} Source
+ */
+
+// As in pyojeong.crops.cut: a wider box is a mistake, and its patch could fill the memory.
+const WIDEST = 3;
+
+/**
+ * The square patch that the network sees for a box: the rule of `pyojeong.crops.patch_square`, number for number.
+ *
+ * @param {Box} box
+ * @param {number} margin added on each side, as a share of the longer side of the box
+ * @returns {Square}
+ */
+export function patchSquare(box, margin) {
+  const maxX = box.x + box.width;
+  const maxY = box.y + box.height;
+  const side = Math.max(1, round(Math.max(maxX - box.x, maxY - box.y) * (1 + 2 * margin)));
+  return { x: round((box.x + maxX - side) / 2), y: round((box.y + maxY - side) / 2), side };
+}
+
+// Math.round(v) and floor(v + 0.5) differ for 0.49999999999999994; Python computes the latter.
+/** @param {number} value */
+function round(value) {
+  return Math.floor(value + 0.5);
+}
+
+/**
+ * Width and height of a source in pixels, as its boxes are measured.
+ *
+ * @param {Source} source
+ * @returns {{ width: number, height: number }}
+ * @throws {EmotionError} `bad_source`, `source_not_ready`, `empty_source`
+ */
+export function sizeOf(source) {
+  const { width, height } = rawSizeOf(source);
+  if (width > 0 && height > 0) return { width, height };
+  throw new EmotionError(
+    'empty_source',
+    `the source is ${width} x ${height} pixels; wait until it has loaded (image: decode(), video: playing)`,
+  );
+}
+
+/** @param {Source} source */
+function rawSizeOf(source) {
+  if (source && typeof source === 'object') {
+    if ('naturalWidth' in source) {
+      if (!source.complete) throw notReady('image', 'await image.decode() first');
+      return { width: source.naturalWidth, height: source.naturalHeight };
+    }
+    if ('videoWidth' in source) {
+      // HAVE_CURRENT_DATA: below it there is no frame to draw.
+      if (source.readyState < 2) throw notReady('video', 'wait for its "loadeddata" event');
+      return { width: source.videoWidth, height: source.videoHeight };
+    }
+    if ('displayWidth' in source) return { width: source.displayWidth, height: source.displayHeight };
+    if (typeof source.width === 'number') return { width: source.width, height: source.height };
+  }
+  throw new EmotionError(
+    'bad_source',
+    'the source must be an img, video or canvas element, OffscreenCanvas, ImageBitmap, ImageData or VideoFrame',
+  );
+}
+
+/**
+ * @param {string} what
+ * @param {string} remedy
+ */
+function notReady(what, remedy) {
+  return new EmotionError('source_not_ready', `the ${what} has no pixels yet; ${remedy}`);
+}
+
+/** Cuts patches out of sources through one canvas that it keeps. */
+export class PatchReader {
+  /** @type {CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D | null} */
+  #context = null;
+
+  /**
+   * The patch of a box as RGBA bytes, zeros outside the source. Without a box: the whole source, centred in a
+   * square, no margin.
+   *
+   * @param {Source} source
+   * @param {Box | null | undefined} box
+   * @param {number} margin
+   * @returns {{ pixels: Uint8Array, side: number }} `pixels` has side * side * 4 bytes, rows from the top
+   * @throws {EmotionError} `bad_source`, `source_not_ready`, `empty_source`, `bad_box`, `tainted_source`
+   */
+  read(source, box, margin) {
+    const size = sizeOf(source);
+    const square = box ? patchSquare(checked(box), margin) : patchSquare({ x: 0, y: 0, ...size }, 0);
+    const overlap = overlapOf(square, size);
+    const context = this.#contextOf(square.side);
+    context.clearRect(0, 0, square.side, square.side);
+    if ('data' in source) {
+      context.putImageData(source, -square.x, -square.y);
+    } else {
+      const { x, y, width, height } = overlap;
+      context.drawImage(source, x, y, width, height, x - square.x, y - square.y, width, height);
+    }
+    return { pixels: bytesOf(context, square.side), side: square.side };
+  }
+
+  /** Frees the canvas. */
+  dispose() {
+    if (this.#context) this.#context.canvas.width = this.#context.canvas.height = 0;
+    this.#context = null;
+  }
+
+  /** @param {number} side */
+  #contextOf(side) {
+    this.#context ??= newContext();
+    const { canvas } = this.#context;
+    if (canvas.width !== side || canvas.height !== side) {
+      canvas.width = canvas.height = side;
+      // Setting the size resets the context.
+      this.#context.imageSmoothingEnabled = false;
+    }
+    return this.#context;
+  }
+}
+
+function newContext() {
+  const canvas =
+    typeof OffscreenCanvas === 'undefined' ? document.createElement('canvas') : new OffscreenCanvas(1, 1);
+  // Without alpha, transparent pixels lie on black, as they do in Python.
+  const options = { alpha: false, willReadFrequently: true };
+  const context = /** @type {CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D | null} */ (
+    canvas.getContext('2d', options)
+  );
+  if (!context) throw new EmotionError('bad_source', 'this browser gives no 2d canvas to read pixels with');
+  return context;
+}
+
+/**
+ * @param {CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D} context
+ * @param {number} side
+ */
+function bytesOf(context, side) {
+  try {
+    const { data } = context.getImageData(0, 0, side, side);
+    return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  } catch (error) {
+    throw new EmotionError(
+      'tainted_source',
+      'the browser forbids reading pixels that come from another site; serve the image yourself, or set ' +
+        'crossOrigin = "anonymous" on the element and let that site answer with Access-Control-Allow-Origin',
+      error,
+    );
+  }
+}
+
+/**
+ * @param {Box} box
+ * @returns {Box}
+ */
+function checked(box) {
+  const { x, y, width, height } = box;
+  if (![x, y, width, height].every(Number.isFinite) || width <= 0 || height <= 0) {
+    throw new EmotionError(
+      'bad_box',
+      `the box must be {x, y, width, height} in pixels with width and height above 0, not ${JSON.stringify(box)}`,
+    );
+  }
+  return box;
+}
+
+/**
+ * The part of the source that lies in the square, in source pixels.
+ *
+ * @param {Square} square
+ * @param {{ width: number, height: number }} size
+ * @returns {Box}
+ */
+function overlapOf(square, size) {
+  if (square.side > WIDEST * Math.max(size.width, size.height)) {
+    throw new EmotionError(
+      'bad_box',
+      `the patch would be ${square.side} pixels wide, far more than the source (${size.width} x ${size.height})`,
+    );
+  }
+  const x = Math.max(0, square.x);
+  const y = Math.max(0, square.y);
+  const width = Math.min(size.width, square.x + square.side) - x;
+  const height = Math.min(size.height, square.y + square.side) - y;
+  if (width <= 0 || height <= 0) {
+    throw new EmotionError('bad_box', `the box lies outside of the source (${size.width} x ${size.height} pixels)`);
+  }
+  return { x, y, width, height };
+}
