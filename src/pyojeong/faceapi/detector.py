@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pyojeong.errors import InputError
 from pyojeong.faceapi.nets import graph_path
 
-Library = Literal["vladmandic", "original"]
+LIBRARIES = ("vladmandic", "original")
 """``vladmandic``: @vladmandic/face-api on its wasm backend. ``original``: face-api.js 0.22.2 on the JS backend."""
 
 Box = tuple[float, float, float, float]
@@ -57,7 +57,7 @@ class FaceApi:
 
     def __init__(
         self,
-        library: Library = "vladmandic",
+        library: str = "vladmandic",
         input_size: int = 416,
         score_threshold: float = 0.5,
         threads: int = 0,
@@ -128,8 +128,8 @@ class FaceApi:
 
 def check_options(library: str, input_size: int, score_threshold: float) -> None:
     """Raise InputError unless the detector's options are ones that the library accepts."""
-    if library not in get_args(Library):
-        raise InputError(f"there is no library {library!r}; choose {' or '.join(get_args(Library))}")
+    if library not in LIBRARIES:
+        raise InputError(f"there is no library {library!r}; choose {' or '.join(LIBRARIES)}")
     if input_size <= 0 or input_size % 32:
         raise InputError(f"the detector's input size is {input_size}; it must be a multiple of 32, such as 416")
     if not 0 < score_threshold < 1:

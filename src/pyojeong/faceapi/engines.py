@@ -1,0 +1,186 @@
+"""Two ways to run face-api on the bytes of a photograph, with one answer: the port, and the real library under Node."""
+
+import base64
+import json
+import subprocess
+import tempfile
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from pyojeong.errors import InputError
+from pyojeong.faceapi.detector import Box, FaceApi, check_options
+from pyojeong.faceapi.weights import find_package
+from pyojeong.images import ImageError, decode, measure
+
+ENGINES = ("onnx", "node")
+DECODINGS = ("exact", "scaled")
+
+REFEREE = Path(__file__).parent / "node" / "referee.mjs"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides the answers: engine, library, the detector's options, and how photographs are decoded.
+
+    Raises InputError when an option is not one that exists or that the library accepts.
+    """
+
+    engine: str = "onnx"
+    library: str = "vladmandic"
+    input_size: int = 416
+    score_threshold: float = 0.5
+    decode: str = "exact"
+
+    def __post_init__(self) -> None:
+        check_options(self.library, self.input_size, self.score_threshold)
+        if self.engine not in ENGINES:
+            raise InputError(f"there is no engine {self.engine!r}; choose {' or '.join(ENGINES)}")
+        if self.decode not in DECODINGS:
+            raise InputError(f"there is no decoding {self.decode!r}; choose {' or '.join(DECODINGS)}")
+        if self.engine == "node" and self.decode == "scaled":
+            raise InputError("the node engine decodes in full; leave out --decode scaled, or use --engine onnx")
+
+
+@dataclass(frozen=True)
+class Face:
+    """A detected face: box in pixels of the upright image, detector score, seven probabilities.
+
+    ``probabilities`` follow ``labels.FACEAPI``; None when the box lies outside the image.
+    """
+
+    box: Box
+    score: float
+    probabilities: list[float] | None
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What face-api says about one photograph: its upright size, its faces, best score first, and the given boxes."""
+
+    width: int
+    height: int
+    faces: list[Face]
+    given: list[list[float] | None]
+
+
+class Engine(Protocol):
+    """Analyses photographs. A given box of None means the whole image; ImageError says why there is no answer."""
+
+    def analyse(self, data: bytes, given: Sequence[Box | None] = ()) -> Analysis: ...
+
+    def close(self) -> None: ...
+
+
+class OnnxEngine:
+    """The port of ``detector`` in this process; safe to share between threads."""
+
+    def __init__(self, settings: Settings, threads: int = 0) -> None:
+        self._api = FaceApi(settings.library, settings.input_size, settings.score_threshold, threads)
+
+    def analyse(self, data: bytes, given: Sequence[Box | None] = ()) -> Analysis:
+        image = decode(data)
+        height, width = image.shape[:2]
+        found = self._api.detect(image)
+        boxes = [face.box for face in found] + [_whole(box, width, height) for box in given]
+        rows = [None if np.isnan(row[0]) else row.tolist() for row in self._api.expressions(image, boxes)]
+        faces = [Face(face.box, face.score, row) for face, row in zip(found, rows, strict=False)]
+        return Analysis(width, height, faces, rows[len(found) :])
+
+    def close(self) -> None:
+        """Nothing stays open."""
+
+
+class NodeEngine:
+    """The published library in a Node process of its own: wasm backend (vladmandic) or JS backend (original).
+
+    Raises InputError when Node or an npm package is missing.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._start()
+
+    def analyse(self, data: bytes, given: Sequence[Box | None] = ()) -> Analysis:
+        width, height, _ = measure(data)
+        boxes = [_whole(box, width, height) for box in given]
+        request = {"data": base64.b64encode(data).decode(), "boxes": boxes}
+        with self._lock:
+            answer = self._ask(request)
+        if "error" in answer:
+            raise ImageError("corrupt", answer["error"])
+        faces = [Face(tuple(face["box"]), face["score"], face["probabilities"]) for face in answer["faces"]]
+        return Analysis(answer["width"], answer["height"], faces, answer["given"])
+
+    def close(self) -> None:
+        """End the Node process."""
+        self._process.communicate()
+        self._log.close()
+
+    def _start(self) -> None:
+        modules = find_package().parents[2]
+        library = "face-api.js" if self._settings.library == "original" else "@tensorflow/tfjs-backend-wasm"
+        find_package(library)
+        options = {
+            "--modules": str(modules),
+            "--library": self._settings.library,
+            "--input-size": str(self._settings.input_size),
+            "--score-threshold": str(self._settings.score_threshold),
+        }
+        self._log = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - lives as long as the process
+        command = ["node", str(REFEREE), *(word for pair in options.items() for word in pair)]
+        try:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True, encoding="utf-8"
+            )
+        except FileNotFoundError:
+            raise InputError("the program node is not installed; install Node.js 20 or newer") from None
+        try:
+            self.versions: dict[str, str] = self._read()["ready"]
+        except EOFError as error:
+            raise InputError(f"the library did not start under Node: {error}; run `npm ci`") from None
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        stdin = self._process.stdin
+        assert stdin is not None
+        try:
+            stdin.write(json.dumps(request) + "\n")
+            stdin.flush()
+            return self._read()
+        except (BrokenPipeError, EOFError):
+            # One photograph too much for the library (memory, as a rule) must not end the run.
+            self._process.wait()
+            self._log.close()
+            self._start()
+            return {"error": "the library's process ended"}
+
+    def _read(self) -> dict[str, Any]:
+        stdout = self._process.stdout
+        assert stdout is not None
+        line = stdout.readline()
+        if not line:
+            self._log.seek(0)
+            raise EOFError(" ".join(self._log.read().split())[-500:])
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+
+def open_engine(settings: Settings, threads: int = 0) -> Engine:
+    """Open the engine that ``settings`` name; ``threads`` is for onnxruntime (0: its own choice)."""
+    return NodeEngine(settings) if settings.engine == "node" else OnnxEngine(settings, threads)
+
+
+@lru_cache(maxsize=1)
+def shared_engine(settings: Settings, threads: int) -> Engine:
+    """Return this process's engine for ``settings``, opened at the first call."""
+    return open_engine(settings, threads)
+
+
+def _whole(box: Box | None, width: int, height: int) -> Box:
+    return (0.0, 0.0, float(width), float(height)) if box is None else box

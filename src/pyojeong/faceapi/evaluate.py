@@ -1,0 +1,359 @@
+"""face-api on tables of the contract: all protocols in one pass over the photographs and one CSV for each table.
+
+Matched: the labelled face was found (IoU >= ``predictions.MATCHED_IOU``). All: the rest counts as wrong. Given
+box: the expression net on the annotated box, cut as face-api cuts it. Coverage: the share that was matched.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from pyojeong.errors import InputError
+from pyojeong.faceapi.detector import Box
+from pyojeong.faceapi.engines import Analysis, Engine, Settings, open_engine, shared_engine
+from pyojeong.faceapi.executors import open_executor, threads_for
+from pyojeong.files import relative_path, write_bytes, write_json
+from pyojeong.images import ImageError, read_bytes, split_path
+from pyojeong.labels import FACEAPI, Scheme
+from pyojeong.predictions import MATCHED_IOU
+from pyojeong.progress import bar
+from pyojeong.table import BOX_COLUMNS, read_csv, read_table, write_csv
+
+CHUNK = 16
+"""Photographs in one piece of work; a killed run loses the pieces in flight."""
+
+_DETECTION = ("det_minX", "det_minY", "det_maxX", "det_maxY")
+_P = tuple(f"p_{name}" for name in FACEAPI)
+_GIVEN_P = tuple(f"given_p_{name}" for name in FACEAPI)
+_ANSWER_SCHEMA: dict[str, Any] = {
+    "id": pl.Int64,
+    "error": pl.String,
+    "n_faces": pl.Int64,
+    **dict.fromkeys((*_DETECTION, "det_score", "iou"), pl.Float64),
+    **dict.fromkeys((*_P, *_GIVEN_P), pl.Float32),
+}
+
+Photograph = tuple[str, list[tuple[int, Box | None]]]
+"""A path and, for every distinct box annotated in it, the number of the answer; None is the whole image."""
+
+Answer = dict[str, Any]
+
+
+def evaluate(
+    tables: Sequence[tuple[Path, Scheme, Path]],
+    *,
+    root: Path,
+    engine: str = "onnx",
+    library: str = "vladmandic",
+    input_size: int = 416,
+    score_threshold: float = 0.5,
+    decode: str = "exact",
+    workers: int = 1,
+    scheduler: str | None = None,
+) -> list[dict[str, Any]]:
+    """Score face-api on CSVs of the contract and write an evaluation CSV for each.
+
+    A photograph that several tables name is decoded once. A table without box columns has cropped faces: the
+    whole image is the given box. Beside every CSV lies a JSON file of the same name with settings and summary;
+    a table whose CSV was made from the same input with the same settings is not evaluated again. A run that was
+    killed goes on where it stopped, from a file that is kept beside the first CSV until all are written.
+
+    Args:
+        tables: (input CSV, scheme in face-api's words, evaluation CSV to write).
+        root: the workspace that paths start from.
+        engine: ``onnx`` (this package's port) or ``node`` (the real library).
+        library: ``vladmandic`` (@vladmandic/face-api) or ``original`` (face-api.js 0.22.2).
+        input_size: side of the detector's input, a multiple of 32.
+        score_threshold: detections must score above it.
+        decode: ``exact`` or ``scaled``, see ``engines.Settings``.
+        workers: processes that share the work on this machine.
+        scheduler: address of a dask.distributed scheduler whose workers do the work instead; they need this
+            package and ``root`` at the same place.
+
+    Returns:
+        For each table what ``summarise`` returns.
+
+    Raises:
+        InputError: a table is not usable, a scheme has other classes than face-api, an option is out of range, or
+            an engine is missing.
+    """
+    settings = Settings(engine, library, input_size, score_threshold, decode)
+    wanted = [_config(csv, scheme, root, settings) for csv, scheme, _ in tables]
+    todo = [number for number, (_, _, out) in enumerate(tables) if not _is_done(out, wanted[number])]
+    if todo:
+        frames = [_read_table(*tables[number][:2], root) for number in todo]
+        jobs, numbered = _distinct(frames)
+        aside = tables[todo[0]][2].with_suffix(".partial.jsonl")
+        key = _digest(json.dumps([wanted[number] for number in todo]).encode())
+        answers = _answer(jobs, aside, key, _worker(root, settings, workers, scheduler))
+        for number, frame in zip(todo, numbered, strict=True):
+            out = tables[number][2]
+            write_csv(_rows(frame, answers), out)
+            write_json(out.with_suffix(".json"), {**wanted[number], "summary": summarise(out)})
+        aside.unlink(missing_ok=True)
+    return [summarise(out) for _, _, out in tables]
+
+
+def faces(
+    paths: Iterable[str | Path],
+    *,
+    engine: str = "onnx",
+    library: str = "vladmandic",
+    input_size: int = 416,
+    score_threshold: float = 0.5,
+    decode: str = "exact",
+) -> Iterator[dict[str, Any]]:
+    """Find every face in image files (or ``archive.zip!/member``), one result at a time; options as in ``evaluate``.
+
+    Yields:
+        ``{"image", "width", "height", "faces": [{"box": {"minX", ...}, "score", "expressions": {class: p}}]}`` with
+        boxes in pixels of the upright image and the best score first, or ``{"image", "error": reason}``. A face
+        whose box lies wholly outside the image has None for its expressions.
+
+    Raises:
+        InputError: an option is out of range or the engine is missing.
+    """
+    with _opened(Settings(engine, library, input_size, score_threshold, decode)) as opened:
+        for path in paths:
+            try:
+                found = opened.analyse(_read_anywhere(str(path)))
+            except ImageError as error:
+                yield {"image": str(path), "error": error.reason}
+                continue
+            yield {"image": str(path), "width": found.width, "height": found.height, "faces": _spelled(found)}
+
+
+def summarise(path: Path) -> dict[str, Any]:
+    """Return the protocols' figures of an evaluation CSV.
+
+    Returns:
+        ``{"n": rows, "unreadable": {reason: rows}, "coverage": {"n", "value"}, "matched": {"n", "accuracy"},
+        "all": {...}, "given": {...}, "several_faces": rows with more than one face}``. Unreadable photographs
+        count in none of the figures; the given-box figure leaves out boxes that lie outside their image. A figure
+        over no row is None.
+    """
+    frame = pl.read_csv(path, schema_overrides={"error": pl.String, "pred_label": pl.String})
+    readable = frame.filter(pl.col("error").is_null())
+    matched = readable.filter((pl.col("face_detected") == 1) & (pl.col("iou") >= MATCHED_IOU))
+    given = readable.filter(pl.col("given_correct").is_not_null())
+    reasons = frame["error"].drop_nulls().value_counts(sort=True)
+    right = int(matched["correct"].sum())
+    return {
+        "n": len(frame),
+        "unreadable": dict(reasons.iter_rows()),
+        "coverage": {"n": len(readable), "value": _share(len(matched), len(readable))},
+        "matched": {"n": len(matched), "accuracy": _share(right, len(matched))},
+        "all": {"n": len(readable), "accuracy": _share(right, len(readable))},
+        "given": {"n": len(given), "accuracy": _share(int(given["given_correct"].sum()), len(given))},
+        "several_faces": int((readable["n_faces"] > 1).sum()),
+    }
+
+
+def overlap(a: Box, b: Box) -> float:
+    """Intersection over union of two boxes (minX, minY, maxX, maxY); 0 when both are empty."""
+    across = max(0.0, min(a[2], b[2]) - max(a[0], b[0]))
+    down = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
+    both = sum(max(0.0, x1 - x0) * max(0.0, y1 - y0) for x0, y0, x1, y1 in (a, b)) - across * down
+    return across * down / both if both > 0 else 0.0
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _config(csv: Path, scheme: Scheme, root: Path, settings: Settings) -> dict[str, Any]:
+    if not set(scheme.classes) <= set(FACEAPI):
+        raise InputError(f"{csv}: face-api has no classes of scheme {scheme.name}; choose M1, M2 or BASIC7")
+    if not csv.is_file():
+        raise InputError(f"{csv}: no such file")
+    name = relative_path(str(csv.absolute()), root) or csv.name
+    return {"csv": name, "sha256": _digest(csv.read_bytes()), "scheme": scheme.name, **asdict(settings)}
+
+
+def _is_done(out: Path, config: dict[str, Any]) -> bool:
+    try:
+        made = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return out.is_file() and {**made, "summary": None} == {**config, "summary": None}
+
+
+def _read_table(csv: Path, scheme: Scheme, root: Path) -> pl.DataFrame:
+    boxed = any(name in read_csv(csv).columns for name in BOX_COLUMNS)
+    frame = read_table(csv, scheme=scheme, root=root, boxes=boxed)
+    boxes = [pl.col(name) if boxed else pl.lit(None, pl.Float64).alias(name) for name in BOX_COLUMNS]
+    return frame.select("path", "label", *boxes)
+
+
+def _distinct(frames: Sequence[pl.DataFrame]) -> tuple[list[Photograph], list[pl.DataFrame]]:
+    """Number the distinct (path, box) of all tables: the photographs to analyse, and the tables with an ``id``."""
+    key = ["path", *BOX_COLUMNS]
+    distinct = pl.concat([frame.select(key) for frame in frames]).unique(maintain_order=True).with_row_index("id")
+    jobs: dict[str, list[tuple[int, Box | None]]] = {}
+    for number, path, *box in distinct.iter_rows():
+        jobs.setdefault(path, []).append((number, None if box[0] is None else (box[0], box[1], box[2], box[3])))
+    numbered = [
+        frame.join(distinct, on=key, how="left", nulls_equal=True, maintain_order="left").cast({"id": pl.Int64})
+        for frame in frames
+    ]
+    return list(jobs.items()), numbered
+
+
+def _answer(
+    jobs: list[Photograph],
+    aside: Path,
+    key: str,
+    work: Callable[[list[list[Photograph]]], Iterator[tuple[int, list[Answer]]]],
+) -> pl.DataFrame:
+    """Have ``work`` analyse what is not yet answered in ``aside``; return all answers, one row for each id."""
+    done = _restore(aside, key)
+    left = [job for job in jobs if job[1][0][0] not in done]
+    chunks = [left[start : start + CHUNK] for start in range(0, len(left), CHUNK)]
+    with aside.open("a", encoding="utf-8") as file, bar("face-api", len(jobs)) as advance:
+        advance(len(jobs) - len(left))
+        for count, answers in work(chunks):
+            file.writelines(json.dumps(answer) + "\n" for answer in answers)
+            file.flush()
+            advance(count)
+    return pl.read_ndjson(aside, schema=_ANSWER_SCHEMA).filter(pl.col("id").is_not_null())
+
+
+def _restore(aside: Path, key: str) -> set[int]:
+    """Return the ids that ``aside`` answers; start it anew when it belongs to other work."""
+    lines = aside.read_bytes().splitlines(keepends=True) if aside.is_file() else []
+    first = json.dumps({"key": key}).encode() + b"\n"
+    if not lines or lines[0] != first:
+        write_bytes(aside, first)
+        return set()
+    # A photograph's lines are written together; a kill can cut the last one short, so its photograph goes too.
+    whole = [line for line in lines[1:] if line.endswith(b"\n")]
+    answers = [json.loads(line) for line in whole]
+    if len(whole) < len(lines) - 1 and answers:
+        last = answers[-1]["path"]
+        answers = [answer for answer in answers if answer["path"] != last]
+    write_bytes(aside, first + b"".join(json.dumps(answer).encode() + b"\n" for answer in answers))
+    return {answer["id"] for answer in answers}
+
+
+def _worker(
+    root: Path, settings: Settings, workers: int, scheduler: str | None
+) -> Callable[[list[list[Photograph]]], Iterator[tuple[int, list[Answer]]]]:
+    """Return the function that turns chunks into (photographs done, their answers), in any order."""
+
+    def here(chunks: list[list[Photograph]]) -> Iterator[tuple[int, list[Answer]]]:
+        with _opened(settings) as engine:
+            for chunk in chunks:
+                yield len(chunk), _analyse(chunk, root, engine)
+
+    def elsewhere(chunks: list[list[Photograph]]) -> Iterator[tuple[int, list[Answer]]]:
+        threads = threads_for(workers)
+        with open_executor(workers, scheduler) as executor:
+            futures = [executor.submit(_analyse_shared, chunk, root, settings, threads) for chunk in chunks]
+            try:
+                for future in as_completed(futures):
+                    answers = future.result()
+                    yield len({answer["path"] for answer in answers}), answers
+            except BrokenExecutor:
+                raise InputError(
+                    "a worker process died, as a rule for want of memory; run the same command with fewer --workers, "
+                    "it goes on where it stopped"
+                ) from None
+
+    return here if workers == 1 and scheduler is None else elsewhere
+
+
+def _analyse_shared(chunk: list[Photograph], root: Path, settings: Settings, threads: int) -> list[Answer]:
+    return _analyse(chunk, root, shared_engine(settings, threads))
+
+
+def _analyse(chunk: list[Photograph], root: Path, engine: Engine) -> list[Answer]:
+    answers = []
+    for path, numbered in chunk:
+        try:
+            found = engine.analyse(read_bytes(root, path), [box for _, box in numbered])
+        except ImageError as error:
+            answers += [{"path": path, "id": number, "error": error.reason} for number, _ in numbered]
+            continue
+        for (number, box), given in zip(numbered, found.given, strict=True):
+            box = box or (0.0, 0.0, float(found.width), float(found.height))
+            answers.append({"path": path, "id": number, **_flat(found, box, given)})
+    return answers
+
+
+def _flat(found: Analysis, box: Box, given: list[float] | None) -> Answer:
+    answer: Answer = {"n_faces": len(found.faces), "iou": 0.0}
+    if found.faces:
+        best = max(found.faces, key=lambda face: overlap(face.box, box))
+        answer |= {"iou": overlap(best.box, box), "det_score": best.score}
+        answer |= dict(zip(_DETECTION, best.box, strict=True))
+        answer |= dict(zip(_P, best.probabilities or [], strict=False))
+    return answer | dict(zip(_GIVEN_P, given or [], strict=False))
+
+
+def _rows(frame: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
+    """Lay out the evaluation CSV: the seven published columns first, in the order of the input table."""
+    joined = frame.join(answers, on="id", how="left", maintain_order="left").with_columns(
+        *_best(_P, "pred_label", "score"), *_best(_GIVEN_P, "given_pred_label", "given_score")
+    )
+    right, given_right = pl.col("pred_label") == pl.col("label"), pl.col("given_pred_label") == pl.col("label")
+    return joined.select(
+        pl.col("path").alias("image"),
+        pl.col("label").alias("gt_label"),
+        "pred_label",
+        "score",
+        (pl.col("n_faces") > 0).fill_null(value=False).cast(pl.Int8).alias("face_detected"),
+        "iou",
+        right.fill_null(value=False).cast(pl.Int8).alias("correct"),
+        "n_faces",
+        *_DETECTION,
+        "det_score",
+        "given_pred_label",
+        "given_score",
+        given_right.cast(pl.Int8).alias("given_correct"),
+        *_P,
+        *_GIVEN_P,
+        "error",
+    )
+
+
+def _best(columns: Sequence[str], label: str, score: str) -> tuple[pl.Expr, pl.Expr]:
+    names = pl.concat_list(columns).list.arg_max().replace_strict(dict(enumerate(FACEAPI)), return_dtype=pl.String)
+    # Where there is no answer all seven are null, and so is their maximum.
+    return pl.when(pl.col(columns[0]).is_not_null()).then(names).alias(label), pl.max_horizontal(columns).alias(score)
+
+
+@contextmanager
+def _opened(settings: Settings) -> Iterator[Engine]:
+    engine = open_engine(settings)
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def _read_anywhere(path: str) -> bytes:
+    file, member = split_path(path)
+    name = Path(file).name if member is None else f"{Path(file).name}!/{member}"
+    return read_bytes(Path(file).absolute().parent, name)
+
+
+def _spelled(found: Analysis) -> list[dict[str, Any]]:
+    return [
+        {
+            "box": dict(zip(BOX_COLUMNS, face.box, strict=True)),
+            "score": face.score,
+            "expressions": face.probabilities and dict(zip(FACEAPI, face.probabilities, strict=True)),
+        }
+        for face in found.faces
+    ]
