@@ -1,0 +1,212 @@
+"""The demo page on loopback: a static server that hands out what the page needs and nothing else."""
+
+import errno
+import shutil
+import sys
+import webbrowser
+from collections.abc import Callable, Mapping
+from functools import partial
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from pyojeong.errors import InputError
+
+PORT = 5173
+DEMO = "/web/demo/"
+RUN = "models/mobilenetv3_classifier/runs/finetune_K7_160"
+MODEL = "k7_mnv3s_160.onnx"
+DIST = "node_modules/onnxruntime-web/dist"
+
+_PORTS_TRIED = 20
+
+# Python's own table comes from the system and is wrong on some; modules and wasm do not start with a wrong type.
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".mjs": "text/javascript; charset=utf-8",
+    ".json": "application/json; charset=utf-8",
+    ".wasm": "application/wasm",
+    ".onnx": "application/octet-stream",
+}
+
+_HEADERS = {
+    # The first two make the page cross-origin isolated, which threads in wasm need.
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    # The browser itself refuses to send anything elsewhere.
+    "Content-Security-Policy": (
+        "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; "
+        "img-src 'self' blob: data:; media-src 'self' blob:; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-cache",
+}
+
+
+def serve(
+    root: Path,
+    port: int = PORT,
+    *,
+    model_dir: Path | None = None,
+    open_browser: bool = False,
+    announce: Callable[[str], object] = print,
+) -> None:
+    """Serve the demo page on 127.0.0.1 until Ctrl-C.
+
+    Args:
+        root: the workspace, with the K7 run under ``models/``.
+        port: where to listen; when taken, the next free one of the following twenty; 0 is any free port.
+        model_dir: a folder with an ``.onnx`` file and its ``classes.json``; the K7 run when omitted.
+        open_browser: whether to open the page in the user's browser.
+        announce: is told the address.
+
+    Raises:
+        InputError: model, page or onnxruntime-web are missing, or no port is free.
+    """
+    with make_server(root, port, model_dir=model_dir) as server:
+        address = f"http://127.0.0.1:{server.server_port}{DEMO}"
+        announce(f"{address}  (Ctrl-C ends it; nothing leaves this machine)")
+        if open_browser:
+            webbrowser.open(address)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            announce("")
+
+
+def make_server(root: Path, port: int = PORT, *, model_dir: Path | None = None) -> ThreadingHTTPServer:
+    """Return the server of ``serve``, listening but not yet answering; arguments and errors are the same."""
+    routes = _routes(root, model_dir or root / RUN)
+    for candidate in (0,) if port == 0 else range(port, min(port + _PORTS_TRIED, 65536)):
+        try:
+            return _Server(("127.0.0.1", candidate), partial(_Handler, routes))
+        except OSError as error:
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise
+    raise InputError(f"port {port} and those after it are taken; choose another with --port")
+
+
+def _routes(root: Path, model_dir: Path) -> dict[str, Path]:
+    """Return what is served: address -> file, and address that ends in a slash -> folder."""
+    model = _model_in(model_dir)
+    return {
+        f"/{RUN}/{MODEL}": model,
+        f"/{RUN}/classes.json": model.with_name("classes.json"),
+        "/web/": _folder_of(
+            root, "web/onnx_emotion_api.js", "the demo page is part of the repository; run this command in a checkout"
+        ),
+        f"/{DIST}/": _folder_of(
+            root, f"{DIST}/ort.wasm.bundle.min.mjs", "onnxruntime-web is missing; run `npm i onnxruntime-web`"
+        ),
+    }
+
+
+def _model_in(folder: Path) -> Path:
+    models = sorted(folder.glob("*.onnx")) if folder.is_dir() else []
+    if not models:
+        raise InputError(f"{folder}: no .onnx model; run `make run` first, or name another folder")
+    model = folder / MODEL if folder / MODEL in models else models[0]
+    if not model.with_name("classes.json").is_file():
+        raise InputError(f"{folder}: no classes.json beside {model.name}; run `pyojeong export` again")
+    return model
+
+
+def _folder_of(root: Path, name: str, remedy: str) -> Path:
+    """Return the folder of a file in the workspace, else in the checkout that this package was installed from."""
+    for place in (root, Path(__file__).parents[2]):
+        if (place / name).is_file():
+            return (place / name).parent
+    raise InputError(f"{root / name}: no such file; {remedy}")
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Report what went wrong, except that a browser which moves on closes its connections."""
+        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server_version = "pyojeong"
+    sys_version = ""
+    protocol_version = "HTTP/1.1"
+    timeout = 60
+
+    def __init__(self, routes: Mapping[str, Path], *args: object) -> None:
+        self.routes = routes
+        super().__init__(*args)  # type: ignore[arg-type]
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_HEAD(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
+        # A page of another site can reach loopback under its own name (DNS rebinding); only ours is answered.
+        if self.headers.get("Host") not in self._own_names():
+            self.send_error(HTTPStatus.MISDIRECTED_REQUEST, "open the address that the command printed")
+            return
+        path = unquote(urlsplit(self.path).path)
+        if path in ("/", DEMO.rstrip("/")):
+            self._redirect(DEMO)
+            return
+        file = _file_for(path, self.routes)
+        if file is None:
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return
+        with file.open("rb") as content:
+            self.send_response(HTTPStatus.OK)
+            self.send_header("Content-Type", _TYPES[file.suffix])
+            self.send_header("Content-Length", str(file.stat().st_size))
+            self.end_headers()
+            if self.command == "GET":
+                shutil.copyfileobj(content, self.wfile)
+
+    def _own_names(self) -> tuple[str, str]:
+        port = self.connection.getsockname()[1]
+        return f"127.0.0.1:{port}", f"localhost:{port}"
+
+    def _redirect(self, path: str) -> None:
+        self.send_response(HTTPStatus.FOUND)
+        self.send_header("Location", path)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def end_headers(self) -> None:
+        for name, value in _HEADERS.items():
+            self.send_header(name, value)
+        super().end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing: the terminal belongs to the one line with the address."""
+
+
+def _file_for(path: str, routes: Mapping[str, Path]) -> Path | None:
+    """Return the file that an address means, None when it is not to be served.
+
+    Links are followed first and the result must still lie in the folder that is served, whatever ``..``,
+    backslash or link led to it.
+    """
+    if path in routes and not path.endswith("/"):
+        return routes[path]
+    for prefix, folder in routes.items():
+        if not (prefix.endswith("/") and path.startswith(prefix)) or "\0" in path:
+            continue
+        base = folder.resolve()
+        name = path.removeprefix(prefix)
+        try:
+            file = (base / (f"{name}index.html" if name.endswith("/") else name)).resolve()
+            if file.is_relative_to(base) and file.is_file() and file.suffix in _TYPES:
+                return file
+        except (OSError, RuntimeError):
+            # A name longer than the system allows, or a circle of links.
+            return None
+    return None
