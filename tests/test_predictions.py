@@ -38,10 +38,11 @@ def test_faceapi_csv_becomes_the_one_table(tmp_path: Path) -> None:
 
 
 def test_given_box_answers_stand_beside_the_end_to_end_ones(tmp_path: Path) -> None:
-    text = "image,gt_label,pred_label,score,face_detected,iou,correct,given_pred_label,given_score,p_happy\n"
-    text += "a.jpg,happy,,,0,0.0,0,happy,0.75,0.5\n"
-    row = read_predictions(_write(tmp_path, text), M1).row(0, named=True)
-    assert (row["pred"], row["given"], row["given_score"], row["p_happy"]) == (None, "happy", 0.75, 0.5)
+    text = "image,gt_label,pred_label,score,face_detected,iou,correct,given_pred_label,given_score,p_happy,error\n"
+    text += "a.jpg,happy,,,0,0.0,0,happy,0.75,0.5,\nb.jpg,sad,,,0,,0,,,,corrupt\n"
+    first, second = read_predictions(_write(tmp_path, text), M1).rows(named=True)
+    assert (first["pred"], first["given"], first["given_score"], first["p_happy"]) == (None, "happy", 0.75, 0.5)
+    assert (first["error"], second["error"], second["given"]) == (None, "corrupt", None)
 
 
 def test_a_contender_with_given_boxes_is_matched_everywhere(tmp_path: Path) -> None:

@@ -47,7 +47,8 @@ def read_predictions(path: Path, scheme: Scheme) -> pl.DataFrame:
         ``pred`` (one of ``all_classes``; null = no answer), ``score`` (its probability 0..1, null = unknown),
         ``detected`` (Boolean), ``iou`` (Float64 0..1; null where the box was given),
         ``given`` and ``given_score`` (answer for the given box; null where the file has none),
-        and ``p_<class>`` (Float64) where the file has them.
+        ``error`` (why the photograph could not be read, null = it could; such a row has no answer and counts in no
+        score), and ``p_<class>`` (Float64) where the file has them.
 
     Raises:
         InputError: a column is missing, there is no row, a label is unknown or a number is none; file, line and
@@ -75,9 +76,10 @@ def read_predictions(path: Path, scheme: Scheme) -> pl.DataFrame:
         "iou": iou,
         "given": pred if box_given else _words(frame, "given", path, scheme),
         "given_score": score if box_given else _numbers(frame, "given_score", path),
+        "error": frame["error"].replace("", None) if "error" in frame.columns else pl.lit(None, pl.String),
         **{name: _numbers(frame, name, path) for name in frame.columns if name.startswith("p_")},
     }
-    return pl.DataFrame([column.alias(name) for name, column in columns.items()])
+    return frame.select(column.alias(name) for name, column in columns.items())
 
 
 def write_predictions(frame: pl.DataFrame, path: Path) -> None:

@@ -1,0 +1,282 @@
+"""Contenders side by side: every protocol with its n, intervals, paired tests and the human ceiling.
+
+A *protocol* says which images count and what a miss is worth:
+
+``matched``  only images on which the contender's own face is the labelled one (the published headline);
+``all``      every image, a miss is wrong;
+``given``    every image, the labelled box is given to the contender (face-api leaves out boxes outside the image).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from pyojeong import metrics
+from pyojeong.errors import InputError
+from pyojeong.labels import Scheme
+from pyojeong.metrics import Floats, Interval, Ints
+from pyojeong.predictions import all_classes, end_to_end, matched, read_predictions
+from pyojeong.table import write_csv
+
+PROTOCOLS = ("matched", "all", "given")
+VOTES = "votes_"
+"""Columns ``votes_<Korean label>`` say how many of AI Hub's three annotators saw it (알수없음: none of the seven)."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """One contender under one protocol.
+
+    Attributes:
+        true: class numbers, shape [N].
+        pred: class numbers or ``metrics.MISS``, shape [N].
+        classes: the words behind the numbers.
+        people: who is on each image, None where unknown.
+    """
+
+    true: Ints
+    pred: Ints
+    classes: tuple[str, ...]
+    people: list[str] | None = None
+
+    @property
+    def counts(self) -> Ints:
+        """Confusion counts [K, K+1], misses in the last column."""
+        return metrics.confusion_counts(self.true, self.pred, len(self.classes), misses=True)
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """Whether each answer is right, shape [N]."""
+        return np.equal(self.true, self.pred)
+
+
+def answers(frame: pl.DataFrame, scheme: Scheme, protocol: str) -> Answers | None:
+    """Return what ``frame`` (of ``read_predictions``, perhaps with ``person``) says under ``protocol``.
+
+    Rows with an ``error`` are left out. None when the protocol does not apply: no image was matched, or there is no
+    answer for a given box.
+    """
+    frame = frame.filter(counts_in(frame, protocol))
+    pred = frame["given"] if protocol == "given" else end_to_end(frame)
+    if frame.is_empty():
+        return None
+    classes = all_classes(scheme)
+    people = frame["person"].to_list() if "person" in frame.columns else None
+    return Answers(
+        metrics.encode(frame["true"].to_list(), classes), metrics.encode(pred.to_list(), classes), classes, people
+    )
+
+
+def counts_in(frame: pl.DataFrame, protocol: str) -> pl.Series:
+    """Return for each row of ``frame`` whether ``protocol`` counts it."""
+    readable = frame["error"].is_null()
+    if protocol == "matched":
+        return readable & matched(frame)
+    if protocol == "given" and not box_was_given(frame):
+        return readable & frame["given"].is_not_null()
+    return readable
+
+
+def score(given: Answers, seed: int = 0) -> dict[str, Any]:
+    """Score one contender.
+
+    Returns:
+        ``n``, ``accuracy``, ``accuracy_low``, ``accuracy_high``, ``macro_f1``, ``macro_f1_low``,
+        ``macro_f1_high`` (all 0..1) and ``interval_over``: ``people`` when they are known and were resampled,
+        else ``images`` (Wilson for the accuracy, bootstrap for macro-F1).
+    """
+    counts = given.counts
+    cells = np.ravel_multi_index((given.true, given.pred % counts.shape[1]), counts.shape)
+    if given.people is None:
+        accuracy_in = metrics.wilson_interval(int(given.right.sum()), len(given.true))
+    else:
+        accuracy_in = metrics.bootstrap_interval(
+            cells, counts.shape, metrics.accuracies, people=given.people, seed=seed
+        )
+    f1_in = metrics.bootstrap_interval(cells, counts.shape, metrics.macro_f1s, people=given.people, seed=seed)
+    return {
+        "n": len(given.true),
+        **_spread("accuracy", metrics.accuracy(counts), accuracy_in),
+        **_spread("macro_f1", metrics.macro_f1(counts), f1_in),
+        "interval_over": "images" if given.people is None else "people",
+    }
+
+
+def paired(first: Answers, second: Answers, seed: int = 0) -> dict[str, Any]:
+    """Compare two contenders on the same images, row by row.
+
+    Returns:
+        ``n``, each one's accuracy and macro-F1, the differences second minus first with 95 % intervals (images or
+        people resampled in pairs), how often only one was right, and McNemar's exact p-value. The test takes
+        images for independent; where people are known, the intervals do not.
+
+    Raises:
+        ValueError: the truths differ.
+    """
+    if first.classes != second.classes or not np.array_equal(first.true, second.true):
+        raise ValueError("the two contenders do not speak about the same images")
+    size = len(first.classes)
+    shape = (size, size + 1, size + 1)
+    cells = np.ravel_multi_index((first.true, first.pred % (size + 1), second.pred % (size + 1)), shape)
+    row: dict[str, Any] = {"n": len(first.true)}
+    for name, statistic in (("accuracy", metrics.accuracies), ("macro_f1", metrics.macro_f1s)):
+
+        def difference(tables: Ints, statistic: Any = statistic) -> Floats:
+            gap: Floats = statistic(tables.sum(2)) - statistic(tables.sum(3))
+            return gap
+
+        one, two = float(statistic(first.counts)), float(statistic(second.counts))
+        interval = metrics.bootstrap_interval(cells, shape, difference, people=first.people, seed=seed)
+        row |= {f"{name}_first": one, f"{name}_second": two, **_spread(f"{name}_difference", two - one, interval)}
+    only_first, only_second = first.right & ~second.right, second.right & ~first.right
+    return row | {
+        "only_first_right": int(only_first.sum()),
+        "only_second_right": int(only_second.sum()),
+        "mcnemar_p": metrics.mcnemar(first.right, second.right),
+        "interval_over": "images" if first.people is None else "people",
+    }
+
+
+def align(first: pl.DataFrame, second: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the rows of both that speak about the same image, in the order of ``first``.
+
+    Images are the same when ``photo`` is (``path`` where there is no such column); the second row of one
+    photograph is paired with the second of the other. Raises InputError when an image has two truths.
+    """
+    left, right = (_numbered(frame, name) for frame, name in ((first, "left"), (second, "right")))
+    both = left.join(right, on=["key", "nth"], maintain_order="left")
+    one, two = first[both["left"].to_list()], second[both["right"].to_list()]
+    differs = (one["true"] != two["true"]).arg_max() if len(one) else None
+    if differs is not None and one["true"][differs] != two["true"][differs]:
+        raise InputError(
+            f"{one['path'][differs]} is {one['true'][differs]!r} in one file and {two['true'][differs]!r} in the other;"
+            " make both from the same CSV"
+        )
+    return one, two
+
+
+def paired_rows(first: pl.DataFrame, second: pl.DataFrame, scheme: Scheme, seed: int = 0) -> list[dict[str, Any]]:
+    """Return one row of ``paired`` for every protocol that both contenders have, on their common images.
+
+    ``matched`` are the images that both matched; a contender that was given the box matches all. Where both were
+    given the box, only ``given`` remains.
+    """
+    first, second = align(first, second)
+    rows = []
+    for protocol in ("given",) if box_was_given(first) and box_was_given(second) else PROTOCOLS:
+        keep = counts_in(first, protocol) & counts_in(second, protocol)
+        one = answers(first.filter(keep), scheme, protocol)
+        two = answers(second.filter(keep), scheme, protocol)
+        if one and two:
+            rows.append({"protocol": protocol, **paired(one, two, seed)})
+    return rows
+
+
+def human_ceiling(frame: pl.DataFrame, scheme: Scheme, seed: int = 0) -> dict[str, Any] | None:
+    """Score one annotator against the other two where these two agree, with the models' metrics.
+
+    Taken from the ``votes_<label>`` columns of images with three votes: all three alike are three right answers;
+    two against one is one wrong answer (and no truth for the other two). 알수없음 is a wrong answer and no truth.
+
+    Returns:
+        ``images`` and the columns of ``score`` (``n`` counts answers; intervals resample people, or images where
+        people are unknown, because answers about one image are not independent); None without such an image.
+    """
+    classes = all_classes(scheme)
+    names = [name for name in frame.columns if name.startswith(VOTES)]
+    votes = np.zeros((len(frame), len(classes) + 1), np.int64)
+    for name in names:
+        word = scheme.class_of(name.removeprefix(VOTES))
+        votes[:, classes.index(word) if word else -1] += (
+            frame[name].cast(pl.Int64, strict=False).fill_null(0).to_numpy()
+        )
+    most = votes.argmax(1)
+    usable = (votes.sum(1) == 3) & (votes.max(1) >= 2) & (most < len(classes))
+    index = np.flatnonzero(usable)
+    if not index.size:
+        return None
+    alike = votes[index].max(1) == 3
+    odd = (votes[index] == 1).argmax(1)
+    pred = np.where(alike, most[index], np.where(odd == len(classes), metrics.MISS, odd))
+    times = np.where(alike, 3, 1)
+    unit = frame["person" if "person" in frame.columns else "path"].to_list()
+    people = [unit[position] for position in np.repeat(index, times)]
+    scored = score(Answers(np.repeat(most[index], times), np.repeat(pred, times), classes, people), seed)
+    return {"images": len(index), **scored, "interval_over": "people" if "person" in frame.columns else "images"}
+
+
+def compare(
+    files: Sequence[tuple[str, Path]], scheme: Scheme, out_dir: Path, *, seed: int = 0
+) -> dict[str, pl.DataFrame]:
+    """Put any prediction files on their common images beside each other.
+
+    Args:
+        files: name and predictions CSV of each contender; the images are those that all files have.
+        scheme: the label scheme of all of them.
+        out_dir: ``compare_scores.csv`` and ``compare_paired.csv`` are written there.
+        seed: of the bootstrap.
+
+    Returns:
+        ``scores``: one row per contender and protocol (``given`` for all that have it; ``matched`` and ``all`` for
+        those that look for the face themselves) with ``n``, ``n_all`` and the columns of ``score``.
+        ``paired``: one row per pair of contenders that share a protocol, with the columns of ``paired``.
+
+    Raises:
+        InputError: fewer than two files, two of one name, no common image, or an image with two truths.
+    """
+    names = [name for name, _ in files]
+    if len(files) < 2 or len(set(names)) < len(names):
+        raise InputError("a comparison needs at least two prediction files under different names")
+    frames = [read_predictions(path, scheme) for _, path in files]
+    for position in range(1, len(frames)):
+        frames[0], _ = align(frames[0], frames[position])
+    frames = [frames[0], *(align(frames[0], frame)[1] for frame in frames[1:])]
+    if frames[0].is_empty():
+        raise InputError(
+            f"{', '.join(str(path) for _, path in files)}: no image is in all of them; "
+            "make the prediction files from the same test CSV"
+        )
+    found = dict(zip(names, frames, strict=True))
+    scores = pl.DataFrame(
+        [
+            {"contender": name, "protocol": protocol, "n_all": len(frame), **score(some, seed)}
+            for name, frame in found.items()
+            for protocol in own_protocols(frame)
+            if (some := answers(frame, scheme, protocol))
+        ]
+    )
+    pairs = pl.DataFrame(
+        [
+            {"first": one, "second": two, **row}
+            for one, two in combinations(names, 2)
+            for row in paired_rows(found[one], found[two], scheme, seed)
+        ]
+    )
+    write_csv(scores, out_dir / "compare_scores.csv")
+    write_csv(pairs, out_dir / "compare_paired.csv")
+    return {"scores": scores, "paired": pairs}
+
+
+def own_protocols(frame: pl.DataFrame) -> tuple[str, ...]:
+    """Return the protocols that differ for this contender: only ``given`` when the box was given to it."""
+    return ("given",) if box_was_given(frame) else PROTOCOLS
+
+
+def box_was_given(frame: pl.DataFrame) -> bool:
+    """Whether the contender never looked for a face: its answers are those for the given box."""
+    return bool(frame["iou"].is_null().all() and frame["pred"].equals(frame["given"], null_equal=True))
+
+
+def _numbered(frame: pl.DataFrame, name: str) -> pl.DataFrame:
+    key = pl.col("photo" if "photo" in frame.columns else "path")
+    return frame.select(key.alias("key"), nth=pl.int_range(pl.len()).over(key)).with_row_index(name)
+
+
+def _spread(name: str, value: float, interval: Interval) -> dict[str, float]:
+    return {name: value, f"{name}_low": interval.low, f"{name}_high": interval.high}
