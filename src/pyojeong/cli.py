@@ -2,11 +2,12 @@
 
 import errno
 import json
+import logging
 import re
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,8 +15,14 @@ from pyojeong import __version__
 from pyojeong.errors import InputError
 from pyojeong.labels import Scheme, scheme_named
 
+if TYPE_CHECKING:
+    from polars import DataFrame
+
+    from pyojeong.faceapi.engines import Settings
+    from pyojeong.report import Report
+
 app = typer.Typer(
-    help="face-api.js and MobileNetV3-Small compared fairly on Korean faces, and a better model. 표정 인식 비교와 모델.",
+    help="표정: face-api.js and MobileNetV3-Small compared fairly on Korean faces, and a better model.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -24,6 +31,11 @@ app = typer.Typer(
 Root = Annotated[Path, typer.Option("--project-root", help="The workspace that relative paths start from.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes that share the work.")]
 Seed = Annotated[int, typer.Option(help="Same seed, same result.")]
+Engine = Annotated[str, typer.Option(help="onnx, or node for the real library under Node.js.")]
+Library = Annotated[str, typer.Option(help="vladmandic (@vladmandic/face-api) or original (face-api.js 0.22.2).")]
+InputSize = Annotated[int, typer.Option(help="Side of the detector's input in pixels.")]
+ScoreThreshold = Annotated[float, typer.Option(help="Weakest face that counts, 0..1.")]
+Decode = Annotated[str, typer.Option(help="exact, or scaled: faster, another contender.")]
 SchemeName = Annotated[
     str | None, typer.Option("--scheme", help="K7, M1, M2 or BASIC7; read off the CSV's name when omitted.")
 ]
@@ -31,6 +43,8 @@ SchemeName = Annotated[
 
 def main() -> None:
     """Run the command line; every problem of the user's becomes one line on stderr and exit code 2."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger("pyojeong").setLevel(logging.INFO)
     try:
         app()
     except InputError as error:
@@ -61,12 +75,266 @@ def sample(
     out: Annotated[Path, typer.Option(help="Folder to draw into.")],
     people: Annotated[int, typer.Option(help="Number of drawn people.")] = 60,
     seed: Seed = 1337,
-    workers: Workers = 2,
+    workers: Workers = 1,
 ) -> None:
     """Draw a small data set in the exact shape of AI Hub data set 82."""
     from pyojeong.sample import draw_sample
 
     _print_json(draw_sample(out, people=people, seed=seed, workers=workers))
+
+
+@app.command()
+def prepare(
+    source: Annotated[Path, typer.Argument(help="Folder with AI Hub's archives, unpacked folders, or both.")],
+    root: Root = Path(),
+    policy: Annotated[str, typer.Option(help="Which label counts: majority, unanimous or uploader.")] = "majority",
+    split: Annotated[str, typer.Option(help="person, or image as the published tables did.")] = "person",
+    seed: Seed = 1337,
+    workers: Workers = 1,
+) -> None:
+    """Turn AI Hub's archives into split CSVs, face crops and a summary."""
+    from pyojeong.prepare import prepare as run_prepare
+
+    _print_json(run_prepare(source, root, policy=policy, split=split, seed=seed, workers=workers))
+
+
+@app.command()
+def baseline(
+    csv: Annotated[list[Path], typer.Option(help="Table of photographs with boxes; several share one pass.")],
+    out: Annotated[
+        list[Path] | None,
+        typer.Option(help="Evaluation CSV, one for each --csv. [default: models/faceapi_baseline/results/...]"),
+    ] = None,
+    scheme: SchemeName = None,
+    root: Root = Path(),
+    engine: Engine = "onnx",
+    library: Library = "vladmandic",
+    input_size: InputSize = 416,
+    score_threshold: ScoreThreshold = 0.5,
+    decode: Decode = "exact",
+    workers: Workers = 1,
+    scheduler: Annotated[str | None, typer.Option(help="Address of a dask.distributed scheduler.")] = None,
+) -> None:
+    """Run face-api.js on tables of photographs and write its evaluation CSVs."""
+    from pyojeong.faceapi.evaluate import evaluate
+
+    schemes = [_scheme(scheme, path) for path in csv]
+    results = root / "models" / "faceapi_baseline" / "results"
+    outs = out or [results / f"faceapi_{found.name}_eval.csv" for found in schemes]
+    if len(outs) != len(csv) or len(set(outs)) != len(outs):
+        raise InputError(f"{len(csv)} tables need as many different evaluation CSVs; give one --out for each --csv")
+    settings = _settings(engine, library, input_size, score_threshold, decode)
+    summaries = evaluate(
+        list(zip(csv, schemes, outs, strict=True)), root=root, settings=settings, workers=workers, scheduler=scheduler
+    )
+    for path, summary in zip(outs, summaries, strict=True):
+        _print_json({"csv": str(path), **summary})
+
+
+@app.command()
+def faces(
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Image files.")],
+    engine: Engine = "onnx",
+    library: Library = "vladmandic",
+    input_size: InputSize = 416,
+    score_threshold: ScoreThreshold = 0.5,
+    decode: Decode = "exact",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, at full precision.")] = False,
+) -> None:
+    """Print every face that face-api.js finds: box, score, seven probabilities."""
+    from pyojeong.faceapi.evaluate import faces as find_faces
+
+    failed = False
+    for result in find_faces(images, _settings(engine, library, input_size, score_threshold, decode)):
+        failed |= "error" in result
+        print(json.dumps(result, ensure_ascii=False) if as_json else _face_lines(result))
+    if failed:
+        raise typer.Exit(2)
+
+
+@app.command()
+def train(
+    mode: Annotated[str, typer.Option(help="probe (head only) or finetune (in stages).")],
+    train_csv: Annotated[Path, typer.Option(help="Crops to learn from.")],
+    val_csv: Annotated[Path, typer.Option(help="Crops that choose the epoch.")],
+    test_csv: Annotated[Path, typer.Option(help="Crops that are scored once.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run.")],
+    root: Root = Path(),
+    scheme: SchemeName = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training set. [5; finetune 30]")] = None,
+    batch: Annotated[int | None, typer.Option(help="Images a step. [1024]")] = None,
+    lr_head: Annotated[float | None, typer.Option(help="Learning rate of the head. [7e-4; finetune 5e-4]")] = None,
+    lr_backbone: Annotated[float | None, typer.Option(help="Learning rate of the backbone. [1e-4]")] = None,
+    seed: Annotated[int | None, typer.Option(help="Same seed, same metrics. [1337]")] = None,
+    weights: Annotated[str | None, typer.Option(help="imagenet (downloaded), random, or a file. [imagenet]")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other field of the recipe.")
+    ] = None,
+    allow_empty_class: Annotated[bool, typer.Option(help="Train although a class has no row.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    workers: Workers = 2,
+) -> None:
+    """Train MobileNetV3-Small on tables of crops."""
+    from pyojeong.training import train as run_train
+
+    named = {"epochs": epochs, "batch": batch, "lr_head": lr_head, "lr_backbone": lr_backbone}
+    metrics = run_train(
+        mode=mode,
+        scheme=_scheme(scheme, train_csv),
+        train_csv=train_csv,
+        val_csv=val_csv,
+        test_csv=test_csv,
+        out=out,
+        root=root,
+        workers=workers,
+        device=device,
+        allow_empty=allow_empty_class,
+        **named,
+        seed=seed,
+        weights=weights,
+        **_recipe_options(option or []),
+    )
+    _print_json({key: metrics[key] for key in ("n", "accuracy", "macro_f1", "epoch") if key in metrics})
+    print(f"{out}/test_metrics.json has all figures")
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[Path, typer.Option(help="best.pt of a run.")] = Path(
+        "models/mobilenetv3_classifier/runs/finetune_K7_160/best.pt"
+    ),
+    out: Annotated[Path | None, typer.Option(help="Folder to write to. [default: the checkpoint's]")] = None,
+    name: Annotated[str, typer.Option(help="File name of the ONNX model.")] = "k7_mnv3s_160.onnx",
+) -> None:
+    """Write the ONNX model and classes.json, checked against the checkpoint."""
+    from pyojeong.export import export as run_export
+
+    _print_json(run_export(checkpoint, out or checkpoint.parent, name))
+
+
+@app.command()
+def report(root: Root = Path()) -> None:
+    """Write the report CSVs, figures and page from the predictions that are there."""
+    from pyojeong.report import report as run_report
+
+    _print_report(run_report(root), root)
+
+
+@app.command()
+def compare(
+    files: Annotated[list[str], typer.Argument(metavar="NAME=CSV...", help="Contenders and their predictions.")],
+    scheme: Annotated[str, typer.Option(help="K7, M1, M2 or BASIC7.")],
+    out: Annotated[Path, typer.Option(help="Folder for the tables.")],
+) -> None:
+    """Put prediction files on their common images beside each other, with intervals and a paired test."""
+    from pyojeong.comparison import compare as run_compare
+
+    pairs = [file.partition("=") for file in files]
+    wrong = [file for file, pair in zip(files, pairs, strict=True) if not pair[2]]
+    if wrong:
+        raise InputError(f"{wrong[0]!r} names no contender; write NAME=CSV")
+    tables = run_compare([(name, Path(path)) for name, _, path in pairs], scheme_named(scheme), out)
+    for title, table in tables.items():
+        _print_table(title, table)
+
+
+@app.command()
+def run(
+    source: Annotated[Path | None, typer.Argument(help="AI Hub's archives; or give --sample.")] = None,
+    sample: Annotated[bool, typer.Option("--sample", help="Draw the sample data set and use it.")] = False,
+    profile: Annotated[str | None, typer.Option(help="Profile. [sample with --sample, else full]")] = None,
+    experiments: Annotated[
+        Path | None, typer.Option(help="Another file of profiles. [default: the package's experiments.toml]")
+    ] = None,
+    root: Root = Path(),
+    workers: Workers = 2,
+) -> None:
+    """Do all of it: prepare, baseline, five trainings, export, reports. Goes on where it stopped."""
+    if (source is None) != sample:
+        raise InputError("give either a SOURCE folder or --sample")
+    from pyojeong import experiments as seven
+
+    chosen = seven.load_profile(profile or ("sample" if sample else "full"), experiments)
+    _print_report(seven.run(root, source, chosen, workers=workers, say=_say), root)
+    print("Next: pyojeong demo")
+
+
+@app.command()
+def demo(
+    root: Root = Path(),
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; the next free one when taken.")] = 5173,
+    model_dir: Annotated[Path | None, typer.Option(help="Folder with another model and its classes.json.")] = None,
+    browser: Annotated[bool, typer.Option(help="Open the page in your browser.")] = True,
+) -> None:
+    """Serve the page to try the model, on this machine only."""
+    from pyojeong.serve import serve
+
+    serve(root, port, model_dir=model_dir, open_browser=browser, announce=_say)
+
+
+def _settings(engine: str, library: str, input_size: int, score_threshold: float, decode: str) -> "Settings":
+    from pyojeong.faceapi.engines import Settings
+
+    return Settings(engine, library, input_size, score_threshold, decode)
+
+
+def _recipe_options(pairs: list[str]) -> dict[str, object]:
+    """Read KEY=VALUE flags: numbers become numbers, everything else stays text for the recipe to judge."""
+    options: dict[str, object] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise InputError(f"--set {pair!r} is not KEY=VALUE")
+        try:
+            options[key] = json.loads(value)
+        except json.JSONDecodeError:
+            options[key] = value
+    return options
+
+
+def _face_lines(result: dict[str, Any]) -> str:
+    """Lay out one image's faces for reading; --json has the full precision."""
+    if "error" in result:
+        return f"{result['image']}: {result['error']}"
+    lines = [f"{result['image']}: {result['width']}x{result['height']}, {len(result['faces'])} face(s)"]
+    for face in result["faces"]:
+        box = " ".join(f"{side} {value:.1f}" for side, value in face["box"].items())
+        ranked = sorted((face["expressions"] or {}).items(), key=lambda item: -item[1])
+        lines.append(f"  {box}  score {face['score']:.3f}")
+        lines.append("    " + "  ".join(f"{name} {p:.3f}" for name, p in ranked))
+    return "\n".join(lines)
+
+
+def _print_report(made: "Report", root: Path) -> None:
+    shown = ["exp", "n_raw", "n_eval", "coverage(%)", "Top1_Acc(%)", "all_Acc(%)", "given_Acc(%)", "Macro-F1"]
+    _print_table("Seven experiments", made.summary.select(shown))
+    if made.notice:
+        print(f"Drawn sample, {made.notice}.")
+    for name, command in made.missing.items():
+        print(f"missing: {name}; make it with: {command}")
+    print(f"Reports: {root / 'reports'} (open {made.page})")
+
+
+def _print_table(title: str, table: "DataFrame") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    # Off a terminal rich would fold the table at 80 columns.
+    console = Console() if sys.stdout.isatty() else Console(width=200)
+    drawn = Table(title=title, title_justify="left")
+    for name, kind in table.schema.items():
+        drawn.add_column(name, justify="right" if kind.is_numeric() else "left")
+    for row in table.iter_rows():
+        drawn.add_row(*("" if value is None else _cell(value) for value in row))
+    console.print(drawn)
+
+
+def _cell(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 def _scheme(name: str | None, csv: Path) -> Scheme:

@@ -1,0 +1,142 @@
+"""The seven experiments from source to report, each stage doing only what is left to do."""
+
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pyojeong.errors import InputError
+from pyojeong.export import export
+from pyojeong.faceapi.evaluate import evaluate
+from pyojeong.labels import scheme_named
+from pyojeong.prepare import prepare
+from pyojeong.recipe import Recipe
+from pyojeong.report import CROPS, EXPERIMENTS, SPLITS, Report, report
+from pyojeong.sample import draw_sample
+from pyojeong.training import train
+
+SAMPLE_FOLDER = "data_raw/sample"
+K7_RUN = Path(EXPERIMENTS["Finetune_K7_160"]).parent.as_posix()
+
+TRAINED = {
+    "Probe_M1_160": ("probe", "M1"),
+    "Finetune_M1_160": ("finetune", "M1"),
+    "Probe_M2_160": ("probe", "M2"),
+    "Finetune_M2_160": ("finetune", "M2"),
+    "Finetune_K7_160": ("finetune", "K7"),
+}
+"""The experiments that are trained here -> mode and scheme."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How a profile of ``experiments.toml`` trains.
+
+    Attributes:
+        name: its name in the file.
+        options: training options by table: ``all``, ``probe``, ``finetune`` and, for one scheme, ``finetune.K7``.
+        people: size of the drawn sample, where the profile is used with it.
+    """
+
+    name: str
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    people: int = 60
+
+    def training_options(self, mode: str, scheme: str) -> dict[str, Any]:
+        """Return the options of one run, the narrower table winning."""
+        tables = ("all", mode, f"{mode}.{scheme}")
+        return {key: value for table in tables for key, value in self.options.get(table, {}).items()}
+
+
+def load_profile(name: str, path: Path | None = None) -> Profile:
+    """Read a profile from ``path``, or from the package's own experiments.toml.
+
+    Raises InputError when the file is no TOML, the profile is not in it, or a key in it is unknown.
+    """
+    shown = path or "experiments.toml"
+    try:
+        text = path.read_text(encoding="utf-8") if path else _own_profiles()
+        profiles = tomllib.loads(text)
+    except FileNotFoundError:
+        raise InputError(f"{shown}: no such file") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"{shown}: not readable as TOML ({error})") from None
+    if not isinstance(profiles.get(name), dict):
+        raise InputError(f"{shown}: no profile {name!r}; there are {', '.join(profiles)}")
+    try:
+        return _checked(name, profiles[name])
+    except InputError as error:
+        raise InputError(f"{shown}, profile {name}: {error}") from None
+
+
+def run(
+    root: Path,
+    source: Path | None,
+    profile: Profile,
+    *,
+    workers: int = 1,
+    say: Callable[[str], None] = lambda line: None,
+) -> Report:
+    """Take a source through preparation, baseline, training, export and report.
+
+    Args:
+        root: the workspace.
+        source: AI Hub's archives or folders; None draws the sample first.
+        profile: how the five networks are trained.
+        workers: processes that share the image work.
+        say: is told which stage begins.
+
+    Raises:
+        InputError: as the stages do. What was finished stays, and the next call goes on from there.
+    """
+    if source is None:
+        source = root / SAMPLE_FOLDER
+        say(f"Drawing the sample data set into {SAMPLE_FOLDER}")
+        draw_sample(source, people=profile.people, seed=1337, workers=workers)
+    say("Preparing splits and crops in data_shared")
+    prepare(source, root, workers=workers)
+    say("Running face-api.js's nets on the test photographs (FaceAPI_M1, FaceAPI_M2)")
+    _baseline(root, workers)
+    for name, (mode, scheme) in TRAINED.items():
+        say(f"Training {name}")
+        _train(root, mode, scheme, profile, root / Path(EXPERIMENTS[name]).parent, workers)
+    say("Exporting K7 to ONNX")
+    export(root / K7_RUN / "best.pt", root / K7_RUN)
+    say("Writing reports")
+    return report(root)
+
+
+def _train(root: Path, mode: str, scheme: str, profile: Profile, out: Path, workers: int) -> None:
+    csvs = {f"{split}_csv": root / CROPS / f"{split}_{scheme}.csv" for split in ("train", "val", "test")}
+    options = profile.training_options(mode, scheme)
+    train(mode=mode, scheme=scheme_named(scheme), out=out, root=root, workers=workers, **csvs, **options)
+
+
+def _baseline(root: Path, workers: int) -> None:
+    tables = [
+        (root / SPLITS / f"test_{scheme}.csv", scheme_named(scheme), root / EXPERIMENTS[f"FaceAPI_{scheme}"])
+        for scheme in ("M1", "M2")
+    ]
+    evaluate(tables, root=root, workers=workers)
+
+
+def _own_profiles() -> str:
+    return (files("pyojeong") / "experiments.toml").read_text(encoding="utf-8")
+
+
+def _checked(name: str, content: dict[str, Any]) -> Profile:
+    unknown = set(content) - {"people", "all", "probe", "finetune"}
+    if unknown:
+        raise InputError(f"unknown key {', '.join(sorted(unknown))}; there are people, all, probe and finetune")
+    tables: dict[str, dict[str, Any]] = {}
+    for table in ("all", "probe", "finetune"):
+        values = content.get(table, {})
+        tables[table] = {key: value for key, value in values.items() if not isinstance(value, dict)}
+        tables |= {f"{table}.{key}": value for key, value in values.items() if isinstance(value, dict)}
+    profile = Profile(name, tables, int(content.get("people", 60)))
+    for mode, scheme in TRAINED.values():
+        # Refuses unknown keys and impossible values before the first stage starts.
+        Recipe.of(mode, profile.training_options(mode, scheme))
+    return profile

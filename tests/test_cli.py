@@ -1,0 +1,135 @@
+import re
+import resource
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from pyojeong import __version__, cli
+from tests.conftest import REPOSITORY
+
+COMMANDS = ("sample", "prepare", "baseline", "faces", "train", "export", "report", "compare", "run", "demo")
+
+
+def call(monkeypatch, capsys, *arguments):
+    """Run the command line in this process; return exit code, stdout and stderr."""
+    monkeypatch.setattr(sys, "argv", ["pyojeong", *map(str, arguments)])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    shown = capsys.readouterr()
+    return left.value.code or 0, shown.out, shown.err
+
+
+def test_help_lists_every_command(monkeypatch, capsys):
+    code, out, _ = call(monkeypatch, capsys, "--help")
+    assert code == 0
+    assert tuple(re.findall(r"^  (\w+)  ", out.split("Commands:")[1], re.MULTILINE)) == COMMANDS
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_and_stands_in_the_runbook(monkeypatch, capsys, command):
+    code, out, _ = call(monkeypatch, capsys, command, "--help")
+    assert code == 0
+    assert f"Usage: pyojeong {command}" in out
+    assert f"pyojeong {command}" in (REPOSITORY / "docs" / "runbook.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("document", ["README.md", "README.ko.md", "docs/runbook.md", "docs/data_prep.md"])
+def test_flags_in_the_documents_exist(monkeypatch, capsys, document):
+    text = (REPOSITORY / document).read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if line.strip().startswith("pyojeong ")]
+    for line in lines:
+        command, *words = line.split("#")[0].split()[1:]
+        assert command in COMMANDS, line
+        _, out, _ = call(monkeypatch, capsys, command, "--help")
+        for flag in (word for word in words if word.startswith("--")):
+            assert flag in out, line
+
+
+def test_version(monkeypatch, capsys):
+    assert call(monkeypatch, capsys, "--version")[:2] == (0, f"{__version__}\n")
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys; from pyojeong import cli; sys.argv = ['pyojeong', '--help']\n"
+        "try: cli.main()\nexcept SystemExit: pass\n"
+        "print([name for name in ('torch', 'polars', 'matplotlib', 'onnxruntime') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["baseline", "--csv", "none_M1.csv"], ["none_M1.csv", "no such file"]),
+        (["baseline", "--csv", "test.csv"], ["test.csv", "--scheme"]),
+        (["baseline", "--csv", "test_M1.csv", "--scheme", "K9"], ["K9", "K7, M1, M2, BASIC7"]),
+        (["baseline", "--csv", "a_M1.csv", "--csv", "b_M1.csv"], ["one --out for each --csv"]),
+        (["baseline", "--csv", "none_M1.csv", "--engine", "tf"], ["'tf'", "onnx or node"]),
+        (["run"], ["SOURCE", "--sample"]),
+        (["run", "--sample", "--profile", "none"], ["none", "full, sample"]),
+        (["run", "--sample", "--experiments", "none.toml"], ["none.toml", "no such file"]),
+        (["compare", "a.csv", "b.csv", "--scheme", "M1", "--out", "x"], ["'a.csv'", "NAME=CSV"]),
+        (["report"], ["none of the seven experiments", "pyojeong baseline"]),
+        (["export"], ["best.pt"]),
+        (["demo", "--no-browser"], ["make run"]),
+        (["prepare", "nothing"], ["nothing"]),
+    ],
+)
+def test_a_wrong_call_is_one_line_and_exit_code_2(monkeypatch, capsys, tmp_path, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = call(monkeypatch, capsys, *arguments)
+    assert code == 2
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    for word in words:
+        assert word in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_training_flags_are_checked(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    csvs = [f"--{split}-csv={split}_K7.csv" for split in ("train", "val", "test")]
+    for extra, word in (
+        (["--set", "flipp=1"], "flipp"),
+        (["--set", "flip"], "KEY=VALUE"),
+        (["--set", "flip=much"], "'much'"),
+        (["--epochs", "0"], "epochs"),
+        (["--mode", "magic"], "magic"),
+    ):
+        code, _, err = call(monkeypatch, capsys, "train", "--mode", "finetune", *csvs, "--out", "run", *extra)
+        assert (code, err[:7]) == (2, "error: ")
+        assert word in err
+
+
+def test_a_missing_extra_is_named(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    monkeypatch.setattr(cli, "find_spec", lambda name: None)
+
+    def needs_scipy(*_, **__):
+        raise ModuleNotFoundError("No module named 'scipy'", name="scipy.stats")
+
+    monkeypatch.setattr("pyojeong.report.report", needs_scipy)
+    code, _, err = call(monkeypatch, capsys, "report")
+    assert code == 2
+    assert "pyojeong[report]" in err
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_half_file(monkeypatch, capsys, tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    try:
+        code, _, err = call(monkeypatch, capsys, "sample", "--out", tmp_path / "sample", "--people", 6)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+    assert code == 2
+    assert "no space left" in err
+    left = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert all(path.suffix == ".zip" and path.stat().st_size <= 50_000 for path in left)
+    assert not list(tmp_path.rglob("*.part"))

@@ -1,0 +1,88 @@
+import json
+
+import polars as pl
+import pytest
+
+from pyojeong import experiments
+from pyojeong.errors import InputError
+from pyojeong.experiments import load_profile
+from pyojeong.labels import KOREAN
+from pyojeong.report import EXPERIMENTS
+
+TINY = """
+[tiny]
+people = 8
+[tiny.all]
+weights = "random"
+batch = 16
+[tiny.probe]
+epochs = 1
+[tiny.finetune]
+epochs = 1
+"""
+
+
+def test_the_full_profile_is_the_published_recipe():
+    full = load_profile("full")
+    assert full.training_options("probe", "M1") == {
+        "weights": "imagenet",
+        "batch": 1024,
+        "seed": 1337,
+        "epochs": 5,
+        "lr_head": 7e-4,
+    }
+    m1, k7 = full.training_options("finetune", "M1"), full.training_options("finetune", "K7")
+    assert (m1["epochs"], k7["epochs"], m1["lr_backbone"], m1["lr_head"]) == (30, 50, 1e-4, 5e-4)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[tiny", ["not readable as TOML"]),
+        ("[other]", ["no profile 'tiny'", "other"]),
+        ("[tiny]\nspeed = 1", ["unknown key speed"]),
+        ("[tiny.probe]\nepoch = 1", ["epoch", "epochs"]),
+        ("[tiny.finetune.K7]\nepochs = 0", ["epochs", "0"]),
+        ("[tiny.probe]\nflip = 0.5", ["probe", "flip"]),
+    ],
+)
+def test_a_profile_is_checked_before_anything_runs(tmp_path, text, words):
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        load_profile("tiny", path)
+    for word in ["mine.toml", *words]:
+        assert word in str(caught.value)
+
+
+@pytest.mark.slow
+def test_a_tiny_sample_goes_through_everything_and_a_second_run_only_looks(tmp_path):
+    (tmp_path / "mine.toml").write_text(TINY)
+    profile = load_profile("tiny", tmp_path / "mine.toml")
+    said = []
+    made = experiments.run(tmp_path, None, profile, workers=2, say=said.append)
+    assert len(said) == 10
+    assert made.missing == {}
+    assert "proves the machinery" in made.notice
+
+    summary = pl.read_csv(tmp_path / "reports" / "summary_overall_7exp.csv")
+    assert summary["exp"].to_list() == list(EXPERIMENTS)
+    run = tmp_path / experiments.K7_RUN
+    assert json.loads((run / "classes.json").read_text(encoding="utf-8"))["classes"] == list(KOREAN)
+    for name in ("best.pt", "val_metrics_best.json", "test_metrics.json", "test_preds.csv", "k7_mnv3s_160.onnx"):
+        assert (run / name).is_file()
+    for name in EXPERIMENTS:
+        for table in ("cm_counts", "cm_row_normalized", "per_class_metrics"):
+            assert (tmp_path / "reports" / f"{name}_{table}.csv").is_file()
+    for name in ("M1", "M2", "K7"):
+        for part in ("train", "val", "test"):
+            crops = pl.read_csv(tmp_path / "data_shared" / "cropped_faces_csv" / f"{part}_{name}.csv")
+            photographs = pl.read_csv(tmp_path / "data_shared" / "splits_csv" / f"{part}_{name}.csv")
+            assert len(crops) == len(photographs) > 0
+
+    kept = ("data_raw", "data_shared", "models")
+    before = {path: path.stat().st_mtime_ns for top in kept for path in (tmp_path / top).rglob("*") if path.is_file()}
+    again = experiments.run(tmp_path, None, profile, workers=2)
+    after = {path: path.stat().st_mtime_ns for top in kept for path in (tmp_path / top).rglob("*") if path.is_file()}
+    assert after == before
+    assert again.summary.equals(made.summary)
