@@ -1,12 +1,14 @@
+import io
 import math
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
-from pyojeong.crops import MARGIN, SIZE, cut, face_crop, patch_square, resize
-from pyojeong.images import Pixels
+from pyojeong.crops import MARGIN, SIZE, cut, enough_size, face_crop, patch_square, reduced_crop, resize
+from pyojeong.images import Pixels, Reduced, decode, decode_reduced
 
 
 def ramp(height: int = 40, width: int = 60) -> Pixels:
@@ -105,3 +107,26 @@ def test_face_crop_shows_the_box_with_its_margin() -> None:
     assert len(rows) == pytest.approx(60 / side * 160, abs=1)
     assert len(columns) == pytest.approx(100 / side * 160, abs=1)
     assert (rows[0] + rows[-1]) / 2 == pytest.approx(79.5, abs=1)
+
+
+def test_a_crop_of_the_full_image_is_the_plain_crop() -> None:
+    image = ramp()
+    for square in [(5, 5, 20), (-4, 30, 33), (50, -10, 40)]:
+        assert (reduced_crop(Reduced(image, 1, 0, 0), square) == resize(cut(image, square))).all()
+
+
+@pytest.mark.parametrize("square", [(811, 503, 1501), (-301, -202, 1703), (1400, 1100, 1301), (900, 700, 400)])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_a_crop_from_a_reduced_image_looks_the_same(square: tuple[int, int, int], orientation: int) -> None:
+    coarse = np.random.default_rng(5).integers(0, 256, (60, 80, 3), np.uint8)
+    photograph = Image.fromarray(coarse).resize((2405, 1803), Image.Resampling.BICUBIC)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = io.BytesIO()
+    photograph.save(file, "JPEG", quality=92, exif=exif)
+    full = decode(file.getvalue())
+    height, width = full.shape[:2]
+    reduced = decode_reduced(file.getvalue(), enough_size(square, width, height))
+    assert reduced.divisor == (4 if square[2] >= 1280 else 1)
+    difference = np.abs(reduced_crop(reduced, square).astype(int) - resize(cut(full, square)))
+    assert difference.mean() <= 1.5

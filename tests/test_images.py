@@ -15,7 +15,17 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from pyojeong.images import ImageError, Measure, Pixels, decode, measure, member_name, read_bytes, split_path
+from pyojeong.images import (
+    ImageError,
+    Measure,
+    Pixels,
+    decode,
+    decode_reduced,
+    measure,
+    member_name,
+    read_bytes,
+    split_path,
+)
 from tests import archives
 
 UPRIGHT = np.repeat(
@@ -144,18 +154,32 @@ def test_a_decompression_bomb_is_refused_by_its_header(side: int) -> None:
 
 
 @pytest.mark.parametrize(("enough", "divisor"), [((100, 75), 8), ((101, 75), 4), ((400, 300), 2), ((500, 10), 1)])
-@pytest.mark.parametrize("orientation", [1, 6])
-def test_scaled_decoding_stays_at_least_that_big(enough: tuple[int, int], divisor: int, orientation: int) -> None:
-    smooth = np.asarray(Image.fromarray(noise(8, 6)).resize((800, 600), Image.Resampling.BICUBIC))
-    stored = smooth if orientation == 1 else smooth[:, ::-1].swapaxes(0, 1)
-    data = encoded(stored, orientation=orientation)
-    scaled = decode(data, at_least=enough)
-    assert scaled.shape == (600 // divisor, 800 // divisor, 3)
-    assert scaled.shape[1] >= enough[0]
-    assert scaled.shape[0] >= enough[1]
-    full = np.asarray(Image.fromarray(decode(data)).resize(scaled.shape[1::-1], Image.Resampling.BOX))
-    assert np.abs(full.astype(int) - scaled).mean() < 2
-    assert decode(encoded(smooth, "PNG"), at_least=(10, 10)).shape == smooth.shape
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_reduced_decoding_is_big_enough_and_knows_its_place(
+    enough: tuple[int, int], divisor: int, orientation: int
+) -> None:
+    width, height = 803, 605
+    upright = np.asarray(Image.fromarray(noise(8, 6)).resize((width, height), Image.Resampling.BICUBIC))
+    turned = {2: (1, -1), 3: (-1, -1), 4: (-1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}.get(orientation, (1, 1))
+    stored = upright[:: turned[0], :: turned[1]]
+    data = encoded(stored.swapaxes(0, 1) if orientation >= 5 else stored, orientation=orientation)
+    found = decode_reduced(data, enough)
+    assert found.divisor == divisor
+    assert found.pixels.shape == (-(-height // divisor), -(-width // divisor), 3)
+    assert found.pixels.shape[1] >= enough[0]
+    assert found.pixels.shape[0] >= enough[1]
+    # Every inner pixel is the mean of its own block of the full image; one column off would give 1.0 and more.
+    rows, columns = (size - 2 for size in found.pixels.shape[:2])
+    top, left = found.top + divisor, found.left + divisor
+    blocks = upright[top : top + rows * divisor, left : left + columns * divisor]
+    means = blocks.reshape(rows, divisor, columns, divisor, 3).mean((1, 3))
+    assert np.abs(found.pixels[1:-1, 1:-1] - means).mean() < 0.7
+
+
+def test_what_cannot_be_reduced_comes_in_full() -> None:
+    found = decode_reduced(encoded(UPRIGHT, "PNG"), (1, 1))
+    assert (found.pixels == UPRIGHT).all()
+    assert found[1:] == (1, 0, 0)
 
 
 def test_a_path_splits_at_the_archive() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from pyojeong.images import Pixels
+from pyojeong.images import Pixels, Reduced
 
 MARGIN = 0.15
 """Added to each side of the box, as a share of its longer side."""
@@ -81,3 +81,28 @@ def face_crop(image: Pixels, box: Sequence[float], margin: float = MARGIN, size:
     Raises ValueError as ``patch_square`` and ``cut`` do.
     """
     return resize(cut(image, patch_square(box, margin)), size)
+
+
+def enough_size(square: tuple[int, int, int], width: int, height: int, size: int = SIZE) -> tuple[int, int]:
+    """Return the (width, height) that an image must at least be decoded at for a good crop of ``square``.
+
+    The patch then still has twice the pixels of the crop on each side, so that the decoder's own reduction
+    costs no visible detail.
+    """
+    scale = min(1.0, 2 * size / square[2])
+    return math.ceil(width * scale), math.ceil(height * scale)
+
+
+def reduced_crop(image: Reduced, square: tuple[int, int, int], size: int = SIZE) -> Pixels:
+    """Return the crop of ``square`` (x, y, side in pixels of the full-size image) from a reduced one.
+
+    Of an image at its full size the result is that of ``resize(cut(image, square), size)``. Returns uint8
+    [size, size, 3], black outside the image. Raises ValueError as ``cut`` does.
+    """
+    x, y, side = square
+    x_in, y_in, side_in = (value / image.divisor for value in (x - image.left, y - image.top, side))
+    left, top = math.floor(x_in), math.floor(y_in)
+    window = max(math.ceil(x_in + side_in) - left, math.ceil(y_in + side_in) - top)
+    patch = Image.fromarray(cut(image.pixels, (left, top, window)))
+    box = (x_in - left, y_in - top, x_in - left + side_in, y_in - top + side_in)
+    return np.asarray(patch.resize((size, size), Image.Resampling.BILINEAR, box=box))

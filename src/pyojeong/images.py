@@ -68,21 +68,41 @@ class Measure(NamedTuple):
     orientation: int
 
 
-def member_name(info: zipfile.ZipInfo) -> str:
-    """Return a zip member's name as people read it: Hangul decoded from CP949 and composed (NFC).
+class Reduced(NamedTuple):
+    """An image decoded at a fraction of its size.
 
-    Archives made on Korean Windows hold CP949 without the UTF-8 flag, which ``zipfile`` shows as CP437.
-    Some tools write UTF-8 and forget the flag, so UTF-8 is tried first: CP949 Hangul is never valid UTF-8
-    beyond rare accidents of two letters.
+    Attributes:
+        pixels: uint8 [h, w, 3], upright.
+        divisor: 1, 2, 4 or 8; one pixel stands for ``divisor`` x ``divisor`` of the full image.
+        left: column of the full image at which column 0 of ``pixels`` begins: 0, or down to ``1 - divisor``.
+        top: the same for rows.
     """
-    name = info.filename
-    if not info.flag_bits & 0x800 and not name.isascii():
-        raw = name.encode("cp437", errors="surrogateescape")
+
+    pixels: Pixels
+    divisor: int
+    left: int
+    top: int
+
+
+def member_name(info: zipfile.ZipInfo) -> str:
+    """Return a zip member's name as people read it: Hangul decoded from CP949 and composed (NFC)."""
+    flagged_utf8 = info.flag_bits & 0x800
+    return unicodedata.normalize("NFC", info.filename) if flagged_utf8 else plain_hangul(info.filename)
+
+
+def plain_hangul(name: str) -> str:
+    """Undo a decoding as CP437 and compose Hangul (NFC).
+
+    Archives made on Korean Windows hold CP949 without the UTF-8 flag, and ``zipfile`` and ``unzip`` read that as
+    CP437. Some tools write UTF-8 and forget the flag, so UTF-8 is tried first: CP949 Hangul is hardly ever
+    valid UTF-8. A name that is no CP437 stays as it is.
+    """
+    if not name.isascii():
         for encoding in ("utf-8", "cp949"):
             try:
-                name = raw.decode(encoding)
+                name = name.encode("cp437").decode(encoding)
                 break
-            except UnicodeDecodeError:
+            except UnicodeError:
                 continue
     return unicodedata.normalize("NFC", name)
 
@@ -122,23 +142,30 @@ def measure(data: bytes) -> Measure:
     return Measure(height, width, orientation) if orientation >= 5 else Measure(width, height, orientation)
 
 
-def decode(data: bytes, *, at_least: tuple[int, int] | None = None) -> Pixels:
+def decode(data: bytes) -> Pixels:
     """Return upright RGB pixels, uint8 [H, W, 3].
 
     EXIF orientation is applied, grey, palette, CMYK and 16-bit images are converted, alpha is ignored, and an
     animation gives its first frame.
 
+    Raises ImageError with reason ``empty``, ``not_an_image``, ``too_large`` or ``corrupt``. Half a JPEG is corrupt.
+    """
+    return decode_reduced(data, None).pixels
+
+
+def decode_reduced(data: bytes, at_least: tuple[int, int] | None) -> Reduced:
+    """Decode as ``decode`` does, but no larger than needed.
+
     Args:
         data: the bytes of an image file.
-        at_least: a size (width, height in the upright frame) that is enough. A JPEG is then decoded at 1/2,
-            1/4 or 1/8, the smallest that still has that size; anything else comes in full.
-
-    Raises:
-        ImageError: reason ``empty``, ``not_an_image``, ``too_large`` or ``corrupt``. Half a JPEG is corrupt.
+        at_least: a size (width, height in the upright frame) that is enough, or None for the full size. A JPEG
+            is decoded at 1/2, 1/4 or 1/8, the smallest that still has that size; anything else comes in full.
     """
     image, orientation = _open(data)
+    width, height = image.size
     if at_least is not None:
         image.draft(None, at_least[::-1] if orientation >= 5 else at_least)
+    divisor = round(width / image.size[0])
     try:
         if image.format in ("JPEG", "MPO") and not _has_end(data):
             raise ValueError("no end marker")
@@ -149,9 +176,15 @@ def decode(data: bytes, *, at_least: tuple[int, int] | None = None) -> Pixels:
     except Exception as error:
         # Hostile bytes make Pillow's readers raise nearly anything: OSError, SyntaxError, struct.error, ...
         raise ImageError("corrupt", str(error)) from None
+    # The last reduced column may stand for fewer than ``divisor`` full ones; a mirrored axis begins with it.
+    beyond_x, beyond_y = image.size[0] * divisor - width, image.size[1] * divisor - height
+    if orientation >= 5:
+        beyond_x, beyond_y = beyond_y, beyond_x
+    left = -beyond_x if orientation in (2, 3, 6, 7) else 0
+    top = -beyond_y if orientation in (3, 4, 7, 8) else 0
     if orientation in _TURNS:
         upright = upright.transpose(_TURNS[orientation])
-    return np.asarray(upright)
+    return Reduced(np.asarray(upright), divisor, left, top)
 
 
 def _plain(path: Path) -> bytes:

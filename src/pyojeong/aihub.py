@@ -1,0 +1,288 @@
+"""AI Hub data set 82, read where it lies: archives, unpacked folders or a mixture become one row per photograph.
+
+Nothing is unpacked and nothing disappears: every record and every photograph ends in the table or under one of
+``DROPS``. What a file is follows from its content, not from the names of the archives: ``.json`` holds records,
+``.jpg``, ``.jpeg`` and ``.png`` are photographs, and the two meet by file name.
+"""
+
+import json
+import os
+import re
+import stat
+import unicodedata
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from pyojeong.errors import InputError
+from pyojeong.images import member_name, plain_hangul
+from pyojeong.progress import track
+from pyojeong.records import SCHEMA, clean_text, read_records
+
+DROPS = {
+    "record_without_image": "a label record whose photograph is not in SOURCE",
+    "image_without_record": "a photograph that no label record names",
+    "duplicate_record": "a second record of the same file name; the first one counts",
+    "duplicate_image": "a second photograph of the same file name; the first one counts",
+    "malformed_record": "a record that is no object, or has no file name",
+    "no_person": "a file name that does not begin with the 64-digit hash of the person",
+    "no_majority": "fewer than two annotators agree",
+    "not_unanimous": "policy unanimous: the three annotators do not all agree",
+    "unknown_label": "the label in force is 알수없음 or not one of the seven emotions",
+    "no_box": "no annotator gives four numbers as a face box",
+    "zero_area_box": "all face boxes have a width or height of zero",
+    "unsafe_name": "an archive member whose name is absolute or climbs with ..",
+    "undecodable_name": "a file name in no known encoding",
+    "symbolic_link": "a link inside SOURCE (links directly in SOURCE are followed)",
+    "unfinished_download": "a file that a downloader has not finished",
+    "unreadable_archive": "an archive that is truncated or no zip (only with --skip-unreadable)",
+    "unreadable_json": "a JSON file that cannot be read (only with --skip-unreadable)",
+    "other_json": "a JSON file that holds no label records",
+}
+"""Why something in SOURCE is not in the table: reason -> meaning."""
+
+SAMPLE_MARKER = "SAMPLE.json"
+"""Lies directly in SOURCE when its faces are drawn."""
+
+_IMAGES = (".jpg", ".jpeg", ".png")
+_UNFINISHED = re.compile(r"\.(part\d*|partial|crdownload|download|tmp)$", re.IGNORECASE)
+_MAX_JSON = 1 << 30
+
+
+class File(NamedTuple):
+    """A file below SOURCE: its path there (forward slashes), size in bytes and time of change in nanoseconds."""
+
+    path: str
+    size: int
+    changed: int
+
+
+class Survey(NamedTuple):
+    """What lies below SOURCE, in the order of the paths, and what was passed over."""
+
+    source: Path
+    files: list[File]
+    drops: Counter[str]
+
+
+class Index(NamedTuple):
+    """The table of usable photographs and the account of all others.
+
+    Attributes:
+        rows: one row per photograph, sorted by path: ``path`` (below the root, ``archive.zip!/member``),
+            ``stamp`` (changes when the photograph does), ``name`` (the file name in one spelling), ``label``
+            (Korean), ``minX minY maxX maxY`` (pixels of the upright image, not yet checked against its size),
+            ``person`` (64 hex digits), ``gender``, ``age``, ``profession``, ``place``, ``uploader`` (the
+            uploader's own label), ``agreement`` (annotators who chose ``label``), ``votes_<label>``, ``official``
+            (``training`` or ``validation``).
+        records: label records read.
+        images: photographs found.
+        drops: count per reason of ``DROPS``.
+    """
+
+    rows: pl.DataFrame
+    records: int
+    images: int
+    drops: Counter[str]
+
+
+class _Found(NamedTuple):
+    images: list[tuple[str, str, str]]  # name, path, stamp
+    records: list[pl.DataFrame]
+    unreadable: list[str]
+
+
+def survey(source: Path) -> Survey:
+    """List the files below ``source``, without opening any.
+
+    Raises InputError when it is no folder.
+    """
+    if not source.is_dir():
+        raise InputError(f"{source}: no such folder; SOURCE is the folder that holds AI Hub's archives")
+    drops: Counter[str] = Counter()
+    files = sorted(_walk(source, drops))
+    return Survey(source, files, drops)
+
+
+def index(found: Survey, base: str, *, policy: str = "majority", skip_unreadable: bool = False) -> Index:
+    """Match records with photographs and choose label and box of each.
+
+    Args:
+        found: the files of SOURCE.
+        base: path of SOURCE below the project root, with forward slashes.
+        policy: a key of ``records.POLICIES``.
+        skip_unreadable: count archives and label files that cannot be read instead of raising.
+
+    Raises:
+        InputError: an archive or label file is unreadable, or there is no record or no photograph at all.
+    """
+    drops = Counter(found.drops)
+    parts = _Found([], [], [])
+    for file in track(found.files, "reading the archives' tables"):
+        _read(found.source, file.path, base, policy, parts, drops)
+    if parts.unreadable and not skip_unreadable:
+        raise InputError(
+            f"{_some(parts.unreadable)}: not readable, probably a download that stopped. Download it again, or go on "
+            "without it with --skip-unreadable"
+        )
+    if not parts.records:
+        raise InputError(f"{found.source}: no label records (a .json inside the [라벨] archives) were found")
+    if not parts.images:
+        raise InputError(f"{found.source}: no photographs (.jpg inside the [원천] archives) were found")
+    return _match(pl.concat(parts.records), parts.images, drops)
+
+
+def _some(problems: Sequence[str], most: int = 5) -> str:
+    rest = f" and {len(problems) - most} more" if len(problems) > most else ""
+    return "; ".join(problems[:most]) + rest
+
+
+def _walk(source: Path, drops: Counter[str]) -> Iterator[File]:
+    folders = [""]
+    while folders:
+        below = folders.pop()
+        for entry in os.scandir(source / below):
+            path = f"{below}/{entry.name}" if below else entry.name
+            if not _is_text(path):
+                drops["undecodable_name"] += 1
+            elif below and entry.is_symlink():
+                drops["symbolic_link"] += 1
+            elif entry.is_dir():
+                folders.append(path)
+            elif _UNFINISHED.search(entry.name):
+                drops["unfinished_download"] += 1
+            elif entry.is_file() and not entry.name.startswith(".") and path != SAMPLE_MARKER:
+                status = entry.stat()
+                yield File(path, status.st_size, status.st_mtime_ns)
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _read(source: Path, path: str, base: str, policy: str, parts: _Found, drops: Counter[str]) -> None:
+    kind = PurePosixPath(path).suffix.lower()
+    file = source / path
+    where = f"{base}/{path}" if base else path
+    try:
+        if kind == ".zip":
+            _read_archive(file, where, policy, parts, drops)
+        elif kind == ".json":
+            if file.stat().st_size > _MAX_JSON:
+                raise ValueError("larger than a GiB")
+            _take_records(file.read_bytes(), path, str(file), policy, parts, drops)
+        elif kind in _IMAGES:
+            status = file.stat()
+            name = plain_hangul(PurePosixPath(path).name)
+            parts.images.append((_key(name), where, f"{status.st_size}-{status.st_mtime_ns}"))
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as error:
+        parts.unreadable.append(f"{file} ({error})")
+        drops["unreadable_archive" if kind == ".zip" else "unreadable_json"] += 1
+
+
+def _read_archive(file: Path, where: str, policy: str, parts: _Found, drops: Counter[str]) -> None:
+    with zipfile.ZipFile(file) as archive:
+        for info in archive.infolist():
+            name = member_name(info)
+            last = PurePosixPath(name.replace("\\", "/")).name
+            kind = PurePosixPath(last).suffix.lower()
+            if info.is_dir() or last.startswith(".") or kind not in (*_IMAGES, ".json"):
+                continue
+            if not _is_safe(name):
+                drops["unsafe_name"] += 1
+            elif stat.S_ISLNK(info.external_attr >> 16):
+                drops["symbolic_link"] += 1
+            elif kind == ".json":
+                if info.file_size > _MAX_JSON:
+                    raise ValueError(f"{name}: larger than a GiB")
+                _take_records(archive.read(info), f"{where}/{name}", f"{file}!/{name}", policy, parts, drops)
+            else:
+                parts.images.append((_key(last), f"{where}!/{name}", f"{info.file_size}-{info.CRC:08x}"))
+
+
+def _is_safe(name: str) -> bool:
+    path = PurePosixPath(name.replace("\\", "/"))
+    return not (path.is_absolute() or ".." in path.parts or PureWindowsPath(name).drive)
+
+
+def _take_records(data: bytes, path: str, shown: str, policy: str, parts: _Found, drops: Counter[str]) -> None:
+    try:
+        value = parse_json(data)
+    except (ValueError, RecursionError) as error:
+        parts.unreadable.append(f"{shown} ({error})")
+        drops["unreadable_json"] += 1
+        return
+    if not isinstance(value, list) or not any(isinstance(item, dict) and "filename" in item for item in value):
+        drops["other_json"] += 1
+        return
+    official = "validation" if "valid" in path.lower() else "training"
+    parts.records.append(read_records(value, _key, policy, official))
+
+
+def parse_json(data: bytes) -> Any:
+    """Read JSON in UTF-8 (with or without BOM), CP949 or EUC-KR.
+
+    Raises ValueError for other encodings and for broken JSON, RecursionError for absurd nesting.
+    """
+    for encoding in ("utf-8-sig", "cp949"):
+        try:
+            text = data.decode(encoding)
+            break
+        except UnicodeDecodeError:
+            continue
+    else:
+        raise ValueError("neither UTF-8 nor CP949")
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:
+        # Python refuses integers of more than 4,300 digits; as a float such a number is infinite, and its
+        # record alone is lost.
+        return json.loads(text, parse_int=float)
+
+
+def _key(name: str) -> str:
+    # One unpacking tool wrote _ for &; some systems decompose Hangul.
+    last = PurePosixPath(name.replace("\\", "/")).name
+    return clean_text(unicodedata.normalize("NFC", last)).replace("&", "_")
+
+
+def _match(records: pl.DataFrame, found: Sequence[tuple[str, str, str]], drops: Counter[str]) -> Index:
+    images = pl.DataFrame(found, schema={"name": pl.String, "path": pl.String, "stamp": pl.String}, orient="row")
+    unique = images.unique("name", keep="first", maintain_order=True)
+    named = records.filter(pl.col("name").is_not_null())
+    first = named.unique("name", keep="first", maintain_order=True)
+    joined = first.join(unique, on="name", how="inner")
+    _count(
+        drops,
+        duplicate_image=images.height - unique.height,
+        malformed_record=records.height - named.height,
+        duplicate_record=named.height - first.height,
+        record_without_image=first.height - joined.height,
+        image_without_record=unique.height - joined.height,
+    )
+    _count(drops, **_reasons(joined))
+    rows = joined.filter(pl.col("reason").is_null()).drop("reason").sort("path")
+    columns = ["path", "stamp", *(name for name in SCHEMA if name != "reason")]
+    return Index(rows.select(columns), records.height, images.height, drops)
+
+
+def _reasons(joined: pl.DataFrame) -> dict[str, int]:
+    counted = joined["reason"].drop_nulls().value_counts()
+    return dict(counted.iter_rows())
+
+
+def _count(drops: Counter[str], **counts: int) -> None:
+    for reason, count in counts.items():
+        if count:
+            drops[reason] += count

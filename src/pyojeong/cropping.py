@@ -1,0 +1,232 @@
+"""Photographs -> crop files, in any number of processes, with a journal that lets a stopped run go on.
+
+One crop serves all label schemes. Its name comes from the photograph's name alone, so that other splits, labels
+or archives never make it anew; only another box, margin or photograph does.
+"""
+
+import hashlib
+import io
+import json
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image
+
+from pyojeong.crops import SIZE, enough_size, patch_square, reduced_crop
+from pyojeong.errors import InputError
+from pyojeong.files import write_bytes, write_text
+from pyojeong.images import ImageError, decode_reduced, measure, read_bytes
+from pyojeong.progress import bar
+
+FOLDER = "data_shared/cropped_faces_160"
+JOURNAL = "data_shared/cropped_faces_160.jsonl"
+
+QUALITY = 95
+"""JPEG quality of crops; chroma is kept at full resolution (4:4:4)."""
+
+MIN_FACE = 20
+"""A face box with a shorter side, in pixels, is dropped: a crop would be enlarged eightfold."""
+
+DROPS = {
+    "box_outside_image": "more than half of the face box lies outside the photograph",
+    "tiny_box": f"the face box is less than {MIN_FACE} pixels wide or high",
+    "corrupt_image": "the photograph cannot be decoded to its end",
+    "not_an_image": "the file is no JPEG, PNG, WebP, BMP or GIF",
+    "empty_image": "the file has no bytes",
+    "too_large_image": "more than 89 million pixels or 256 MiB",
+    "encrypted_image": "the archive member needs a password",
+    "missing_image": "the photograph disappeared while prepare ran",
+    "unreadable_archive": "an archive became unreadable while prepare ran",
+}
+"""Why a photograph of the index has no crop: reason -> meaning."""
+
+# Changing how pixels become a crop makes all crops anew.
+_FORMAT = 1
+_CHUNK = 16
+
+_REASONS = {
+    "corrupt": "corrupt_image",
+    "not_an_image": "not_an_image",
+    "empty": "empty_image",
+    "too_large": "too_large_image",
+    "encrypted": "encrypted_image",
+    "missing": "missing_image",
+    "outside": "missing_image",
+    "unreadable_archive": "unreadable_archive",
+}
+
+Box = tuple[float, float, float, float]
+
+
+class Task(NamedTuple):
+    """A crop to make: where the photograph is, where the crop goes (both below the root), and the face box.
+
+    ``key`` changes when the crop would.
+    """
+
+    path: str
+    crop: str
+    key: str
+    box: Box
+
+
+class Done(NamedTuple):
+    """What became of a task.
+
+    Attributes:
+        crop: path of the crop.
+        key: the task's key.
+        reason: a key of ``DROPS``, or "" when the crop was made.
+        width: of the upright photograph in pixels; 0 when unknown, as are the next five.
+        height: of the upright photograph.
+        orientation: EXIF orientation 1..8, 0 when the photograph has none.
+        min_x: the box inside the photograph; as are ``min_y``, ``max_x``, ``max_y``.
+        clipped: whether the annotators' box reached beyond the photograph.
+    """
+
+    crop: str
+    key: str
+    reason: str
+    width: int = 0
+    height: int = 0
+    orientation: int = 0
+    min_x: float = 0
+    min_y: float = 0
+    max_x: float = 0
+    max_y: float = 0
+    clipped: bool = False
+
+
+def task_for(path: str, stamp: str, name: str, person: str, box: Box, margin: float) -> Task:
+    """Return the task for one row of the index."""
+    mark = hashlib.blake2b(name.encode(), digest_size=8).hexdigest()
+    crop = f"{FOLDER}/{person[:2]}/{person[:12]}_{mark}.jpg"
+    key = hashlib.blake2b(repr((_FORMAT, SIZE, QUALITY, margin, box, name, stamp)).encode(), digest_size=12)
+    return Task(path, crop, key.hexdigest(), box)
+
+
+def fit_box(box: Box, width: int, height: int) -> tuple[Box, str]:
+    """Clip ``box`` to a photograph of ``width`` x ``height`` pixels; return it with "" or a reason to drop it."""
+    left, top, right, bottom = box
+    inside = (max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height)))
+    inner_width, inner_height = inside[2] - inside[0], inside[3] - inside[1]
+    if min(inner_width, inner_height) <= 0 or 2 * inner_width * inner_height < (right - left) * (bottom - top):
+        return inside, "box_outside_image"
+    return inside, "tiny_box" if min(inner_width, inner_height) < MIN_FACE else ""
+
+
+def make_crop(root: Path, margin: float, task: Task) -> Done:
+    """Make one crop file, whole or not at all. Raises OSError when it cannot be written."""
+    done = Done(task.crop, task.key, "")
+    try:
+        data = read_bytes(root, task.path)
+        width, height, orientation = measure(data)
+        box, reason = fit_box(task.box, width, height)
+        done = Done(task.crop, task.key, reason, width, height, orientation, *box, box != task.box)
+        if reason:
+            return done
+        square = patch_square(box, margin)
+        image = decode_reduced(data, enough_size(square, width, height))
+    except ImageError as error:
+        return done._replace(reason=_REASONS[error.reason])
+    file = io.BytesIO()
+    Image.fromarray(reduced_crop(image, square)).save(file, "JPEG", quality=QUALITY, subsampling=0)
+    write_bytes(root / task.crop, file.getvalue())
+    return done
+
+
+def make_crops(root: Path, tasks: Sequence[Task], *, margin: float, workers: int) -> tuple[list[Done], int]:
+    """Make the crops that do not exist yet.
+
+    Args:
+        root: the project root.
+        tasks: one per photograph.
+        margin: of the patch around the face box.
+        workers: number of processes; the files are the same for any number.
+
+    Returns:
+        What became of each task, in their order, and how many photographs were read in this run.
+
+    Raises:
+        InputError: a worker process was ended from outside.
+        OSError: the disk is full or not writable. What was made stays, and the next run goes on from there.
+    """
+    journal = root / JOURNAL
+    known = read_journal(journal)
+    existing = existing_crops(root)
+    todo = [task for task in tasks if not _is_done(known.get(task.crop), task, existing)]
+    if todo:
+        # The half line of a killed run is gone before anything is added behind it.
+        write_text(journal, _lines(known))
+        with journal.open("a", encoding="utf-8") as file, bar("cropping faces", len(todo)) as advance:
+            for chunk in _map(partial(_make_chunk, root, margin), _chunks(todo), workers):
+                made = {done.crop: done for done in chunk}
+                file.write(_lines(made))
+                file.flush()
+                known |= made
+                advance(len(chunk))
+        write_text(journal, _lines(known))
+    return [known[task.crop] for task in tasks], len(todo)
+
+
+def read_journal(path: Path) -> dict[str, Done]:
+    """Return the last entry of each crop; a line that a kill has cut off is ignored."""
+    found = {}
+    for line in path.read_bytes().splitlines() if path.exists() else []:
+        try:
+            done = Done(*json.loads(line))
+        except (ValueError, TypeError):
+            continue
+        found[done.crop] = done
+    return found
+
+
+def existing_crops(root: Path) -> set[str]:
+    """Return the paths of all crops below the root; what a killed process left half-written is removed."""
+    found = set()
+    for folder in (root / FOLDER).glob("*/"):
+        for entry in os.scandir(folder):
+            if entry.name.endswith(".part"):
+                Path(entry.path).unlink()
+            else:
+                found.add(f"{FOLDER}/{folder.name}/{entry.name}")
+    return found
+
+
+def _is_done(done: Done | None, task: Task, existing: set[str]) -> bool:
+    return done is not None and done.key == task.key and (bool(done.reason) or task.crop in existing)
+
+
+def _lines(entries: dict[str, Done]) -> str:
+    return "".join(json.dumps(entries[crop], separators=(",", ":")) + "\n" for crop in sorted(entries))
+
+
+def _chunks(tasks: Sequence[Task]) -> list[Sequence[Task]]:
+    return [tasks[start : start + _CHUNK] for start in range(0, len(tasks), _CHUNK)]
+
+
+def _make_chunk(root: Path, margin: float, tasks: Sequence[Task]) -> list[Done]:
+    return [make_crop(root, margin, task) for task in tasks]
+
+
+def _map(make: partial[list[Done]], chunks: Sequence[Sequence[Task]], workers: int) -> Iterator[list[Done]]:
+    if workers <= 1 or len(chunks) == 1:
+        yield from map(make, chunks)
+        return
+    # Forking a process that runs polars' threads can hang; a fresh one cannot.
+    pool = ProcessPoolExecutor(min(workers, len(chunks)), mp_context=multiprocessing.get_context("spawn"))
+    try:
+        yield from pool.map(make, chunks)
+    except BrokenProcessPool:
+        raise InputError(
+            "a worker process was ended from outside, perhaps for lack of memory; run the same command again with "
+            "fewer --workers, finished crops are kept"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -1,0 +1,288 @@
+"""From AI Hub archives to splits, crops and a summary: the command ``pyojeong prepare``."""
+
+import errno
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from pyojeong import __version__, aihub, cropping, crops, splits
+from pyojeong.errors import InputError
+from pyojeong.files import read_json, relative_path, write_json
+from pyojeong.labels import K7, KOREAN, KOREAN_TO_ENGLISH, M1, M2, Scheme
+from pyojeong.records import POLICIES, VOTES
+from pyojeong.table import BOX_COLUMNS, write_csv
+
+SCHEMES = (M1, M2, K7)
+SPLITS_CSV = "data_shared/splits_csv"
+CROPS_CSV = "data_shared/cropped_faces_csv"
+SUMMARY = "data_shared/summary.json"
+
+_PERSON = ("person", "gender", "age", "profession", "place")
+_META = (*_PERSON, "uploader", "agreement", *VOTES, "width", "height", "orientation", "official")
+
+
+def prepare(
+    source: Path,
+    root: Path,
+    *,
+    policy: str = "majority",
+    split: str = "person",
+    seed: int = splits.SEED,
+    workers: int = 1,
+    margin: float = crops.MARGIN,
+    skip_unreadable: bool = False,
+) -> dict[str, Any]:
+    """Write the split CSVs, one crop per photograph, the crop CSVs and ``data_shared/summary.json``.
+
+    Does nothing when source, settings and results are those of the last run; goes on where a stopped run ended.
+
+    Args:
+        source: folder that holds AI Hub's archives, the unpacked folders, or a mixture; read in place. When it
+            lies outside ``root``, a link to it is made in ``data_raw``.
+        root: the project root.
+        policy: how the label comes from the annotators, a key of ``records.POLICIES``.
+        split: ``person`` or ``image``, see ``splits.assign``.
+        seed: of the split.
+        workers: processes that make crops; the results are the same for any number.
+        margin: of the crop around the face box, as a share of its longer side.
+        skip_unreadable: count archives and label files that cannot be read and go on.
+
+    Returns:
+        The content of the summary, and under ``crops_made`` how many photographs this run has read. ``warnings``
+        lists what the user should know, such as a class without photographs; ``link`` names the link to SOURCE
+        when it lies outside ``root``.
+
+    Raises:
+        InputError: an argument or the source cannot be used, or the disk is full; finished crops stay.
+    """
+    _check(policy, split, margin, workers)
+    try:
+        base = _base(source, root)
+        found = aihub.survey(root / base)
+        settings = {
+            "policy": policy,
+            "split": split,
+            "seed": seed,
+            "margin": margin,
+            "skip_unreadable": skip_unreadable,
+        }
+        mark = _fingerprint(base, settings, found)
+        if before := _finished(root, mark):
+            return before | {"crops_made": 0} | _linked(root, base)
+        index = aihub.index(found, base, policy=policy, skip_unreadable=skip_unreadable)
+        rows, done, made = _crop(index.rows, root, margin, workers)
+        rows = rows.with_columns(splits.assign(rows, by=split, seed=seed))
+        summary = _summary(index, rows, done) | {
+            "drawn_sample": _is_drawn(root / base),
+            "source": base,
+            "settings": settings,
+            "version": __version__,
+            "fingerprint": mark,
+        }
+        # From here until the new summary stands, the tables may be of two kinds.
+        (root / SUMMARY).unlink(missing_ok=True)
+        for path, frame in _tables(rows):
+            write_csv(frame, root / path)
+        write_json(root / SUMMARY, summary)
+    except OSError as error:
+        remedy = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "make it accessible"
+        raise InputError(
+            f"{error.filename or root}: {error.strerror or error}; {remedy} and run the same command again, "
+            "finished crops are kept"
+        ) from error
+    return summary | {"crops_made": made} | _linked(root, base)
+
+
+def _check(policy: str, split: str, margin: float, workers: int) -> None:
+    if policy not in POLICIES:
+        raise InputError(f"there is no label policy {policy!r}; choose one of {', '.join(POLICIES)}")
+    if split not in splits.BY:
+        raise InputError(f"there is no split by {split!r}; choose one of {', '.join(splits.BY)}")
+    if not 0 <= margin <= 1:
+        raise InputError(f"the margin {margin} is not between 0 and 1")
+    if workers < 1:
+        raise InputError(f"{workers} workers cannot work; give at least 1")
+
+
+def _base(source: Path, root: Path) -> str:
+    """Return the path of ``source`` below ``root``; link it into ``data_raw`` when it lies elsewhere."""
+    if not source.is_dir():
+        raise InputError(f"{source}: no such folder; SOURCE is the folder that holds AI Hub's archives")
+    real, real_root = source.resolve(), root.resolve()
+    if real_root.is_relative_to(real):
+        raise InputError(f"{source}: is the project root or above it; name the folder that holds AI Hub's archives")
+    if (lexical := relative_path(source.absolute().as_posix(), root)) is not None:
+        return lexical
+    if real.is_relative_to(real_root):
+        return real.relative_to(real_root).as_posix()
+    return _link(real, root)
+
+
+def _link(target: Path, root: Path) -> str:
+    folder = root / "data_raw"
+    for name in (target.name, *(f"{target.name}_{number}" for number in range(2, 100))):
+        link = folder / name
+        if link.is_symlink() and link.resolve() == target:
+            return f"data_raw/{name}"
+        if not link.exists() and not link.is_symlink():
+            break
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(target, target_is_directory=True)
+    except (OSError, NotImplementedError) as error:
+        raise InputError(
+            f"{target}: lies outside the project root {root}, and no link to it can be made in {folder} ({error}); "
+            "move the data below the project root, or choose another --project-root"
+        ) from None
+    return f"data_raw/{link.name}"
+
+
+def _linked(root: Path, base: str) -> dict[str, str]:
+    place = root / base
+    return {"link": f"{base} -> {place.readlink()}"} if place.is_symlink() else {}
+
+
+def _fingerprint(base: str, settings: dict[str, Any], found: aihub.Survey) -> str:
+    facts = json.dumps([__version__, base, settings, found.files, sorted(found.drops.items())])
+    return hashlib.sha256(facts.encode()).hexdigest()
+
+
+def _finished(root: Path, mark: str) -> dict[str, Any] | None:
+    """Return the last run's summary when it had the same fingerprint and all its results are there."""
+    if not (root / SUMMARY).exists():
+        return None
+    try:
+        summary = read_json(root / SUMMARY)
+    except InputError:
+        return None
+    if not isinstance(summary, dict) or summary.get("fingerprint") != mark:
+        return None
+    if not all((root / path).exists() for path in _table_paths()):
+        return None
+    made = {done.crop for done in cropping.read_journal(root / cropping.JOURNAL).values() if not done.reason}
+    return summary if made <= cropping.existing_crops(root) else None
+
+
+def _crop(rows: pl.DataFrame, root: Path, margin: float, workers: int) -> tuple[pl.DataFrame, list[cropping.Done], int]:
+    """Make the crops; return the rows that have one, with what was measured on the way."""
+    tasks = [
+        cropping.task_for(path, stamp, name, person, (left, top, right, bottom), margin)
+        for path, stamp, name, person, left, top, right, bottom in rows.select(
+            "path", "stamp", "name", "person", *BOX_COLUMNS
+        ).iter_rows()
+    ]
+    done, made = cropping.make_crops(root, tasks, margin=margin, workers=workers)
+    measured = pl.DataFrame(
+        {
+            "crop": [one.crop for one in done],
+            "drop": [one.reason for one in done],
+            "minX": [float(one.min_x) for one in done],
+            "minY": [float(one.min_y) for one in done],
+            "maxX": [float(one.max_x) for one in done],
+            "maxY": [float(one.max_y) for one in done],
+            "width": [one.width for one in done],
+            "height": [one.height for one in done],
+            "orientation": [one.orientation for one in done],
+        },
+        schema_overrides={"crop": pl.String, "drop": pl.String},
+    )
+    kept = rows.with_columns(measured.get_columns()).filter(pl.col("drop") == "")
+    return kept, done, made
+
+
+def _table_paths() -> list[str]:
+    return [
+        f"{folder}/{split}_{scheme.name}.csv"
+        for folder in (SPLITS_CSV, CROPS_CSV)
+        for split in splits.SPLITS
+        for scheme in SCHEMES
+    ]
+
+
+def _tables(rows: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
+    for scheme in SCHEMES:
+        viewed = _view(rows, scheme)
+        for split in splits.SPLITS:
+            part = viewed.filter(pl.col("split") == split)
+            originals = part.select("path", "label_en", "orig_kor", *BOX_COLUMNS, *_META)
+            yield f"{SPLITS_CSV}/{split}_{scheme.name}.csv", originals
+            cropped = part.select(pl.col("crop").alias("path"), "label_en", "orig_kor", *_META, source="path")
+            yield f"{CROPS_CSV}/{split}_{scheme.name}.csv", cropped
+
+
+def _view(rows: pl.DataFrame, scheme: Scheme) -> pl.DataFrame:
+    words = KOREAN_TO_ENGLISH if scheme is K7 else dict(scheme.from_korean)
+    return rows.filter(pl.col("label").is_in(list(words))).with_columns(
+        label_en=pl.col("label").replace_strict(words, return_dtype=pl.String), orig_kor="label"
+    )
+
+
+def _is_drawn(source: Path) -> bool:
+    marker = source / aihub.SAMPLE_MARKER
+    if not marker.is_file():
+        return False
+    content = read_json(marker)
+    return isinstance(content, dict) and content.get("drawn") is True
+
+
+def _summary(index: aihub.Index, rows: pl.DataFrame, done: list[cropping.Done]) -> dict[str, Any]:
+    drops = index.drops + Counter(one.reason for one in done if one.reason)
+    images = {split: _per_label(rows.filter(pl.col("split") == split)) for split in splits.SPLITS}
+    meanings = aihub.DROPS | cropping.DROPS
+    return {
+        "records": index.records,
+        "photographs": index.images,
+        "kept": rows.height,
+        "people": rows["person"].n_unique(),
+        "people_per_split": {
+            split: rows.filter(pl.col("split") == split)["person"].n_unique() for split in splits.SPLITS
+        },
+        "images": images,
+        "images_per_class": {
+            scheme.name: {split: _per_class(images[split], scheme) for split in splits.SPLITS} for scheme in SCHEMES
+        },
+        "drops": {reason: drops[reason] for reason in sorted(drops)},
+        "drop_meanings": {reason: meanings[reason] for reason in sorted(drops)},
+        "clipped_boxes": sum(one.clipped for one in done if not one.reason),
+        "orientations": {str(key): count for key, count in sorted(Counter(rows["orientation"]).items())},
+        "agreement": _table_of(rows, "label", "agreement"),
+        "uploader": _table_of(rows, "label", "uploader"),
+        "warnings": _warnings(images),
+    }
+
+
+def _per_label(rows: pl.DataFrame) -> dict[str, int]:
+    counts = Counter(rows["label"])
+    return {label: counts[label] for label in KOREAN}
+
+
+def _per_class(images: dict[str, int], scheme: Scheme) -> dict[str, int]:
+    counts = dict.fromkeys(scheme.classes, 0)
+    for label, count in images.items():
+        if label in scheme.from_korean:
+            counts[scheme.from_korean[label]] += count
+    return counts
+
+
+def _table_of(rows: pl.DataFrame, first: str, second: str) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for key, other, count in rows.group_by(first, second).len().sort(first, second).iter_rows():
+        found.setdefault(str(key), {})[str(other)] = count
+    return found
+
+
+def _warnings(images: dict[str, dict[str, int]]) -> list[str]:
+    warnings = []
+    for label in KOREAN:
+        counts = {split: images[split][label] for split in splits.SPLITS}
+        if not any(counts.values()):
+            warnings.append(f"{label}: no photograph at all")
+        else:
+            empty = [split for split, count in counts.items() if not count]
+            warnings += [f"{label}: no photograph in {split}" for split in empty]
+    return warnings

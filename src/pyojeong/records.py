@@ -1,0 +1,175 @@
+"""One AI Hub label record -> one row: who, which label the annotators gave, which box, or the reason why not."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from statistics import median
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from pyojeong.labels import KOREAN, UNKNOWN
+
+VOTES = tuple(f"votes_{label}" for label in (*KOREAN, UNKNOWN))
+"""Columns with the number of annotators per label; whatever is none of the seven counts as 알수없음."""
+
+SCHEMA = {
+    "name": pl.String,
+    "reason": pl.String,
+    "label": pl.String,
+    **dict.fromkeys(("minX", "minY", "maxX", "maxY"), pl.Float64),
+    "person": pl.String,
+    "gender": pl.String,
+    "age": pl.Int64,
+    "profession": pl.String,
+    "place": pl.String,
+    "uploader": pl.String,
+    "agreement": pl.Int8,
+    **dict.fromkeys(VOTES, pl.Int8),
+    "official": pl.String,
+}
+"""Columns of a row; ``name`` is null for a malformed record, ``reason`` is null for a usable one."""
+
+Box = tuple[float, float, float, float]
+
+_PERSON = re.compile(r"([0-9a-fA-F]{64})_")
+_SIDES = ("minX", "minY", "maxX", "maxY")
+
+
+class Vote(NamedTuple):
+    """One annotator's answer: the label as written (None when absent) and the box (None when no box)."""
+
+    label: str | None
+    box: Box | None
+
+
+class _Choice(NamedTuple):
+    label: str | None
+    reason: str | None
+
+
+def _majority(votes: Sequence[str], uploader: str) -> _Choice:
+    label, count = Counter(votes).most_common(1)[0] if votes else (UNKNOWN, 0)
+    if count < 2:
+        return _Choice(None, "no_majority")
+    return _Choice(label, None) if label in KOREAN else _Choice(None, "unknown_label")
+
+
+def _unanimous(votes: Sequence[str], uploader: str) -> _Choice:
+    if len(votes) < 3 or len(set(votes)) > 1:
+        return _Choice(None, "not_unanimous")
+    return _majority(votes, uploader)
+
+
+def _uploader(votes: Sequence[str], uploader: str) -> _Choice:
+    return _Choice(uploader, None) if uploader in KOREAN else _Choice(None, "unknown_label")
+
+
+POLICIES: dict[str, Callable[[Sequence[str], str], _Choice]] = {
+    "majority": _majority,
+    "unanimous": _unanimous,
+    "uploader": _uploader,
+}
+"""How a label comes from the annotators' votes: at least two of three, all three, or the uploader's own word."""
+
+
+def read_records(values: Iterable[Any], key: Callable[[str], str], policy: str, official: str) -> pl.DataFrame:
+    """Turn the items of a label file into rows of ``SCHEMA``.
+
+    Args:
+        values: the list in the JSON file; any item may be of any shape.
+        key: brings a file name into the one spelling that photographs are matched by.
+        policy: a key of ``POLICIES``.
+        official: ``training`` or ``validation``, AI Hub's own division.
+    """
+    rows = [_row(value, key, policy, official) for value in values]
+    return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+
+
+def votes_of(record: dict[str, Any]) -> list[Vote]:
+    """Return the answers of annotators A, B and C, in AI Hub's delivered form or in that of its document."""
+    votes = []
+    for letter in "ABC":
+        entry = record.get(f"annot_{letter}", record.get(f"faceBB_{letter}"))
+        if isinstance(entry, dict):
+            boxes = entry.get("boxes")
+            boxes = boxes if isinstance(boxes, dict) else {}
+            label = entry.get("faceExp", boxes.get("label"))
+            votes.append(Vote(label.strip() if isinstance(label, str) else None, _box(boxes)))
+    return votes
+
+
+def clean_text(text: str) -> str:
+    """Return ``text`` stripped and fit for UTF-8: lone surrogates, legal in JSON, become question marks."""
+    return text.strip().encode(errors="replace").decode()
+
+
+def choose_box(votes: Sequence[Vote], label: str) -> tuple[Box | None, str | None]:
+    """Return the face box, or the reason why there is none.
+
+    Each side is the median over the annotators who chose ``label`` (the mean, when they are two); when none
+    of them gives a box with area, over all annotators.
+    """
+    voters = [vote.box for vote in votes if vote.label == label and vote.box]
+    everyone = [vote.box for vote in votes if vote.box]
+    for boxes in (voters, everyone):
+        good = [box for box in boxes if box[0] < box[2] and box[1] < box[3]]
+        if good:
+            left, top, right, bottom = (median(side) for side in zip(*good, strict=True))
+            return (left, top, right, bottom), None
+    return None, "zero_area_box" if everyone else "no_box"
+
+
+def _box(sides: dict[str, Any]) -> Box | None:
+    numbers = []
+    for name in _SIDES:
+        try:
+            number = float(sides.get(name, math.nan))
+        except (TypeError, ValueError, OverflowError):
+            return None
+        # Beyond this a coordinate is nonsense and sums of it lose whole pixels.
+        if not abs(number) < 1e9:
+            return None
+        numbers.append(number)
+    left, top, right, bottom = numbers
+    # Corners given in the wrong order still name the same box.
+    return min(left, right), min(top, bottom), max(left, right), max(top, bottom)
+
+
+def _row(record: Any, key: Callable[[str], str], policy: str, official: str) -> tuple[Any, ...]:
+    if not isinstance(record, dict) or not isinstance(record.get("filename"), str) or not record["filename"]:
+        return (None, "malformed_record", *[None] * (len(SCHEMA) - 2))
+    name = key(record["filename"])
+    votes = votes_of(record)
+    uploader = _text(record.get("faceExp_uploader"))
+    labels = [vote.label for vote in votes if vote.label]
+    label, reason = POLICIES[policy](labels, uploader)
+    box: Box | None = None
+    if label:
+        box, reason = choose_box(votes, label)
+    match = _PERSON.match(name)
+    counts = Counter(word if word in KOREAN else UNKNOWN for word in labels)
+    return (
+        name,
+        reason if match else "no_person",
+        label,
+        *(box or (None,) * 4),
+        match[1].lower() if match else None,
+        _text(record.get("gender")),
+        _age(record.get("age")),
+        _text(record.get("isProf")),
+        _text(record.get("bg_uploader")),
+        uploader,
+        counts[label] if label else 0,
+        *(counts[word] for word in (*KOREAN, UNKNOWN)),
+        official,
+    )
+
+
+def _text(value: Any) -> str:
+    return clean_text(value) if isinstance(value, str) else ""
+
+
+def _age(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 200 else None
