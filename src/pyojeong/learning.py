@@ -21,7 +21,7 @@ from pyojeong.progress import Advance, bar
 from pyojeong.recipe import Recipe
 from pyojeong.scoring import loss_of, macro_f1_of
 
-EVALUATION_BATCH = 256
+EVALUATION_BATCH = 64
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,87 @@
+"""The trained model in Python: an image and a face box in, probabilities by class name out. No PyTorch needed."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from pyojeong import crops
+from pyojeong.errors import InputError
+from pyojeong.images import Pixels
+
+_AT_ONCE = 64
+
+
+class Classifier:
+    """An ONNX file of ``pyojeong export``; one instance may be used from several threads.
+
+    Args:
+        model: the file.
+        threads: threads of one call; 0 leaves the choice to onnxruntime.
+
+    Attributes:
+        classes: class names in output order.
+        scheme: name of the label scheme.
+        margin: crop margin the network was trained with, see ``crops.MARGIN``.
+        version: of the package that wrote the file.
+
+    Raises:
+        InputError: the file is missing, damaged, or was not written by ``pyojeong export``.
+    """
+
+    def __init__(self, model: Path, threads: int = 0) -> None:
+        options = onnxruntime.SessionOptions()  # type: ignore[attr-defined]
+        options.intra_op_num_threads = threads
+        if not model.is_file():
+            raise InputError(f"{model}: no such file; make one with pyojeong export")
+        try:
+            providers = ["CPUExecutionProvider"]
+            self._session = onnxruntime.InferenceSession(model, options, providers=providers)  # type: ignore[attr-defined]
+        except Exception as error:  # onnxruntime's own exceptions share no base class
+            raise InputError(f"{model}: not readable as ONNX ({str(error).splitlines()[0]})") from None
+        facts = self._session.get_modelmeta().custom_metadata_map
+        missing = [name for name in ("classes", "scheme", "margin", "version") if name not in facts]
+        if missing:
+            raise InputError(f"{model}: without {', '.join(missing)} in its metadata; make it with pyojeong export")
+        self.classes: tuple[str, ...] = tuple(json.loads(facts["classes"]))
+        self.scheme = facts["scheme"]
+        self.margin = float(facts["margin"])
+        self.version = facts["version"]
+
+    def predict(self, image: Pixels, box: Sequence[float] | None = None) -> dict[str, float]:
+        """Return the probability (0..1) of each class.
+
+        Args:
+            image: upright RGB, uint8 [H, W, 3], as ``images.decode`` gives it.
+            box: the face: minX, minY, maxX, maxY in pixels. None takes the whole image as a finished patch; where
+                it is not square, black is added.
+
+        Raises:
+            ValueError: the image is not uint8 [H, W, 3] or the box has no area.
+        """
+        (row,) = self.predict_patches([self.patch(image, box)])
+        return dict(zip(self.classes, map(float, row), strict=True))
+
+    def patch(self, image: Pixels, box: Sequence[float] | None = None) -> Pixels:
+        """Return the square patch, uint8 [side, side, 3], that the network sees for ``box``; see ``predict``."""
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise ValueError(f"an image is uint8 [H, W, 3], not {image.dtype} {list(image.shape)}")
+        height, width = image.shape[:2]
+        square = crops.patch_square((0, 0, width, height), 0) if box is None else crops.patch_square(box, self.margin)
+        return crops.cut(image, square)
+
+    def predict_patches(self, patches: Sequence[Pixels]) -> NDArray[np.float32]:
+        """Return probabilities, float32 [N, K], of face patches uint8 [H, W, 3], each of any size."""
+        result = np.empty((len(patches), len(self.classes)), np.float32)
+        by_shape: dict[tuple[int, ...], list[int]] = {}
+        for index, patch in enumerate(patches):
+            by_shape.setdefault(patch.shape, []).append(index)
+        for indices in by_shape.values():
+            for start in range(0, len(indices), _AT_ONCE):
+                some = indices[start : start + _AT_ONCE]
+                image = np.stack([patches[index] for index in some])
+                result[some] = np.asarray(self._session.run(None, {"image": image})[0])
+        return result
