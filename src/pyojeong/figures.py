@@ -3,7 +3,7 @@
 import io
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -43,6 +43,9 @@ PROTOCOL_WORDS = {
 }
 
 
+_SCHEME_ORDER = ("M1", "M2", "K7")
+
+
 def overview(
     fair: pl.DataFrame, ceiling: pl.DataFrame | None = None, *, theme: Theme = LIGHT, notice: str = ""
 ) -> Figure:
@@ -54,7 +57,7 @@ def overview(
         theme: colours.
         notice: a line below the figure.
     """
-    rows = fair.rows(named=True)
+    rows = sorted(fair.rows(named=True), key=lambda row: _SCHEME_ORDER.index(row["scheme"]))
     schemes = list(dict.fromkeys(row["scheme"] for row in rows))
     places = _places(rows, schemes)
     with _style(theme):
@@ -80,15 +83,18 @@ def overview(
 
 def confusions(matrices: Mapping[str, pl.DataFrame], *, theme: Theme = LIGHT, notice: str = "") -> Figure:
     """Draw the row-normalised confusion matrix of each experiment (name -> ``{exp}_cm_row_normalized.csv``)."""
-    columns = min(4, len(matrices))
-    rows = -(-len(matrices) // columns)
+    schemes = [scheme for scheme in _SCHEME_ORDER if any(scheme_of(name) == scheme for name in matrices)]
+    grid = [[name for name in matrices if scheme_of(name) == scheme] for scheme in schemes]
+    columns = max(map(len, grid))
     with _style(theme):
-        figure = Figure(figsize=(4.3 * columns, 4.3 * rows), layout="constrained")
-        panels = figure.subplots(rows, columns, squeeze=False).ravel()
-        for axes, (name, matrix) in zip(panels, matrices.items(), strict=False):
-            _matrix(axes, name, matrix, theme)
-        for axes in panels[len(matrices) :]:
+        figure = Figure(figsize=(4.6 * columns, 4.6 * len(grid)), layout="constrained")
+        panels = figure.subplots(len(grid), columns, squeeze=False)
+        for axes in panels.ravel():
             axes.axis("off")
+        for line, names in zip(panels, grid, strict=True):
+            for axes, name in zip(line, names, strict=False):
+                axes.axis("on")
+                _matrix(axes, name, matrices[name], theme)
         _footer(figure, notice, theme)
     return figure
 
@@ -149,19 +155,22 @@ def to_png(figure: Figure) -> bytes:
 
 
 @cache
-def _hangul_fonts() -> tuple[str, ...]:
+def _add_hangul() -> None:
     # The package is used for its font files only: importing it needs distutils, which Python 3.12 removed.
     spec = find_spec("koreanize_matplotlib")
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError("No module named 'koreanize_matplotlib'", name="koreanize_matplotlib")
-    files = sorted(Path(spec.submodule_search_locations[0]).glob("fonts/*.ttf"))
-    for file in files:
-        font_manager.fontManager.addfont(file)
-    return tuple(dict.fromkeys(font_manager.get_font(file).family_name for file in files))
+    folder = Path(spec.submodule_search_locations[0]) / "fonts"
+    # The package's Light is left out: it has the same family name, and matplotlib would take it for Regular.
+    for name in ("NanumGothic.ttf", "NanumGothicBold.ttf"):
+        font_manager.fontManager.addfont(folder / name)
+    # The bold file calls itself 600, at which matplotlib grumbles on stderr whenever "bold" is asked for.
+    known = font_manager.fontManager.ttflist
+    known[-1] = replace(known[-1], weight=700)
 
 
 def _style(theme: Theme) -> AbstractContextManager[None]:
-    _hangul_fonts()
+    _add_hangul()
     return mpl.rc_context(
         {
             # NanumGothic lacks a few signs, the true minus among them; DejaVu Sans, matplotlib's own, has them.
@@ -202,7 +211,8 @@ def _bars(axes: Axes, rows: list[dict[str, Any]], places: list[float], column: s
         hatch = "///" if row["protocol"] == "matched" else None
         axes.barh(place, value, height=0.72, color=COLOURS[row["contender"]], hatch=hatch, linewidth=0)
         axes.plot([low, high], [place, place], color=theme.ink, linewidth=1.2, solid_capstyle="butt")
-        axes.text(max(value, high) + 1.2, place, f"{value:.1f}", va="center", color=theme.ink)
+        behind = {"facecolor": theme.paper, "edgecolor": "none", "pad": 1.2}
+        axes.text(high + 1.5, place, f"{value:.1f}", va="center", fontweight="bold", color=theme.ink, bbox=behind)
     axes.set_xlim(0, 108)
     axes.set_xticks(range(0, 101, 20))
     axes.tick_params(axis="y", length=0)
@@ -225,16 +235,9 @@ def _ceiling_lines(
         inside = [place for place, bar in zip(places, rows, strict=True) if bar["scheme"] == row["scheme"]]
         if inside:
             value, top, bottom = 100 * row[column], min(inside) - 0.5, max(inside) + 0.5
-            axes.plot([value, value], [top, bottom], color=theme.ink, linewidth=1.2, linestyle=(0, (4, 3)))
-            axes.text(
-                value,
-                top - 0.08,
-                f"one annotator 사람 {value:.0f}",
-                ha="center",
-                va="bottom",
-                fontsize=8,
-                color=theme.ink,
-            )
+            axes.plot([value, value], [top, bottom], color=theme.faint, linestyle=(0, (4, 3)), zorder=0.5)
+            label = f"one annotator 사람 {value:.0f}"
+            axes.text(value, top - 0.08, label, ha="center", va="bottom", fontsize=8, color=theme.ink)
 
 
 def _matrix(axes: Axes, name: str, matrix: pl.DataFrame, theme: Theme) -> None:
@@ -243,7 +246,9 @@ def _matrix(axes: Axes, name: str, matrix: pl.DataFrame, theme: Theme) -> None:
     colours = LinearSegmentedColormap.from_list("share", [theme.paper, theme.full])
     axes.imshow(shares, cmap=colours, vmin=0, vmax=1)
     for (row, column), share in np.ndenumerate(shares):
-        if shares[row].sum() > 0:
+        if shares[row].sum() == 0:
+            axes.text(column, row, "–", ha="center", va="center", color=theme.faint)
+        else:
             on_dark = share > 0.5
             axes.text(
                 column,
@@ -259,9 +264,9 @@ def _matrix(axes: Axes, name: str, matrix: pl.DataFrame, theme: Theme) -> None:
     axes.set_yticks(range(len(classes)), [class_label(word, scheme) for word in classes])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_title(f"{name}\n{contender_of(name)}, {scheme}: % of each true class", loc="left")
-    axes.set_xlabel("answered 예측")
-    axes.set_ylabel("true 정답")
+    axes.set_title(f"{scheme} · {contender_of(name)}", loc="left", fontweight="bold")
+    axes.set_xlabel("answered 예측, % of each true class", color=theme.faint)
+    axes.set_ylabel("true 정답", color=theme.faint)
 
 
 def _class_panel(axes: Axes, scores: pl.DataFrame, scheme: str, theme: Theme) -> None:
@@ -285,4 +290,4 @@ def _class_panel(axes: Axes, scores: pl.DataFrame, scheme: str, theme: Theme) ->
 
 def _footer(figure: Figure, notice: str, theme: Theme) -> None:
     if notice:
-        figure.supxlabel(notice, fontsize=9, color=theme.faint)
+        figure.supxlabel(notice, fontsize=10, fontweight="bold", color=COLOURS["face-api.js"])

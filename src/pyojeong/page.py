@@ -18,7 +18,7 @@ _STYLE = """
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); line-height: 1.6;
   font-family: system-ui, "Apple SD Gothic Neo", "Malgun Gothic", "Noto Sans KR", "NanumGothic", sans-serif; }
-main { max-width: 1120px; margin: 0 auto; padding: 2rem 1.25rem 4rem; }
+main { max-width: 1240px; margin: 0 auto; padding: 2rem 1.25rem 4rem; }
 h1 { margin: 0; font-size: 1.9rem; line-height: 1.25; letter-spacing: -.01em; }
 h2 { margin: 0 0 .75rem; font-size: 1.2rem; }
 h2 span, h1 span { color: var(--soft); font-weight: 400; }
@@ -30,8 +30,8 @@ h2 span, h1 span { color: var(--soft); font-weight: 400; }
 .find { margin: 0; padding-left: 1.1rem; }
 .find b { color: var(--accent); }
 .scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .4rem .65rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
+table { border-collapse: collapse; width: 100%; font-size: .86rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .38rem .5rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th { color: var(--soft); font-weight: 600; vertical-align: bottom; line-height: 1.25; }
 tr:last-child td { border-bottom: 0; }
 td.word, th.word { text-align: left; }
@@ -241,11 +241,12 @@ def _paired(paired: pl.DataFrame) -> str:
         "second": _text("second"),
         "protocol<br>조건": _protocol,
         "n": _count("n"),
-        "accuracy<br>first": lambda row: f"{100 * row['accuracy_first']:.1f}",
-        "accuracy<br>second": lambda row: f"{100 * row['accuracy_second']:.1f}",
+        "accuracy %<br>first → second": lambda row: (
+            f"{100 * row['accuracy_first']:.1f} → {100 * row['accuracy_second']:.1f}"
+        ),
         "difference<br>차이": _gap("accuracy_difference"),
-        "macro-F1 difference": _gap("macro_f1_difference"),
-        "only first /<br>only second right": lambda row: f"{row['only_first_right']:,} / {row['only_second_right']:,}",
+        "macro-F1<br>difference": _gap("macro_f1_difference"),
+        "only one right<br>first / second": lambda row: f"{row['only_first_right']:,} / {row['only_second_right']:,}",
         "p": _p_value,
     }
     if paired.is_empty():
