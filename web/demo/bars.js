@@ -6,20 +6,24 @@ const ENGLISH = /** @type {Record<string, string>} */ ({
 // A live picture changes many times a second; a screen reader must be able to finish its sentence.
 const SPEAK_EVERY = 2000;
 
-/** Draws probabilities as bars in class order, and says the most probable one. */
+/** Draws probabilities as bars in class order, with the most probable one in large letters and spoken. */
 export class Bars {
   /** @type {Map<string, { row: HTMLElement, fill: HTMLElement, value: HTMLElement }>} */
   #rows = new Map();
   #answer;
-  #spoken = { text: '', at: -Infinity };
+  #spoken;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
 
   /**
    * @param {HTMLElement} list
-   * @param {HTMLElement} answer a live region
+   * @param {HTMLElement} answer
+   * @param {HTMLElement} spoken a live region
    * @param {readonly string[]} classes
    */
-  constructor(list, answer, classes) {
+  constructor(list, answer, spoken, classes) {
     this.#answer = answer;
+    this.#spoken = spoken;
     list.replaceChildren(...classes.map((name) => this.#newRow(name)));
     this.clear();
   }
@@ -30,49 +34,48 @@ export class Bars {
     for (const [name, { row, fill, value }] of this.#rows) {
       const share = probabilities[name] ?? 0;
       row.classList.toggle('top', name === top);
-      fill.style.transform = `scaleX(${share})`;
+      fill.style.transform = `translateX(${100 * (share - 1)}%)`;
       value.textContent = `${(share * 100).toFixed(1)}%`;
     }
-    this.#speak(top, best);
+    this.#answer.replaceChildren(`${top} `, small(`${ENGLISH[top] ?? ''} ${(best * 100).toFixed(0)}%`));
+    this.#timer ??= setTimeout(() => this.#speak(), SPEAK_EVERY);
   }
 
   clear() {
-    this.#spoken = { text: '', at: -Infinity };
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
     this.#answer.textContent = '사진이나 카메라를 기다립니다';
+    this.#spoken.textContent = '';
     for (const { row, fill, value } of this.#rows.values()) {
       row.classList.remove('top');
-      fill.style.transform = 'scaleX(0)';
+      fill.style.transform = 'translateX(-100%)';
       value.textContent = '–';
     }
   }
 
-  /**
-   * @param {string} name
-   * @param {number} share
-   */
-  #speak(name, share) {
-    const now = performance.now();
-    const { text, at } = this.#spoken;
-    if (text === name && now - at < SPEAK_EVERY) return;
-    if (now - at < SPEAK_EVERY / 4) return;
-    this.#spoken = { text: name, at: now };
-    this.#answer.replaceChildren(`${name} `, Object.assign(document.createElement('small'), {
-      textContent: `${ENGLISH[name] ?? ''} ${(share * 100).toFixed(0)}%`,
-    }));
+  #speak() {
+    this.#timer = undefined;
+    // Setting the same text again would be spoken again.
+    const text = this.#answer.textContent ?? '';
+    if (this.#spoken.textContent !== text) this.#spoken.textContent = text;
   }
 
   /** @param {string} name */
   #newRow(name) {
     const row = document.createElement('li');
     const label = document.createElement('span');
-    label.append(name, ' ', Object.assign(document.createElement('small'), { textContent: ENGLISH[name] ?? '', lang: 'en' }));
+    label.append(name, ' ', small(ENGLISH[name] ?? ''));
     const track = Object.assign(document.createElement('span'), { className: 'track', ariaHidden: 'true' });
     const fill = Object.assign(document.createElement('span'), { className: 'fill' });
-    const value = document.createElement('span');
-    value.className = 'value';
+    const value = Object.assign(document.createElement('span'), { className: 'value' });
     track.append(fill);
     row.append(label, track, value);
     this.#rows.set(name, { row, fill, value });
     return row;
   }
+}
+
+/** @param {string} text */
+function small(text) {
+  return Object.assign(document.createElement('small'), { textContent: text, lang: 'en' });
 }

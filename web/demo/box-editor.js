@@ -71,8 +71,6 @@ export class BoxEditor {
   /** @param {PointerEvent} event */
   #drag(event) {
     if (event.button !== 0) return;
-    event.preventDefault();
-    this.#stage.focus({ preventScroll: true });
     this.#stage.setPointerCapture(event.pointerId);
     const start = this.#pointOf(event);
     const smallest = (SMALLEST * this.#size.width) / this.#stage.clientWidth;

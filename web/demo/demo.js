@@ -46,7 +46,7 @@ let pace = { ms: 0, interval: 0, last: 0 };
 async function start() {
   await ready;
   const { drawnSample } = api.info();
-  bars = new Bars(element('bars'), element('answer'), api.outputKeys);
+  bars = new Bars(element('bars'), element('answer'), element('spoken'), api.outputKeys);
   element('notice').hidden = !drawnSample;
   describePace();
   // For the curious: api.outputKeys, api.info() in the console.
