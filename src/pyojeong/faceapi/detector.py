@@ -10,13 +10,13 @@ import numpy.typing as npt
 
 from pyojeong.errors import InputError
 from pyojeong.faceapi.nets import graph_path
+from pyojeong.faceapi.sampling import Raster, Samples, as_raster, round_half_up, sample
+from pyojeong.images import Pixels
 
 LIBRARIES = ("vladmandic", "original")
 """``vladmandic``: @vladmandic/face-api on its wasm backend. ``original``: face-api.js 0.22.2 on the JS backend."""
 
 Box = tuple[float, float, float, float]
-Image = npt.NDArray[np.uint8]
-Samples = npt.NDArray[np.float32]
 
 IOU_LIMIT = 0.4
 """Two detections that overlap more are one face (TinyFaceDetector's own constant)."""
@@ -71,36 +71,31 @@ class FaceApi:
         self._detector = _session("tiny_face_detector", threads)
         self._expression = _session("face_expression", threads)
 
-    def detect(self, image: Image) -> list[Detection]:
-        """Find the faces in an upright uint8 RGB image [H, W, 3], best score first."""
-        return self.decode_cells(self.cells(self.sample_frame(image)), image.shape[1], image.shape[0])
+    def detect(self, image: Pixels | Raster) -> list[Detection]:
+        """Find the faces in an upright RGB image, best score first.
 
-    def expressions(self, image: Image, boxes: Sequence[Box]) -> Samples:
+        Args:
+            image: uint8 [H, W, 3], or a ``Raster`` whose pixels are fewer than the image's.
+        """
+        raster = as_raster(image)
+        pixels = sample(raster, (0, 0, raster.width, raster.height), self.input_size, self.precision, centred=False)
+        return self.decode_cells(self.cells(pixels), raster.width, raster.height)
+
+    def expressions(self, image: Pixels | Raster, boxes: Sequence[Box]) -> Samples:
         """Return probabilities float32 [N, 7] in the order of ``labels.FACEAPI``, one row per box.
 
         A box (minX, minY, maxX, maxY in pixels) is cut out as face-api does it: no margin, no alignment. Where
         nothing of it lies inside the image, the row is NaN.
         """
+        raster = as_raster(image)
         found = np.full((len(boxes), 7), np.nan, np.float32)
-        height, width = image.shape[:2]
-        patches = [(number, crop_rectangle(box, width, height)) for number, box in enumerate(boxes)]
-        inside = [(number, patch) for number, patch in patches if patch[2] > 0 and patch[3] > 0]
-        if inside:
-            pixels = np.stack([self.sample_patch(image, patch) for _, patch in inside])
-            found[[number for number, _ in inside]] = self._expression.run(None, {"pixels": pixels})[0]
+        for row, box in zip(found, boxes, strict=True):
+            patch = crop_rectangle(box, raster.width, raster.height)
+            if patch[2] > 0 and patch[3] > 0:
+                # One by one: in a batch, a row's last digits would depend on the other rows.
+                pixels = sample(raster, patch, EXPRESSION_SIZE, self.precision, centred=True)
+                row[:] = self._expression.run(None, {"pixels": pixels[None]})[0][0]
         return found
-
-    def sample_frame(self, image: Image) -> Samples:
-        """Sample a whole image for the detector: float32 [S, S, 3], the image in the top left corner, zeros beyond."""
-        return sample(image, self.input_size, 0, 0, self.precision)
-
-    def sample_patch(self, image: Image, patch: tuple[int, int, int, int]) -> Samples:
-        """Sample a patch (x, y, width, height) for the expression net: float32 [112, 112, 3], centred, zeros around."""
-        x, y, width, height = patch
-        gap = abs(height - width)
-        before = gap - round_half_up(gap * 0.5)
-        top, left = (before, 0) if width > height else (0, before)
-        return sample(image[y : y + height, x : x + width], EXPRESSION_SIZE, top, left, self.precision)
 
     def cells(self, pixels: Samples) -> Samples:
         """Run the detector net on sampled pixels [S, S, 3] in 0..255; raw cells [S/32, S/32, 5, 5]."""
@@ -151,30 +146,6 @@ def crop_rectangle(box: Box, width: int, height: int) -> tuple[int, int, int, in
     )
 
 
-def sample(image: Image, size: int, top: int, left: int, precision: type[np.floating[Any]]) -> Samples:
-    """Pad to a square with zeros, then resize bilinearly to [size, size, 3] as tfjs's resizeBilinear does.
-
-    Args:
-        image: uint8 [H, W, 3]; the square has the side max(H, W).
-        size: side of the result.
-        top: zero rows above the image; the rest of the padding goes below.
-        left: zero columns left of it; the rest goes to the right.
-        precision: float32 for tfjs's wasm kernel, float64 for its JS kernel.
-
-    Returns:
-        float32 in 0..255. Source position = target position x (side/size): no half-pixel shift, no smoothing.
-    """
-    height, width = image.shape[:2]
-    side = max(height, width)
-    low, high, part = _taps(size, side, precision)
-    rows, columns = (low - top, high - top), (low - left, high - left)
-    corners = [[_gather(image, y, x).astype(precision) for x in columns] for y in rows]
-    across = part[None, :, None]
-    upper, lower = (one + (two - one) * across for one, two in corners)
-    result: Samples = (upper + (lower - upper) * part[:, None, None]).astype(np.float32, copy=False)
-    return result
-
-
 def suppress(boxes: npt.NDArray[np.float64], scores: npt.NDArray[np.float64]) -> list[int]:
     """Non-maximum suppression of boxes [N, 4] (x, y, width, height): indices kept, best score first."""
     order = np.argsort(scores, kind="stable")
@@ -184,11 +155,6 @@ def suppress(boxes: npt.NDArray[np.float64], scores: npt.NDArray[np.float64]) ->
         kept.append(int(best))
         order = order[_overlap(boxes[best], boxes[order]) <= IOU_LIMIT]
     return kept
-
-
-def round_half_up(value: float) -> int:
-    """JavaScript's Math.round."""
-    return math.floor(value + 0.5)
 
 
 def _session(model: str, threads: int) -> Any:
@@ -224,20 +190,3 @@ def _overlap(box: npt.NDArray[np.float64], others: npt.NDArray[np.float64]) -> n
 def _to_pixels(box: npt.NDArray[np.float64], width: int, height: int) -> Box:
     x, y, w, h = (float(value) * side for value, side in zip(box, (width, height) * 2, strict=True))
     return x, y, x + w, y + h
-
-
-def _taps(
-    size: int, side: int, precision: type[np.floating[Any]]
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[Any]]:
-    position = np.arange(size, dtype=precision) * (precision(side) / precision(size))
-    low = position.astype(np.intp)
-    return low, np.minimum(low + 1, side - 1), position - low.astype(precision)
-
-
-def _gather(image: Image, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]) -> Image:
-    """Pixels at every pair of row and column, zero where that lies outside the image."""
-    height, width = image.shape[:2]
-    found: Image = image[rows.clip(0, height - 1)][:, columns.clip(0, width - 1)]
-    found[(rows < 0) | (rows >= height)] = 0
-    found[:, (columns < 0) | (columns >= width)] = 0
-    return found

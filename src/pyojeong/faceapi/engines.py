@@ -2,10 +2,11 @@
 
 import base64
 import json
+import math
 import subprocess
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,9 +15,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from pyojeong.errors import InputError
-from pyojeong.faceapi.detector import Box, FaceApi, check_options
+from pyojeong.faceapi.detector import EXPRESSION_SIZE, Box, FaceApi, check_options
+from pyojeong.faceapi.sampling import Raster
 from pyojeong.faceapi.weights import find_package
-from pyojeong.images import ImageError, decode, measure
+from pyojeong.images import ImageError, decode, decode_reduced, measure
 
 ENGINES = ("onnx", "node")
 DECODINGS = ("exact", "scaled")
@@ -82,15 +84,32 @@ class OnnxEngine:
 
     def __init__(self, settings: Settings, threads: int = 0) -> None:
         self._api = FaceApi(settings.library, settings.input_size, settings.score_threshold, threads)
+        self._scaled = settings.decode == "scaled"
 
     def analyse(self, data: bytes, given: Sequence[Box | None] = ()) -> Analysis:
-        image = decode(data)
-        height, width = image.shape[:2]
-        found = self._api.detect(image)
-        boxes = [face.box for face in found] + [_whole(box, width, height) for box in given]
-        rows = [None if np.isnan(row[0]) else row.tolist() for row in self._api.expressions(image, boxes)]
+        width, height, _ = measure(data)
+        boxes = [_whole(box, width, height) for box in given]
+        frame = self._raster(data, max(width, height) / self._api.input_size, boxes)
+        found = self._api.detect(frame)
+        close = frame
+        if frame.divisor > _finest(face.box for face in found):
+            close = self._raster(data, frame.divisor, [face.box for face in found])
+        rows = [*self._express(close, [face.box for face in found]), *self._express(frame, boxes)]
         faces = [Face(face.box, face.score, row) for face, row in zip(found, rows, strict=False)]
         return Analysis(width, height, faces, rows[len(found) :])
+
+    def _raster(self, data: bytes, coarsest: float, boxes: Sequence[Box]) -> Raster:
+        """Decode; when scaled, by the largest divisor up to ``coarsest`` that leaves enough pixels of every box."""
+        width, height, _ = measure(data)
+        if not self._scaled:
+            return Raster(decode(data), width, height)
+        divisor = min(coarsest, _finest(boxes))
+        reduced = decode_reduced(data, (math.ceil(width / divisor), math.ceil(height / divisor)))
+        return Raster(reduced.pixels, width, height, *reduced[1:])
+
+    def _express(self, raster: Raster, boxes: Sequence[Box]) -> list[list[float] | None]:
+        rows = self._api.expressions(raster, boxes)
+        return [None if np.isnan(row[0]) else row.tolist() for row in rows]
 
     def close(self) -> None:
         """Nothing stays open."""
@@ -180,6 +199,12 @@ def open_engine(settings: Settings, threads: int = 0) -> Engine:
 def shared_engine(settings: Settings, threads: int) -> Engine:
     """Return this process's engine for ``settings``, opened at the first call."""
     return open_engine(settings, threads)
+
+
+def _finest(boxes: Iterable[Box]) -> float:
+    """Return by how much an image can be reduced so that every box keeps the pixels that the expression net samples."""
+    sides = [max(box[2] - box[0], box[3] - box[1]) for box in boxes]
+    return max(1.0, min((side / EXPRESSION_SIZE for side in sides), default=math.inf))
 
 
 def _whole(box: Box | None, width: int, height: int) -> Box:

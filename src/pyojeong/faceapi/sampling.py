@@ -1,0 +1,127 @@
+"""Pixels for the nets: face-api's padding to a square and tfjs's bilinear resize, to the last bit."""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pyojeong.images import Pixels
+
+Samples = npt.NDArray[np.float32]
+Precision = type[np.floating[Any]]
+
+
+class Raster(NamedTuple):
+    """An image of ``width`` x ``height`` pixels, held in full or reduced (see ``images.Reduced``).
+
+    Attributes:
+        pixels: uint8 [h, w, 3], upright.
+        width: columns of the full image.
+        height: rows of the full image.
+        divisor: one pixel stands for ``divisor`` x ``divisor`` of the full image; 1: nothing is reduced.
+        left: column of the full image at which column 0 of ``pixels`` begins.
+        top: the same for rows.
+    """
+
+    pixels: Pixels
+    width: int
+    height: int
+    divisor: int = 1
+    left: int = 0
+    top: int = 0
+
+
+class _Taps(NamedTuple):
+    """For each target position the two source indices, the share of the second, and where they are padding."""
+
+    low: npt.NDArray[np.intp]
+    high: npt.NDArray[np.intp]
+    share: npt.NDArray[Any]
+    low_outside: npt.NDArray[np.bool_]
+    high_outside: npt.NDArray[np.bool_]
+
+
+def as_raster(image: Pixels | Raster) -> Raster:
+    """Return ``image`` as a raster; a plain array uint8 [H, W, 3] is a full one."""
+    return image if isinstance(image, Raster) else Raster(image, image.shape[1], image.shape[0])
+
+
+def sample(
+    raster: Raster, region: tuple[int, int, int, int], size: int, precision: Precision, *, centred: bool
+) -> Samples:
+    """Cut a region, pad it to a square with zeros and resize it bilinearly, as face-api and tfjs do.
+
+    On a full raster the result has the library's bits (tfjs resizeBilinear with alignCorners and halfPixelCenters
+    false: source position = target position x side / size, no smoothing). On a reduced one the same positions are
+    read from the smoother pixels.
+
+    Args:
+        raster: the image.
+        region: x, y, width, height in pixels of the full image, inside it; the square's side is the longer one.
+        size: side of the result.
+        precision: float32 for tfjs's wasm kernel, float64 for its JS kernel.
+        centred: padding on both sides (expression net), else right and below (detector).
+
+    Returns:
+        float32 [size, size, 3] in 0..255.
+    """
+    x, y, width, height = region
+    side = max(width, height)
+    # NetInput appends round(gap / 2) and puts the rest in front.
+    left, top = (side - length - round_half_up((side - length) * 0.5) if centred else 0 for length in (width, height))
+    rows, columns = raster.pixels.shape[:2]
+    across = _taps(size, side, left, width, precision)
+    down = _taps(size, side, top, height, precision)
+    across = _in_raster(across, x - left, raster.left, raster.divisor, columns)
+    down = _in_raster(down, y - top, raster.top, raster.divisor, rows)
+
+    lines = raster.pixels.reshape(rows, columns * 3)
+    upper = _line(lines, down.low, down.low_outside, across)
+    lower = _line(lines, down.high, down.high_outside, across)
+    lower -= upper
+    lower *= down.share[:, None]
+    upper += lower
+    return upper.reshape(size, size, 3).astype(np.float32, copy=False)
+
+
+def round_half_up(value: float) -> int:
+    """JavaScript's Math.round."""
+    return math.floor(value + 0.5)
+
+
+def _taps(size: int, side: int, before: int, length: int, precision: Precision) -> _Taps:
+    """Taps of one axis in the padded square, whose first ``before`` positions are padding."""
+    position = np.arange(size, dtype=precision) * (precision(side) / precision(size))
+    low = position.astype(np.intp)
+    high = np.minimum(low + 1, side - 1)
+    outside = [(index < before) | (index >= before + length) for index in (low, high)]
+    return _Taps(low, high, position - low.astype(precision), outside[0], outside[1])
+
+
+def _in_raster(taps: _Taps, begin: int, origin: int, divisor: int, count: int) -> _Taps:
+    """Move taps to the raster's own grid, where the square begins at ``begin`` of the full image."""
+    if divisor == 1:
+        low, high = (np.clip(index + begin, 0, count - 1) for index in (taps.low, taps.high))
+        return taps._replace(low=low, high=high)
+    # The centre of a reduced pixel lies between the centres of those it stands for.
+    position = (taps.low + taps.share + (begin - origin) + 0.5) / divisor - 0.5
+    position = np.clip(position, 0, count - 1).astype(taps.share.dtype)
+    low = position.astype(np.intp)
+    return _Taps(low, np.minimum(low + 1, count - 1), position - low.astype(position.dtype), *taps[3:])
+
+
+def _line(lines: Pixels, rows: npt.NDArray[np.intp], outside: npt.NDArray[np.bool_], across: _Taps) -> npt.NDArray[Any]:
+    """Interpolate the given rows [h, w * 3] horizontally: [len(rows), len(across) * 3], zero where outside."""
+    found = lines[rows]
+    one, two = (
+        found.take((index[:, None] * 3 + np.arange(3)).ravel(), axis=1).astype(across.share.dtype)
+        for index in (across.low, across.high)
+    )
+    one[:, np.repeat(across.low_outside, 3)] = 0
+    two[:, np.repeat(across.high_outside, 3)] = 0
+    two -= one
+    two *= np.repeat(across.share, 3)
+    one += two
+    one[outside] = 0
+    return one
