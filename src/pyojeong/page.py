@@ -217,7 +217,7 @@ def _findings(paired: pl.DataFrame) -> str:
             )
             if "given" in by:
                 line += f", {100 * by['given']['accuracy_first']:.1f} % with the box given"
-            lines.append(f"<li>{line}; finetuned MobileNetV3-Small <b>{100 * row['accuracy_second']:.1f} %</b>.</li>")
+            lines.append(f"<li>{line}; MobileNetV3-Small finetuned, box given, <b>{100 * row['accuracy_second']:.1f} %</b>.</li>")
     return f'<ul class="find">{"".join(lines)}</ul>' if lines else ""
 
 
