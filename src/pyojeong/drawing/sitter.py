@@ -236,8 +236,13 @@ def random_expression(weights: Mapping[str, float], rng: np.random.Generator, sp
         weights: Korean label -> share; the shares are scaled to sum to 1, words that are no label are left out.
         rng: the source of chance.
         spread: standard deviation of every movement.
+
+    Raises:
+        ValueError: no label has a weight.
     """
     total = sum(weights.get(label, 0.0) for label in KOREAN)
+    if total <= 0:
+        raise ValueError(f"no weight on any of {KOREAN}: {dict(weights)}")
     means = {label: asdict(MEANS[label]) for label in KOREAN}
     limits = {"eye_open": (0.3, 1.55), "lip_width": (-1.0, 1.0), "gaze_x": (-1.0, 1.0), "gaze_y": (-1.0, 1.0)}
     values = {}
