@@ -42,7 +42,7 @@ DROPS = {
     "too_large_image": "more than 89 million pixels or 256 MiB",
     "encrypted_image": "the archive member needs a password",
     "missing_image": "the photograph disappeared while prepare ran",
-    "unreadable_archive": "an archive became unreadable while prepare ran",
+    "lost_archive": "the photograph's archive became unreadable while prepare ran",
 }
 """Why a photograph of the index has no crop: reason -> meaning."""
 
@@ -58,7 +58,7 @@ _REASONS = {
     "encrypted": "encrypted_image",
     "missing": "missing_image",
     "outside": "missing_image",
-    "unreadable_archive": "unreadable_archive",
+    "unreadable_archive": "lost_archive",
 }
 
 Box = tuple[float, float, float, float]
@@ -180,10 +180,11 @@ def read_journal(path: Path) -> dict[str, Done]:
     found = {}
     for line in path.read_bytes().splitlines() if path.exists() else []:
         try:
-            done = Done(*json.loads(line))
-        except (ValueError, TypeError):
+            values = json.loads(line)
+        except ValueError:
             continue
-        found[done.crop] = done
+        if isinstance(values, list) and len(values) == len(Done._fields):
+            found[str(values[0])] = Done(*values)
     return found
 
 
