@@ -83,10 +83,10 @@ def load_torch(path: Path) -> dict[str, Any]:
         values = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError):
         raise InputError(
-            f"{path}: not readable as a file of tensors ({str(error).splitlines()[0]}); "
-            "a file that holds code is refused, save its state_dict alone"
+            f"{path}: not readable as a file of tensors; it is damaged, or it holds code, "
+            "which is refused: save its state_dict alone"
         ) from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: holds a {type(values).__name__}, a dictionary of tensors is needed")

@@ -1,0 +1,135 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+
+from pyojeong import crops
+from pyojeong.errors import InputError
+from pyojeong.labels import K7, M1
+from pyojeong.pixels import FOLDER, Crops, list_crops, open_crops
+from pyojeong.table import write_csv
+from tests.patterns import write_crops
+
+
+def opened(csv: Path, root: Path, workers: int = 2) -> Crops:
+    return open_crops(list_crops(csv, scheme=M1, root=root, margin=crops.MARGIN), root, workers)
+
+
+def test_every_row_holds_its_crop_resized(tmp_path: Path) -> None:
+    csv = write_crops(tmp_path, "train", 2)
+    found = opened(csv, tmp_path)
+
+    assert found.pixels.shape == (12, 160, 160, 3)
+    assert found.pixels.dtype == np.uint8
+    assert found.dropped == {}
+    assert found.labels.tolist() == [*range(6)] * 2
+    for row, path in zip(found.rows, found.paths, strict=True):
+        expected = crops.resize(np.asarray(Image.open(tmp_path / path)))
+        assert np.array_equal(found.pixels[row], expected)
+
+
+def test_order_does_not_depend_on_the_number_of_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyojeong.pixels._CHUNK", 5)
+    csv = write_crops(tmp_path, "train", 3)
+    arrays = []
+    for workers in (1, 4):
+        arrays.append(np.array(opened(csv, tmp_path, workers).pixels))
+        for file in (tmp_path / FOLDER).iterdir():
+            file.unlink()
+
+    assert np.array_equal(arrays[0], arrays[1])
+
+
+def test_unreadable_crops_are_dropped_and_counted(tmp_path: Path) -> None:
+    csv = write_crops(tmp_path, "train", 1)
+    (tmp_path / "crops/train/001.png").unlink()
+    (tmp_path / "crops/train/002.png").write_bytes(b"")
+    (tmp_path / "crops/train/003.png").write_bytes(b"no image")
+    found = opened(csv, tmp_path)
+
+    assert found.dropped == {"empty": 1, "missing": 1, "not_an_image": 1}
+    assert found.rows.tolist() == [0, 4, 5]
+    assert found.labels.tolist() == [0, 4, 5]
+    assert [Path(path).stem for path in found.paths] == ["000", "004", "005"]
+    assert len(found) == 3
+
+
+def test_nothing_usable_is_an_error_with_a_remedy(tmp_path: Path) -> None:
+    csv = write_crops(tmp_path, "train", 1)
+
+    with pytest.raises(InputError, match=r"train\.csv: none of its 6 images .*missing: 6.*--project-root"):
+        opened(csv, tmp_path / "elsewhere")
+
+
+def test_images_are_decoded_once_for_all_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    csv = write_crops(tmp_path, "train", 1)
+    first = opened(csv, tmp_path)
+    frame = pl.read_csv(csv).with_columns(pl.lit("슬픔").alias("label_en"))
+    write_csv(frame, tmp_path / "other.csv")
+    monkeypatch.setattr("pyojeong.images.decode", lambda *_: pytest.fail("decoded again"))
+    listing = list_crops(tmp_path / "other.csv", scheme=K7, root=tmp_path, margin=0.15)
+    second = open_crops(listing, tmp_path)
+
+    assert second.labels.tolist() == [K7.classes.index("슬픔")] * 6
+    assert np.array_equal(first.pixels, second.pixels)
+    assert len([*(tmp_path / FOLDER).glob("*.npy")]) == 1
+
+
+def test_a_changed_crop_is_decoded_anew(tmp_path: Path) -> None:
+    csv = write_crops(tmp_path, "train", 1)
+    opened(csv, tmp_path)
+    white = np.full((50, 50, 3), 255, np.uint8)
+    Image.fromarray(white).save(tmp_path / "crops/train/000.png")
+
+    assert opened(csv, tmp_path).pixels[0].min() == 255
+
+
+def test_an_array_without_notes_is_not_trusted(tmp_path: Path) -> None:
+    csv = write_crops(tmp_path, "train", 1)
+    expected = np.array(opened(csv, tmp_path).pixels)
+    (array,) = (tmp_path / FOLDER).glob("*.npy")
+    array.with_suffix(".json").unlink()
+    np.save(array, np.zeros_like(expected))
+
+    assert np.array_equal(opened(csv, tmp_path).pixels, expected)
+
+
+def test_boxes_cut_the_face_out_of_the_photograph(tmp_path: Path) -> None:
+    photograph = np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8)
+    Image.fromarray(photograph).save(tmp_path / "photo.png")
+    boxes = [(20, 30, 90, 130), (250, 150, 320, 230), (40, 40, 40, 90)]
+    columns = dict(zip(("minX", "minY", "maxX", "maxY"), zip(*boxes, strict=True), strict=True))
+    frame = pl.DataFrame({"path": ["photo.png"] * 3, "label": ["happy"] * 3} | columns)
+    write_csv(frame, tmp_path / "splits.csv")
+    keys = set()
+    for margin in (0.0, 0.15):
+        listing = list_crops(tmp_path / "splits.csv", scheme=M1, root=tmp_path, margin=margin)
+        found = open_crops(listing, tmp_path)
+        keys.add(listing.key)
+
+        assert found.dropped == {"bad_box": 1}
+        for row in (0, 1):
+            assert np.array_equal(found.pixels[row], crops.face_crop(photograph, boxes[row], margin))
+    assert len(keys) == 2
+
+
+def test_a_crop_that_is_not_square_keeps_its_shape(tmp_path: Path) -> None:
+    Image.fromarray(np.full((40, 80, 3), 200, np.uint8)).save(tmp_path / "wide.png")
+    write_csv(pl.DataFrame({"path": ["wide.png"], "label": ["happy"]}), tmp_path / "wide.csv")
+    (patch,) = opened(tmp_path / "wide.csv", tmp_path).pixels
+
+    assert patch[80].min() == 200
+    assert patch[:35].max() == 0
+    assert patch[125:].max() == 0
+
+
+def test_the_notes_say_what_was_dropped(tmp_path: Path) -> None:
+    csv = write_crops(tmp_path, "train", 1)
+    (tmp_path / "crops/train/004.png").unlink()
+    opened(csv, tmp_path)
+    (notes,) = (tmp_path / FOLDER).glob("*.json")
+
+    assert json.loads(notes.read_text())["dropped"] == {"4": "missing"}
