@@ -125,8 +125,13 @@ def _is_complete(column: pl.Series) -> bool:
 
 
 def _is_drawn(root: Path) -> bool:
-    summary = root / "data_shared" / "summary.json"
-    return summary.is_file() and bool(read_json(summary).get("drawn_sample"))
+    return _json_value(root / "data_shared" / "summary.json", "drawn_sample") is True
+
+
+def _json_value(path: Path, key: str) -> Any:
+    """Return one value of a JSON object; None when the file or the key is not there."""
+    content = read_json(path) if path.is_file() else None
+    return content.get(key) if isinstance(content, dict) else None
 
 
 def _command(experiment: str) -> str:
@@ -226,8 +231,7 @@ def _digits(value: float | None) -> float | None:
 
 
 def _val_best(root: Path, name: str) -> float | None:
-    path = (root / EXPERIMENTS[name]).parent / "val_metrics_best.json"
-    value = read_json(path).get("macro_f1") if path.is_file() else None
+    value = _json_value((root / EXPERIMENTS[name]).parent / "val_metrics_best.json", "macro_f1")
     return float(value) if isinstance(value, int | float) else None
 
 
