@@ -10,6 +10,8 @@ from pyojeong import cropping
 from pyojeong import prepare as module
 from pyojeong.aihub import DROPS
 from pyojeong.errors import InputError
+from pyojeong.faceapi.detector import FaceApi
+from pyojeong.faceapi.evaluate import overlap
 from pyojeong.files import write_bytes
 from pyojeong.images import decode, measure, read_bytes
 from pyojeong.labels import KOREAN, SCHEMES
@@ -288,3 +290,32 @@ def test_the_summary_says_whether_the_faces_are_drawn(tmp_path: Path, marker: st
     source = data_set(tmp_path / "set", 1)
     (source / "SAMPLE.json").write_text(marker)
     assert prepare(source, tmp_path)["drawn_sample"] is drawn
+
+
+@pytest.mark.slow
+def test_real_photographs_come_upright_with_the_box_on_the_face(shared: Path, tmp_path: Path) -> None:
+    source = shared / "data" / "london_as_aihub"
+    summary = prepare(source, tmp_path)
+    assert (summary["records"], summary["photographs"], summary["people"]) == (72, 72, 36)
+    assert summary["kept"] + sum(summary["drops"].values()) == 72
+    kept = {label: sum(summary["images"][split][label] for split in SPLITS) for label in KOREAN}
+    assert kept["기쁨"] >= 34, "the UTF-8 label file was read"
+    assert kept["중립"] >= 34, "the EUC-KR label file was read"
+    assert set(summary["orientations"]) == {"1", "3", "4", "6", "8"}
+
+    face_api = FaceApi(threads=1)
+    overlaps: dict[str, list[float]] = {}
+    for split in SPLITS:
+        table = read_table(
+            tmp_path / f"data_shared/splits_csv/{split}_K7.csv", scheme=SCHEMES["K7"], root=tmp_path, boxes=True
+        )
+        for row in table.iter_rows(named=True):
+            faces = face_api.detect(decode(read_bytes(tmp_path, row["path"])))
+            left, top, right, bottom = (row[name] for name in BOX_COLUMNS)
+            ious = [overlap(face.box, (left, top, right, bottom)) for face in faces]
+            overlaps.setdefault(row["orientation"], []).extend(ious[:1])
+    found = [iou for ious in overlaps.values() for iou in ious]
+    assert len(found) >= 0.95 * summary["kept"], "the detector sees the face because it is upright"
+    assert sum(iou >= 0.5 for iou in found) >= 0.95 * len(found)
+    for orientation, ious in overlaps.items():
+        assert min(ious) > 0.4, f"every box of orientation {orientation} is on its face"
