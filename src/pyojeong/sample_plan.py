@@ -156,7 +156,7 @@ def _quota(shares: Sequence[float], count: int, rng: np.random.Generator) -> lis
 
 
 def _with_votes(photos: list[Photo], rng: np.random.Generator) -> list[Photo]:
-    """Let three annotators vote, and draw what they see: the face lies between the folder's label and the votes."""
+    """Let three annotators vote; the face shows what they see, with a little of what the uploader meant."""
     voted = list(photos)
     for label in KOREAN:
         mine = [i for i, photo in enumerate(photos) if photo.label == label]
@@ -164,9 +164,9 @@ def _with_votes(photos: list[Photo], rng: np.random.Generator) -> list[Photo]:
         shares = (unanimous, agreed - unanimous, 1 - agreed - split, split)
         for i, outcome in zip(mine, _quota(shares, len(mine), rng), strict=True):
             votes = _votes(label, outcome, rng)
-            seen = {label: 0.5}
+            seen = {label: 0.1}
             for vote in votes:
-                seen[vote] = seen.get(vote, 0.0) + 0.5 / 3
+                seen[vote] = seen.get(vote, 0.0) + 0.3
             voted[i] = replace(photos[i], votes=votes, expression=random_expression(seen, rng))
     return voted
 

@@ -23,6 +23,8 @@ Box = tuple[float, float, float, float]
 _FINEST = 160.0
 """Pixels to a face unit at which the head is painted at most; larger photographs are enlarged from that."""
 
+_NOISE_LIMIT = 8
+
 
 def random_pose(size: tuple[int, int], rng: np.random.Generator) -> Pose:
     """Return a pose that fills 30-50 % of a frame of ``size`` (width, height) and keeps the face inside.
@@ -161,12 +163,12 @@ def _park(size: tuple[int, int], rng: np.random.Generator) -> Image.Image:
 def _camera(image: Image.Image, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Return the pixels with exposure, white balance and sensor noise."""
     gain = rng.uniform(0.9, 1.06) * rng.normal(1, 0.015, 3)
-    ramp = np.arange(256)[None, :] * gain[:, None]
-    image = image.point(np.clip(np.rint(ramp), 0, 255).astype(int).ravel().tolist())
-    pixels = np.asarray(image)
-    # A small tile of noise, rolled and repeated: fresh noise for every pixel costs more than the drawing.
-    tile = np.clip(np.rint(rng.normal(0, rng.uniform(1.0, 2.6), (128, 128, 1))), -9, 9).astype(np.int16)
+    # Tones end before noise could carry them past black or white, so the sum of bytes never wraps.
+    ramp = np.clip(np.rint(np.arange(256)[None, :] * gain[:, None]), _NOISE_LIMIT, 255 - _NOISE_LIMIT)
+    pixels = np.array(image.point(ramp.astype(int).ravel().tolist()))
+    # A small tile of noise, repeated: fresh noise for every pixel costs more than the drawing.
+    noise = np.clip(np.rint(rng.normal(0, rng.uniform(1.0, 2.6), (128, 128, 1))), -_NOISE_LIMIT, _NOISE_LIMIT)
+    tile = np.repeat(noise.astype(np.int8).view(np.uint8), 3, axis=2)
     height, width = pixels.shape[:2]
-    noise = np.tile(tile, (-(-height // 128), -(-width // 128), 1))[:height, :width]
-    mixed = pixels + noise
-    return np.clip(mixed, 0, 255, out=mixed).astype(np.uint8)
+    pixels += np.tile(tile, (-(-height // 128), -(-width // 128), 1))[:height, :width]
+    return pixels
