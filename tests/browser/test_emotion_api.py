@@ -278,6 +278,22 @@ def test_runtime_and_fetch_can_be_injected(page: Any) -> None:
     assert same == 7
 
 
+def test_questions_asked_at_once_get_their_own_answers(page: Any, site: Any, oracle: Any, painter: Any) -> None:
+    image = painter(WIDTH, HEIGHT, seed=9)
+    boxes = [(x, y, 60.0, 80.0) for x in (0, 90, 200) for y in (0, 60, 150)]
+    answers = page.evaluate(
+        """async ({ address, boxes }) => {
+          const api = makeApi();
+          await api.init();
+          const img = await picture(address);
+          return Promise.all(boxes.map((box) => api.predictFromImage(img, boxOf(box))));
+        }""",
+        {"address": save(site, "at-once.png", image), "boxes": boxes},
+    )
+    for answer, box in zip(answers, boxes, strict=True):
+        assert largest_difference(answer, oracle(image, box)) <= 1e-4
+
+
 def test_after_dispose_nothing_answers(page: Any) -> None:
     codes = page.evaluate(
         """async () => {

@@ -1,0 +1,83 @@
+"""The snippets of the documentation run as they are printed."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyojeong.labels import KOREAN
+
+pytestmark = pytest.mark.browser
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+GUIDE = REPOSITORY / "docs/js_api.md"
+README = REPOSITORY / "web/README.md"
+BOX = (100, 60, 90, 120)
+
+
+def snippets(path: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def assert_close(answer: dict[str, float], expected: dict[str, float]) -> None:
+    assert tuple(answer) == KOREAN
+    assert all(abs(answer[name] - expected[name]) <= 1e-4 for name in KOREAN)
+
+
+def test_the_page_without_a_bundler(tab: Any, site: Any, oracle: Any, painter: Any) -> None:
+    image = painter(320, 240, seed=31)
+    image.save(site.root / "face.png")
+    (site.root / "plain.html").write_text(snippets(GUIDE, "html")[0], encoding="utf-8")
+    tab.page.goto(f"{site.origin}/plain.html")
+    tab.page.locator("#answer", has_text="{").wait_for()
+    assert_close(json.loads(tab.page.locator("#answer").inner_text()), oracle(image, BOX))
+    tab.assert_clean(site.origin)
+
+
+def test_the_camera_page(tab: Any, site: Any) -> None:
+    (site.root / "camera.html").write_text(snippets(GUIDE, "html")[1], encoding="utf-8")
+    tab.page.goto(f"{site.origin}/camera.html")
+    tab.page.locator("#answer", has_text="{").wait_for()
+    answer = json.loads(tab.page.locator("#answer").inner_text())
+    assert tuple(answer) == KOREAN
+    tab.page.wait_for_function(
+        "(first) => document.getElementById('answer').textContent !== first", arg=json.dumps(answer)
+    )
+    tab.assert_clean(site.origin)
+
+
+@pytest.mark.parametrize("path", [GUIDE, README], ids=["guide", "readme"])
+def test_the_module_by_its_name(path: Path, tab: Any, site: Any, oracle: Any, painter: Any) -> None:
+    run = site.root / "models/mobilenetv3_classifier/runs/finetune_K7_160"
+    for name in ("k7_mnv3s_160.onnx", "classes.json"):
+        shutil.copy(run / name, site.root / name)
+    image = painter(320, 240, seed=32)
+    image.save(site.root / "named.png")
+    (snippet,) = snippets(path, "js")
+    names = {
+        "onnxruntime-web/wasm": "/node_modules/onnxruntime-web/dist/ort.wasm.bundle.min.mjs",
+        "pyojeong": "/web/onnx_emotion_api.js",
+    }
+    ask = "await api.predictFromImage(document.querySelector('img'), { x: 100, y: 60, width: 90, height: 120 })"
+    answer = "emotions" if "emotions" in snippet else ask
+    (site.root / "named.html").write_text(
+        f"""<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><img src="named.png" alt="">
+        <script type="importmap">{json.dumps({"imports": names})}</script>
+        <script type="module">{snippet}
+        window.answer = {answer};</script>""",
+        encoding="utf-8",
+    )
+    tab.page.goto(f"{site.origin}/named.html")
+    tab.page.wait_for_function("() => window.answer")
+    assert_close(tab.page.evaluate("() => answer"), oracle(image, BOX))
+    tab.assert_clean(site.origin)
+
+
+def test_every_error_code_is_explained() -> None:
+    typedef = (REPOSITORY / "web/errors.js").read_text(encoding="utf-8").split("*/")[0]
+    codes = re.findall(r"'(\w+)'", typedef)
+    table = re.findall(r"^\| `(\w+)` \|", GUIDE.read_text(encoding="utf-8").split("## Errors")[1], re.MULTILINE)
+    assert table == codes
