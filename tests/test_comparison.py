@@ -117,7 +117,7 @@ def test_known_people_change_the_interval_and_say_so(tmp_path: Path) -> None:
     text = "path,true,pred\n" + "".join(f"{n},happy,{'happy' if n < 60 else 'sad'}\n" for n in range(100))
     frame = _read(tmp_path, text)
     alone = answers(frame, M1, "given")
-    together = answers(frame.with_columns(person=pl.Series([str(n // 20) for n in range(100)])), M1, "given")
+    together = answers(frame.with_columns(person=pl.Series([str(n // 10) for n in range(100)])), M1, "given")
     assert alone is not None
     assert together is not None
     by_image, by_person = score(alone), score(together)
@@ -205,11 +205,32 @@ def test_the_human_ceiling_is_one_annotator_against_the_other_two() -> None:
     assert (fine["images"], fine["n"], fine["accuracy"]) == (3, 5, 0.6)
     assert (coarse["images"], coarse["n"], coarse["accuracy"]) == (3, 7, pytest.approx(6 / 7))
     assert fine["interval_over"] == "images"
-    by_person = human_ceiling(frame.with_columns(person=pl.lit("p")), K7)
+
+
+def test_the_human_ceiling_draws_people_when_there_are_enough() -> None:
+    # Each person is always unanimous or never, so twelve people carry what twelve photographs would.
+    rows = [{"기쁨": 3} if number % 2 else {"기쁨": 2, "슬픔": 1} for number in range(12) for _ in range(10)]
+    frame = _votes(rows)
+    people = pl.Series("person", [str(number) for number in range(12) for _ in range(10)])
+    by_image, by_person = human_ceiling(frame, K7), human_ceiling(frame.with_columns(people), K7)
+    assert by_image is not None
     assert by_person is not None
-    # One person's photographs cannot say how far other people would move the figure.
-    assert by_person["accuracy_low"] == by_person["accuracy_high"] == 0.6
-    assert by_person["interval_over"] == "people"
+    assert by_image["accuracy"] == by_person["accuracy"] == 0.75
+    assert (by_image["interval_over"], by_person["interval_over"]) == ("images", "people")
+    assert by_person["accuracy_high"] - by_person["accuracy_low"] > 2 * (
+        by_image["accuracy_high"] - by_image["accuracy_low"]
+    )
+
+
+def test_too_few_people_never_narrow_an_interval(tmp_path: Path) -> None:
+    frame = _read(
+        tmp_path, "path,true,pred\n" + "".join(f"{n},happy,{'happy' if n % 3 else 'sad'}\n" for n in range(90))
+    )
+    few = answers(frame.with_columns(person=pl.lit("the only one")), M1, "given")
+    assert few is not None
+    scored = score(few)
+    assert scored["interval_over"] == "images"
+    assert scored["accuracy_high"] - scored["accuracy_low"] > 0.1
 
 
 def test_without_votes_there_is_no_human_ceiling() -> None:

@@ -29,6 +29,12 @@ VOTES = "votes_"
 """Columns ``votes_<Korean label>`` say how many of AI Hub's three annotators saw it (알수없음: none of the seven)."""
 
 
+MIN_PEOPLE = 10
+"""Intervals resample people from this many on. Drawing from fewer gives intervals that are far too narrow, of no width
+at all for one person (Cameron, Gelbach and Miller 2008, "Bootstrap-based improvements for inference with clustered
+errors", on few clusters); then images are resampled, and ``interval_over`` says so."""
+
+
 @dataclass(frozen=True)
 class Answers:
     """One contender under one protocol.
@@ -37,7 +43,7 @@ class Answers:
         true: class numbers, shape [N].
         pred: class numbers or ``metrics.MISS``, shape [N].
         classes: the words behind the numbers.
-        people: who is on each image, None where unknown.
+        people: who is on each image; None where unknown or fewer than ``MIN_PEOPLE``.
     """
 
     true: Ints
@@ -67,10 +73,9 @@ def answers(frame: pl.DataFrame, scheme: Scheme, protocol: str) -> Answers | Non
     if frame.is_empty():
         return None
     classes = all_classes(scheme)
-    people = frame["person"].to_list() if "person" in frame.columns else None
-    return Answers(
-        metrics.encode(frame["true"].to_list(), classes), metrics.encode(pred.to_list(), classes), classes, people
-    )
+    people = frame["person"].to_list() if _has_people(frame) else None
+    true = metrics.encode(frame["true"].to_list(), classes)
+    return Answers(true, metrics.encode(pred.to_list(), classes), classes, people)
 
 
 def counts_in(frame: pl.DataFrame, protocol: str) -> pl.Series:
@@ -88,8 +93,8 @@ def score(given: Answers, seed: int = 0) -> dict[str, Any]:
 
     Returns:
         ``n``, ``accuracy``, ``accuracy_low``, ``accuracy_high``, ``macro_f1``, ``macro_f1_low``,
-        ``macro_f1_high`` (all 0..1) and ``interval_over``: ``people`` when they are known and were resampled,
-        else ``images`` (Wilson for the accuracy, bootstrap for macro-F1).
+        ``macro_f1_high`` (all 0..1) and ``interval_over``: ``people`` when they were resampled, else ``images``
+        (Wilson for the accuracy, bootstrap for macro-F1).
     """
     counts = given.counts
     cells = np.ravel_multi_index((given.true, given.pred % counts.shape[1]), counts.shape)
@@ -124,6 +129,7 @@ def paired(first: Answers, second: Answers, seed: int = 0) -> dict[str, Any]:
     size = len(first.classes)
     shape = (size, size + 1, size + 1)
     cells = np.ravel_multi_index((first.true, first.pred % (size + 1), second.pred % (size + 1)), shape)
+    people = first.people or second.people
     row: dict[str, Any] = {"n": len(first.true)}
     for name, statistic in (("accuracy", metrics.accuracies), ("macro_f1", metrics.macro_f1s)):
 
@@ -132,14 +138,14 @@ def paired(first: Answers, second: Answers, seed: int = 0) -> dict[str, Any]:
             return gap
 
         one, two = float(statistic(first.counts)), float(statistic(second.counts))
-        interval = metrics.bootstrap_interval(cells, shape, difference, people=first.people, seed=seed)
+        interval = metrics.bootstrap_interval(cells, shape, difference, people=people, seed=seed)
         row |= {f"{name}_first": one, f"{name}_second": two, **_spread(f"{name}_difference", two - one, interval)}
     only_first, only_second = first.right & ~second.right, second.right & ~first.right
     return row | {
         "only_first_right": int(only_first.sum()),
         "only_second_right": int(only_second.sum()),
         "mcnemar_p": metrics.mcnemar(first.right, second.right),
-        "interval_over": "images" if first.people is None else "people",
+        "interval_over": "people" if people else "images",
     }
 
 
@@ -205,10 +211,11 @@ def human_ceiling(frame: pl.DataFrame, scheme: Scheme, seed: int = 0) -> dict[st
     odd = (votes[index] == 1).argmax(1)
     pred = np.where(alike, most[index], np.where(odd == len(classes), metrics.MISS, odd))
     times = np.where(alike, 3, 1)
-    unit = frame["person" if "person" in frame.columns else "path"].to_list()
+    over = "people" if _has_people(frame[index]) else "images"
+    unit = frame["person" if over == "people" else "path"].to_list()
     people = [unit[position] for position in np.repeat(index, times)]
     scored = score(Answers(np.repeat(most[index], times), np.repeat(pred, times), classes, people), seed)
-    return {"images": len(index), **scored, "interval_over": "people" if "person" in frame.columns else "images"}
+    return {"images": len(index), **scored, "interval_over": over}
 
 
 def compare(
@@ -271,6 +278,10 @@ def own_protocols(frame: pl.DataFrame) -> tuple[str, ...]:
 def box_was_given(frame: pl.DataFrame) -> bool:
     """Whether the contender never looked for a face: its answers are those for the given box."""
     return bool(frame["iou"].is_null().all() and frame["pred"].equals(frame["given"], null_equal=True))
+
+
+def _has_people(frame: pl.DataFrame) -> bool:
+    return "person" in frame.columns and frame["person"].n_unique() >= MIN_PEOPLE
 
 
 def _numbered(frame: pl.DataFrame, name: str) -> pl.DataFrame:

@@ -15,6 +15,7 @@ from pyojeong.errors import InputError
 from pyojeong.files import read_json, write_bytes, write_text
 from pyojeong.labels import Scheme, scheme_named
 from pyojeong.predictions import all_classes, read_predictions
+from pyojeong.progress import track
 from pyojeong.table import read_csv, write_csv
 
 FACEAPI_RESULTS = "models/faceapi_baseline/results"
@@ -153,14 +154,18 @@ def _tables(root: Path, frames: Frames, notice: str, seed: int) -> Frames:
             "n_all": int(frame["error"].is_null().sum()),
             **comparison.score(some, seed),
         }
-        for name, frame in frames.items()
+        for name, frame in track(frames.items(), "scores", len(frames))
         for protocol in comparison.own_protocols(frame)
         if (some := comparison.answers(frame, scheme_in(name), protocol))
     ]
-    pairs = [
-        {"scheme": figures.scheme_of(one), "first": one, "second": two, **row}
+    couples = [
+        (one, two)
         for one, two in combinations(frames, 2)
         if figures.scheme_of(one) == figures.scheme_of(two) and _can_pair(frames[one], frames[two])
+    ]
+    pairs = [
+        {"scheme": figures.scheme_of(one), "first": one, "second": two, **row}
+        for one, two in track(couples, "pairs")
         for row in comparison.paired_rows(frames[one], frames[two], scheme_in(one), seed)
     ]
     ceilings = {figures.scheme_of(name): (name, frame) for name, frame in frames.items()}
