@@ -211,6 +211,7 @@ def test_a_video_gives_the_frame_that_it_shows(page: Any, site: Any, painter: An
 def test_what_is_transparent_lies_on_black(page: Any, site: Any, oracle: Any, painter: Any) -> None:
     image = painter(WIDTH, HEIGHT, seed=8).convert("RGBA")
     cutout = Image.new("L", image.size, 0)
+    cutout.paste(90, (60, 30, 260, 210))
     cutout.paste(255, (100, 50, 220, 190))
     image.putalpha(cutout)
     answer = page.evaluate(
@@ -222,7 +223,8 @@ def test_what_is_transparent_lies_on_black(page: Any, site: Any, oracle: Any, pa
         save(site, "cutout.png", image),
     )
     on_black = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
-    assert largest_difference(answer, oracle(on_black, None)) <= 1e-4
+    # Blending rounds a level up or down.
+    assert largest_difference(answer, oracle(on_black, None)) <= 5e-3
 
 
 def test_names_come_in_class_order_and_are_never_changed(page: Any) -> None:
