@@ -319,3 +319,12 @@ def test_real_photographs_come_upright_with_the_box_on_the_face(shared: Path, tm
     assert sum(iou >= 0.5 for iou in found) >= 0.95 * len(found)
     for orientation, ious in overlaps.items():
         assert min(ious) > 0.4, f"every box of orientation {orientation} is on its face"
+
+
+def test_the_documentation_explains_every_drop_and_column(tmp_path: Path) -> None:
+    text = (Path(__file__).parent.parent / "docs" / "data_prep.md").read_text(encoding="utf-8")
+    for reason, meaning in (DROPS | cropping.DROPS).items():
+        assert f"| `{reason}` | {meaning} |" in text
+    prepare(data_set(tmp_path / "set", 1), tmp_path)
+    for column in read_csv(tmp_path / "data_shared/cropped_faces_csv/train_K7.csv").columns:
+        assert f"`{column}`" in text or column in ("path", *(f"votes_{label}" for label in KOREAN))

@@ -14,7 +14,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PureWindowsPath
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -170,7 +170,7 @@ def _is_text(name: str) -> bool:
 
 
 def _read(source: Path, path: str, base: str, policy: str, parts: _Found, drops: Counter[str]) -> None:
-    kind = PurePosixPath(path).suffix.lower()
+    kind = _kind(path)
     file = source / path
     where = f"{base}/{path}" if base else path
     try:
@@ -182,8 +182,7 @@ def _read(source: Path, path: str, base: str, policy: str, parts: _Found, drops:
             _take_records(file.read_bytes(), path, str(file), policy, parts, drops)
         elif kind in _IMAGES:
             status = file.stat()
-            name = plain_hangul(PurePosixPath(path).name)
-            parts.images.append((_key(name), where, f"{status.st_size}-{status.st_mtime_ns}"))
+            parts.images.append((_key(plain_hangul(path)), where, f"{status.st_size}-{status.st_mtime_ns}"))
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as error:
         parts.unreadable.append(f"{file} ({error})")
         drops["unreadable_archive" if kind == ".zip" else "unreadable_json"] += 1
@@ -193,8 +192,8 @@ def _read_archive(file: Path, where: str, policy: str, parts: _Found, drops: Cou
     with zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
             name = member_name(info)
-            last = PurePosixPath(name.replace("\\", "/")).name
-            kind = PurePosixPath(last).suffix.lower()
+            last = _last(name)
+            kind = _kind(last)
             if info.is_dir() or last.startswith(".") or kind not in (*_IMAGES, ".json"):
                 continue
             if not _is_safe(name):
@@ -210,8 +209,17 @@ def _read_archive(file: Path, where: str, policy: str, parts: _Found, drops: Cou
 
 
 def _is_safe(name: str) -> bool:
-    path = PurePosixPath(name.replace("\\", "/"))
-    return not (path.is_absolute() or ".." in path.parts or PureWindowsPath(name).drive)
+    parts = name.replace("\\", "/").split("/")
+    return parts[0] != "" and ".." not in parts and not PureWindowsPath(parts[0]).drive
+
+
+def _last(name: str) -> str:
+    return name.replace("\\", "/").rpartition("/")[2]
+
+
+def _kind(name: str) -> str:
+    _, dot, ending = name.rpartition(".")
+    return f"{dot}{ending}".lower()
 
 
 def _take_records(data: bytes, path: str, shown: str, policy: str, parts: _Found, drops: Counter[str]) -> None:
@@ -253,8 +261,7 @@ def parse_json(data: bytes) -> Any:
 
 def _key(name: str) -> str:
     # One unpacking tool wrote _ for &; some systems decompose Hangul.
-    last = PurePosixPath(name.replace("\\", "/")).name
-    return clean_text(unicodedata.normalize("NFC", last)).replace("&", "_")
+    return clean_text(unicodedata.normalize("NFC", _last(name))).replace("&", "_")
 
 
 def _match(records: pl.DataFrame, found: Sequence[tuple[str, str, str]], drops: Counter[str]) -> Index:
