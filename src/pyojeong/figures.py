@@ -61,7 +61,7 @@ def overview(
     schemes = list(dict.fromkeys(row["scheme"] for row in rows))
     places = _places(rows, schemes)
     with _style(theme):
-        figure = Figure(figsize=(11, 1.5 + 0.36 * (max(places) + 1)), layout="constrained")
+        figure = Figure(figsize=(11, 1.3 + 0.36 * (max(places) + 2)), layout="constrained")
         panels = figure.subplots(1, 2, sharey=True)
         for axes, column, title in zip(
             panels, ("accuracy", "macro_f1"), ("Accuracy 정확도 (%)", "Macro-F1 (%)"), strict=True
@@ -70,7 +70,7 @@ def overview(
             _ceiling_lines(axes, rows, places, ceiling, column, theme)
             axes.set_title(title, loc="left", fontweight="bold")
         panels[0].set_yticks(places, [_row_label(row) for row in rows])
-        panels[0].invert_yaxis()
+        panels[0].set_ylim(max(places) + 0.7, -1.4)
         for scheme in schemes:
             top = min(place for place, row in zip(places, rows, strict=True) if row["scheme"] == scheme)
             classes = len(set(scheme_named(scheme).classes))
@@ -95,15 +95,6 @@ def confusions(matrices: Mapping[str, pl.DataFrame], *, theme: Theme = LIGHT, no
             for axes, name in zip(line, names, strict=False):
                 axes.axis("on")
                 _matrix(axes, name, matrices[name], theme)
-        _footer(figure, notice, theme)
-    return figure
-
-
-def confusion(name: str, matrix: pl.DataFrame, *, theme: Theme = LIGHT, notice: str = "") -> Figure:
-    """Draw one row-normalised confusion matrix."""
-    with _style(theme):
-        figure = Figure(figsize=(5.6, 5.6), layout="constrained")
-        _matrix(figure.subplots(), name, matrix, theme)
         _footer(figure, notice, theme)
     return figure
 

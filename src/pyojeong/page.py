@@ -37,7 +37,7 @@ tr:last-child td { border-bottom: 0; }
 td.word, th.word { text-align: left; }
 td small { color: var(--soft); }
 .note, figcaption { color: var(--soft); font-size: .88rem; margin: .8rem 0 0; }
-figure { margin: 0; } img { width: 100%; height: auto; display: block; border-radius: 6px; }
+figure { margin: 0; } img { max-width: 100%; height: auto; display: block; border-radius: 6px; }
 code { font-size: .85rem; overflow-wrap: anywhere; } summary { cursor: pointer; color: var(--accent); }
 details { margin-top: .6rem; } footer { color: var(--soft); font-size: .85rem; margin-top: 2rem; }
 """
