@@ -102,7 +102,7 @@ def largest_difference(model: bytes, trained: Checkpoint, patches: Sequence[Pixe
 @torch.inference_mode()
 def probabilities(trained: Checkpoint, patches: Pixels) -> NDArray[np.float32]:
     """Return the checkpoint's calibrated probabilities, float32 [N, K], for uint8 [N, 160, 160, 3]."""
-    pixels = torch.from_numpy(patches).permute(0, 3, 1, 2).float() / 255
+    pixels = torch.tensor(patches).permute(0, 3, 1, 2).float() / 255
     logits = trained.network()(normalise(pixels))
     result: NDArray[np.float32] = (logits / trained.temperature).softmax(1).numpy()
     return result

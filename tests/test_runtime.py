@@ -1,0 +1,102 @@
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from pyojeong import crops
+from pyojeong.errors import InputError
+from pyojeong.runtime import Classifier
+
+FACTS = {"classes": json.dumps(["red", "green", "blue"]), "scheme": "K7", "margin": "0.5", "version": "9"}
+
+
+def write_means(path: Path, facts: Mapping[str, str] = FACTS) -> Path:
+    """Write a graph that answers with the mean of each channel, so that a test can see which pixels came in."""
+    nodes = [
+        helper.make_node("Slice", ["image", "zero", "three", "three"], ["rgb"]),
+        helper.make_node("Cast", ["rgb"], ["levels"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["levels", "plane"], ["probabilities"], keepdims=0),
+    ]
+    constants = {"zero": [0], "three": [3], "plane": [1, 2]}
+    graph = helper.make_graph(
+        nodes,
+        "means",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", "H", "W", "C"])],
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", 3])],
+        [numpy_helper.from_array(np.array(value), name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    helper.set_model_props(model, dict(facts))
+    onnx.save(model, path)
+    return path
+
+
+@pytest.fixture
+def classifier(tmp_path: Path) -> Classifier:
+    return Classifier(write_means(tmp_path / "means.onnx"), threads=1)
+
+
+@pytest.fixture
+def image() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
+
+
+def test_the_file_says_what_it_is(classifier: Classifier) -> None:
+    assert classifier.classes == ("red", "green", "blue")
+    assert (classifier.scheme, classifier.margin, classifier.version) == ("K7", 0.5, "9")
+
+
+def test_a_box_is_cut_with_the_margin_of_the_model(classifier: Classifier, image: np.ndarray) -> None:
+    box = (40.0, 20.0, 60.0, 45.0)
+    expected = crops.cut(image, crops.patch_square(box, 0.5))
+    answer = classifier.predict(image, box)
+
+    assert list(answer) == ["red", "green", "blue"]
+    assert list(answer.values()) == pytest.approx(expected.mean((0, 1)), rel=1e-5)
+    assert np.array_equal(classifier.patch(image, box), expected)
+
+
+def test_without_a_box_the_whole_image_is_the_patch(classifier: Classifier, image: np.ndarray) -> None:
+    assert list(classifier.predict(image[:, :60]).values()) == pytest.approx(image[:, :60].mean((0, 1)), rel=1e-5)
+    padded = image.sum((0, 1)) / 90**2
+    assert list(classifier.predict(image).values()) == pytest.approx(padded, rel=1e-5)
+
+
+def test_patches_of_every_size_keep_their_order(classifier: Classifier) -> None:
+    generator = np.random.default_rng(1)
+    sides = [5, 9, 5, 7, 9, *[5] * 70]
+    patches = [generator.integers(0, 256, (side, side, 3), dtype=np.uint8) for side in sides]
+    found = classifier.predict_patches(patches)
+
+    assert found.shape == (75, 3)
+    assert found.dtype == np.float32
+    assert found == pytest.approx(np.stack([patch.mean((0, 1)) for patch in patches]), rel=1e-5)
+    assert classifier.predict_patches([]).shape == (0, 3)
+
+
+@pytest.mark.parametrize("bad", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3))])
+def test_what_is_no_image_is_refused(classifier: Classifier, bad: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="uint8"):
+        classifier.predict(bad)
+
+
+def test_a_box_without_area_is_refused(classifier: Classifier, image: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="no area"):
+        classifier.predict(image, (10, 10, 10, 20))
+
+
+def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
+    (tmp_path / "damaged.onnx").write_bytes(b"no graph")
+    facts = {name: value for name, value in FACTS.items() if name != "margin"}
+    write_means(tmp_path / "foreign.onnx", facts)
+
+    with pytest.raises(InputError, match=r"absent\.onnx: no such file; make one with pyojeong export"):
+        Classifier(tmp_path / "absent.onnx")
+    with pytest.raises(InputError, match=r"damaged\.onnx: not readable as ONNX"):
+        Classifier(tmp_path / "damaged.onnx")
+    with pytest.raises(InputError, match=r"foreign\.onnx: without margin"):
+        Classifier(tmp_path / "foreign.onnx")
