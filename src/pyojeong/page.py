@@ -217,7 +217,8 @@ def _findings(paired: pl.DataFrame) -> str:
             )
             if "given" in by:
                 line += f", {100 * by['given']['accuracy_first']:.1f} % with the box given"
-            lines.append(f"<li>{line}; MobileNetV3-Small finetuned, box given, <b>{100 * row['accuracy_second']:.1f} %</b>.</li>")
+            ours = f"<b>{100 * row['accuracy_second']:.1f} %</b>"
+            lines.append(f"<li>{line}; MobileNetV3-Small finetuned, box given, {ours}.</li>")
     return f'<ul class="find">{"".join(lines)}</ul>' if lines else ""
 
 
