@@ -111,7 +111,7 @@ def _routes(root: Path, model_dir: Path) -> dict[str, Path]:
 def _model_in(folder: Path) -> Path:
     models = sorted(folder.glob("*.onnx")) if folder.is_dir() else []
     if not models:
-        raise InputError(f"{folder}: no .onnx model; run `make run` first, or name another folder")
+        raise InputError(f"{folder}: no .onnx model; run `make run` first, or name another folder with --model-dir")
     model = folder / MODEL if folder / MODEL in models else models[0]
     if not model.with_name("classes.json").is_file():
         raise InputError(f"{folder}: no classes.json beside {model.name}; run `pyojeong export` again")
