@@ -18,7 +18,6 @@ from pyojeong.labels import Scheme, scheme_named
 if TYPE_CHECKING:
     from polars import DataFrame
 
-    from pyojeong.faceapi.engines import Settings
     from pyojeong.report import Report
 
 app = typer.Typer(
@@ -90,12 +89,20 @@ def prepare(
     policy: Annotated[str, typer.Option(help="Which label counts: majority, unanimous or uploader.")] = "majority",
     split: Annotated[str, typer.Option(help="person, or image as the published tables did.")] = "person",
     seed: Seed = 1337,
+    skip_unreadable: Annotated[
+        bool, typer.Option("--skip-unreadable", help="Count truncated archives and go on without them.")
+    ] = False,
     workers: Workers = 1,
 ) -> None:
     """Turn AI Hub's archives into split CSVs, face crops and a summary."""
     from pyojeong.prepare import prepare as run_prepare
 
-    _print_json(run_prepare(source, root, policy=policy, split=split, seed=seed, workers=workers))
+    summary = run_prepare(
+        source, root, policy=policy, split=split, seed=seed, workers=workers, skip_unreadable=skip_unreadable
+    )
+    shown = ("link", "photographs", "kept", "people", "people_per_split", "images", "drops", "warnings", "crops_made")
+    _print_json({key: summary[key] for key in shown if key in summary})
+    print(f"All of it: {root / 'data_shared' / 'summary.json'}")
 
 
 @app.command()
@@ -123,9 +130,16 @@ def baseline(
     outs = out or [results / f"faceapi_{found.name}_eval.csv" for found in schemes]
     if len(outs) != len(csv) or len(set(outs)) != len(outs):
         raise InputError(f"{len(csv)} tables need as many different evaluation CSVs; give one --out for each --csv")
-    settings = _settings(engine, library, input_size, score_threshold, decode)
     summaries = evaluate(
-        list(zip(csv, schemes, outs, strict=True)), root=root, settings=settings, workers=workers, scheduler=scheduler
+        list(zip(csv, schemes, outs, strict=True)),
+        root=root,
+        engine=engine,
+        library=library,
+        input_size=input_size,
+        score_threshold=score_threshold,
+        decode=decode,
+        workers=workers,
+        scheduler=scheduler,
     )
     for path, summary in zip(outs, summaries, strict=True):
         _print_json({"csv": str(path), **summary})
@@ -145,7 +159,15 @@ def faces(
     from pyojeong.faceapi.evaluate import faces as find_faces
 
     failed = False
-    for result in find_faces(images, _settings(engine, library, input_size, score_threshold, decode)):
+    found = find_faces(
+        images,
+        engine=engine,
+        library=library,
+        input_size=input_size,
+        score_threshold=score_threshold,
+        decode=decode,
+    )
+    for result in found:
         failed |= "error" in result
         print(json.dumps(result, ensure_ascii=False) if as_json else _face_lines(result))
     if failed:
@@ -209,7 +231,7 @@ def export(
     """Write the ONNX model and classes.json, checked against the checkpoint."""
     from pyojeong.export import export as run_export
 
-    _print_json(run_export(checkpoint, out or checkpoint.parent, name))
+    print(run_export(checkpoint, out or checkpoint.parent, name))
 
 
 @app.command()
@@ -270,12 +292,6 @@ def demo(
     from pyojeong.serve import serve
 
     serve(root, port, model_dir=model_dir, open_browser=browser, announce=_say)
-
-
-def _settings(engine: str, library: str, input_size: int, score_threshold: float, decode: str) -> "Settings":
-    from pyojeong.faceapi.engines import Settings
-
-    return Settings(engine, library, input_size, score_threshold, decode)
 
 
 def _recipe_options(pairs: list[str]) -> dict[str, object]:

@@ -109,9 +109,17 @@ def run(
 
 
 def _train(root: Path, mode: str, scheme: str, profile: Profile, out: Path, workers: int) -> None:
-    csvs = {f"{split}_csv": root / CROPS / f"{split}_{scheme}.csv" for split in ("train", "val", "test")}
-    options = profile.training_options(mode, scheme)
-    train(mode=mode, scheme=scheme_named(scheme), out=out, root=root, workers=workers, **csvs, **options)
+    train(
+        mode=mode,
+        scheme=scheme_named(scheme),
+        train_csv=root / CROPS / f"train_{scheme}.csv",
+        val_csv=root / CROPS / f"val_{scheme}.csv",
+        test_csv=root / CROPS / f"test_{scheme}.csv",
+        out=out,
+        root=root,
+        workers=workers,
+        **profile.training_options(mode, scheme),
+    )
 
 
 def _baseline(root: Path, workers: int) -> None:
