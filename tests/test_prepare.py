@@ -1,5 +1,8 @@
 import errno
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -319,6 +322,32 @@ def test_real_photographs_come_upright_with_the_box_on_the_face(shared: Path, tm
     assert sum(iou >= 0.5 for iou in found) >= 0.95 * len(found)
     for orientation, ious in overlaps.items():
         assert min(ious) > 0.4, f"every box of orientation {orientation} is on its face"
+
+
+def children_of(process: int) -> list[str]:
+    """The ids of a process's children, where the system lists them."""
+    listed = Path(f"/proc/{process}/task/{process}/children")
+    return listed.read_text().split() if listed.exists() else []
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    source, root, undisturbed = data_set(tmp_path / "set"), tmp_path / "killed", tmp_path / "undisturbed"
+    program = "import sys; from pathlib import Path; from pyojeong.prepare import prepare; "
+    program += "prepare(Path(sys.argv[1]), Path(sys.argv[2]), workers=2)"
+    folder = root / cropping.FOLDER
+    for enough in (1, 40, 41, 100, 160):
+        with subprocess.Popen([sys.executable, "-c", program, source, root]) as process:
+            while process.poll() is None and len(list(folder.glob("*/*.jpg"))) < enough:
+                time.sleep(0.005)
+            children = children_of(process.pid)
+            process.kill()
+        while any(Path(f"/proc/{child}").exists() for child in children):
+            time.sleep(0.05)  # a worker that outlived its parent would end this test by its time limit
+    assert not (root / "data_shared/summary.json").exists(), "a summary is the last thing to appear"
+    assert 0 < prepare(source, root)["crops_made"] < 280
+    prepare(source, undisturbed)
+    assert contents(root) == contents(undisturbed)
 
 
 def test_the_documentation_explains_every_drop_and_column(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import io
 import json
 import multiprocessing
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -221,7 +222,8 @@ def _map(make: partial[list[Done]], chunks: Sequence[Sequence[Task]], workers: i
         yield from map(make, chunks)
         return
     # Forking a process that runs polars' threads can hang; a fresh one cannot.
-    pool = ProcessPoolExecutor(min(workers, len(chunks)), mp_context=multiprocessing.get_context("spawn"))
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(workers, len(chunks)), mp_context=context, initializer=_end_with_parent)
     try:
         yield from pool.map(make, chunks)
     except BrokenProcessPool:
@@ -231,3 +233,15 @@ def _map(make: partial[list[Done]], chunks: Sequence[Sequence[Task]], workers: i
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    # A worker whose parent was killed would wait for work forever.
+    parent = multiprocessing.parent_process()
+
+    def wait() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
