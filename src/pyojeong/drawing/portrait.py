@@ -46,7 +46,7 @@ def _skin(sitting: Sitting, outline: Points) -> Image.Image:
     placed = canvas.pixels(outline)
     left, top = np.floor(placed.min(axis=0)).astype(int) - 2
     width, height = np.ceil(placed.max(axis=0)).astype(int) + 2 - (left, top)
-    step = max(2.0, canvas.unit / 34)
+    step = max(2.0, canvas.unit / 44)
     columns, rows = max(2, round(width / step)), max(2, round(height / step))
     grid_x, grid_y = np.meshgrid((np.arange(columns) + 0.5) * width / columns, (np.arange(rows) + 0.5) * height / rows)
     flat = canvas.faces(np.stack([grid_x.ravel() + left, grid_y.ravel() + top], axis=1))
