@@ -139,7 +139,8 @@ def summarise(path: Path) -> dict[str, Any]:
         count in none of the figures; the given-box figure leaves out boxes that lie outside their image. A figure
         over no row is None.
     """
-    frame = pl.read_csv(path, schema_overrides={"error": pl.String, "pred_label": pl.String})
+    counts = dict.fromkeys(("face_detected", "correct", "given_correct", "n_faces"), pl.Int64)
+    frame = pl.read_csv(path, schema_overrides={"error": pl.String, "iou": pl.Float64, **counts})
     readable = frame.filter(pl.col("error").is_null())
     matched = readable.filter((pl.col("face_detected") == 1) & (pl.col("iou") >= MATCHED_IOU))
     given = readable.filter(pl.col("given_correct").is_not_null())
@@ -218,7 +219,7 @@ def _answer(
 ) -> pl.DataFrame:
     """Have ``work`` analyse what is not yet answered in ``aside``; return all answers, one row for each id."""
     done = _restore(aside, key)
-    left = [job for job in jobs if job[1][0][0] not in done]
+    left = [job for job in jobs if not done.issuperset(number for number, _ in job[1])]
     chunks = [left[start : start + CHUNK] for start in range(0, len(left), CHUNK)]
     with aside.open("a", encoding="utf-8") as file, bar("face-api", len(jobs)) as advance:
         advance(len(jobs) - len(left))
@@ -226,7 +227,8 @@ def _answer(
             file.writelines(json.dumps(answer) + "\n" for answer in answers)
             file.flush()
             advance(count)
-    return pl.read_ndjson(aside, schema=_ANSWER_SCHEMA).filter(pl.col("id").is_not_null())
+    # The first line, the key, has no id; a photograph that was half done has some of its answers twice.
+    return pl.read_ndjson(aside, schema=_ANSWER_SCHEMA).drop_nulls("id").unique("id")
 
 
 def _restore(aside: Path, key: str) -> set[int]:
@@ -236,14 +238,11 @@ def _restore(aside: Path, key: str) -> set[int]:
     if not lines or lines[0] != first:
         write_bytes(aside, first)
         return set()
-    # A photograph's lines are written together; a kill can cut the last one short, so its photograph goes too.
-    whole = [line for line in lines[1:] if line.endswith(b"\n")]
-    answers = [json.loads(line) for line in whole]
-    if len(whole) < len(lines) - 1 and answers:
-        last = answers[-1]["path"]
-        answers = [answer for answer in answers if answer["path"] != last]
-    write_bytes(aside, first + b"".join(json.dumps(answer).encode() + b"\n" for answer in answers))
-    return {answer["id"] for answer in answers}
+    # A kill can cut the last line short.
+    whole = [line for line in lines if line.endswith(b"\n")]
+    if len(whole) < len(lines):
+        write_bytes(aside, b"".join(whole))
+    return {json.loads(line)["id"] for line in whole[1:]}
 
 
 def _worker(

@@ -8,6 +8,9 @@ from contextlib import contextmanager
 
 from pyojeong.errors import InputError
 
+PATIENCE = "15s"
+"""How long a dask scheduler may take to answer."""
+
 
 @contextmanager
 def open_executor(workers: int, scheduler: str | None) -> Iterator[Executor]:
@@ -38,7 +41,7 @@ def _dask(address: str) -> Iterator[Executor]:
     from distributed import Client
 
     try:
-        client = Client(address, timeout="15s")  # type: ignore[no-untyped-call]
+        client = Client(address, timeout=PATIENCE)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
         raise InputError(f"the dask scheduler at {address} does not answer ({error}); check address and port") from None
     with client, client.get_executor() as executor:  # type: ignore[no-untyped-call]

@@ -56,12 +56,12 @@ def read_weights(model: str, package: Path | None = None) -> Weights:
         data = b"".join(_shard(folder / name) for name in group["paths"])
         offset = 0
         for entry in group["weights"]:
-            count = math.prod(entry["shape"])
-            tensor, size = _tensor(data, offset, count, entry.get("quantization"))
-            if tensor.size != count:
+            count, quantization = math.prod(entry["shape"]), entry.get("quantization")
+            part = data[offset : offset + count * (1 if quantization else 4)]
+            offset += count * (1 if quantization else 4)
+            if offset > len(data):
                 raise InputError(f"{manifest}: the weights end inside {entry['name']}; run `npm ci` again")
-            tensors[entry["name"]] = tensor.reshape(entry["shape"])
-            offset += size
+            tensors[entry["name"]] = _tensor(part, quantization).reshape(entry["shape"])
         if offset != len(data):
             raise InputError(f"{manifest}: {len(data) - offset} bytes are left over; run `npm ci` again")
     return tensors
@@ -79,10 +79,8 @@ def _shard(path: Path) -> bytes:
         raise InputError(f"{path}: no such file; run `npm ci` again") from None
 
 
-def _tensor(
-    data: bytes, offset: int, count: int, quantization: dict[str, float] | None
-) -> tuple[npt.NDArray[np.float32], int]:
+def _tensor(data: bytes, quantization: dict[str, float] | None) -> npt.NDArray[np.float32]:
     if quantization is None:
-        return np.frombuffer(data[offset : offset + 4 * count], "<f4").astype(np.float32), 4 * count
-    levels = np.frombuffer(data[offset : offset + count], np.uint8).astype(np.float64)
-    return (levels * quantization["scale"] + quantization["min"]).astype(np.float32), count
+        return np.frombuffer(data, "<f4").astype(np.float32)
+    levels = np.frombuffer(data, np.uint8).astype(np.float64)
+    return (levels * quantization["scale"] + quantization["min"]).astype(np.float32)

@@ -1,0 +1,314 @@
+import json
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from pyojeong.errors import InputError
+from pyojeong.faceapi import evaluate as module
+from pyojeong.faceapi.evaluate import evaluate, faces, overlap, summarise
+from pyojeong.images import member_name, read_bytes
+from pyojeong.labels import BASIC7, FACEAPI, K7, M1, M2
+from pyojeong.predictions import read_predictions
+from tests.faceapi.faces import jpeg, portrait, scenes
+
+PUBLISHED = ["image", "gt_label", "pred_label", "score", "face_detected", "iou", "correct"]
+Row = tuple[str, str, tuple[float, float, float, float]]
+
+
+def write_table(path: Path, rows: list[Row]) -> Path:
+    lines = ["path,orig_kor,minX,minY,maxX,maxY"]
+    lines += [",".join([name, label, *map(str, box)]) for name, label, box in rows]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> tuple[Path, list[Row]]:
+    """Twelve photographs of every kind, one of them in an archive, one with two annotated faces."""
+    (tmp_path / "data_raw").mkdir()
+    rows: list[Row] = []
+    labels = ("기쁨", "당황", "분노", "불안", "상처", "슬픔", "중립")
+    for number, (name, data, box) in enumerate(list(scenes())[:11]):
+        path = f"data_raw/{name}.jpg"
+        (tmp_path / path).write_bytes(data)
+        rows.append((path, labels[number % 7], box))
+    crowd = next(row for row in rows if "crowd-2x1" in row[0])
+    second = portrait(1)[1]
+    rows.append((crowd[0], "기쁨", (second[0] + 480, second[1], second[2] + 480, second[3])))
+    with zipfile.ZipFile(tmp_path / "data_raw" / "x.zip", "w") as archive:
+        archive.writestr("하나.jpg", jpeg(portrait(2)[0]))
+    rows.append(("data_raw/x.zip!/하나.jpg", "중립", portrait(2)[1]))
+    return tmp_path, rows
+
+
+def test_one_pass_answers_every_table_and_every_protocol(workspace, monkeypatch):
+    root, rows = workspace
+    reads = []
+
+    def watched(root: Path, path: str) -> bytes:
+        reads.append(path)
+        return read_bytes(root, path)
+
+    monkeypatch.setattr(module, "read_bytes", watched)
+    first = write_table(root / "a_M1.csv", rows)
+    second = write_table(root / "b_M2.csv", rows[::-1])
+    summaries = evaluate([(first, M1, root / "M1.csv"), (second, M2, root / "M2.csv")], root=root)
+    assert sorted(reads) == sorted({path for path, _, _ in rows})  # each photograph once
+
+    one, two = (pl.read_csv(root / f"M{number}.csv") for number in (1, 2))
+    assert one.columns[:7] == PUBLISHED
+    assert one["image"].to_list() == [path for path, _, _ in rows]
+    assert one["gt_label"].to_list()[:7] == ["happy", "surprised", "angry", "fearful", "sad", "sad", "neutral"]
+    assert two["gt_label"].to_list()[::-1][1] == "disgusted"
+    same = ["image", "pred_label", "score", "iou", "n_faces", "given_pred_label", "p_happy", "error"]
+    assert one.select(same).equals(two.select(same).reverse())
+
+    for frame, summary in zip((one, two), summaries, strict=True):
+        assert frame["correct"].to_list() == (frame["pred_label"] == frame["gt_label"]).cast(int).to_list()
+        best = frame.select(f"p_{name}" for name in FACEAPI).to_numpy().argmax(axis=1)
+        assert frame["pred_label"].to_list() == [FACEAPI[index] for index in best]
+        matched = frame.filter(pl.col("iou") >= 0.3)
+        assert len(matched) >= 10
+        assert summary["n"] == summary["all"]["n"] == summary["given"]["n"] == len(rows)
+        assert summary["coverage"]["value"] == len(matched) / len(rows)
+        assert summary["matched"] == {"n": len(matched), "accuracy": matched["correct"].mean()}
+        assert summary["all"]["accuracy"] == matched["correct"].sum() / len(rows)
+        assert summary["given"]["accuracy"] == frame["given_correct"].mean()
+
+
+def test_of_several_faces_the_annotated_one_counts(workspace):
+    root, rows = workspace
+    out = root / "out.csv"
+    evaluate([(write_table(root / "t_M1.csv", rows), M1, out)], root=root)
+    crowd = pl.read_csv(out).filter(pl.col("image").str.contains("crowd-2x1"))
+    assert crowd["n_faces"].to_list() == [2, 2]
+    assert (crowd["iou"] > 0.3).all()
+    assert crowd["det_minX"][0] + 240 < crowd["det_minX"][1]
+    for left, right, (_, _, box) in zip(crowd["det_minX"], crowd["det_maxX"], [rows[6], rows[11]], strict=True):
+        assert box[0] < (left + right) / 2 < box[2]
+
+
+def test_the_report_reads_what_is_written(workspace):
+    root, rows = workspace
+    evaluate([(write_table(root / "t_M1.csv", rows), M1, root / "out.csv")], root=root)
+    frame = read_predictions(root / "out.csv", M1)
+    assert len(frame) == len(rows)
+    assert frame["detected"].sum() >= 10
+    assert frame["given"].null_count() == 0
+
+
+def test_unreadable_photographs_are_counted_and_count_in_no_figure(workspace):
+    root, rows = workspace
+    (root / "data_raw" / "empty.jpg").write_bytes(b"")
+    (root / "data_raw" / "text.jpg").write_text("not a photograph")
+    whole = (root / rows[0][0]).read_bytes()
+    (root / "data_raw" / "half.jpg").write_bytes(whole[: len(whole) // 2])
+    box = rows[0][2]
+    bad = [(f"data_raw/{name}.jpg", "기쁨", box) for name in ("empty", "text", "half", "gone", "gone2")]
+    outside = (rows[0][0], "기쁨", (9000.0, 9000.0, 9100.0, 9100.0))
+    table = write_table(root / "t_M1.csv", [*bad[:3], *rows, *bad[3:], outside])
+    (summary,) = evaluate([(table, M1, root / "out.csv")], root=root)
+    assert summary["unreadable"] == {"missing": 2, "empty": 1, "not_an_image": 1, "corrupt": 1}
+    assert summary["n"] == len(rows) + 6
+    assert summary["coverage"]["n"] == summary["all"]["n"] == len(rows) + 1
+    assert summary["given"]["n"] == len(rows)  # a box outside its image has no face to look at
+    frame = pl.read_csv(root / "out.csv")
+    assert frame["error"][:3].to_list() == ["empty", "not_an_image", "corrupt"]
+    assert frame.filter(pl.col("error").is_not_null())["pred_label"].null_count() == 5
+
+
+def test_a_table_without_boxes_has_cropped_faces(workspace):
+    root, _ = workspace
+    pixels, box = portrait(0)
+    x0, y0, x1, y1 = (round(value) for value in box)
+    (root / "crop.png").write_bytes(jpeg(pixels[y0:y1, x0:x1], quality=100, subsampling=0))
+    (root / "t.csv").write_text("path,label\ncrop.png,happy\n")
+    evaluate([(root / "t.csv", BASIC7, root / "out.csv")], root=root)
+    frame = pl.read_csv(root / "out.csv", null_values="")
+    assert frame["given_pred_label"][0] in FACEAPI
+    assert frame.select(f"given_p_{name}" for name in FACEAPI).sum_horizontal()[0] == pytest.approx(1, abs=1e-5)
+
+
+def test_work_that_is_done_is_not_done_again(workspace, monkeypatch):
+    root, rows = workspace
+    table, out = write_table(root / "t_M1.csv", rows), root / "out.csv"
+    first = evaluate([(table, M1, out)], root=root)
+    written = out.stat().st_mtime_ns
+    config = json.loads((root / "out.json").read_text())
+    assert config["summary"] == first[0]
+    assert (config["engine"], config["library"], config["input_size"]) == ("onnx", "vladmandic", 416)
+    monkeypatch.setattr(module, "open_engine", lambda *_: pytest.fail("analysed again"))
+    assert evaluate([(table, M1, out)], root=root) == first
+    assert out.stat().st_mtime_ns == written
+    monkeypatch.undo()
+    evaluate([(table, M1, out)], root=root, input_size=320)
+    assert json.loads((root / "out.json").read_text())["input_size"] == 320
+    write_table(table, rows[:5])
+    evaluate([(table, M1, out)], root=root, input_size=320)
+    assert len(pl.read_csv(out)) == 5
+
+
+KILLED = """
+import sys
+import time
+from pathlib import Path
+from pyojeong.faceapi import evaluate as module
+from pyojeong.labels import M1
+if __name__ == "__main__":
+    module.CHUNK = 1
+    read = module.read_bytes
+    module.read_bytes = lambda *args: time.sleep(0.1) or read(*args)
+    root = Path(sys.argv[1])
+    module.evaluate([(root / "t_M1.csv", M1, root / "out.csv")], root=root)
+"""
+
+
+def test_a_killed_run_goes_on_where_it_stopped(workspace):
+    root, rows = workspace
+    table = write_table(root / "t_M1.csv", rows)
+    evaluate([(table, M1, root / "whole.csv")], root=root)
+    script = root / "run.py"
+    script.write_text(KILLED)
+    aside = root / "out.partial.jsonl"
+    process = subprocess.Popen([sys.executable, str(script), str(root)])
+    while process.poll() is None and (not aside.exists() or aside.read_bytes().count(b"\n") < 4):
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    assert aside.exists(), "the run ended before it could be killed"
+    assert not (root / "out.csv").exists()
+    lines = aside.read_bytes().splitlines(keepends=True)
+    # A kill can stop in the middle of a line, too.
+    aside.write_bytes(b"".join(lines[:-1]) + lines[-1][:25])
+    done = {json.loads(line)["path"] for line in lines[1:-1]} - {json.loads(lines[-1])["path"]}
+    assert done
+    # What was done is not looked at again: it could not be.
+    for path in done:
+        if "!/" not in path and "crowd-2x1" not in path:
+            (root / path).unlink()
+    evaluate([(table, M1, root / "out.csv")], root=root)
+    assert (root / "out.csv").read_bytes() == (root / "whole.csv").read_bytes()
+    assert not aside.exists()
+
+
+def test_what_is_left_of_other_work_is_not_used(workspace):
+    root, rows = workspace
+    table = write_table(root / "t_M1.csv", rows)
+    evaluate([(table, M1, root / "whole.csv")], root=root)
+    (root / "out.partial.jsonl").write_text(
+        '{"key": "of other settings"}\n{"path": "x", "id": 0, "error": "missing"}\n'
+    )
+    evaluate([(table, M1, root / "out.csv")], root=root)
+    assert (root / "out.csv").read_bytes() == (root / "whole.csv").read_bytes()
+
+
+def test_processes_write_the_same_csv(workspace, monkeypatch):
+    root, rows = workspace
+    monkeypatch.setattr(module, "CHUNK", 2)
+    table = write_table(root / "t_M1.csv", rows)
+    evaluate([(table, M1, root / "one.csv")], root=root)
+    evaluate([(table, M1, root / "two.csv")], root=root, workers=2)
+    assert (root / "two.csv").read_bytes() == (root / "one.csv").read_bytes()
+
+
+@pytest.mark.slow
+def test_a_dask_cluster_writes_the_same_csv(workspace, monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    root, rows = workspace
+    monkeypatch.setattr(module, "CHUNK", 2)
+    table = write_table(root / "t_M1.csv", rows)
+    evaluate([(table, M1, root / "one.csv")], root=root)
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+    ) as cluster:
+        evaluate([(table, M1, root / "two.csv")], root=root, scheduler=cluster.scheduler_address)
+    assert (root / "two.csv").read_bytes() == (root / "one.csv").read_bytes()
+
+
+def test_a_scheduler_that_is_not_there_is_named(workspace, monkeypatch):
+    pytest.importorskip("distributed")
+    from pyojeong.faceapi import executors
+
+    monkeypatch.setattr(executors, "PATIENCE", "1s")
+    root, rows = workspace
+    with pytest.raises(InputError, match=r"tcp://127\.0\.0\.1:9"):
+        evaluate(
+            [(write_table(root / "t_M1.csv", rows), M1, root / "out.csv")], root=root, scheduler="tcp://127.0.0.1:9"
+        )
+
+
+@pytest.mark.slow
+def test_the_real_library_writes_the_same_evaluation(workspace):
+    root, rows = workspace
+    table = write_table(root / "t_M1.csv", rows)
+    evaluate([(table, M1, root / "port.csv")], root=root)
+    evaluate([(table, M1, root / "node.csv")], root=root, engine="node")
+    port, node = (pl.read_csv(root / name) for name in ("port.csv", "node.csv"))
+    words = [name for name, kind in port.schema.items() if not kind.is_float()]
+    assert port.select(words).equals(node.select(words))
+    numbers = [name for name in port.columns if name not in words]
+    for name in numbers:
+        tolerance = 1e-3 if name.startswith("det_m") else 1e-5
+        assert port[name].to_list() == pytest.approx(node[name].to_list(), abs=tolerance), name
+
+
+@pytest.mark.slow
+def test_the_annotated_faces_of_the_london_photographs_are_found(shared, tmp_path):
+    rows = []
+    for number, archive in enumerate(sorted((shared / "data" / "london_as_aihub").glob("*원천*"))):
+        (tmp_path / f"{number}.zip").symlink_to(archive)
+        with zipfile.ZipFile(archive) as members:
+            rows += [(number, info) for info in members.infolist()[:6]]
+    paths = [f"{number}.zip!/{member_name(info)}" for number, info in rows]
+    write_table(tmp_path / "t_M1.csv", [(path, "중립", (400.0, 400.0, 950.0, 1100.0)) for path in paths])
+    (summary,) = evaluate([(tmp_path / "t_M1.csv", M1, tmp_path / "out.csv")], root=tmp_path)
+    assert summary["unreadable"] == {}
+    assert summary["coverage"]["value"] >= 0.9
+
+
+def test_faces_lists_every_face_of_every_image(workspace):
+    root, rows = workspace
+    (root / "bad.jpg").write_bytes(b"?")
+    paths = [root / rows[6][0], str(root / rows[12][0]), root / "bad.jpg", root / "gone.jpg"]
+    crowd, member, bad, gone = faces(paths)
+    assert len(crowd["faces"]) == 2
+    assert (crowd["width"], crowd["height"]) == (960, 640)
+    assert list(crowd["faces"][0]) == ["box", "score", "expressions"]
+    assert list(crowd["faces"][0]["box"]) == ["minX", "minY", "maxX", "maxY"]
+    assert tuple(crowd["faces"][0]["expressions"]) == FACEAPI
+    assert crowd["faces"][0]["score"] >= crowd["faces"][1]["score"]
+    assert member["image"].endswith("하나.jpg")
+    assert len(member["faces"]) == 1
+    assert bad == {"image": str(root / "bad.jpg"), "error": "not_an_image"}
+    assert gone == {"image": str(root / "gone.jpg"), "error": "missing"}
+
+
+def test_a_scheme_with_other_classes_is_refused(workspace):
+    root, rows = workspace
+    with pytest.raises(InputError, match="choose M1, M2 or BASIC7"):
+        evaluate([(write_table(root / "t.csv", rows), K7, root / "out.csv")], root=root)
+
+
+def test_a_summary_over_nothing_has_no_figure(tmp_path):
+    columns = [*PUBLISHED, "n_faces", "given_correct", "error"]
+    (tmp_path / "e.csv").write_text(",".join(columns) + "\na.jpg,happy,,,0,,0,,,missing\n")
+    summary = summarise(tmp_path / "e.csv")
+    assert summary["unreadable"] == {"missing": 1}
+    assert summary["all"] == {"n": 0, "accuracy": None}
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [((0, 0, 10, 10), 1), ((5, 0, 15, 10), 1 / 3), ((10, 0, 20, 10), 0), ((3, 3, 3, 3), 0), ((20, 20, 5, 5), 0)],
+)
+def test_overlap_is_intersection_over_union(other, expected):
+    assert overlap((0, 0, 10, 10), other) == pytest.approx(expected)
+
+
+def test_the_overlap_of_two_empty_boxes_is_zero():
+    assert overlap((1, 1, 1, 1), (1, 1, 1, 1)) == 0
