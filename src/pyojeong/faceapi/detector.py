@@ -163,6 +163,8 @@ def _session(model: str, threads: int) -> Any:
     options = onnxruntime.SessionOptions()  # type: ignore[attr-defined]
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    # Threads that spin between two photographs only take the cores from the decoder.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     providers = ["CPUExecutionProvider"]
     return onnxruntime.InferenceSession(graph_path(model), options, providers=providers)  # type: ignore[attr-defined]
 

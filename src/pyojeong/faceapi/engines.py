@@ -130,12 +130,16 @@ class NodeEngine:
         width, height, _ = measure(data)
         boxes = [_whole(box, width, height) for box in given]
         request = {"data": base64.b64encode(data).decode(), "boxes": boxes}
-        with self._lock:
-            answer = self._ask(request)
+        answer = self.ask(request)
         if "error" in answer:
             raise ImageError("corrupt", answer["error"])
         faces = [Face(tuple(face["box"]), face["score"], face["probabilities"]) for face in answer["faces"]]
         return Analysis(answer["width"], answer["height"], faces, answer["given"])
+
+    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Send one request of ``node/referee.mjs`` and return its answer."""
+        with self._lock:
+            return self._ask(request)
 
     def close(self) -> None:
         """End the Node process."""
