@@ -7,7 +7,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from pyojeong.batches import FeatureSource
-from pyojeong.learning import _Average, _Loop, learn, predict, set_stage
+from pyojeong.learning import _Average, _Loop, learn, predict, set_stage, settle
 from pyojeong.network import FEATURES, MobileNetV3Small
 from pyojeong.recipe import Recipe
 
@@ -158,3 +158,22 @@ def test_the_best_epoch_is_kept(network: MobileNetV3Small, fabric: Fabric, tmp_p
     network.load_state_dict(result.best_state)
     logits = predict(network, source, torch.device("cpu"))
     assert float((logits.argmax(1) == source.labels).mean()) == result.history[result.best_epoch - 1]["val_accuracy"]
+
+
+def test_settling_gives_a_random_backbone_the_statistics_of_its_images(network: MobileNetV3Small) -> None:
+    source = Images(200)
+    weights = [parameter.clone() for parameter in network.parameters()]
+    before = predict(network.features, source, torch.device("cpu")).std(0).mean()
+    settle(network, source, torch.device("cpu"))
+    after = predict(network.features, source, torch.device("cpu")).std(0).mean()
+
+    assert after > 10 * before
+    first = network.features[0]
+    assert isinstance(first, torch.nn.Sequential)
+    convolved = predict(first[0], source, torch.device("cpu"))
+    mean = first.state_dict()["1.running_mean"].numpy()
+    assert mean == pytest.approx(convolved.mean((0, 2, 3)), abs=1e-3)
+    assert all(torch.equal(one, other) for one, other in zip(weights, network.parameters(), strict=True))
+    norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    assert {norm.momentum for norm in norms} == {0.1}
+    assert not network.training

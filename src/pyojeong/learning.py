@@ -16,12 +16,14 @@ from pyojeong.batches import FeatureSource, Source, read_ahead, steps
 from pyojeong.checkpoint import load_torch, save_torch
 from pyojeong.errors import InputError
 from pyojeong.metrics import Floats
-from pyojeong.network import MobileNetV3Small
+from pyojeong.network import MOMENTUM, MobileNetV3Small
 from pyojeong.progress import Advance, bar
 from pyojeong.recipe import Recipe
 from pyojeong.scoring import loss_of, macro_f1_of
 
 EVALUATION_BATCH = 64
+
+_SETTLING_STEPS = 16
 
 log = logging.getLogger(__name__)
 
@@ -134,6 +136,26 @@ def set_stage(network: MobileNetV3Small, stage: str) -> None:
     network.eval().requires_grad_(False)
     for part in parts[stage]:
         part.train().requires_grad_(True)
+
+
+@torch.no_grad()
+def settle(network: MobileNetV3Small, source: Source, device: torch.device) -> None:
+    """Give the BatchNorm layers of a randomly drawn backbone the statistics of (up to 1024) images of ``source``.
+
+    They start as mean 0 and variance 1. Until they are learned, whatever is frozen would pass on next to nothing.
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    network.train()
+    for norm in norms:
+        norm.reset_running_stats()
+    plan = steps(len(source.labels), EVALUATION_BATCH, np.random.default_rng(0))[:_SETTLING_STEPS]
+    for count, raw in enumerate(read_ahead(source, plan), 1):
+        for norm in norms:
+            norm.momentum = 1 / count  # the plain mean over all steps
+        network(source.prepare(raw.to(device)))
+    for norm in norms:
+        norm.momentum = MOMENTUM
+    network.eval()
 
 
 @torch.inference_mode()

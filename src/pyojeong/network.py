@@ -11,6 +11,9 @@ MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 """Standard deviation of ImageNet's pixels by channel, as a share of 255."""
 
+MOMENTUM = 0.1
+"""Weight of the newest batch in BatchNorm's statistics; torchvision's .01 is for far longer trainings."""
+
 FEATURES = 576
 """Width of the pooled features between ``features`` and ``classifier``."""
 
@@ -104,7 +107,7 @@ def _convolution(
 ) -> nn.Sequential:
     layers = [
         nn.Conv2d(channels, out, kernel, stride, padding=kernel // 2, groups=groups, bias=False),
-        nn.BatchNorm2d(out, eps=0.001, momentum=0.1),
+        nn.BatchNorm2d(out, eps=0.001, momentum=MOMENTUM),
     ]
     return nn.Sequential(*layers, *([activation] if activation else []))
 

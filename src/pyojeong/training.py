@@ -26,7 +26,7 @@ from pyojeong.checkpoint import Checkpoint
 from pyojeong.errors import InputError
 from pyojeong.files import read_json, write_json
 from pyojeong.labels import Scheme
-from pyojeong.learning import Result, learn, predict
+from pyojeong.learning import Result, learn, predict, settle
 from pyojeong.network import MobileNetV3Small
 from pyojeong.pixels import Crops, Listing, list_crops, open_crops
 from pyojeong.recipe import Recipe
@@ -98,6 +98,8 @@ def train(
     weights.start(network, recipe.weights)
     network.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     train_source, val_source = (PixelSource(sets[name], recipe) for name in ("train", "val"))
+    if recipe.weights == "random":
+        settle(network, train_source, fabric.device)
     result = learn(fabric, network, recipe, train_source, val_source, out / "last.pt", configuration["run"])
     network.load_state_dict(result.best_state)
     metrics = _publish(network, result, sets, scheme, recipe, configuration, out)
