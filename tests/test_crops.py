@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pyojeong.crops import MARGIN, SIZE, cut, enough_size, face_crop, patch_square, reduced_crop, resize
+from pyojeong.crops import MARGIN, SIZE, cut, enough_size, face_crop, iou, patch_square, reduced_crop, resize
 from pyojeong.images import Pixels, Reduced, decode, decode_reduced
 
 
@@ -130,3 +130,15 @@ def test_a_crop_from_a_reduced_image_looks_the_same(square: tuple[int, int, int]
     assert reduced.divisor == (4 if square[2] >= 1280 else 1)
     difference = np.abs(reduced_crop(reduced, square).astype(int) - resize(cut(full, square)))
     assert difference.mean() <= 1.5
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [((0, 0, 10, 10), 1), ((5, 0, 15, 10), 1 / 3), ((10, 0, 20, 10), 0), ((3, 3, 3, 3), 0), ((20, 20, 5, 5), 0)],
+)
+def test_iou(other: tuple[int, ...], expected: float) -> None:
+    assert iou((0, 0, 10, 10), other) == iou(other, (0, 0, 10, 10)) == pytest.approx(expected)
+
+
+def test_two_empty_boxes_have_nothing_in_common() -> None:
+    assert iou((1, 1, 1, 1), (1, 1, 1, 1)) == 0

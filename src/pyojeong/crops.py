@@ -46,6 +46,15 @@ def patch_square(box: Sequence[float], margin: float = MARGIN) -> tuple[int, int
     return math.floor((min_x + max_x - side) / 2 + 0.5), math.floor((min_y + max_y - side) / 2 + 0.5), side
 
 
+def iou(first: Sequence[float], second: Sequence[float]) -> float:
+    """Return the intersection over union (0..1) of two boxes minX, minY, maxX, maxY; 0 when neither has an area."""
+    width = min(first[2], second[2]) - max(first[0], second[0])
+    height = min(first[3], second[3]) - max(first[1], second[1])
+    common = max(0.0, width) * max(0.0, height)
+    areas = [max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1]) for box in (first, second)]
+    return common / (sum(areas) - common) if sum(areas) > 0 else 0.0
+
+
 def cut(image: Pixels, square: tuple[int, int, int]) -> Pixels:
     """Cut ``square`` (x, y, side) out of ``image`` (uint8 [H, W, C]); black where it lies outside.
 

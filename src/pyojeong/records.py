@@ -4,11 +4,11 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from statistics import median
 from typing import Any, NamedTuple
 
 import polars as pl
 
+from pyojeong.crops import iou
 from pyojeong.labels import KOREAN, UNKNOWN
 
 VOTES = tuple(f"votes_{label}" for label in (*KOREAN, UNKNOWN))
@@ -108,17 +108,16 @@ def clean_text(text: str) -> str:
 def choose_box(votes: Sequence[Vote], label: str) -> tuple[Box | None, str | None]:
     """Return the face box, or the reason why there is none.
 
-    Each side is the median over the annotators who chose ``label`` (the mean, when they are two); when none
-    of them gives a box with area, over all annotators.
+    Of the annotators who chose ``label``, it is the box that agrees best with the boxes of all annotators (the
+    largest sum of IoU; the first at a tie), so it is always a box that somebody drew. When none of them gives a
+    box with area, everybody's count.
     """
-    voters = [vote.box for vote in votes if vote.label == label and vote.box]
     everyone = [vote.box for vote in votes if vote.box]
-    for boxes in (voters, everyone):
-        good = [box for box in boxes if box[0] < box[2] and box[1] < box[3]]
-        if good:
-            left, top, right, bottom = (median(side) for side in zip(*good, strict=True))
-            return (left, top, right, bottom), None
-    return None, "zero_area_box" if everyone else "no_box"
+    good = [box for box in everyone if box[0] < box[2] and box[1] < box[3]]
+    if not good:
+        return None, "zero_area_box" if everyone else "no_box"
+    voters = [vote.box for vote in votes if vote.label == label and vote.box in good]
+    return max(voters or good, key=lambda box: sum(iou(box, other) for other in good)), None
 
 
 def _box(sides: dict[str, Any]) -> Box | None:

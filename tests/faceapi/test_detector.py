@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from pyojeong.crops import iou
 from pyojeong.errors import InputError
 from pyojeong.faceapi.detector import ANCHORS, FaceApi, crop_rectangle, suppress
-from pyojeong.faceapi.evaluate import overlap
 from pyojeong.labels import FACEAPI
 from tests.faceapi.faces import portrait
 
@@ -15,7 +15,7 @@ def api() -> FaceApi:
 
 def test_drawn_faces_are_found_where_they_were_drawn(api):
     found = [(api.detect(pixels), box) for pixels, box in map(portrait, range(6))]
-    hits = [max((overlap(face.box, box) for face in faces), default=0) for faces, box in found]
+    hits = [max((iou(face.box, box) for face in faces), default=0) for faces, box in found]
     assert sum(hit > 0.4 for hit in hits) >= 5
     assert all(0.5 < face.score < 1 for faces, _ in found for face in faces)
 

@@ -10,7 +10,7 @@ import pytest
 
 from pyojeong.errors import InputError
 from pyojeong.faceapi import evaluate as module
-from pyojeong.faceapi.evaluate import evaluate, faces, overlap, summarise
+from pyojeong.faceapi.evaluate import evaluate, faces, summarise
 from pyojeong.images import member_name, read_bytes
 from pyojeong.labels import BASIC7, FACEAPI, K7, M1, M2
 from pyojeong.predictions import read_predictions
@@ -300,15 +300,3 @@ def test_a_summary_over_nothing_has_no_figure(tmp_path):
     summary = summarise(tmp_path / "e.csv")
     assert summary["unreadable"] == {"missing": 1}
     assert summary["all"] == {"n": 0, "accuracy": None}
-
-
-@pytest.mark.parametrize(
-    ("other", "expected"),
-    [((0, 0, 10, 10), 1), ((5, 0, 15, 10), 1 / 3), ((10, 0, 20, 10), 0), ((3, 3, 3, 3), 0), ((20, 20, 5, 5), 0)],
-)
-def test_overlap_is_intersection_over_union(other, expected):
-    assert overlap((0, 0, 10, 10), other) == pytest.approx(expected)
-
-
-def test_the_overlap_of_two_empty_boxes_is_zero():
-    assert overlap((1, 1, 1, 1), (1, 1, 1, 1)) == 0

@@ -15,6 +15,7 @@ from typing import Any
 
 import polars as pl
 
+from pyojeong.crops import iou
 from pyojeong.errors import InputError
 from pyojeong.faceapi.detector import Box
 from pyojeong.faceapi.engines import Analysis, Engine, Settings, open_engine, shared_engine
@@ -157,14 +158,6 @@ def summarise(path: Path) -> dict[str, Any]:
     }
 
 
-def overlap(a: Box, b: Box) -> float:
-    """Intersection over union of two boxes (minX, minY, maxX, maxY); 0 when both are empty."""
-    across = max(0.0, min(a[2], b[2]) - max(a[0], b[0]))
-    down = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
-    both = sum(max(0.0, x1 - x0) * max(0.0, y1 - y0) for x0, y0, x1, y1 in (a, b)) - across * down
-    return across * down / both if both > 0 else 0.0
-
-
 def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
@@ -293,8 +286,8 @@ def _analyse(chunk: list[Photograph], root: Path, engine: Engine) -> list[Answer
 def _flat(found: Analysis, box: Box, given: list[float] | None) -> Answer:
     answer: Answer = {"n_faces": len(found.faces), "iou": 0.0}
     if found.faces:
-        best = max(found.faces, key=lambda face: overlap(face.box, box))
-        answer |= {"iou": overlap(best.box, box), "det_score": best.score}
+        best = max(found.faces, key=lambda face: iou(face.box, box))
+        answer |= {"iou": iou(best.box, box), "det_score": best.score}
         answer |= dict(zip(_DETECTION, best.box, strict=True))
         answer |= dict(zip(_P, best.probabilities or [], strict=False))
     return answer | dict(zip(_GIVEN_P, given or [], strict=False))
