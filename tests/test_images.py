@@ -8,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from pyojeong import images
 from pyojeong.images import (
     ImageError,
     Measure,
@@ -108,6 +110,28 @@ def test_other_kinds_of_pixels_become_rgb() -> None:
     cmyk = io.BytesIO()
     Image.fromarray(UPRIGHT).convert("CMYK").save(cmyk, "JPEG", quality=100)
     assert np.abs(decode(cmyk.getvalue()).astype(int) - UPRIGHT)[8::16, 8::16].max() <= 6
+
+
+@pytest.mark.parametrize(
+    "options", [{"subsampling": way} for way in range(3)] + [{"progressive": True}, {"quality": 30}]
+)
+@pytest.mark.parametrize("pixels", [noise(83, 57), noise(1, 1), noise(17, 9)[..., 0]], ids=["rgb", "dot", "grey"])
+def test_the_fast_jpeg_reader_gives_pillow_s_pixels(
+    pixels: Pixels, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = pytest.importorskip("simplejpeg")
+    data = encoded(pixels, orientation=6, **options)
+    read = []
+
+    def watched(data: bytes) -> Pixels:
+        read.append(data)
+        return np.asarray(reader.decode_jpeg(data))
+
+    monkeypatch.setattr(images, "simplejpeg", SimpleNamespace(decode_jpeg=watched))
+    fast = decode(data)
+    assert read == [data]
+    monkeypatch.setattr(images, "simplejpeg", None)
+    assert np.array_equal(decode(data), fast)
 
 
 def test_an_animation_gives_its_first_frame() -> None:

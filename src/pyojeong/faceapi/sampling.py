@@ -76,9 +76,8 @@ def sample(
     across = _in_raster(across, x - left, raster.left, raster.divisor, columns)
     down = _in_raster(down, y - top, raster.top, raster.divisor, rows)
 
-    lines = raster.pixels.reshape(rows, columns * 3)
-    upper = _line(lines, down.low, down.low_outside, across)
-    lower = _line(lines, down.high, down.high_outside, across)
+    upper = _line(raster.pixels[down.low], down.low_outside, across)
+    lower = _line(raster.pixels[down.high], down.high_outside, across)
     lower -= upper
     lower *= down.share[:, None]
     upper += lower
@@ -111,11 +110,11 @@ def _in_raster(taps: _Taps, begin: int, origin: int, divisor: int, count: int) -
     return _Taps(low, np.minimum(low + 1, count - 1), position - low.astype(position.dtype), *taps[3:])
 
 
-def _line(lines: Pixels, rows: npt.NDArray[np.intp], outside: npt.NDArray[np.bool_], across: _Taps) -> npt.NDArray[Any]:
-    """Interpolate the given rows [h, w * 3] horizontally: [len(rows), len(across) * 3], zero where outside."""
-    found = lines[rows]
+def _line(found: Pixels, outside: npt.NDArray[np.bool_], across: _Taps) -> npt.NDArray[Any]:
+    """Interpolate rows [n, w, 3] horizontally: [n, len(across) * 3], zero where outside."""
+    lines = found.reshape(len(found), -1)
     one, two = (
-        found.take((index[:, None] * 3 + np.arange(3)).ravel(), axis=1).astype(across.share.dtype)
+        lines.take((index[:, None] * 3 + np.arange(3)).ravel(), axis=1).astype(across.share.dtype)
         for index in (across.low, across.high)
     )
     one[:, np.repeat(across.low_outside, 3)] = 0
