@@ -22,7 +22,7 @@ from pyojeong.files import write_bytes
 if TYPE_CHECKING:
     import onnx
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever the graphs built here change, so that nobody runs an old one from a cache."""
 
 VERSION = "1.7.15"
@@ -112,8 +112,10 @@ class _Graph:
 
     def normalise(self, mean: Sequence[float], divisor: str) -> str:
         pixels = self.input("pixels", ["N", "H", "W", 3])
-        centred = self.add("Sub", pixels, self.constant("mean", mean))
-        return self.add("Transpose", self.add("Div", centred, divisor), perm=[0, 3, 1, 2])
+        planes = self.add("Transpose", pixels, perm=[0, 3, 1, 2])
+        # Subtracting along the last axis of NHWC would take onnxruntime as long as the largest convolution.
+        centred = self.add("Sub", planes, self.constant("mean", np.reshape(mean, (3, 1, 1))))
+        return self.add("Div", centred, divisor)
 
     def conv(self, x: str, name: str, **attributes: Any) -> str:
         """Add a full convolution with bias."""

@@ -8,6 +8,9 @@ import numpy.typing as npt
 
 from pyojeong.images import Pixels
 
+_BLOCK = 32
+"""Lines resampled at a time, so that the steps between stay in the processor's cache."""
+
 Samples = npt.NDArray[np.float32]
 Precision = type[np.floating[Any]]
 
@@ -76,12 +79,16 @@ def sample(
     across = _in_raster(across, x - left, raster.left, raster.divisor, columns)
     down = _in_raster(down, y - top, raster.top, raster.divisor, rows)
 
-    upper = _line(raster.pixels[down.low], down.low_outside, across)
-    lower = _line(raster.pixels[down.high], down.high_outside, across)
-    lower -= upper
-    lower *= down.share[:, None]
-    upper += lower
-    return upper.reshape(size, size, 3).astype(np.float32, copy=False)
+    picked = _Columns(across)
+    out = np.empty((size, size * 3), np.float32)
+    for start in range(0, size, _BLOCK):
+        part = slice(start, start + _BLOCK)
+        upper = picked.line(raster.pixels[down.low[part]], down.low_outside[part])
+        lower = picked.line(raster.pixels[down.high[part]], down.high_outside[part])
+        lower -= upper
+        lower *= down.share[part, None]
+        np.add(upper, lower, out=out[part], casting="same_kind")
+    return out.reshape(size, size, 3)
 
 
 def round_half_up(value: float) -> int:
@@ -110,17 +117,25 @@ def _in_raster(taps: _Taps, begin: int, origin: int, divisor: int, count: int) -
     return _Taps(low, np.minimum(low + 1, count - 1), position - low.astype(position.dtype), *taps[3:])
 
 
-def _line(found: Pixels, outside: npt.NDArray[np.bool_], across: _Taps) -> npt.NDArray[Any]:
-    """Interpolate rows [n, w, 3] horizontally: [n, len(across) * 3], zero where outside."""
-    lines = found.reshape(len(found), -1)
-    one, two = (
-        lines.take((index[:, None] * 3 + np.arange(3)).ravel(), axis=1).astype(across.share.dtype)
-        for index in (across.low, across.high)
-    )
-    one[:, np.repeat(across.low_outside, 3)] = 0
-    two[:, np.repeat(across.high_outside, 3)] = 0
-    two -= one
-    two *= np.repeat(across.share, 3)
-    one += two
-    one[outside] = 0
-    return one
+class _Columns:
+    """Horizontal interpolation, prepared for many lines."""
+
+    def __init__(self, taps: _Taps) -> None:
+        channels = np.arange(3)
+        self._low, self._high = ((index[:, None] * 3 + channels).ravel() for index in (taps.low, taps.high))
+        self._share = np.repeat(taps.share, 3)
+        self._low_outside, self._high_outside = (
+            np.flatnonzero(np.repeat(mask, 3)) for mask in (taps.low_outside, taps.high_outside)
+        )
+
+    def line(self, found: Pixels, outside: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+        """Interpolate rows [n, w, 3] horizontally: [n, columns * 3], zero in the rows that are ``outside``."""
+        lines = found.reshape(len(found), -1)
+        one, two = (lines.take(index, axis=1).astype(self._share.dtype) for index in (self._low, self._high))
+        one[:, self._low_outside] = 0
+        two[:, self._high_outside] = 0
+        two -= one
+        two *= self._share
+        one += two
+        one[outside] = 0
+        return one
