@@ -256,8 +256,10 @@ def compare(
     if wrong:
         raise InputError(f"{wrong[0]!r} names no contender; write NAME=CSV")
     tables = run_compare([(name, Path(path)) for name, _, path in pairs], scheme_named(scheme), out)
-    for title, table in tables.items():
-        _print_table(title, table)
+    _print_table("Scores", tables["scores"])
+    for pair in tables["paired"].iter_rows(named=True):
+        print(_pair_lines(pair))
+    print(f"Tables: {out}")
 
 
 @app.command()
@@ -321,11 +323,27 @@ def _face_lines(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _pair_lines(pair: dict[str, Any]) -> str:
+    """Lay out one paired comparison for reading; compare_paired.csv has the full precision."""
+    lines = [
+        f"{pair['first']} -> {pair['second']}, {pair['protocol']}, n={pair['n']}, intervals over {pair['interval_over']}"
+    ]
+    for name in ("accuracy", "macro_f1"):
+        first, second, difference, low, high = (
+            pair[f"{name}_{part}"] for part in ("first", "second", "difference", "difference_low", "difference_high")
+        )
+        lines.append(
+            f"  {name}  {first:.4f} -> {second:.4f}  difference {difference:+.4f} ({low:+.4f} ... {high:+.4f})"
+        )
+    only = f"only {pair['first']} right {pair['only_first_right']}, only {pair['second']} {pair['only_second_right']}"
+    return "\n".join([*lines, f"  {only}; McNemar p {pair['mcnemar_p']:.2g}"])
+
+
 def _print_report(made: "Report", root: Path) -> None:
     shown = ["exp", "n_raw", "n_eval", "coverage(%)", "Top1_Acc(%)", "all_Acc(%)", "given_Acc(%)", "Macro-F1"]
     _print_table("Seven experiments", made.summary.select(shown))
     if made.notice:
-        print(f"Drawn sample, {made.notice}.")
+        print(f"Note: {made.notice}.")
     for name, command in made.missing.items():
         print(f"missing: {name}; make it with: {command}")
     print(f"Reports: {root / 'reports'} (open {made.page})")
