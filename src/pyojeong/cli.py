@@ -7,18 +7,13 @@ import re
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from pyojeong import __version__
+from pyojeong import __version__, terminal
 from pyojeong.errors import InputError
 from pyojeong.labels import Scheme, scheme_named
-
-if TYPE_CHECKING:
-    from polars import DataFrame
-
-    from pyojeong.report import Report
 
 app = typer.Typer(
     help="표정: face-api.js and MobileNetV3-Small compared fairly on Korean faces, and a better model.",
@@ -169,7 +164,7 @@ def faces(
     )
     for result in found:
         failed |= "error" in result
-        print(json.dumps(result, ensure_ascii=False) if as_json else _face_lines(result))
+        print(json.dumps(result, ensure_ascii=False) if as_json else terminal.face_lines(result))
     if failed:
         raise typer.Exit(2)
 
@@ -239,7 +234,7 @@ def report(root: Root = Path()) -> None:
     """Write the report CSVs, figures and page from the predictions that are there."""
     from pyojeong.report import report as run_report
 
-    _print_report(run_report(root), root)
+    terminal.print_report(run_report(root), root)
 
 
 @app.command()
@@ -256,9 +251,9 @@ def compare(
     if wrong:
         raise InputError(f"{wrong[0]!r} names no contender; write NAME=CSV")
     tables = run_compare([(name, Path(path)) for name, _, path in pairs], scheme_named(scheme), out)
-    _print_table("Scores", tables["scores"])
+    terminal.print_table("Scores", tables["scores"])
     for pair in tables["paired"].iter_rows(named=True):
-        print(_pair_lines(pair))
+        print(terminal.pair_lines(pair))
     print(f"Tables: {out}")
 
 
@@ -279,7 +274,7 @@ def run(
     from pyojeong import experiments as seven
 
     chosen = seven.load_profile(profile or ("sample" if sample else "full"), experiments)
-    _print_report(seven.run(root, source, chosen, workers=workers, say=_say), root)
+    terminal.print_report(seven.run(root, source, chosen, workers=workers, say=_say), root)
     print("Next: pyojeong demo")
 
 
@@ -308,63 +303,6 @@ def _recipe_options(pairs: list[str]) -> dict[str, object]:
         except json.JSONDecodeError:
             options[key] = value
     return options
-
-
-def _face_lines(result: dict[str, Any]) -> str:
-    """Lay out one image's faces for reading; --json has the full precision."""
-    if "error" in result:
-        return f"{result['image']}: {result['error']}"
-    lines = [f"{result['image']}: {result['width']}x{result['height']}, {len(result['faces'])} face(s)"]
-    for face in result["faces"]:
-        box = " ".join(f"{side} {value:.1f}" for side, value in face["box"].items())
-        ranked = sorted((face["expressions"] or {}).items(), key=lambda item: -item[1])
-        lines.append(f"  {box}  score {face['score']:.3f}")
-        lines.append("    " + "  ".join(f"{name} {p:.3f}" for name, p in ranked))
-    return "\n".join(lines)
-
-
-def _pair_lines(pair: dict[str, Any]) -> str:
-    """Lay out one paired comparison for reading; compare_paired.csv has the full precision."""
-    lines = [
-        f"{pair['first']} -> {pair['second']}, {pair['protocol']}, n={pair['n']}, intervals over {pair['interval_over']}"
-    ]
-    for name in ("accuracy", "macro_f1"):
-        first, second, difference, low, high = (
-            pair[f"{name}_{part}"] for part in ("first", "second", "difference", "difference_low", "difference_high")
-        )
-        lines.append(
-            f"  {name}  {first:.4f} -> {second:.4f}  difference {difference:+.4f} ({low:+.4f} ... {high:+.4f})"
-        )
-    only = f"only {pair['first']} right {pair['only_first_right']}, only {pair['second']} {pair['only_second_right']}"
-    return "\n".join([*lines, f"  {only}; McNemar p {pair['mcnemar_p']:.2g}"])
-
-
-def _print_report(made: "Report", root: Path) -> None:
-    shown = ["exp", "n_raw", "n_eval", "coverage(%)", "Top1_Acc(%)", "all_Acc(%)", "given_Acc(%)", "Macro-F1"]
-    _print_table("Seven experiments", made.summary.select(shown))
-    if made.notice:
-        print(f"Note: {made.notice}.")
-    for name, command in made.missing.items():
-        print(f"missing: {name}; make it with: {command}")
-    print(f"Reports: {root / 'reports'} (open {made.page})")
-
-
-def _print_table(title: str, table: "DataFrame") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    # Off a terminal rich would fold the table at 80 columns.
-    console = Console() if sys.stdout.isatty() else Console(width=200)
-    drawn = Table(title=title, title_justify="left")
-    for name, kind in table.schema.items():
-        drawn.add_column(name, justify="right" if kind.is_numeric() else "left")
-    for row in table.iter_rows():
-        drawn.add_row(*("" if value is None else _cell(value) for value in row))
-    console.print(drawn)
-
-
-def _cell(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _say(line: str) -> None:
