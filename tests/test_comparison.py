@@ -252,6 +252,17 @@ def test_compare_writes_both_tables_over_the_common_images(tmp_path: Path) -> No
     assert pl.read_csv(tmp_path / "out" / "compare_paired.csv").height == 3
 
 
+def test_compare_keeps_to_the_protocols_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "faceapi.csv").write_text(FACEAPI_CSV, encoding="utf-8")
+    (tmp_path / "ours.csv").write_text(OURS_CSV, encoding="utf-8")
+    files = [("face-api", tmp_path / "faceapi.csv"), ("ours", tmp_path / "ours.csv")]
+    found = compare(files, M1, tmp_path, protocols=["given"])
+    assert found["scores"]["protocol"].to_list() == ["given", "given"]
+    assert found["paired"]["protocol"].to_list() == ["given"]
+    with pytest.raises(InputError, match="'giver'; choose among matched, all, given"):
+        compare(files, M1, tmp_path, protocols=["giver"])
+
+
 def test_compare_keeps_what_all_three_have(tmp_path: Path) -> None:
     for name, rows in {"a": "123", "b": "234", "c": "345"}.items():
         lines = "".join(f"{row},happy,happy\n" for row in rows)

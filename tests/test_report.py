@@ -12,8 +12,9 @@ from sklearn.metrics import f1_score
 
 from pyojeong import figures
 from pyojeong.errors import InputError
+from pyojeong.labels import BASIC7
 from pyojeong.page import Picture
-from pyojeong.report import DRAWN, EXPERIMENTS, Report, report
+from pyojeong.report import DRAWN, EXPERIMENTS, Report, compare, report
 from tests.workspaces import make_workspace
 
 PUBLISHED = ["exp", "csv", "n_raw", "n_eval", "coverage(%)", "filter", "Top1_Acc(%)", "Macro-F1"]
@@ -254,3 +255,13 @@ def test_a_summary_that_is_no_json_is_an_input_error(tmp_path: Path) -> None:
     for other in ('{"people": 3}', "[]"):
         (tmp_path / "data_shared" / "summary.json").write_text(other)
         assert report(tmp_path).notice == ""
+
+
+def test_any_contenders_are_compared_in_tables_and_a_picture(tmp_path: Path) -> None:
+    for name, answers in {"a": ("happy", "sad"), "b": ("happy", "happy")}.items():
+        lines = "".join(f"{row},happy,{word}\n" for row, word in enumerate(answers))
+        (tmp_path / f"{name}.csv").write_text("path,true,pred\n" + lines)
+    tables = compare([(name, tmp_path / f"{name}.csv") for name in "ab"], BASIC7, tmp_path / "out")
+    assert tables["scores"]["accuracy"].to_list() == [0.5, 1.0]
+    with Image.open(tmp_path / "out" / "compare.png") as picture:
+        assert picture.width > 1000

@@ -241,20 +241,25 @@ def report(root: Root = Path()) -> None:
 def compare(
     files: Annotated[list[str], typer.Argument(metavar="NAME=CSV...", help="Contenders and their predictions.")],
     scheme: Annotated[str, typer.Option(help="K7, M1, M2 or BASIC7.")],
-    out: Annotated[Path, typer.Option(help="Folder for the tables.")],
+    out: Annotated[Path, typer.Option(help="Folder for the tables and the figure.")],
+    protocol: Annotated[
+        list[str] | None, typer.Option(help="matched, all or given; repeat for several. [default: all three]")
+    ] = None,
 ) -> None:
     """Put prediction files on their common images beside each other, with intervals and a paired test."""
-    from pyojeong.comparison import compare as run_compare
+    from pyojeong.comparison import PROTOCOLS
+    from pyojeong.report import compare as run_compare
 
     pairs = [file.partition("=") for file in files]
     wrong = [file for file, pair in zip(files, pairs, strict=True) if not pair[2]]
     if wrong:
         raise InputError(f"{wrong[0]!r} names no contender; write NAME=CSV")
-    tables = run_compare([(name, Path(path)) for name, _, path in pairs], scheme_named(scheme), out)
+    contenders = [(name, Path(path)) for name, _, path in pairs]
+    tables = run_compare(contenders, scheme_named(scheme), out, protocols=protocol or PROTOCOLS)
     terminal.print_table("Scores", tables["scores"])
     for pair in tables["paired"].iter_rows(named=True):
         print(terminal.pair_lines(pair))
-    print(f"Tables: {out}")
+    print(f"Tables and figure: {out}")
 
 
 @app.command()

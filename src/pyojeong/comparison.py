@@ -219,7 +219,12 @@ def human_ceiling(frame: pl.DataFrame, scheme: Scheme, seed: int = 0) -> dict[st
 
 
 def compare(
-    files: Sequence[tuple[str, Path]], scheme: Scheme, out_dir: Path, *, seed: int = 0
+    files: Sequence[tuple[str, Path]],
+    scheme: Scheme,
+    out_dir: Path,
+    *,
+    protocols: Sequence[str] = PROTOCOLS,
+    seed: int = 0,
 ) -> dict[str, pl.DataFrame]:
     """Put any prediction files on their common images beside each other.
 
@@ -227,6 +232,8 @@ def compare(
         files: name and predictions CSV of each contender; the images are those that all files have.
         scheme: the label scheme of all of them.
         out_dir: ``compare_scores.csv`` and ``compare_paired.csv`` are written there.
+        protocols: those to compare under. Where the images are faces cut out beforehand, only ``given`` is fair:
+            a detector finds next to nothing in them.
         seed: of the bootstrap.
 
     Returns:
@@ -235,8 +242,12 @@ def compare(
         ``paired``: one row per pair of contenders that share a protocol, with the columns of ``paired``.
 
     Raises:
-        InputError: fewer than two files, two of one name, no common image, or an image with two truths.
+        InputError: an unknown protocol, fewer than two files, two of one name, no common image, or an image with
+            two truths.
     """
+    unknown = set(protocols) - set(PROTOCOLS)
+    if unknown:
+        raise InputError(f"there is no protocol {sorted(unknown)[0]!r}; choose among {', '.join(PROTOCOLS)}")
     names = [name for name, _ in files]
     if len(files) < 2 or len(set(names)) < len(names):
         raise InputError("a comparison needs at least two prediction files under different names")
@@ -255,7 +266,7 @@ def compare(
             {"contender": name, "protocol": protocol, "n_all": len(frame), **score(some, seed)}
             for name, frame in found.items()
             for protocol in own_protocols(frame)
-            if (some := answers(frame, scheme, protocol))
+            if protocol in protocols and (some := answers(frame, scheme, protocol))
         ]
     )
     pairs = pl.DataFrame(
@@ -263,6 +274,7 @@ def compare(
             {"first": one, "second": two, **row}
             for one, two in combinations(names, 2)
             for row in paired_rows(found[one], found[two], scheme, seed)
+            if row["protocol"] in protocols
         ]
     )
     write_csv(scores, out_dir / "compare_scores.csv")

@@ -43,16 +43,19 @@ PROTOCOL_WORDS = {
 }
 
 
-_SCHEME_ORDER = ("M1", "M2", "K7")
+_SCHEME_ORDER = ("M1", "M2", "K7", "BASIC7")
+
+# For contenders from elsewhere, in the order of their appearance.
+_OTHER_COLOURS = ("#8a6fb3", "#b0506b", "#7a8f3a", "#5b7fb5")
 
 
 def overview(
     fair: pl.DataFrame, ceiling: pl.DataFrame | None = None, *, theme: Theme = LIGHT, notice: str = ""
 ) -> Figure:
-    """Draw accuracy and macro-F1 of every experiment under every protocol, with 95 % intervals.
+    """Draw accuracy and macro-F1 of every contender under every protocol, with 95 % intervals.
 
     Args:
-        fair: rows of ``fair_comparison_7exp.csv``.
+        fair: rows of ``fair_comparison_7exp.csv``, or of ``compare_scores.csv`` with a column ``scheme``.
         ceiling: rows of ``human_ceiling.csv``; a dashed line where one annotator stands against the other two.
         theme: colours.
         notice: a line below the figure.
@@ -191,16 +194,22 @@ def _places(rows: list[dict[str, Any]], schemes: list[str]) -> list[float]:
     return [index + 1.3 * schemes.index(row["scheme"]) for index, row in enumerate(rows)]
 
 
+def _colours(rows: list[dict[str, Any]]) -> dict[str, str]:
+    strangers = dict.fromkeys(row["contender"] for row in rows if row["contender"] not in COLOURS)
+    return COLOURS | {name: _OTHER_COLOURS[at % len(_OTHER_COLOURS)] for at, name in enumerate(strangers)}
+
+
 def _row_label(row: dict[str, Any]) -> str:
     return f"{row['contender']} · {PROTOCOL_WORDS[row['protocol']]}  n={row['n']:,}"
 
 
 def _bars(axes: Axes, rows: list[dict[str, Any]], places: list[float], column: str, theme: Theme) -> None:
+    colours = _colours(rows)
     for row, place in zip(rows, places, strict=True):
         value, low, high = (100 * row[name] for name in (column, f"{column}_low", f"{column}_high"))
         # Hatching marks the one protocol that leaves the hard images out, and so compares with nothing else.
         hatch = "///" if row["protocol"] == "matched" else None
-        axes.barh(place, value, height=0.72, color=COLOURS[row["contender"]], hatch=hatch, linewidth=0)
+        axes.barh(place, value, height=0.72, color=colours[row["contender"]], hatch=hatch, linewidth=0)
         axes.plot([low, high], [place, place], color=theme.ink, linewidth=1.2, solid_capstyle="butt")
         behind = {"facecolor": theme.paper, "edgecolor": "none", "pad": 1.2}
         axes.text(high + 1.5, place, f"{value:.1f}", va="center", fontweight="bold", color=theme.ink, bbox=behind)

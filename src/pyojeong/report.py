@@ -1,6 +1,6 @@
 """The seven experiments: predictions in, every table, figure and the page of ``reports/`` out."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -93,6 +93,16 @@ def report(root: Path, *, seed: int = 0) -> Report:
     pictures = _draw(tables, matrices, notice, out / "figures")
     write_text(out / "index.html", page.render(tables, pictures, missing=missing, notice=notice))
     return Report(tables["summary_overall_7exp"], missing, out / "index.html", notice)
+
+
+def compare(
+    files: Sequence[tuple[str, Path]], scheme: Scheme, out: Path, *, protocols: Sequence[str] = comparison.PROTOCOLS
+) -> Frames:
+    """Compare prediction files as ``comparison.compare`` does, and draw ``compare.png`` beside its tables."""
+    tables = comparison.compare(files, scheme, out, protocols=protocols)
+    figure = figures.overview(tables["scores"].with_columns(scheme=pl.lit(scheme.name)))
+    write_bytes(out / "compare.png", figures.to_png(figure))
+    return tables
 
 
 def scheme_in(experiment: str) -> Scheme:
