@@ -25,10 +25,10 @@ const DEFAULT_MARGIN = 0.15;
  */
 export async function loadModel({ modelUrl, classesUrl, fetch }) {
   const [bytes, listed] = await Promise.all([
-    fetchModel(modelUrl, fetch),
+    fetchModel(modelUrl, fetch, 'modelUrl'),
     classesUrl === undefined ? null : fetchClasses(classesUrl, fetch),
   ]);
-  const metadata = readMetadata(bytes);
+  const metadata = readMetadata(bytes, 'modelUrl');
   const own = classesOf(metadata.classes);
   const classes = own ?? listed;
   if (!classes) {
@@ -63,15 +63,18 @@ function factsOf(classes, metadata) {
 /**
  * @param {string | URL} url
  * @param {typeof globalThis.fetch} fetch
+ * @param {string} option that gave the address, for errors
+ * @returns {Promise<Uint8Array>}
+ * @throws {EmotionError} `model_not_found`, `model_is_html`
  */
-async function fetchModel(url, fetch) {
-  const response = await fetched(url, fetch, 'model_not_found', 'modelUrl');
+export async function fetchModel(url, fetch, option) {
+  const response = await fetched(url, fetch, 'model_not_found', option);
   const bytes = new Uint8Array(await response.arrayBuffer());
   const start = new TextDecoder().decode(bytes.subarray(0, 64)).trimStart();
   if (start.startsWith('<')) {
     throw new EmotionError(
       'model_is_html',
-      `modelUrl (${url}) answers with an HTML page instead of a model; the server has no file there`,
+      `${option} (${url}) answers with an HTML page instead of a model; the server has no file there`,
     );
   }
   return bytes;
@@ -135,21 +138,22 @@ function classesOf(text) {
  * whose field 1 is the key and field 2 the value.
  *
  * @param {Uint8Array} bytes
+ * @param {string} option that gave the address, for errors
  * @returns {Record<string, string | undefined>}
  * @throws {EmotionError} `model_truncated`, `model_invalid`
  */
-export function readMetadata(bytes) {
+export function readMetadata(bytes, option) {
   const decoder = new TextDecoder();
   /** @type {Record<string, string | undefined>} */
   const metadata = {};
   let hasGraph = false;
-  for (const [field, content] of fieldsOf(bytes)) {
+  for (const [field, content] of fieldsOf(bytes, option)) {
     if (field === 7) hasGraph = true;
     if (field !== 14 || !content) continue;
-    const entry = new Map(fieldsOf(content));
+    const entry = new Map(fieldsOf(content, option));
     metadata[decoder.decode(entry.get(1) ?? undefined)] = decoder.decode(entry.get(2) ?? undefined);
   }
-  if (!hasGraph) throw invalid('it holds no graph');
+  if (!hasGraph) throw invalid('it holds no graph', option);
   return metadata;
 }
 
@@ -157,18 +161,19 @@ export function readMetadata(bytes) {
  * The top-level fields of a protobuf message; content is null for numbers.
  *
  * @param {Uint8Array} bytes
+ * @param {string} option
  * @returns {Generator<[number, Uint8Array | null]>}
  */
-function* fieldsOf(bytes) {
+function* fieldsOf(bytes, option) {
   let at = 0;
   const varint = () => {
     let value = 0;
     for (let scale = 1; ; scale *= 128) {
       const byte = bytes[at++];
-      if (byte === undefined) throw truncated(bytes.length);
+      if (byte === undefined) throw truncated(bytes.length, option);
       value += (byte & 127) * scale;
       if (byte < 128) return value;
-      if (scale > 2 ** 63) throw invalid('a number in it has more than ten bytes');
+      if (scale > 2 ** 63) throw invalid('a number in it has more than ten bytes', option);
     }
   };
   while (at < bytes.length) {
@@ -183,21 +188,27 @@ function* fieldsOf(bytes) {
       const length = varint();
       content = bytes.subarray(at, at + length);
       at += length;
-    } else throw invalid(`it is no protobuf message (wire type ${kind})`);
-    if (at > bytes.length) throw truncated(bytes.length);
+    } else throw invalid(`it is no protobuf message (wire type ${kind})`, option);
+    if (at > bytes.length) throw truncated(bytes.length, option);
     yield [Math.floor(tag / 8), content];
   }
 }
 
-/** @param {string} why */
-function invalid(why) {
-  return new EmotionError('model_invalid', `modelUrl does not lead to an ONNX model: ${why}`);
+/**
+ * @param {string} why
+ * @param {string} option
+ */
+function invalid(why, option) {
+  return new EmotionError('model_invalid', `${option} does not lead to an ONNX model: ${why}`);
 }
 
-/** @param {number} length */
-function truncated(length) {
+/**
+ * @param {number} length
+ * @param {string} option
+ */
+function truncated(length, option) {
   return new EmotionError(
     'model_truncated',
-    `the model at modelUrl ends too early (${length} bytes arrived); copy or export the file again`,
+    `the model at ${option} ends too early (${length} bytes arrived); copy or export the file again`,
   );
 }

@@ -6,9 +6,10 @@
  */
 
 import { EmotionError } from './errors.js';
-import { loadModel } from './model.js';
-import { PatchReader } from './patch.js';
-import { explainFailure, loadRuntime } from './runtime.js';
+import { Head, checkModelUrl } from './head.js';
+import { Lifecycle } from './lifecycle.js';
+import { PixelReader, loaded } from './patch.js';
+import { checkProvider } from './runtime.js';
 
 export { EmotionError };
 
@@ -16,57 +17,26 @@ export { EmotionError };
 /** @typedef {import('./patch.js').Box} Box */
 /** @typedef {import('./patch.js').Source} Source */
 /** @typedef {import('./runtime.js').Ort} Ort */
-/** @typedef {import('onnxruntime-web/wasm').InferenceSession} InferenceSession */
-
-/**
- * @typedef {object} EmotionOptions
- * @property {string | URL} modelUrl the exported ONNX file
- * @property {string | URL} [classesUrl] its classes.json; without it the names in the model are used
- * @property {'wasm'} [provider] how the network is computed
- * @property {string | URL} [wasmBasePath] the address of onnxruntime-web's dist folder
- * @property {Ort} [ort] the module `onnxruntime-web/wasm`, where the page has loaded it already
- * @property {typeof globalThis.fetch} [fetch] used for the model and classes.json
- */
-
-/**
- * @typedef {object} EmotionInfo
- * @property {'wasm'} provider
- * @property {number} threads
- * @property {string} threadsWhy
- * @property {string} runtimeVersion of onnxruntime-web
- * @property {number} modelBytes
- * @property {string | null} scheme
- * @property {number} margin
- * @property {number | null} size
- * @property {string | null} version of pyojeong that exported the model
- * @property {boolean} drawnSample whether the model was trained on drawn faces: its answers then prove nothing
- */
+/** @typedef {import('./head.js').EmotionInfo} EmotionInfo */
+/** @typedef {import('./head.js').HeadOptions & import('./runtime.js').RuntimeOptions} EmotionOptions */
 
 /** Classifies the expression of a face in an image, a video or a canvas. */
 export class EmotionAPI {
   /** Kept for pages that rename outputs: names are never changed here. */
   remap = null;
 
-  /** @type {Required<Pick<EmotionOptions, 'modelUrl' | 'provider' | 'fetch'>> & EmotionOptions} */
-  #options;
-  #reader = new PatchReader();
-  /** @type {Promise<Loaded> | null} */
-  #loading = null;
-  /** @type {Loaded | null} */
-  #loaded = null;
-  #disposed = false;
+  #reader = new PixelReader();
+  /** @type {Lifecycle<Head>} */
+  #head;
 
   /**
    * @param {EmotionOptions} options
    * @throws {EmotionError} `bad_option`
    */
   constructor(options) {
-    if (!options?.modelUrl) throw new EmotionError('bad_option', 'give modelUrl, the address of the ONNX file');
-    const { provider = 'wasm', fetch = globalThis.fetch.bind(globalThis) } = options;
-    if (provider !== 'wasm') {
-      throw new EmotionError('bad_option', `provider must be "wasm", not ${JSON.stringify(provider)}`);
-    }
-    this.#options = { ...options, provider, fetch };
+    checkModelUrl(options);
+    checkProvider(options);
+    this.#head = new Lifecycle('EmotionAPI', () => Head.load(options), (head) => head.release());
   }
 
   /**
@@ -77,15 +47,7 @@ export class EmotionAPI {
    * @throws {EmotionError} see `docs/js_api.md`
    */
   async init() {
-    if (this.#disposed) throw disposed();
-    this.#loading ??= load(this.#options);
-    try {
-      this.#loaded = await this.#loading;
-    } catch (error) {
-      this.#loading = null;
-      throw error;
-    }
-    if (this.#disposed) await this.dispose();
+    await this.#head.start();
   }
 
   /**
@@ -94,7 +56,7 @@ export class EmotionAPI {
    * @returns {readonly string[]}
    */
   get outputKeys() {
-    return this.#loaded?.facts.classes ?? [];
+    return this.#head.loaded?.facts.classes ?? [];
   }
 
   /**
@@ -104,19 +66,7 @@ export class EmotionAPI {
    * @throws {EmotionError} `not_initialised`, `disposed`
    */
   info() {
-    const { ort, facts, modelBytes } = this.#ready();
-    const { classes: _, ...rest } = facts;
-    const threads = ort.env.wasm.numThreads ?? 1;
-    return {
-      provider: this.#options.provider ?? 'wasm',
-      threads,
-      threadsWhy: globalThis.crossOriginIsolated
-        ? 'the page is cross-origin isolated'
-        : 'the page is not cross-origin isolated (COOP and COEP headers), so there is one thread',
-      runtimeVersion: ort.env.versions.web ?? ort.env.versions.common,
-      modelBytes,
-      ...rest,
-    };
+    return this.#head.ready().info();
   }
 
   /**
@@ -127,11 +77,8 @@ export class EmotionAPI {
    *   `tainted_source`, `bad_box`
    */
   async predictFromImage(source, box) {
-    this.#ready();
-    if (source && typeof source === 'object' && 'naturalWidth' in source && !source.complete) {
-      // A broken image is reported below, as one without pixels.
-      await source.decode().catch(() => undefined);
-    }
+    this.#head.ready();
+    await loaded(source);
     return this.#predict(source, box);
   }
 
@@ -159,11 +106,8 @@ export class EmotionAPI {
 
   /** Frees model and canvas. The object cannot be used afterwards. */
   async dispose() {
-    this.#disposed = true;
-    const loaded = this.#loaded;
-    this.#loaded = null;
     this.#reader.dispose();
-    await loaded?.session.release();
+    await this.#head.end();
   }
 
   /**
@@ -171,77 +115,8 @@ export class EmotionAPI {
    * @param {Box | null} [box]
    */
   async #predict(source, box) {
-    const { ort, session, facts } = this.#ready();
-    const { pixels, side } = this.#reader.read(source, box, facts.margin);
-    const output = await runGraph(ort, session, pixels, side);
-    return Object.fromEntries(facts.classes.map((name, index) => [name, /** @type {number} */ (output[index])]));
+    const head = this.#head.ready();
+    const { pixels, side } = this.#reader.patch(source, box, head.facts.margin);
+    return head.name(await head.run(pixels, side));
   }
-
-  #ready() {
-    if (this.#disposed) throw disposed();
-    if (!this.#loaded) throw new EmotionError('not_initialised', 'call and await init() before the first prediction');
-    return this.#loaded;
-  }
-}
-
-/**
- * @typedef {{ ort: Ort, session: InferenceSession, facts: import('./model.js').ModelFacts, modelBytes: number }} Loaded
- */
-
-/**
- * @param {EmotionOptions & { fetch: typeof globalThis.fetch }} options
- * @returns {Promise<Loaded>}
- */
-async function load(options) {
-  const [{ ort, wasmUrl }, { bytes, facts }] = await Promise.all([loadRuntime(options), loadModel(options)]);
-  let session;
-  try {
-    session = await ort.InferenceSession.create(bytes, { executionProviders: ['wasm'] });
-  } catch (error) {
-    throw await explainFailure(error, wasmUrl, options.fetch);
-  }
-  const count = await outputCount(ort, session);
-  if (count !== facts.classes.length) {
-    await session.release();
-    throw new EmotionError(
-      'class_mismatch',
-      `the model has ${count} outputs, but there are ${facts.classes.length} class names ` +
-        `(${facts.classes.join(', ')}); modelUrl and classesUrl must come from the same export`,
-    );
-  }
-  return { ort, session, facts, modelBytes: bytes.byteLength };
-}
-
-/**
- * @param {Ort} ort
- * @param {InferenceSession} session
- */
-async function outputCount(ort, session) {
-  try {
-    return (await runGraph(ort, session, new Uint8Array(160 * 160 * 4), 160)).length;
-  } catch (error) {
-    await session.release();
-    throw new EmotionError(
-      'model_invalid',
-      'the model at modelUrl does not turn "image" (uint8 [N, H, W, 4]) into "probabilities"; export it with ' +
-        '"pyojeong export"',
-      error,
-    );
-  }
-}
-
-/**
- * @param {Ort} ort
- * @param {InferenceSession} session
- * @param {Uint8Array} pixels side * side * 4 bytes
- * @param {number} side
- */
-async function runGraph(ort, session, pixels, side) {
-  const image = new ort.Tensor('uint8', pixels, [1, side, side, 4]);
-  const { probabilities } = await session.run({ image });
-  return /** @type {Float32Array} */ (probabilities?.data);
-}
-
-function disposed() {
-  return new EmotionError('disposed', 'this EmotionAPI was disposed; make a new one');
 }

@@ -13,6 +13,12 @@ import { EmotionError } from './errors.js';
  */
 
 /**
+ * An image in memory: RGBA bytes, rows from the top.
+ *
+ * @typedef {{ data: Uint8Array, width: number, height: number }} Frame
+ */
+
+/**
  * Whatever pixels can be read from.
  *
  * @typedef {HTMLImageElement | HTMLVideoElement | HTMLCanvasElement | OffscreenCanvas | ImageBitmap | ImageData
@@ -87,8 +93,19 @@ function notReady(what, remedy) {
   return new EmotionError('source_not_ready', `the ${what} has no pixels yet; ${remedy}`);
 }
 
-/** Cuts patches out of sources through one canvas that it keeps. */
-export class PatchReader {
+/**
+ * Waits for an `<img>`; one that is broken is reported by whoever reads it, as one without pixels.
+ *
+ * @param {Source} source
+ */
+export async function loaded(source) {
+  if (source && typeof source === 'object' && 'naturalWidth' in source && !source.complete) {
+    await source.decode().catch(() => undefined);
+  }
+}
+
+/** Reads pixels out of sources through one canvas that it keeps. */
+export class PixelReader {
   /** @type {CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D | null} */
   #context = null;
 
@@ -102,19 +119,23 @@ export class PatchReader {
    * @returns {{ pixels: Uint8Array, side: number }} `pixels` has side * side * 4 bytes, rows from the top
    * @throws {EmotionError} `bad_source`, `source_not_ready`, `empty_source`, `bad_box`, `tainted_source`
    */
-  read(source, box, margin) {
+  patch(source, box, margin) {
     const size = sizeOf(source);
-    const square = box ? patchSquare(checked(box), margin) : patchSquare({ x: 0, y: 0, ...size }, 0);
-    const overlap = overlapOf(square, size);
-    const context = this.#contextOf(square.side);
-    context.clearRect(0, 0, square.side, square.side);
-    if ('data' in source) {
-      context.putImageData(source, -square.x, -square.y);
-    } else {
-      const { x, y, width, height } = overlap;
-      context.drawImage(source, x, y, width, height, x - square.x, y - square.y, width, height);
-    }
-    return { pixels: bytesOf(context, square.side), side: square.side };
+    const square = squareOf(box, margin, size);
+    return { pixels: this.#read(source, overlapOf(square, size), square, square.side, square.side), side: square.side };
+  }
+
+  /**
+   * All pixels of a source.
+   *
+   * @param {Source} source
+   * @returns {Frame}
+   * @throws {EmotionError} `bad_source`, `source_not_ready`, `empty_source`, `tainted_source`
+   */
+  frame(source) {
+    const { width, height } = sizeOf(source);
+    const origin = { x: 0, y: 0 };
+    return { data: this.#read(source, { ...origin, width, height }, origin, width, height), width, height };
   }
 
   /** Frees the canvas. */
@@ -123,17 +144,61 @@ export class PatchReader {
     this.#context = null;
   }
 
-  /** @param {number} side */
-  #contextOf(side) {
+  /**
+   * @param {Source} source
+   * @param {Box} part of the source
+   * @param {{ x: number, y: number }} origin of the result, in source pixels
+   * @param {number} width of the result
+   * @param {number} height of the result
+   */
+  #read(source, part, origin, width, height) {
+    const context = this.#contextOf(width, height);
+    context.clearRect(0, 0, width, height);
+    if ('data' in source) {
+      context.putImageData(source, -origin.x, -origin.y);
+    } else {
+      const { x, y } = part;
+      context.drawImage(source, x, y, part.width, part.height, x - origin.x, y - origin.y, part.width, part.height);
+    }
+    return bytesOf(context, width, height);
+  }
+
+  /**
+   * @param {number} width
+   * @param {number} height
+   */
+  #contextOf(width, height) {
     this.#context ??= newContext();
     const { canvas } = this.#context;
-    if (canvas.width !== side || canvas.height !== side) {
-      canvas.width = canvas.height = side;
+    if (canvas.width !== width || canvas.height !== height) {
+      canvas.width = width;
+      canvas.height = height;
       // Setting the size resets the context.
       this.#context.imageSmoothingEnabled = false;
     }
     return this.#context;
   }
+}
+
+/**
+ * The patch that `PixelReader.patch` gives, cut out of a frame that was read already.
+ *
+ * @param {Frame} frame
+ * @param {Box | null} box
+ * @param {number} margin
+ * @returns {{ pixels: Uint8Array, side: number }}
+ * @throws {EmotionError} `bad_box`
+ */
+export function cut(frame, box, margin) {
+  const square = squareOf(box, margin, frame);
+  const { x, y, width, height } = overlapOf(square, frame);
+  const { side } = square;
+  const pixels = new Uint8Array(side * side * 4);
+  for (let row = y; row < y + height; row++) {
+    const from = (row * frame.width + x) * 4;
+    pixels.set(frame.data.subarray(from, from + width * 4), ((row - square.y) * side + x - square.x) * 4);
+  }
+  return { pixels, side };
 }
 
 function newContext() {
@@ -150,20 +215,36 @@ function newContext() {
 
 /**
  * @param {CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D} context
- * @param {number} side
+ * @param {number} width
+ * @param {number} height
  */
-function bytesOf(context, side) {
+function bytesOf(context, width, height) {
   try {
-    const { data } = context.getImageData(0, 0, side, side);
+    const { data } = context.getImageData(0, 0, width, height);
     return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   } catch (error) {
-    throw new EmotionError(
-      'tainted_source',
-      'the browser forbids reading pixels that come from another site; serve the image yourself, or set ' +
-        'crossOrigin = "anonymous" on the element and let that site answer with Access-Control-Allow-Origin',
-      error,
-    );
+    throw tainted(error);
   }
+}
+
+/** @param {unknown} error what the browser threw */
+export function tainted(error) {
+  return new EmotionError(
+    'tainted_source',
+    'the browser forbids reading pixels that come from another site; serve the image yourself, or set ' +
+      'crossOrigin = "anonymous" on the element and let that site answer with Access-Control-Allow-Origin',
+    error,
+  );
+}
+
+/**
+ * @param {Box | null | undefined} box
+ * @param {number} margin
+ * @param {{ width: number, height: number }} size of the source
+ * @returns {Square}
+ */
+function squareOf(box, margin, { width, height }) {
+  return box ? patchSquare(checked(box), margin) : patchSquare({ x: 0, y: 0, width, height }, 0);
 }
 
 /**

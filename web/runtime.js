@@ -1,41 +1,158 @@
 import { EmotionError, messageOf } from './errors.js';
 
 /** @typedef {typeof import('onnxruntime-web/wasm')} Ort */
+/** @typedef {import('onnxruntime-web/wasm').InferenceSession} InferenceSession */
+/** @typedef {'wasm' | 'webgpu'} Provider */
 
-const MODULE = 'ort.wasm.bundle.min.mjs';
-const WASM = 'ort-wasm-simd-threaded.wasm';
+/**
+ * @typedef {object} RuntimeOptions
+ * @property {Provider} [provider] how networks are computed: `'wasm'` (the default), or `'webgpu'` where the browser
+ *   offers it and `'wasm'` elsewhere
+ * @property {string | URL} [wasmBasePath] the address of onnxruntime-web's dist folder
+ * @property {Ort} [ort] the module `onnxruntime-web/wasm` (`onnxruntime-web/webgpu` for WebGPU), where the page has
+ *   loaded it already
+ * @property {typeof globalThis.fetch} [fetch] used for models and class names
+ */
+
+/**
+ * @typedef {object} Runtime
+ * @property {Ort} ort
+ * @property {string | null} wasmUrl null where `ort` knows it by itself
+ * @property {Provider} provider
+ * @property {string} providerWhy
+ */
+
+/**
+ * @typedef {object} RuntimeInfo
+ * @property {Provider} provider what computes
+ * @property {string} providerWhy
+ * @property {number} threads
+ * @property {string} threadsWhy
+ * @property {string} runtimeVersion of onnxruntime-web
+ */
+
+const FILES = {
+  wasm: { module: 'ort.wasm.bundle.min.mjs', wasm: 'ort-wasm-simd-threaded.wasm' },
+  webgpu: { module: 'ort.webgpu.bundle.min.mjs', wasm: 'ort-wasm-simd-threaded.asyncify.wasm' },
+};
 const MAX_THREADS = 4;
+
+/**
+ * @param {RuntimeOptions} options
+ * @throws {EmotionError} `bad_option`
+ */
+export function checkProvider({ provider = 'wasm' }) {
+  if (provider === 'wasm' || provider === 'webgpu') return;
+  throw new EmotionError('bad_option', `provider must be "wasm" or "webgpu", not ${JSON.stringify(provider)}`);
+}
+
+/** @param {{ fetch?: typeof globalThis.fetch }} options */
+export function fetchOf({ fetch }) {
+  return fetch ?? globalThis.fetch.bind(globalThis);
+}
 
 /**
  * Finds onnxruntime-web and sets its paths and threads.
  *
  * The first of these that is there: the module that was injected; the one in `wasmBasePath`; the one that a
- * bundler or an import map knows as `onnxruntime-web/wasm`; the one in `node_modules` beside this file.
+ * bundler or an import map knows as `onnxruntime-web/wasm`; the one in `node_modules` beside this file. WebGPU needs
+ * a larger build, which is never bundled unasked: it comes from the first, second or fourth.
  *
- * @param {{ ort?: Ort | undefined, wasmBasePath?: string | URL | undefined }} options
- * @returns {Promise<{ ort: Ort, wasmUrl: string | null }>} `wasmUrl` is null where `ort` knows it by itself
+ * @param {RuntimeOptions} options
+ * @returns {Promise<Runtime>}
  * @throws {EmotionError} `runtime_not_found`
  */
-export async function loadRuntime({ ort, wasmBasePath }) {
+export async function loadRuntime({ ort, wasmBasePath, provider = 'wasm' }) {
+  const chosen = await choose(provider);
   const base = wasmBasePath === undefined ? null : folderUrl(wasmBasePath);
+  const { wasm } = FILES[chosen.provider];
   if (ort) {
     if (base) ort.env.wasm.wasmPaths = base;
-    return { ort: withThreads(ort), wasmUrl: base && base + WASM };
+    return { ort: withThreads(ort), wasmUrl: base && base + wasm, ...chosen };
   }
-  const known = base ? null : await import('onnxruntime-web/wasm').catch(() => null);
-  if (known) return { ort: withThreads(known), wasmUrl: null };
+  const bundled = chosen.provider === 'wasm' && !base;
+  const known = bundled ? await import('onnxruntime-web/wasm').catch(() => null) : null;
+  if (known) return { ort: withThreads(known), wasmUrl: null, ...chosen };
   const folder = base ?? neighbourFolder();
-  const found = await importFrom(folder);
-  found.env.wasm.wasmPaths = { wasm: folder + WASM };
-  return { ort: withThreads(found), wasmUrl: folder + WASM };
+  const found = await importFrom(folder + FILES[chosen.provider].module);
+  found.env.wasm.wasmPaths = { wasm: folder + wasm };
+  return { ort: withThreads(found), wasmUrl: folder + wasm, ...chosen };
 }
 
 /**
- * @param {string} folder
+ * @param {Provider} wanted
+ * @returns {Promise<{ provider: Provider, providerWhy: string }>}
+ */
+async function choose(wanted) {
+  if (wanted === 'wasm') return { provider: 'wasm', providerWhy: 'the option provider is "wasm"' };
+  const { gpu } = /** @type {{ gpu?: { requestAdapter: () => Promise<unknown> } }} */ (globalThis.navigator ?? {});
+  if (!gpu) return { provider: 'wasm', providerWhy: 'this browser or page offers no WebGPU' };
+  const adapter = await gpu.requestAdapter().catch(() => null);
+  if (!adapter) return { provider: 'wasm', providerWhy: 'WebGPU finds no graphics adapter' };
+  return { provider: 'webgpu', providerWhy: 'WebGPU is offered' };
+}
+
+/**
+ * Opens a network, on wasm where WebGPU refuses it.
+ *
+ * @param {Runtime} runtime its `provider` is corrected where WebGPU fails
+ * @param {Uint8Array} bytes
+ * @param {string} option that named the model, for errors
+ * @param {typeof globalThis.fetch} fetch
+ * @returns {Promise<InferenceSession>}
+ * @throws {EmotionError} `wasm_not_found`, `model_invalid`
+ */
+export async function openSession(runtime, bytes, option, fetch) {
+  if (runtime.provider === 'webgpu') {
+    try {
+      return await create(runtime, bytes);
+    } catch (error) {
+      Object.assign(runtime, { provider: 'wasm', providerWhy: `WebGPU failed: ${messageOf(error)}` });
+    }
+  }
+  try {
+    return await create(runtime, bytes);
+  } catch (error) {
+    throw await explain(error, runtime.wasmUrl, option, fetch);
+  }
+}
+
+/**
+ * @param {Runtime} runtime
+ * @param {Uint8Array} bytes
+ */
+function create({ ort, provider }, bytes) {
+  return ort.InferenceSession.create(bytes, {
+    executionProviders: [provider],
+    // Errors only: onnxruntime warns of harmless things, such as an input that has a default.
+    logSeverityLevel: 3,
+    // Weights of 8 bits are expanded when the model is loaded, not at every run.
+    extra: { session: { disable_quant_qdq: '1' } },
+  });
+}
+
+/**
+ * @param {Runtime} runtime
+ * @returns {RuntimeInfo}
+ */
+export function describe({ ort, provider, providerWhy }) {
+  const threads = ort.env.wasm.numThreads ?? 1;
+  return {
+    provider,
+    providerWhy,
+    threads,
+    threadsWhy: globalThis.crossOriginIsolated
+      ? `the page is cross-origin isolated; ${navigator.hardwareConcurrency} cores, at most ${MAX_THREADS} threads`
+      : 'the page is not cross-origin isolated (COOP and COEP headers), so there is one thread',
+    runtimeVersion: ort.env.versions.web ?? ort.env.versions.common,
+  };
+}
+
+/**
+ * @param {string} url
  * @returns {Promise<Ort>}
  */
-async function importFrom(folder) {
-  const url = folder + MODULE;
+async function importFrom(url) {
   try {
     return await import(/* @vite-ignore */ /* webpackIgnore: true */ url);
   } catch (error) {
@@ -50,8 +167,17 @@ async function importFrom(folder) {
 
 /** @param {string | URL} path */
 function folderUrl(path) {
-  const url = new URL(path, globalThis.document?.baseURI ?? globalThis.location.href).href;
+  const url = absolute(path);
   return url.endsWith('/') ? url : `${url}/`;
+}
+
+/**
+ * A relative address starts from the page.
+ *
+ * @param {string | URL} path
+ */
+export function absolute(path) {
+  return new URL(path, globalThis.document?.baseURI ?? globalThis.location.href).href;
 }
 
 function neighbourFolder() {
@@ -78,10 +204,11 @@ function withThreads(ort) {
  *
  * @param {unknown} error what creating the session threw
  * @param {string | null} wasmUrl
+ * @param {string} option
  * @param {typeof globalThis.fetch} fetch
  * @returns {Promise<EmotionError>}
  */
-export async function explainFailure(error, wasmUrl, fetch) {
+async function explain(error, wasmUrl, option, fetch) {
   const answer = wasmUrl ? await fetch(wasmUrl, { method: 'HEAD' }).catch(() => null) : null;
   const isHtml = answer && (answer.headers.get('content-type') ?? '').includes('html');
   if (wasmUrl && (!answer || !answer.ok || isHtml)) {
@@ -92,5 +219,5 @@ export async function explainFailure(error, wasmUrl, fetch) {
       error,
     );
   }
-  return new EmotionError('model_invalid', `onnxruntime-web cannot run the model: ${messageOf(error)}`, error);
+  return new EmotionError('model_invalid', `onnxruntime-web cannot run the model of ${option}: ${messageOf(error)}`, error);
 }

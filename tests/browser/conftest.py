@@ -20,6 +20,7 @@ from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, sync_playwright
 
 from pyojeong import crops
+from pyojeong.faceapi.nets import graph_path
 from pyojeong.labels import KOREAN
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -96,6 +97,13 @@ class Site:
     root: Path
     origin: str
 
+    def put(self, name: str, image: Image.Image, **options: Any) -> str:
+        """Save a picture where pages can load it; return its address."""
+        path = self.root / "pictures" / name
+        path.parent.mkdir(exist_ok=True)
+        image.save(path, **options)
+        return f"/pictures/{name}"
+
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
@@ -106,6 +114,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     (root / "blank.html").write_text('<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,">')
     write_model(root / RUN / "k7_mnv3s_160.onnx")
     (root / RUN / "classes.json").write_text(json.dumps({"classes": KOREAN}), encoding="utf-8")
+    shutil.copy(graph_path("tiny_face_detector"), root / "models/detector.onnx")
     command = [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", str(root)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
         assert server.stdout is not None

@@ -1,0 +1,157 @@
+"""Several faces, found and classified in one call, as Python does it in two."""
+
+from typing import Any
+
+import pytest
+
+from pyojeong.faceapi.detector import FaceApi
+from pyojeong.labels import KOREAN
+from tests.browser.faces import draw_group, pixels_of
+
+pytestmark = pytest.mark.browser
+
+PRELUDE = """
+async () => {
+  const { EmotionAnalyzer } = await import('/web/analyzer.js');
+  window.run = '/models/mobilenetv3_classifier/runs/finetune_K7_160/';
+  window.makeAnalyzer = (more) => new EmotionAnalyzer({ modelUrl: run + 'k7_mnv3s_160.onnx',
+    classesUrl: run + 'classes.json', detectorUrl: '/models/detector.onnx', inputSize: 224, ...more });
+  window.picture = async (url) => { const img = new Image(); img.src = url; await img.decode(); return img; };
+  window.codeOf = async (make) => { try { await make(); } catch (error) { return [error.code, error.message]; }
+    return ['no error', '']; };
+}
+"""
+
+
+@pytest.fixture
+def page(tab: Any, site: Any) -> Any:
+    tab.page.goto(f"{site.origin}/blank.html")
+    tab.page.evaluate(PRELUDE)
+    return tab.page
+
+
+def test_each_face_gets_the_answer_of_its_own_box(tab: Any, page: Any, site: Any, oracle: Any) -> None:
+    image = draw_group(900, 400, people=3, seed=4)
+    faces, keys, info, timings = page.evaluate(
+        """async (address) => {
+          const analyzer = makeAnalyzer({ inputSize: 416 });
+          await analyzer.init();
+          const faces = await analyzer.analyze(await picture(address));
+          return [faces, analyzer.outputKeys, analyzer.info(), analyzer.timings];
+        }""",
+        site.put("group.png", image),
+    )
+    expected = FaceApi(threads=1).detect(pixels_of(image))
+    assert len(faces) == len(expected) == 3
+    for face, detection in zip(faces, expected, strict=True):
+        box = face["box"]
+        min_x, min_y, max_x, max_y = detection.box
+        assert box == pytest.approx({"x": min_x, "y": min_y, "width": max_x - min_x, "height": max_y - min_y}, abs=1e-3)
+        answer = oracle(image, (box["x"], box["y"], box["width"], box["height"]))
+        assert face["emotions"] == pytest.approx(answer, abs=1e-4)
+        assert face["label"] == max(answer, key=answer.__getitem__)
+        assert face["score"] == pytest.approx(detection.score, abs=1e-5)
+    assert tuple(keys) == KOREAN
+    assert (info["inputSize"], info["scoreThreshold"], info["scheme"]) == (416, 0.5, "K7")
+    assert info["modelBytes"] < info["detectorBytes"]
+    assert timings.keys() == {"read", "detect", "classify"}
+    assert min(timings.values()) >= 0
+    tab.assert_clean(site.origin)
+
+
+def test_given_boxes_are_classified_without_searching(page: Any, site: Any, oracle: Any, painter: Any) -> None:
+    image = painter(320, 240, seed=6)
+    found, given = page.evaluate(
+        """async (address) => {
+          const analyzer = makeAnalyzer();
+          await analyzer.init();
+          const img = await picture(address);
+          return [await analyzer.analyze(img),
+            await analyzer.analyze(img, [{ x: -30, y: 60, width: 90, height: 120 }, null])];
+        }""",
+        site.put("given.png", image),
+    )
+    assert found == []
+    for face, box in zip(given, [(-30, 60, 90, 120), None], strict=True):
+        assert face["emotions"] == pytest.approx(oracle(image, box), abs=1e-4)
+        assert face["score"] is None
+    assert given[1]["box"] is None
+
+
+def test_averages_follow_the_half_life(page: Any, site: Any, oracle: Any, painter: Any) -> None:
+    image = painter(320, 240, seed=7)
+    boxes = [(40, 40, 100, 100), (60, 50, 100, 100), (200, 90, 100, 100)]
+    answers = page.evaluate(
+        """async ({ address, boxes }) => {
+          const analyzer = makeAnalyzer({ halfLife: 100 });
+          await analyzer.init();
+          const img = await picture(address);
+          const [a, b, c] = boxes.map(([x, y, width, height]) => ({ x, y, width, height }));
+          const at = async (time, ...given) => (await analyzer.analyzeAt(time, img, given)).map((f) => f.emotions);
+          const frames = { first: await at(1000, a), moved: await at(1100, b), later: await at(1300, b),
+            two: await at(1300, c, b), gone: await at(1500), back: await at(1600, b), forgotten: await at(9000, b) };
+          return frames;
+        }""",
+        {"address": site.put("averages.png", image), "boxes": boxes},
+    )
+    a, b, c = (oracle(image, box) for box in boxes)
+
+    def mix(old: dict[str, float], new: dict[str, float], keep: float) -> dict[str, float]:
+        return {name: keep * old[name] + (1 - keep) * new[name] for name in new}
+
+    moved = mix(a, b, 0.5)
+    later = mix(moved, b, 0.25)
+    expected = {
+        "first": [a],
+        "moved": [moved],
+        "later": [later],
+        "two": [c, later],
+        "gone": [],
+        "back": [mix(later, b, 0.125)],
+        "forgotten": [b],
+    }
+    for name, faces in expected.items():
+        assert len(answers[name]) == len(faces)
+        for answer, face in zip(answers[name], faces, strict=True):
+            assert answer == pytest.approx(face, abs=1e-4), name
+    assert max(abs(a[name] - b[name]) for name in KOREAN) > 0.01
+
+
+def test_misuse_has_a_name(page: Any) -> None:
+    faults = {
+        "() => makeAnalyzer({ detectorUrl: undefined })": ("bad_option", "detectorUrl"),
+        "() => makeAnalyzer({ modelUrl: undefined })": ("bad_option", "modelUrl"),
+        "() => makeAnalyzer({ halfLife: -1 })": ("bad_option", "halfLife"),
+        "() => makeAnalyzer({ inputSize: 100 })": ("bad_option", "inputSize"),
+        "() => makeAnalyzer({ detectorUrl: '/none.onnx' }).init()": ("model_not_found", "detectorUrl"),
+        "() => makeAnalyzer({ modelUrl: '/none.onnx' }).init()": ("model_not_found", "modelUrl"),
+        "() => makeAnalyzer().analyze(new ImageData(4, 4))": ("not_initialised", "init()"),
+        "() => ready.analyze(document.createElement('video'))": ("source_not_ready", "loadeddata"),
+        "() => ready.analyze(new OffscreenCanvas(0, 5))": ("empty_source", "0 x 5"),
+        "() => ready.analyze(new ImageData(9, 9), [{ x: 20, y: 0, width: 5, height: 5 }])": ("bad_box", "outside"),
+    }
+    found = page.evaluate(
+        """async (faults) => {
+          const ready = makeAnalyzer();
+          await ready.init();
+          const run = (fault) => new Function('ready', `return (${fault})()`);
+          return Promise.all(faults.map((fault) => codeOf(() => run(fault)(ready))));
+        }""",
+        list(faults),
+    )
+    for (fault, (code, words)), (got, message) in zip(faults.items(), found, strict=True):
+        assert got == code, f"{fault}: {message}"
+        assert words in message
+
+
+def test_after_dispose_nothing_answers(page: Any) -> None:
+    codes = page.evaluate(
+        """async () => {
+          const analyzer = makeAnalyzer();
+          await analyzer.init();
+          await analyzer.dispose();
+          return [(await codeOf(() => analyzer.analyze(new ImageData(4, 4))))[0],
+            (await codeOf(() => analyzer.init()))[0]];
+        }"""
+    )
+    assert codes == ["disposed", "disposed"]

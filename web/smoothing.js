@@ -1,0 +1,50 @@
+import { overlap } from './detector.js';
+
+/** @typedef {import('./patch.js').Box} Box */
+/** @typedef {{ box: Box, values: Float32Array, seen: number }} Track */
+
+const SAME_FACE = 0.3; // overlap of boxes from one frame to the next
+const FORGET = 4; // half-lives after which a face that left is forgotten
+
+/** Averages the probabilities of each face over time, with weights that halve every `halfLife` ms. */
+export class Smoother {
+  #halfLife;
+  /** @type {Track[]} */
+  #tracks = [];
+
+  /** @param {number} halfLife in ms */
+  constructor(halfLife) {
+    this.#halfLife = halfLife;
+  }
+
+  /**
+   * @param {readonly { box: Box, values: Float32Array }[]} faces of one frame
+   * @param {number} time of the frame in ms
+   * @returns {Float32Array[]} averages, one for each face
+   */
+  next(faces, time) {
+    const old = this.#tracks;
+    const now = faces.map(({ box, values }) => {
+      const track = takeNearest(old, box);
+      if (!track) return { box, values, seen: time };
+      const keep = 2 ** (-Math.max(0, time - track.seen) / this.#halfLife);
+      return { box, values: values.map((value, at) => value + keep * ((track.values[at] ?? value) - value)), seen: time };
+    });
+    const away = old.filter((track) => time - track.seen <= FORGET * this.#halfLife);
+    this.#tracks = [...now, ...away];
+    return now.map((track) => track.values);
+  }
+}
+
+/**
+ * Takes the track that overlaps a box most out of the list.
+ *
+ * @param {Track[]} tracks
+ * @param {Box} box
+ * @returns {Track | null}
+ */
+function takeNearest(tracks, box) {
+  const shares = tracks.map((track) => overlap(track.box, box));
+  const best = Math.max(...shares);
+  return best > SAME_FACE ? /** @type {Track} */ (tracks.splice(shares.indexOf(best), 1)[0]) : null;
+}
