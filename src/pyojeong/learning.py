@@ -70,7 +70,7 @@ class _Loop:
         if recipe.mode == "finetune":
             backbone = list(network.features.parameters())
             groups.append({"params": backbone, "lr": recipe.lr_backbone, "peak": recipe.lr_backbone})
-        self.optimizer = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
+        self.optimizer = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, fused=True)
         self.forward, self.stepper = fabric.setup(self.module, self.optimizer)
         self.average = _Average(self.module, recipe.ema) if recipe.ema else None
 
