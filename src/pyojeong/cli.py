@@ -151,7 +151,7 @@ def faces(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, at full precision.")] = False,
 ) -> None:
     """Print every face that face-api.js finds: box, score, seven probabilities."""
-    from pyojeong.faceapi.evaluate import faces as find_faces
+    from pyojeong.faceapi.faces import faces as find_faces
 
     failed = False
     found = find_faces(

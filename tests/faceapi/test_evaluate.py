@@ -10,7 +10,7 @@ import pytest
 
 from pyojeong.errors import InputError
 from pyojeong.faceapi import evaluate as module
-from pyojeong.faceapi.evaluate import evaluate, faces, summarise
+from pyojeong.faceapi.evaluate import evaluate, summarise
 from pyojeong.images import member_name, read_bytes
 from pyojeong.labels import BASIC7, FACEAPI, K7, M1, M2
 from pyojeong.predictions import read_predictions
@@ -142,7 +142,7 @@ def test_work_that_is_done_is_not_done_again(workspace, monkeypatch):
     config = json.loads((root / "out.json").read_text())
     assert config["summary"] == first[0]
     assert (config["engine"], config["library"], config["input_size"]) == ("onnx", "vladmandic", 416)
-    monkeypatch.setattr(module, "open_engine", lambda *_: pytest.fail("analysed again"))
+    monkeypatch.setattr(module, "opened_engine", lambda *_: pytest.fail("analysed again"))
     assert evaluate([(table, M1, out)], root=root) == first
     assert out.stat().st_mtime_ns == written
     monkeypatch.undo()
@@ -269,23 +269,6 @@ def test_the_annotated_faces_of_the_london_photographs_are_found(shared, tmp_pat
     (summary,) = evaluate([(tmp_path / "t_M1.csv", M1, tmp_path / "out.csv")], root=tmp_path)
     assert summary["unreadable"] == {}
     assert summary["coverage"]["value"] >= 0.9
-
-
-def test_faces_lists_every_face_of_every_image(workspace):
-    root, rows = workspace
-    (root / "bad.jpg").write_bytes(b"?")
-    paths = [root / rows[6][0], str(root / rows[12][0]), root / "bad.jpg", root / "gone.jpg"]
-    crowd, member, bad, gone = faces(paths)
-    assert len(crowd["faces"]) == 2
-    assert (crowd["width"], crowd["height"]) == (960, 640)
-    assert list(crowd["faces"][0]) == ["box", "score", "expressions"]
-    assert list(crowd["faces"][0]["box"]) == ["minX", "minY", "maxX", "maxY"]
-    assert tuple(crowd["faces"][0]["expressions"]) == FACEAPI
-    assert crowd["faces"][0]["score"] >= crowd["faces"][1]["score"]
-    assert member["image"].endswith("하나.jpg")
-    assert len(member["faces"]) == 1
-    assert bad == {"image": str(root / "bad.jpg"), "error": "not_an_image"}
-    assert gone == {"image": str(root / "gone.jpg"), "error": "missing"}
 
 
 def test_a_scheme_with_other_classes_is_refused(workspace):

@@ -6,7 +6,8 @@ import math
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -197,6 +198,16 @@ class NodeEngine:
 def open_engine(settings: Settings, threads: int = 0) -> Engine:
     """Open the engine that ``settings`` name; ``threads`` is for onnxruntime (0: its own choice)."""
     return NodeEngine(settings) if settings.engine == "node" else OnnxEngine(settings, threads)
+
+
+@contextmanager
+def opened_engine(settings: Settings) -> Iterator[Engine]:
+    """Open the engine that ``settings`` name for a ``with`` block."""
+    engine = open_engine(settings)
+    try:
+        yield engine
+    finally:
+        engine.close()
 
 
 @lru_cache(maxsize=1)

@@ -6,9 +6,8 @@ box: the expression net on the annotated box, cut as face-api cuts it. Coverage:
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,10 @@ import polars as pl
 from pyojeong.crops import iou
 from pyojeong.errors import InputError
 from pyojeong.faceapi.detector import Box
-from pyojeong.faceapi.engines import Analysis, Engine, Settings, open_engine, shared_engine
+from pyojeong.faceapi.engines import Analysis, Engine, Settings, opened_engine, shared_engine
 from pyojeong.faceapi.executors import open_executor, threads_for
 from pyojeong.files import relative_path, write_bytes, write_json
-from pyojeong.images import ImageError, read_bytes, split_path
+from pyojeong.images import ImageError, read_bytes
 from pyojeong.labels import FACEAPI, Scheme
 from pyojeong.predictions import MATCHED_IOU
 from pyojeong.progress import bar
@@ -100,35 +99,6 @@ def evaluate(
             write_json(out.with_suffix(".json"), {**wanted[number], "summary": summarise(out)})
         aside.unlink(missing_ok=True)
     return [summarise(out) for _, _, out in tables]
-
-
-def faces(
-    paths: Iterable[str | Path],
-    *,
-    engine: str = "onnx",
-    library: str = "vladmandic",
-    input_size: int = 416,
-    score_threshold: float = 0.5,
-    decode: str = "exact",
-) -> Iterator[dict[str, Any]]:
-    """Find every face in image files (or ``archive.zip!/member``), one result at a time; options as in ``evaluate``.
-
-    Yields:
-        ``{"image", "width", "height", "faces": [{"box": {"minX", ...}, "score", "expressions": {class: p}}]}`` with
-        boxes in pixels of the upright image and the best score first, or ``{"image", "error": reason}``. A face
-        whose box lies wholly outside the image has None for its expressions.
-
-    Raises:
-        InputError: an option is out of range or the engine is missing.
-    """
-    with _opened(Settings(engine, library, input_size, score_threshold, decode)) as opened:
-        for path in paths:
-            try:
-                found = opened.analyse(_read_anywhere(str(path)))
-            except ImageError as error:
-                yield {"image": str(path), "error": error.reason}
-                continue
-            yield {"image": str(path), "width": found.width, "height": found.height, "faces": _spelled(found)}
 
 
 def summarise(path: Path) -> dict[str, Any]:
@@ -244,7 +214,7 @@ def _worker(
     """Return the function that turns chunks into (photographs done, their answers), in any order."""
 
     def here(chunks: list[list[Photograph]]) -> Iterator[tuple[int, list[Answer]]]:
-        with _opened(settings) as engine:
+        with opened_engine(settings) as engine:
             for chunk in chunks:
                 yield len(chunk), _analyse(chunk, root, engine)
 
@@ -323,29 +293,3 @@ def _best(columns: Sequence[str], label: str, score: str) -> tuple[pl.Expr, pl.E
     names = pl.concat_list(columns).list.arg_max().replace_strict(dict(enumerate(FACEAPI)), return_dtype=pl.String)
     # Where there is no answer all seven are null, and so is their maximum.
     return pl.when(pl.col(columns[0]).is_not_null()).then(names).alias(label), pl.max_horizontal(columns).alias(score)
-
-
-@contextmanager
-def _opened(settings: Settings) -> Iterator[Engine]:
-    engine = open_engine(settings)
-    try:
-        yield engine
-    finally:
-        engine.close()
-
-
-def _read_anywhere(path: str) -> bytes:
-    file, member = split_path(path)
-    name = Path(file).name if member is None else f"{Path(file).name}!/{member}"
-    return read_bytes(Path(file).absolute().parent, name)
-
-
-def _spelled(found: Analysis) -> list[dict[str, Any]]:
-    return [
-        {
-            "box": dict(zip(BOX_COLUMNS, face.box, strict=True)),
-            "score": face.score,
-            "expressions": face.probabilities and dict(zip(FACEAPI, face.probabilities, strict=True)),
-        }
-        for face in found.faces
-    ]
