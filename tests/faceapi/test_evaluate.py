@@ -1,12 +1,16 @@
 import json
+import struct
 import subprocess
 import sys
 import time
 import zipfile
+import zlib
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
+from PIL import Image
 
 from pyojeong.errors import InputError
 from pyojeong.faceapi import evaluate as module
@@ -120,6 +124,20 @@ def test_unreadable_photographs_are_counted_and_count_in_no_figure(workspace):
     frame = pl.read_csv(root / "out.csv")
     assert frame["error"][:3].to_list() == ["empty", "not_an_image", "corrupt"]
     assert frame.filter(pl.col("error").is_not_null())["pred_label"].null_count() == 5
+
+
+def test_unusual_photographs_are_answered_and_hostile_ones_counted(tmp_path):
+    pixels, box = portrait(0)
+    Image.fromarray(pixels).convert("CMYK").save(tmp_path / "cmyk.jpg", quality=95)
+    Image.fromarray(pixels[..., 0].astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    header = struct.pack(">4sIIBBBBB", b"IHDR", 60_000, 60_000, 8, 2, 0, 0, 0)
+    bomb = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    (tmp_path / "bomb.png").write_bytes(bomb + b"\0\0\0\0IDAT" + struct.pack(">I", zlib.crc32(b"IDAT")))
+    names = ("cmyk.jpg", "deep.png", "bomb.png")
+    table = write_table(tmp_path / "t_M1.csv", [(name, "기쁨", box) for name in names])
+    (summary,) = evaluate([(table, M1, tmp_path / "out.csv")], root=tmp_path)
+    assert summary["unreadable"] == {"too_large": 1}
+    assert summary["given"]["n"] == summary["matched"]["n"] == 2
 
 
 def test_a_table_without_boxes_has_cropped_faces(workspace):
@@ -243,11 +261,12 @@ def test_a_scheduler_that_is_not_there_is_named(workspace, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_real_library_writes_the_same_evaluation(workspace):
+@pytest.mark.parametrize("size", [160, 224, 320, 416, 608])
+def test_the_real_library_writes_the_same_evaluation(workspace, size):
     root, rows = workspace
     table = write_table(root / "t_M1.csv", rows)
-    evaluate([(table, M1, root / "port.csv")], root=root)
-    evaluate([(table, M1, root / "node.csv")], root=root, engine="node")
+    evaluate([(table, M1, root / "port.csv")], root=root, input_size=size)
+    evaluate([(table, M1, root / "node.csv")], root=root, engine="node", input_size=size)
     port, node = (pl.read_csv(root / name) for name in ("port.csv", "node.csv"))
     words = [name for name, kind in port.schema.items() if not kind.is_float()]
     assert port.select(words).equals(node.select(words))

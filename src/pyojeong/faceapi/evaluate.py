@@ -221,7 +221,7 @@ def _worker(
     def elsewhere(chunks: list[list[Photograph]]) -> Iterator[tuple[int, list[Answer]]]:
         threads = threads_for(workers)
         with open_executor(workers, scheduler) as executor:
-            futures = [executor.submit(_analyse_shared, chunk, root, settings, threads) for chunk in chunks]
+            futures = [executor.submit(_analyse_shared, chunk, root.absolute(), settings, threads) for chunk in chunks]
             try:
                 for future in as_completed(futures):
                     answers = future.result()
