@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyojeong.aihub import DROPS, Index, index, parse_json, survey
+from pyojeong.aihub import DROPS, Index, index, parse_items, survey
 from pyojeong.errors import InputError
 from pyojeong.images import read_bytes
 from tests.archives import file_name, image_zip, jpeg, label_zip, person, record, write_zip
@@ -265,7 +265,28 @@ def test_json_is_decoded_from_every_seen_encoding() -> None:
     value = [{"filename": "기쁨 뷁.jpg"}]
     text = json.dumps(value, ensure_ascii=False)
     for encoding in ("utf-8", "utf-8-sig", "cp949"):
-        assert parse_json(text.encode(encoding)) == value
+        assert list(parse_items(text.encode(encoding))) == value
+
+
+JSON_TEXT = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+).map(json.dumps)
+
+
+@given(
+    JSON_TEXT | st.lists(JSON_TEXT).map(lambda items: f"[ {' , '.join(items)}\r\n]"), st.integers(0, 60), st.booleans()
+)
+def test_items_are_what_the_whole_file_would_give(text: str, at: int, damaged: bool) -> None:
+    if damaged:
+        text = text[:at] + text[at + 1 :]
+    try:
+        value = json.loads(text)
+    except ValueError:
+        with pytest.raises(ValueError, match=r"\w"):
+            list(parse_items(text.encode()))
+    else:
+        assert list(parse_items(text.encode())) == (value if isinstance(value, list) else [])
 
 
 NAMES = st.one_of(

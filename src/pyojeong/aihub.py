@@ -14,7 +14,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -50,8 +50,13 @@ SAMPLE_MARKER = "SAMPLE.json"
 """Lies directly in SOURCE when its faces are drawn."""
 
 _IMAGES = (".jpg", ".jpeg", ".png")
+_PHOTOGRAPH = ("name", "path", "stamp")
 _UNFINISHED = re.compile(r"\.(part\d*|partial|crdownload|download|tmp)$", re.IGNORECASE)
-_MAX_JSON = 1 << 30
+_MAX_JSON = 1 << 29
+_JSON = json.JSONDecoder()
+_JSON_FLOATS = json.JSONDecoder(parse_int=float)
+_JSON_SPACE = " \t\n\r"
+_SPACE = re.compile(f"[{_JSON_SPACE}]*")
 
 
 class File(NamedTuple):
@@ -92,7 +97,7 @@ class Index(NamedTuple):
 
 
 class _Found(NamedTuple):
-    images: list[tuple[str, str, str]]  # name, path, stamp
+    images: list[pl.DataFrame]
     records: list[pl.DataFrame]
     unreadable: list[str]
 
@@ -132,9 +137,9 @@ def index(found: Survey, base: str, *, policy: str = "majority", skip_unreadable
         )
     if not parts.records:
         raise InputError(f"{found.source}: no label records (a .json inside the [라벨] archives) were found")
-    if not parts.images:
+    if not any(part.height for part in parts.images):
         raise InputError(f"{found.source}: no photographs (.jpg inside the [원천] archives) were found")
-    return _match(pl.concat(parts.records), parts.images, drops)
+    return _match(pl.concat(parts.records), pl.concat(parts.images), drops)
 
 
 def _some(problems: Sequence[str], most: int = 5) -> str:
@@ -178,17 +183,19 @@ def _read(source: Path, path: str, base: str, policy: str, parts: _Found, drops:
             _read_archive(file, where, policy, parts, drops)
         elif kind == ".json":
             if file.stat().st_size > _MAX_JSON:
-                raise ValueError("larger than a GiB")
+                raise ValueError("larger than half a GiB")
             _take_records(file.read_bytes(), path, str(file), policy, parts, drops)
         elif kind in _IMAGES:
             status = file.stat()
-            parts.images.append((_key(plain_hangul(path)), where, f"{status.st_size}-{status.st_mtime_ns}"))
+            stamp = f"{status.st_size}-{status.st_mtime_ns}"
+            parts.images.append(_photographs([_key(plain_hangul(path))], [where], [stamp]))
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as error:
         parts.unreadable.append(f"{file} ({error})")
         drops["unreadable_archive" if kind == ".zip" else "unreadable_json"] += 1
 
 
 def _read_archive(file: Path, where: str, policy: str, parts: _Found, drops: Counter[str]) -> None:
+    names, paths, stamps = [], [], []
     with zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
             name = member_name(info)
@@ -202,15 +209,23 @@ def _read_archive(file: Path, where: str, policy: str, parts: _Found, drops: Cou
                 drops["symbolic_link"] += 1
             elif kind == ".json":
                 if info.file_size > _MAX_JSON:
-                    raise ValueError(f"{name}: larger than a GiB")
+                    raise ValueError(f"{name}: larger than half a GiB")
                 _take_records(archive.read(info), f"{where}/{name}", f"{file}!/{name}", policy, parts, drops)
             else:
-                parts.images.append((_key(last), f"{where}!/{name}", f"{info.file_size}-{info.CRC:08x}"))
+                names.append(_key(last))
+                paths.append(f"{where}!/{name}")
+                stamps.append(f"{info.file_size}-{info.CRC:08x}")
+    parts.images.append(_photographs(names, paths, stamps))
+
+
+def _photographs(names: list[str], paths: list[str], stamps: list[str]) -> pl.DataFrame:
+    # Half a million strings of Python take three times the memory of a column.
+    return pl.DataFrame({"name": names, "path": paths, "stamp": stamps}, schema=dict.fromkeys(_PHOTOGRAPH, pl.String))
 
 
 def _is_safe(name: str) -> bool:
     parts = name.replace("\\", "/").split("/")
-    return parts[0] != "" and ".." not in parts and not PureWindowsPath(parts[0]).drive
+    return parts[0] != "" and ".." not in parts and parts[0][1:2] != ":"
 
 
 def _last(name: str) -> str:
@@ -223,40 +238,66 @@ def _kind(name: str) -> str:
 
 
 def _take_records(data: bytes, path: str, shown: str, policy: str, parts: _Found, drops: Counter[str]) -> None:
+    official = "validation" if "valid" in path.lower() else "training"
     try:
-        value = parse_json(data)
+        records = read_records(parse_items(data), _key, policy, official)
     except (ValueError, RecursionError) as error:
         parts.unreadable.append(f"{shown} ({error})")
         drops["unreadable_json"] += 1
         return
-    if not isinstance(value, list) or not any(isinstance(item, dict) and "filename" in item for item in value):
+    if records["name"].null_count() == records.height:
         drops["other_json"] += 1
-        return
-    official = "validation" if "valid" in path.lower() else "training"
-    parts.records.append(read_records(value, _key, policy, official))
+    else:
+        parts.records.append(records)
 
 
-def parse_json(data: bytes) -> Any:
-    """Read JSON in UTF-8 (with or without BOM), CP949 or EUC-KR.
+def parse_items(data: bytes) -> Iterator[Any]:
+    """Yield the items of a JSON list in UTF-8 (with or without BOM), CP949 or EUC-KR; of anything else, nothing.
+
+    One by one, because a label file of 60 MB makes objects of half a GB.
 
     Raises ValueError for other encodings and for broken JSON, RecursionError for absurd nesting.
     """
+    text = _decoded(data).strip(_JSON_SPACE)
+    if not text.startswith("["):
+        json.loads(text)
+        return
+    at, sign = _past_space(text, 1), ","
+    if text[at : at + 1] == "]":
+        at, sign = at + 1, "]"
+    while sign == ",":
+        item, at = _item(text, at)
+        yield item
+        at = _past_space(text, at)
+        sign = text[at : at + 1]
+        at = _past_space(text, at + 1)
+    if sign != "]" or at < len(text):
+        raise ValueError(f"no comma or bracket at character {at}")
+
+
+def _decoded(data: bytes) -> str:
     for encoding in ("utf-8-sig", "cp949"):
         try:
-            text = data.decode(encoding)
-            break
+            return data.decode(encoding)
         except UnicodeDecodeError:
             continue
-    else:
-        raise ValueError("neither UTF-8 nor CP949")
+    raise ValueError("neither UTF-8 nor CP949")
+
+
+def _item(text: str, at: int) -> tuple[Any, int]:
     try:
-        return json.loads(text)
+        return _JSON.raw_decode(text, at)
     except json.JSONDecodeError:
         raise
     except ValueError:
         # Python refuses integers of more than 4,300 digits; as a float such a number is infinite, and its
         # record alone is lost.
-        return json.loads(text, parse_int=float)
+        return _JSON_FLOATS.raw_decode(text, at)
+
+
+def _past_space(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return found.end() if found else at
 
 
 def _key(name: str) -> str:
@@ -264,8 +305,7 @@ def _key(name: str) -> str:
     return clean_text(unicodedata.normalize("NFC", _last(name))).replace("&", "_")
 
 
-def _match(records: pl.DataFrame, found: Sequence[tuple[str, str, str]], drops: Counter[str]) -> Index:
-    images = pl.DataFrame(found, schema={"name": pl.String, "path": pl.String, "stamp": pl.String}, orient="row")
+def _match(records: pl.DataFrame, images: pl.DataFrame, drops: Counter[str]) -> Index:
     unique = images.unique("name", keep="first", maintain_order=True)
     named = records.filter(pl.col("name").is_not_null())
     first = named.unique("name", keep="first", maintain_order=True)

@@ -50,9 +50,11 @@ def iou(first: Sequence[float], second: Sequence[float]) -> float:
     """Return the intersection over union (0..1) of two boxes minX, minY, maxX, maxY; 0 when neither has an area."""
     width = min(first[2], second[2]) - max(first[0], second[0])
     height = min(first[3], second[3]) - max(first[1], second[1])
-    common = max(0.0, width) * max(0.0, height)
-    areas = [max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1]) for box in (first, second)]
-    return common / (sum(areas) - common) if sum(areas) > 0 else 0.0
+    if width <= 0 or height <= 0:
+        return 0.0
+    common = width * height
+    areas = (first[2] - first[0]) * (first[3] - first[1]) + (second[2] - second[0]) * (second[3] - second[1])
+    return common / (areas - common)
 
 
 def cut(image: Pixels, square: tuple[int, int, int]) -> Pixels:

@@ -1,9 +1,9 @@
 """One AI Hub label record -> one row: who, which label the annotators gave, which box, or the reason why not."""
 
-import math
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -34,7 +34,10 @@ SCHEMA = {
 Box = tuple[float, float, float, float]
 
 _PERSON = re.compile(r"([0-9a-fA-F]{64})_")
-_SIDES = ("minX", "minY", "maxX", "maxY")
+_sides = itemgetter("minX", "minY", "maxX", "maxY")
+
+# Beyond this a coordinate is nonsense and sums of it lose whole pixels.
+_FAR = 1e9
 
 
 class Vote(NamedTuple):
@@ -50,8 +53,8 @@ class _Choice(NamedTuple):
 
 
 def _majority(votes: Sequence[str], uploader: str) -> _Choice:
-    label, count = Counter(votes).most_common(1)[0] if votes else (UNKNOWN, 0)
-    if count < 2:
+    label = max(votes, key=votes.count, default=UNKNOWN)
+    if votes.count(label) < 2:
         return _Choice(None, "no_majority")
     return _Choice(label, None) if label in KOREAN else _Choice(None, "unknown_label")
 
@@ -84,7 +87,7 @@ def read_records(values: Iterable[Any], key: Callable[[str], str], policy: str, 
         official: ``training`` or ``validation``, AI Hub's own division.
     """
     rows = [_row(value, key, policy, official) for value in values]
-    return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+    return pl.DataFrame(list(zip(*rows, strict=True)) or None, schema=SCHEMA, orient="col")
 
 
 def votes_of(record: dict[str, Any]) -> list[Vote]:
@@ -121,17 +124,12 @@ def choose_box(votes: Sequence[Vote], label: str) -> tuple[Box | None, str | Non
 
 
 def _box(sides: dict[str, Any]) -> Box | None:
-    numbers = []
-    for name in _SIDES:
-        try:
-            number = float(sides.get(name, math.nan))
-        except (TypeError, ValueError, OverflowError):
-            return None
-        # Beyond this a coordinate is nonsense and sums of it lose whole pixels.
-        if not abs(number) < 1e9:
-            return None
-        numbers.append(number)
-    left, top, right, bottom = numbers
+    try:
+        left, top, right, bottom = map(float, _sides(sides))
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+    if not (abs(left) < _FAR and abs(top) < _FAR and abs(right) < _FAR and abs(bottom) < _FAR):
+        return None
     # Corners given in the wrong order still name the same box.
     return min(left, right), min(top, bottom), max(left, right), max(top, bottom)
 
@@ -148,7 +146,7 @@ def _row(record: Any, key: Callable[[str], str], policy: str, official: str) -> 
     if label:
         box, reason = choose_box(votes, label)
     match = _PERSON.match(name)
-    counts = Counter(word if word in KOREAN else UNKNOWN for word in labels)
+    words = [word if word in KOREAN else UNKNOWN for word in labels]
     return (
         name,
         reason if match else "no_person",
@@ -160,14 +158,18 @@ def _row(record: Any, key: Callable[[str], str], policy: str, official: str) -> 
         _text(record.get("isProf")),
         _text(record.get("bg_uploader")),
         uploader,
-        counts[label] if label else 0,
-        *(counts[word] for word in (*KOREAN, UNKNOWN)),
+        words.count(label) if label else 0,
+        *(words.count(word) for word in (*KOREAN, UNKNOWN)),
         official,
     )
 
 
 def _text(value: Any) -> str:
-    return clean_text(value) if isinstance(value, str) else ""
+    return _clean_word(value) if isinstance(value, str) else ""
+
+
+# Places and labels are few, records are many.
+_clean_word = lru_cache(1024)(clean_text)
 
 
 def _age(value: Any) -> int | None:
