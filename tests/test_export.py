@@ -110,6 +110,7 @@ def test_the_metadata_tell_how_to_use_it(model: Path) -> None:
         1.3,
     )
     assert facts["version"]
+    assert facts["drawn_sample"] == "false"
     assert json.loads((model.parent / "classes.json").read_text(encoding="utf-8")) == {"classes": list(K7.classes)}
     assert model.name == "k7_mnv3s_160.onnx"
 

@@ -1,6 +1,7 @@
 import csv
 import json
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pyojeong.batches import normalise
 from pyojeong.checkpoint import Checkpoint
 from pyojeong.crops import resize
 from pyojeong.errors import InputError
+from pyojeong.files import write_json
 from pyojeong.labels import BASIC7, K7, M1
 from pyojeong.network import MobileNetV3Small
 from pyojeong.predictions import read_predictions
@@ -219,6 +221,15 @@ def test_dropped_crops_are_counted(root: Path) -> None:
     assert metrics["dropped"] == {"train": {"missing": 1}, "test": {"not_an_image": 1}}
     assert val["dropped"] == {"train": {"missing": 1}, "val": {}}
     assert "crops/test/001.png" not in (root / "run/test_preds.csv").read_text()
+
+
+def test_a_model_of_drawn_faces_says_so(root: Path) -> None:
+    write_json(root / "data_shared/summary.json", {"drawn_sample": True})
+    shutil.copy(root / "train.csv", root / "data_shared/train.csv")
+    run(root, "own data", epochs=1)
+    run(root, "sample", epochs=1, train_csv=root / "data_shared/train.csv")
+    assert not Checkpoint.load(root / "own data/best.pt").drawn_sample
+    assert Checkpoint.load(root / "sample/best.pt").drawn_sample
 
 
 def test_korean_classes_stand_in_the_predictions(root: Path) -> None:

@@ -31,6 +31,7 @@ class Checkpoint:
         recipe: the training recipe's values.
         margin: crop margin the network was trained with, see ``crops.MARGIN``.
         temperature: divisor of the logits, fitted on the validation set.
+        drawn_sample: whether it was trained on drawn faces, and so knows nothing about real ones.
         size: side of the input in pixels.
         mean: per channel, subtracted from pixels in 0..1.
         std: per channel, what the difference is divided by.
@@ -43,6 +44,7 @@ class Checkpoint:
     recipe: dict[str, Any]
     margin: float
     temperature: float
+    drawn_sample: bool = False
     size: int = SIZE
     mean: tuple[float, ...] = MEAN
     std: tuple[float, ...] = STD

@@ -3,7 +3,7 @@
 The graph takes ``image`` uint8 [N, H, W, C], C = 3 or 4 (alpha is ignored), and returns ``probabilities`` float32
 [N, K]. Resizing to 160 x 160, normalisation, network, temperature and softmax are inside, so Python and a browser
 cannot disagree about them. Its metadata carry ``classes`` (JSON list), ``scheme``, ``margin``, ``size``,
-``temperature`` and ``version``.
+``temperature``, ``version`` and ``drawn_sample`` (``true`` when trained on drawn faces).
 """
 
 import copy
@@ -206,6 +206,7 @@ def _metadata(trained: Checkpoint) -> dict[str, str]:
         "size": str(trained.size),
         "temperature": repr(trained.temperature),
         "version": trained.version,
+        "drawn_sample": str(trained.drawn_sample).lower(),
     }
 
 

@@ -27,7 +27,7 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
         # mkstemp makes the file private; what we publish has the permissions any new file would have.
-        aside.chmod(0o666 & ~_umask())
+        aside.chmod(_MODE)
         aside.replace(path)
     except BaseException:
         aside.unlink(missing_ok=True)
@@ -60,6 +60,12 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: not readable as JSON ({error})") from None
 
 
+def json_value(path: Path, key: str) -> Any:
+    """Return one value of the JSON object in ``path``; None when there is no such file, object or key."""
+    content = read_json(path) if path.is_file() else None
+    return content.get(key) if isinstance(content, dict) else None
+
+
 def relative_path(text: str, root: Path) -> str | None:
     """Return ``text`` as a forward-slash path relative to ``root``, or None when it points outside.
 
@@ -80,7 +86,11 @@ def relative_path(text: str, root: Path) -> str | None:
     return path.as_posix()
 
 
-def _umask() -> int:
+def _mode() -> int:
     mask = os.umask(0)
     os.umask(mask)
-    return mask
+    return 0o666 & ~mask
+
+
+# Read once: the only way to read the mask is to change it, and threads would see each other's zero.
+_MODE = _mode()

@@ -12,7 +12,7 @@ import polars as pl
 
 from pyojeong import __version__, aihub, cropping, crops, splits
 from pyojeong.errors import InputError
-from pyojeong.files import read_json, relative_path, write_json
+from pyojeong.files import json_value, read_json, relative_path, write_json
 from pyojeong.labels import K7, KOREAN, KOREAN_TO_ENGLISH, M1, M2, Scheme
 from pyojeong.records import POLICIES, VOTES
 from pyojeong.table import BOX_COLUMNS, write_csv
@@ -34,6 +34,7 @@ def prepare(
     split: str = "person",
     seed: int = splits.SEED,
     workers: int = 1,
+    scheduler: str | None = None,
     margin: float = crops.MARGIN,
     skip_unreadable: bool = False,
 ) -> dict[str, Any]:
@@ -49,6 +50,8 @@ def prepare(
         split: ``person`` or ``image``, see ``splits.assign``.
         seed: of the split.
         workers: processes that make crops; the results are the same for any number.
+        scheduler: address of a dask.distributed scheduler, such as ``tcp://host:8786``, whose workers make the crops
+            instead. They need this package, and ``root`` and what it links to at the same places.
         margin: of the crop around the face box, as a share of its longer side.
         skip_unreadable: count archives and label files that cannot be read and go on.
 
@@ -75,10 +78,10 @@ def prepare(
         if before := _finished(root, mark):
             return before | {"crops_made": 0} | _linked(root, base)
         index = aihub.index(found, base, policy=policy, skip_unreadable=skip_unreadable)
-        rows, done, made = _crop(index.rows, root, margin, workers)
+        rows, done, made = _crop(index.rows, root, margin, workers, scheduler)
         rows = rows.with_columns(splits.assign(rows, by=split, seed=seed))
         summary = _summary(index, rows, done) | {
-            "drawn_sample": _is_drawn(root / base),
+            "drawn_sample": json_value(root / base / aihub.SAMPLE_MARKER, "drawn") is True,
             "source": base,
             "settings": settings,
             "version": __version__,
@@ -96,6 +99,11 @@ def prepare(
             "finished crops are kept"
         ) from error
     return summary | {"crops_made": made} | _linked(root, base)
+
+
+def is_drawn_sample(root: Path) -> bool:
+    """Whether the prepared faces in ``root`` are drawn, so that no number from them says anything about real ones."""
+    return json_value(root / SUMMARY, "drawn_sample") is True
 
 
 def _check(policy: str, split: str, margin: float, workers: int) -> None:
@@ -168,7 +176,9 @@ def _finished(root: Path, mark: str) -> dict[str, Any] | None:
     return summary if made <= cropping.existing_crops(root) else None
 
 
-def _crop(rows: pl.DataFrame, root: Path, margin: float, workers: int) -> tuple[pl.DataFrame, list[cropping.Done], int]:
+def _crop(
+    rows: pl.DataFrame, root: Path, margin: float, workers: int, scheduler: str | None
+) -> tuple[pl.DataFrame, list[cropping.Done], int]:
     """Make the crops; return the rows that have one, with what was measured on the way."""
     tasks = [
         cropping.task_for(path, stamp, name, person, (left, top, right, bottom), margin)
@@ -176,7 +186,7 @@ def _crop(rows: pl.DataFrame, root: Path, margin: float, workers: int) -> tuple[
             "path", "stamp", "name", "person", *BOX_COLUMNS
         ).iter_rows()
     ]
-    done, made = cropping.make_crops(root, tasks, margin=margin, workers=workers)
+    done, made = cropping.make_crops(root, tasks, margin=margin, workers=workers, scheduler=scheduler)
     measured = pl.DataFrame(
         {
             "crop": [one.crop for one in done],
@@ -220,14 +230,6 @@ def _view(rows: pl.DataFrame, scheme: Scheme) -> pl.DataFrame:
     return rows.filter(pl.col("label").is_in(list(words))).with_columns(
         label_en=pl.col("label").replace_strict(words, return_dtype=pl.String), orig_kor="label"
     )
-
-
-def _is_drawn(source: Path) -> bool:
-    marker = source / aihub.SAMPLE_MARKER
-    if not marker.is_file():
-        return False
-    content = read_json(marker)
-    return isinstance(content, dict) and content.get("drawn") is True
 
 
 def _summary(index: aihub.Index, rows: pl.DataFrame, done: list[cropping.Done]) -> dict[str, Any]:

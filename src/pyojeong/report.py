@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from pyojeong import comparison, figures, metrics, page
 from pyojeong.errors import InputError
-from pyojeong.files import read_json, write_bytes, write_text
+from pyojeong.files import json_value, write_bytes, write_text
 from pyojeong.labels import Scheme, scheme_named
 from pyojeong.predictions import all_classes, read_predictions
+from pyojeong.prepare import is_drawn_sample
 from pyojeong.progress import track
 from pyojeong.table import read_csv, write_csv
 
@@ -78,7 +79,7 @@ def report(root: Path, *, seed: int = 0) -> Report:
             f"{missing['FaceAPI_M1']} (or all of them with: pyojeong run)"
         )
     frames = {name: _load(root, name) for name in EXPERIMENTS if name not in missing}
-    notice = DRAWN if _is_drawn(root) else ""
+    notice = DRAWN if is_drawn_sample(root) else ""
     out = root / "reports"
     tables = _tables(root, frames, notice, seed)
     matrices = {name: _write_experiment(name, frame, out) for name, frame in frames.items()}
@@ -133,16 +134,6 @@ def _load(root: Path, experiment: str) -> pl.DataFrame:
 
 def _is_complete(column: pl.Series) -> bool:
     return bool((column.is_not_null() & (column != "")).all())
-
-
-def _is_drawn(root: Path) -> bool:
-    return _json_value(root / "data_shared" / "summary.json", "drawn_sample") is True
-
-
-def _json_value(path: Path, key: str) -> Any:
-    """Return one value of a JSON object; None when the file or the key is not there."""
-    content = read_json(path) if path.is_file() else None
-    return content.get(key) if isinstance(content, dict) else None
 
 
 def _command(experiment: str) -> str:
@@ -246,7 +237,7 @@ def _digits(value: float | None) -> float | None:
 
 
 def _val_best(root: Path, name: str) -> float | None:
-    value = _json_value((root / EXPERIMENTS[name]).parent / "val_metrics_best.json", "macro_f1")
+    value = json_value((root / EXPERIMENTS[name]).parent / "val_metrics_best.json", "macro_f1")
     return float(value) if isinstance(value, int | float) else None
 
 

@@ -29,6 +29,7 @@ from pyojeong.labels import Scheme
 from pyojeong.learning import Result, learn, predict, settle
 from pyojeong.network import MobileNetV3Small
 from pyojeong.pixels import Crops, Listing, list_crops, open_crops
+from pyojeong.prepare import is_drawn_sample
 from pyojeong.recipe import Recipe
 from pyojeong.scoring import fit_temperature, measure, predictions, require_classes
 from pyojeong.table import write_csv
@@ -102,7 +103,8 @@ def train(
         settle(network, train_source, fabric.device)
     result = learn(fabric, network, recipe, train_source, val_source, out / "last.pt", configuration["run"])
     network.load_state_dict(result.best_state)
-    metrics = _publish(network, result, sets, scheme, recipe, configuration, out)
+    drawn = is_drawn_sample(root) and train_csv.resolve().is_relative_to((root / "data_shared").resolve())
+    metrics = _publish(network, result, sets, scheme, recipe, configuration, out, drawn_sample=drawn)
     (out / "last.pt").unlink(missing_ok=True)
     return metrics
 
@@ -115,6 +117,8 @@ def _publish(
     recipe: Recipe,
     configuration: dict[str, Any],
     out: Path,
+    *,
+    drawn_sample: bool,
 ) -> dict[str, Any]:
     device = next(network.parameters()).device
     logits = {name: predict(network, PixelSource(sets[name], recipe), device) for name in ("val", "test")}
@@ -131,9 +135,9 @@ def _publish(
     }
     # config.json marks a whole run: gone before the first file changes, back after the last.
     (out / "config.json").unlink(missing_ok=True)
-    Checkpoint(result.best_state, scheme.classes, scheme.name, asdict(recipe), recipe.margin, temperature).save(
-        out / "best.pt"
-    )
+    Checkpoint(
+        result.best_state, scheme.classes, scheme.name, asdict(recipe), recipe.margin, temperature, drawn_sample
+    ).save(out / "best.pt")
     write_csv(pl.DataFrame(result.history), out / "history.csv")
     write_json(out / "val_metrics_best.json", metrics["val"])
     write_csv(predictions(sets["test"], logits["test"], scheme, temperature), out / "test_preds.csv")
