@@ -1,5 +1,4 @@
 import json
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,6 @@ from PIL import Image
 from pyojeong import cropping
 from pyojeong.cropping import JOURNAL, MIN_FACE, Done, Task, existing_crops, fit_box, make_crops, read_journal, task_for
 from pyojeong.crops import MARGIN, face_crop
-from pyojeong.errors import InputError
 from pyojeong.images import decode
 from tests.archives import BOX, file_name, jpeg, person, write_zip
 
@@ -116,7 +114,7 @@ def test_a_stopped_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     real = cropping.make_crop
     seen: list[str] = []
 
-    def stop_later(root: Path, margin: float, one: Task) -> Done:
+    def stop_later(root: Path, margin: float, one: Task) -> tuple[Done, bytes]:
         if len(seen) == 35:
             raise KeyboardInterrupt
         seen.append(one.crop)
@@ -152,18 +150,18 @@ def test_a_foreign_line_in_the_journal_is_ignored(tmp_path: Path, line: str) -> 
     assert read_journal(path) == {"a.jpg": good}
 
 
-def test_a_killed_worker_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class DeadPool:
-        def __init__(self, *_: object, **__: object) -> None: ...
-
-        def map(self, *_: object) -> None:
-            raise BrokenProcessPool
-
-        def shutdown(self, **_: object) -> None: ...
-
-    monkeypatch.setattr(cropping, "ProcessPoolExecutor", DeadPool)
-    with pytest.raises(InputError, match="fewer --workers"):
-        make_crops(tmp_path, archive(tmp_path, 40), margin=MARGIN, workers=2)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_disk_that_refuses_is_heard_and_what_was_written_stays(tmp_path: Path, workers: int) -> None:
+    tasks = archive(tmp_path, 40)
+    blocked = tmp_path / tasks[20].crop
+    blocked.mkdir(parents=True)
+    with pytest.raises(OSError, match=blocked.name):
+        make_crops(tmp_path, tasks, margin=MARGIN, workers=workers)
+    blocked.rmdir()
+    left = 40 - len(read_journal(tmp_path / JOURNAL))
+    assert left >= 16
+    assert make_crops(tmp_path, tasks, margin=MARGIN, workers=workers)[1] == left
+    assert len(existing_crops(tmp_path)) == 40
 
 
 def test_crop_names_are_plain_and_depend_on_the_photograph_alone() -> None:

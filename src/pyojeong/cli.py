@@ -24,6 +24,7 @@ app = typer.Typer(
 
 Root = Annotated[Path, typer.Option("--project-root", help="The workspace that relative paths start from.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes that share the work.")]
+Scheduler = Annotated[str | None, typer.Option(help="Address of a dask.distributed scheduler.")]
 Seed = Annotated[int, typer.Option(help="Same seed, same result.")]
 Engine = Annotated[str, typer.Option(help="onnx, or node for the real library under Node.js.")]
 Library = Annotated[str, typer.Option(help="vladmandic (@vladmandic/face-api) or original (face-api.js 0.22.2).")]
@@ -88,12 +89,20 @@ def prepare(
         bool, typer.Option("--skip-unreadable", help="Count truncated archives and go on without them.")
     ] = False,
     workers: Workers = 1,
+    scheduler: Scheduler = None,
 ) -> None:
     """Turn AI Hub's archives into split CSVs, face crops and a summary."""
     from pyojeong.prepare import prepare as run_prepare
 
     summary = run_prepare(
-        source, root, policy=policy, split=split, seed=seed, workers=workers, skip_unreadable=skip_unreadable
+        source,
+        root,
+        policy=policy,
+        split=split,
+        seed=seed,
+        workers=workers,
+        scheduler=scheduler,
+        skip_unreadable=skip_unreadable,
     )
     shown = ("link", "photographs", "kept", "people", "people_per_split", "images", "drops", "warnings", "crops_made")
     _print_json({key: summary[key] for key in shown if key in summary})
@@ -115,7 +124,7 @@ def baseline(
     score_threshold: ScoreThreshold = 0.5,
     decode: Decode = "exact",
     workers: Workers = 1,
-    scheduler: Annotated[str | None, typer.Option(help="Address of a dask.distributed scheduler.")] = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Run face-api.js on tables of photographs and write its evaluation CSVs."""
     from pyojeong.faceapi.evaluate import evaluate

@@ -7,12 +7,9 @@ or archives never make it anew; only another box, margin or photograph does.
 import hashlib
 import io
 import json
-import multiprocessing
 import os
-import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +17,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from pyojeong.crops import SIZE, enough_size, patch_square, reduced_crop
-from pyojeong.errors import InputError
+from pyojeong.executors import map_unordered
 from pyojeong.files import write_bytes, write_text
 from pyojeong.images import ImageError, decode_reduced, measure, read_bytes
 from pyojeong.progress import bar
@@ -50,6 +47,7 @@ DROPS = {
 # Changing how pixels become a crop makes all crops anew.
 _FORMAT = 1
 _CHUNK = 16
+_WRITERS = 4
 
 _REASONS = {
     "corrupt": "corrupt_image",
@@ -122,8 +120,8 @@ def fit_box(box: Box, width: int, height: int) -> tuple[Box, str]:
     return inside, "tiny_box" if min(inner_width, inner_height) < MIN_FACE else ""
 
 
-def make_crop(root: Path, margin: float, task: Task) -> Done:
-    """Make one crop file, whole or not at all. Raises OSError when it cannot be written."""
+def make_crop(root: Path, margin: float, task: Task) -> tuple[Done, bytes]:
+    """Make one crop and return it as a JPEG file, empty when there is a reason against it."""
     done = Done(task.crop, task.key, "")
     try:
         data = read_bytes(root, task.path)
@@ -131,18 +129,19 @@ def make_crop(root: Path, margin: float, task: Task) -> Done:
         box, reason = fit_box(task.box, width, height)
         done = Done(task.crop, task.key, reason, width, height, orientation, *box, box != task.box)
         if reason:
-            return done
+            return done, b""
         square = patch_square(box, margin)
         image = decode_reduced(data, enough_size(square, width, height))
     except ImageError as error:
-        return done._replace(reason=_REASONS[error.reason])
+        return done._replace(reason=_REASONS[error.reason]), b""
     file = io.BytesIO()
     Image.fromarray(reduced_crop(image, square)).save(file, "JPEG", quality=QUALITY, subsampling=0)
-    write_bytes(root / task.crop, file.getvalue())
-    return done
+    return done, file.getvalue()
 
 
-def make_crops(root: Path, tasks: Sequence[Task], *, margin: float, workers: int) -> tuple[list[Done], int]:
+def make_crops(
+    root: Path, tasks: Sequence[Task], *, margin: float, workers: int, scheduler: str | None = None
+) -> tuple[list[Done], int]:
     """Make the crops that do not exist yet.
 
     Args:
@@ -150,12 +149,14 @@ def make_crops(root: Path, tasks: Sequence[Task], *, margin: float, workers: int
         tasks: one per photograph.
         margin: of the patch around the face box.
         workers: number of processes; the files are the same for any number.
+        scheduler: address of a dask.distributed scheduler whose workers do it instead. They need this package, and
+            ``root`` at the same place.
 
     Returns:
         What became of each task, in their order, and how many photographs were read in this run.
 
     Raises:
-        InputError: a worker process was ended from outside.
+        InputError: workers were lost, or the scheduler does not answer.
         OSError: the disk is full or not writable. What was made stays, and the next run goes on from there.
     """
     journal = root / JOURNAL
@@ -166,7 +167,7 @@ def make_crops(root: Path, tasks: Sequence[Task], *, margin: float, workers: int
         # The half line of a killed run is gone before anything is added behind it.
         write_text(journal, _lines(known))
         with journal.open("a", encoding="utf-8") as file, bar("cropping faces", len(todo)) as advance:
-            for chunk in _map(partial(_make_chunk, root, margin), _chunks(todo), workers):
+            for chunk in _map(partial(_make_chunk, root.absolute(), margin), _chunks(todo), workers, scheduler):
                 made = {done.crop: done for done in chunk}
                 file.write(_lines(made))
                 file.flush()
@@ -214,34 +215,24 @@ def _chunks(tasks: Sequence[Task]) -> list[Sequence[Task]]:
 
 
 def _make_chunk(root: Path, margin: float, tasks: Sequence[Task]) -> list[Done]:
-    return [make_crop(root, margin, task) for task in tasks]
+    """Make crop files, each whole or not at all. Raises OSError when one cannot be written."""
+    found = []
+    # A disk takes milliseconds to confirm a file; meanwhile the next photograph is decoded.
+    with ThreadPoolExecutor(_WRITERS) as disk:
+        writing = []
+        for task in tasks:
+            done, data = make_crop(root, margin, task)
+            found.append(done)
+            if data:
+                writing.append(disk.submit(write_bytes, root / task.crop, data))
+    for written in writing:
+        written.result()
+    return found
 
 
-def _map(make: partial[list[Done]], chunks: Sequence[Sequence[Task]], workers: int) -> Iterator[list[Done]]:
-    if workers <= 1 or len(chunks) == 1:
-        yield from map(make, chunks)
-        return
-    # Forking a process that runs polars' threads can hang; a fresh one cannot.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(chunks)), mp_context=context, initializer=_end_with_parent)
-    try:
-        yield from pool.map(make, chunks)
-    except BrokenProcessPool:
-        raise InputError(
-            "a worker process was ended from outside, perhaps for lack of memory; run the same command again with "
-            "fewer --workers, finished crops are kept"
-        ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _end_with_parent() -> None:
-    # A worker whose parent was killed would wait for work forever.
-    parent = multiprocessing.parent_process()
-
-    def wait() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
+def _map(
+    make: partial[list[Done]], chunks: Sequence[Sequence[Task]], workers: int, scheduler: str | None
+) -> Iterator[list[Done]]:
+    if scheduler is None and (workers <= 1 or len(chunks) == 1):
+        return map(make, chunks)
+    return map_unordered(make, chunks, workers=workers, scheduler=scheduler)

@@ -250,7 +250,7 @@ def test_a_dask_cluster_writes_the_same_csv(workspace, monkeypatch):
 
 def test_a_scheduler_that_is_not_there_is_named(workspace, monkeypatch):
     pytest.importorskip("distributed")
-    from pyojeong.faceapi import executors
+    from pyojeong import executors
 
     monkeypatch.setattr(executors, "PATIENCE", "1s")
     root, rows = workspace

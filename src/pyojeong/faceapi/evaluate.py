@@ -7,8 +7,8 @@ box: the expression net on the annotated box, cut as face-api cuts it. Coverage:
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, as_completed
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ import polars as pl
 
 from pyojeong.crops import iou
 from pyojeong.errors import InputError
+from pyojeong.executors import map_unordered, threads_for
 from pyojeong.faceapi.detector import Box
 from pyojeong.faceapi.engines import Analysis, Engine, Settings, opened_engine, shared_engine
-from pyojeong.faceapi.executors import open_executor, threads_for
 from pyojeong.files import relative_path, write_bytes, write_json
 from pyojeong.images import ImageError, read_bytes
 from pyojeong.labels import FACEAPI, Scheme
@@ -219,18 +219,10 @@ def _worker(
                 yield len(chunk), _analyse(chunk, root, engine)
 
     def elsewhere(chunks: list[list[Photograph]]) -> Iterator[tuple[int, list[Answer]]]:
-        threads = threads_for(workers)
-        with open_executor(workers, scheduler) as executor:
-            futures = [executor.submit(_analyse_shared, chunk, root.absolute(), settings, threads) for chunk in chunks]
-            try:
-                for future in as_completed(futures):
-                    answers = future.result()
-                    yield len({answer["path"] for answer in answers}), answers
-            except BrokenExecutor:
-                raise InputError(
-                    "a worker process died, as a rule for want of memory; run the same command with fewer --workers, "
-                    "it goes on where it stopped"
-                ) from None
+        # A dask worker may have another current folder.
+        analyse = partial(_analyse_shared, root=root.absolute(), settings=settings, threads=threads_for(workers))
+        for answers in map_unordered(analyse, chunks, workers=workers, scheduler=scheduler):
+            yield len({answer["path"] for answer in answers}), answers
 
     return here if workers == 1 and scheduler is None else elsewhere
 
