@@ -98,7 +98,7 @@ def install_npm_packages(goal: str) -> None:
         stop("Node.js 20 or newer with npm is needed (it brings face-api.js and onnxruntime-web); see nodejs.org")
     say("Downloading and installing the npm packages " + ("(about 200 MB)" if goal == "run" else "(about 500 MB)"))
     omit = ["--omit=dev"] if goal == "run" else []
-    run(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", *omit)
+    run(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", "--update-notifier=false", *omit)
     (modules / f".installed-{goal}").write_text(wanted)
 
 
