@@ -39,7 +39,7 @@ _TURN_BACK = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
-    8: Image.Transpose.ROTATE_90,
+    8: Image.Transpose.ROTATE_270,
 }
 
 

@@ -9,6 +9,9 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter
 Points = NDArray[np.float64]
 Colour = tuple[float, float, float]
 
+STRETCH = 1.07
+"""How much longer a face unit is down the face than across."""
+
 
 def points(*pairs: tuple[float, float]) -> Points:
     """Return ``pairs`` as a float array [N,2]."""
@@ -50,6 +53,12 @@ def mix(first: Colour, second: Colour, share: float) -> Colour:
     return (r, g, b)
 
 
+def rolled(angle: float) -> NDArray[np.float64]:
+    """Return the matrix [2,2] that turns row vectors (x right, y down) clockwise by ``angle`` radians."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    return np.array([[cos, sin], [-sin, cos]])
+
+
 class Canvas:
     """An RGB image painted in face coordinates.
 
@@ -61,17 +70,16 @@ class Canvas:
         self.image = image
         self.origin = np.array(origin)
         self.unit = unit
-        cos, sin = np.cos(roll), np.sin(roll)
-        self.turn = np.array([[cos, sin], [-sin, cos]])
+        self.turn = rolled(roll)
 
     def pixels(self, face: Points) -> Points:
         """Return face coordinates [N,2] as pixels [N,2]."""
-        placed: Points = face @ self.turn * self.unit + self.origin
+        placed: Points = face * (1, STRETCH) @ self.turn * self.unit + self.origin
         return placed
 
     def faces(self, pixels: Points) -> Points:
         """Return pixels [N,2] as face coordinates [N,2]."""
-        flat: Points = (pixels - self.origin) @ self.turn.T / self.unit
+        flat: Points = (pixels - self.origin) @ self.turn.T / self.unit / (1, STRETCH)
         return flat
 
     def fill(

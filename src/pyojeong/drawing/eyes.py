@@ -41,14 +41,14 @@ class _Eye:
 
 def eye_x(person: Person) -> float:
     """Return how far the middle of an eye lies from the middle of the face, in face units."""
-    return 0.42 * person.eye_space * person.width
+    return 0.405 * person.eye_space * person.width
 
 
 def paint_eye(sitting: Sitting, side: float) -> None:
     """Paint the eye and the brow at ``side`` (-1 left in the picture, 1 right)."""
     person, face, canvas = sitting.person, sitting.face, sitting.canvas
     t = np.linspace(-1, 1, 25)
-    top = -0.116 * person.eye_size * face.eye_open * (1 - np.abs(t) ** 2.3)
+    top = -0.122 * person.eye_size * face.eye_open * (1 - np.abs(t) ** 2.3)
     rest = 0.072 * (0.75 + 0.25 * face.eye_open) - 0.085 * face.cheek_raise - 0.035 * face.lid_tighten
     low = np.maximum(rest * person.eye_size * (1 - np.abs(t) ** 2.2), top * 0.65)
     eye = _Eye(sitting, side, 0.235 * person.eye_size, t, top, low)

@@ -31,14 +31,14 @@ def paint_back(sitting: Sitting) -> None:
 def paint_body(canvas: Canvas, sitting: Sitting) -> None:
     """Paint neck, shoulders and clothes on ``canvas``, which may be rolled less than the head."""
     person = sitting.person
-    thick = 0.46 * (1.1 if person.gender == "남" else 0.9) * person.width
+    thick = 0.49 * (1.1 if person.gender == "남" else 0.9) * person.width
     shoulder = 2.0 if person.gender == "남" else 1.75
-    skin: Colour = (person.skin[0] * 0.86, person.skin[1] * 0.80, person.skin[2] * 0.77)
+    skin: Colour = (person.skin[0] * 0.80, person.skin[1] * 0.74, person.skin[2] * 0.71)
     neck = points((-thick, 0.7), (thick, 0.7), (thick * 1.03, 1.65), (thick * 1.9, 2.05), (thick, 2.9))
     neck = np.concatenate([neck, points((-thick, 2.9), (-thick * 1.9, 2.05), (-thick * 1.03, 1.65))])
     canvas.fill(neck, skin)
     shadow = smooth(contour(person, sitting.face), closed=True) * (0.8, 1) + (0.0, 0.2)
-    canvas.fill(shadow, mix(skin, (92, 48, 38), 0.7), alpha=0.6, soft=0.08, clip=neck)
+    canvas.fill(shadow, mix(skin, (92, 48, 38), 0.7), alpha=0.85, soft=0.12, clip=neck)
     body = smooth(
         points((thick * 1.12, 1.7), (thick * 1.9, 1.96), (shoulder, 2.3), (shoulder * 1.2, 2.9), (shoulder * 1.3, 5.5))
     )

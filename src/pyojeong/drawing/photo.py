@@ -32,12 +32,12 @@ def random_pose(size: tuple[int, int], rng: np.random.Generator) -> Pose:
     The share is the square root of box area over frame area, as in AI Hub data set 82.
     """
     width, height = size
-    share = rng.uniform(0.31, 0.49)
-    # The box of an average face is 1.9 by 2.5 face units.
-    unit = min(share * np.sqrt(width * height / (1.9 * 2.5)), 0.92 * width / 2.2, 0.9 * height / 3.3)
-    spare_x, spare_y = width - 2.3 * unit, height - 3.3 * unit
+    share = rng.uniform(0.305, 0.47)
+    # The box of an average face is 1.9 by 2.7 face units.
+    unit = min(share * np.sqrt(width * height / (1.9 * 2.7)), 0.92 * width / 2.2, 0.9 * height / 3.5)
+    spare_x, spare_y = width - 2.3 * unit, height - 3.5 * unit
     x = 1.15 * unit + spare_x * np.clip(rng.normal(0.5, 0.13), 0.1, 0.9)
-    y = 1.62 * unit + spare_y * np.clip(rng.normal(0.42, 0.1), 0.15, 0.75)
+    y = 1.72 * unit + spare_y * np.clip(rng.normal(0.42, 0.1), 0.15, 0.75)
     roll, yaw, pitch = np.clip(rng.normal(0, (0.05, 0.09, 0.05)), (-0.16, -0.22, -0.12), (0.16, 0.22, 0.12))
     return Pose(float(x), float(y), float(unit), float(roll), float(yaw), float(pitch))
 

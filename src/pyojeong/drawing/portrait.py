@@ -22,7 +22,8 @@ def paint_head(sitting: Sitting) -> None:
     outline = smooth(contour(sitting.person, sitting.face), closed=True)
     _ears(sitting)
     sitting.canvas.fill(outline, _skin(sitting, outline))
-    sitting.canvas.stroke(outline[36:-36], 0.02, mix(sitting.person.skin, _RIM, 0.5), alpha=0.35, soft=0.012)
+    rim = mix(sitting.person.skin, _RIM, 0.78)
+    sitting.canvas.stroke(outline[36:-36], 0.11, rim, alpha=0.8, soft=0.035, clip=outline)
     _creases(sitting)
     _nose(sitting)
     for side in _SIDES:
@@ -76,7 +77,7 @@ def _shade(sitting: Sitting, u: Grid, v: Grid) -> Grid:
     for side in _SIDES:
         parts += [
             (0.10, side * 0.17 * person.nose_width, nose_y + 0.04, 0.09, 0.08),
-            (-0.14, side * 0.40, -0.02, 0.24, 0.13),
+            (-0.19, side * 0.40, -0.02, 0.25, 0.14),
             (0.06, side * 0.42, 0.01, 0.17, 0.09),
             (0.06, side * 0.45, -0.38, 0.34, 0.10),
             (0.10 + 0.12 * lift, side * (0.56 + 0.03 * lift), 0.42 - 0.08 * lift, 0.24, 0.19),
@@ -89,7 +90,7 @@ def _shade(sitting: Sitting, u: Grid, v: Grid) -> Grid:
     x, y, z = sitting.light
     lambert = (-slope_x * x - slope_y * y + z) / np.sqrt(1 + slope_x**2 + slope_y**2)
     shine = np.clip(lambert - 0.93, 0, None) * 1.4
-    return np.asarray(np.clip(0.56 + 0.46 * lambert, 0.42, 1.05) + shine)
+    return np.asarray(np.clip(0.63 + 0.38 * lambert, 0.42, 1.05) + shine)
 
 
 def _ears(sitting: Sitting) -> None:
@@ -162,7 +163,7 @@ def _lips(person: Person, face: Expression) -> _Lips:
     pull, drop = face.lip_corner_pull, face.lip_corner_depress
     t = np.linspace(-1, 1, 33)
     bend = np.abs(t) ** 1.7
-    middle = 0.93 - 0.04 * face.chin_raise - 0.03 * face.nose_wrinkle
+    middle = 0.875 - 0.04 * face.chin_raise - 0.03 * face.nose_wrinkle
     half = 0.35 * person.mouth_width * (1 + 0.34 * pull + 0.22 * face.lip_width - 0.05 * drop - 0.06 * face.jaw_drop)
     corner = middle - 0.125 * pull + 0.125 * drop + 0.03 * face.jaw_drop
     stretch = max(0.0, face.lip_width)

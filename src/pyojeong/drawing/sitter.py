@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from pyojeong.drawing.canvas import Canvas, Colour, Points, mix, points
+from pyojeong.drawing.canvas import STRETCH, Canvas, Colour, Points, mix, points, rolled
 from pyojeong.labels import KOREAN
 
 
@@ -277,8 +277,8 @@ def contour(person: Person, expression: Expression) -> Points:
         (0.95 * w, -0.45),
         (0.985 * w, 0.05),
         (0.95 * w, 0.42),
-        (0.81 * w * jaw, 0.60 * chin),
-        (0.59 * w * jaw, 0.82 * chin),
+        (0.795 * w * jaw, 0.60 * chin),
+        (0.565 * w * jaw, 0.82 * chin),
         (0.27 * w * jaw, 0.965 * chin),
         (0.0, chin),
     )
@@ -291,8 +291,7 @@ def face_box(person: Person, expression: Expression, pose: Pose) -> tuple[float,
     outline = contour(person, expression)
     face = outline[outline[:, 1] > -1.0]
     face = np.concatenate([face, points((0.0, FOREHEAD))])
-    cos, sin = np.cos(pose.roll), np.sin(pose.roll)
-    placed = face @ np.array([[cos, sin], [-sin, cos]]) * pose.unit + (pose.x, pose.y)
+    placed = face * (1, STRETCH) @ rolled(pose.roll) * pose.unit + (pose.x, pose.y)
     (left, top), (right, bottom) = placed.min(axis=0), placed.max(axis=0)
     return float(left), float(top), float(right), float(bottom)
 
