@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test setup setup-test lint demo clean
+.PHONY: run test setup setup-test lint demo wheel clean
 
 run: setup
 	$(BIN)/pyojeong run --sample
@@ -24,6 +24,10 @@ lint: setup-test
 
 demo: setup
 	$(BIN)/pyojeong demo
+
+wheel: setup  # carries face-api's two graphs, so that a pip user needs no Node
+	$(BIN)/python -m pyojeong.faceapi.nets
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean:  # what the set-up made; data, models and reports stay
 	rm -rf .venv node_modules build dist

@@ -57,7 +57,7 @@ def photographs(shape: tuple[int, ...]) -> Pixels:
 
 
 def run(model: Path | bytes, image: Pixels, outputs: Sequence[str] | None = None) -> np.ndarray:
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])  # type: ignore[attr-defined]
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     return np.asarray(session.run(outputs, {"image": image})[0])
 
 

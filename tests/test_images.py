@@ -8,15 +8,14 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+import simplejpeg
 from PIL import Image
 
-from pyojeong import images
 from pyojeong.images import (
     ImageError,
     Measure,
@@ -119,18 +118,17 @@ def test_other_kinds_of_pixels_become_rgb() -> None:
 def test_the_fast_jpeg_reader_gives_pillow_s_pixels(
     pixels: Pixels, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reader = pytest.importorskip("simplejpeg")
     data = encoded(pixels, orientation=6, **options)
-    read = []
-
-    def watched(data: bytes) -> Pixels:
-        read.append(data)
-        return np.asarray(reader.decode_jpeg(data))
-
-    monkeypatch.setattr(images, "simplejpeg", SimpleNamespace(decode_jpeg=watched))
     fast = decode(data)
-    assert read == [data]
-    monkeypatch.setattr(images, "simplejpeg", None)
+    with monkeypatch.context() as patched:
+        patched.setattr(simplejpeg, "decode_jpeg", lambda _: pytest.fail("read by the fast reader"))
+        with pytest.raises(pytest.fail.Exception):
+            decode(data)
+
+    def refuses(data: bytes) -> Pixels:
+        raise ValueError
+
+    monkeypatch.setattr(simplejpeg, "decode_jpeg", refuses)
     assert np.array_equal(decode(data), fast)
 
 

@@ -87,7 +87,7 @@ def largest_difference(model: bytes, trained: Checkpoint, patches: Sequence[Pixe
 
     Some of the noise carries an alpha channel, which must not matter.
     """
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])  # type: ignore[attr-defined]
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     batches = [_noise(trained.size), *(np.asarray(patches[at : at + 64]) for at in range(0, len(patches), 64))]
     largest = 0.0
     for rgb in batches:

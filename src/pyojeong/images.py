@@ -12,20 +12,14 @@ import zlib
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import simplejpeg
 from PIL import Image
 
 from pyojeong.files import relative_path
-
-simplejpeg: Any
-try:
-    # The same libjpeg-turbo and the same pixels as Pillow's, without two copies of them: half the time.
-    import simplejpeg
-except ImportError:
-    simplejpeg = None
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -260,8 +254,9 @@ def _orientation(image: Image.Image) -> int:
 
 def _pixels(image: Image.Image, data: bytes, *, full: bool) -> Pixels:
     """Decode an opened image into uint8 [h, w, 3] as it is stored, at the size that ``image`` has been set to."""
-    if simplejpeg is not None and full and image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
+    if full and image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
         try:
+            # The same libjpeg-turbo and the same pixels as Pillow's, without two copies of them: half the time.
             decoded: Pixels = simplejpeg.decode_jpeg(data)
             return decoded
         except ValueError:

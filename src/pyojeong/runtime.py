@@ -33,13 +33,13 @@ class Classifier:
     """
 
     def __init__(self, model: Path, threads: int = 0) -> None:
-        options = onnxruntime.SessionOptions()  # type: ignore[attr-defined]
+        options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         if not model.is_file():
             raise InputError(f"{model}: no such file; make one with pyojeong export")
         try:
             providers = ["CPUExecutionProvider"]
-            self._session = onnxruntime.InferenceSession(model, options, providers=providers)  # type: ignore[attr-defined]
+            self._session = onnxruntime.InferenceSession(model, options, providers=providers)
         except Exception as error:  # onnxruntime's own exceptions share no base class
             raise InputError(f"{model}: not readable as ONNX ({str(error).splitlines()[0]})") from None
         facts = self._session.get_modelmeta().custom_metadata_map

@@ -14,7 +14,7 @@ from pyojeong.faceapi.weights import find_package, read_weights
 
 
 def run(graph: bytes, feeds: dict[str, Any]) -> Any:
-    return onnxruntime.InferenceSession(graph).run(None, feeds)  # type: ignore[attr-defined]
+    return onnxruntime.InferenceSession(graph).run(None, feeds)
 
 
 @pytest.fixture

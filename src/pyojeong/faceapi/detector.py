@@ -160,13 +160,13 @@ def suppress(boxes: npt.NDArray[np.float64], scores: npt.NDArray[np.float64]) ->
 def _session(model: str, threads: int) -> Any:
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()  # type: ignore[attr-defined]
+    options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     # Threads that spin between two photographs only take the cores from the decoder.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     providers = ["CPUExecutionProvider"]
-    return onnxruntime.InferenceSession(graph_path(model), options, providers=providers)  # type: ignore[attr-defined]
+    return onnxruntime.InferenceSession(graph_path(model), options, providers=providers)
 
 
 def _sigmoid(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
