@@ -69,7 +69,7 @@ DEFECTS = (
 """What is known to be wrong with some records of the real set; each occurs here."""
 
 _SIZES = ((960, 1280), (1080, 1440), (1080, 1080), (1200, 1600), (1080, 1920), (1392, 1856))
-_SIZE_WEIGHTS = (0.28, 0.30, 0.10, 0.16, 0.10, 0.06)
+_SIZE_WEIGHTS = (0.38, 0.30, 0.12, 0.09, 0.07, 0.04)
 
 
 @dataclass(frozen=True)

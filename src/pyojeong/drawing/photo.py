@@ -20,7 +20,7 @@ from pyojeong.drawing.sitter import (
 
 Box = tuple[float, float, float, float]
 
-_FINEST = 160.0
+_FINEST = 140.0
 """Pixels to a face unit at which the head is painted at most; larger photographs are enlarged from that."""
 
 _NOISE_LIMIT = 8
