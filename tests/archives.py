@@ -9,6 +9,8 @@ from typing import Any
 
 from PIL import Image
 
+from pyojeong.labels import KOREAN
+
 BOX = (20.0, 10.0, 60.0, 70.0)
 
 
@@ -92,6 +94,25 @@ def image_zip(
 ) -> Path:
     """Write ``[원천]EMOIMG_<label>_<part>_<number>.zip``."""
     return write_zip(folder / f"[원천]EMOIMG_{label}_{part}_{number:02d}.zip", members, cp949=cp949)
+
+
+def data_set(source: Path, people: int = 20, size: tuple[int, int] = (96, 80)) -> Path:
+    """Write two photographs per person and emotion, all seven emotions, two thirds of them turned by EXIF."""
+    for number, label in enumerate(KOREAN):
+        names = [file_name(who, label, shot) for who in range(people) for shot in (number * 2, number * 2 + 1)]
+        label_zip(source, label, [record(name, (label,) * 3, uploader=label) for name in names])
+        turned = {
+            name: jpeg(size[::-1] if index % 3 else size, orientation=6 if index % 3 else 0)
+            for index, name in enumerate(names)
+        }
+        image_zip(source, label, turned)
+    return source
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    """Return every file below ``data_shared``: path -> bytes."""
+    folder = root / "data_shared"
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 class _Cp949Info(zipfile.ZipInfo):

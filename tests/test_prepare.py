@@ -1,8 +1,5 @@
 import errno
 import json
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -22,27 +19,9 @@ from pyojeong.labels import KOREAN, SCHEMES
 from pyojeong.prepare import prepare
 from pyojeong.splits import SPLITS
 from pyojeong.table import BOX_COLUMNS, read_csv, read_table, write_csv
-from tests.archives import BOX, file_name, image_zip, jpeg, label_zip, record
+from tests.archives import BOX, contents, data_set, file_name, image_zip, jpeg, label_zip, record
 
 KINDS = [f"{split}_{scheme}" for split in SPLITS for scheme in ("M1", "M2", "K7")]
-
-
-def data_set(source: Path, people: int = 20) -> Path:
-    """Two photographs per person and emotion, all seven emotions, some EXIF orientations."""
-    for number, label in enumerate(KOREAN):
-        names = [file_name(who, label, shot) for who in range(people) for shot in (number * 2, number * 2 + 1)]
-        label_zip(source, label, [record(name, (label,) * 3, uploader=label) for name in names])
-        turned = {
-            name: jpeg((80, 96) if index % 3 else (96, 80), orientation=6 if index % 3 else 0)
-            for index, name in enumerate(names)
-        }
-        image_zip(source, label, turned)
-    return source
-
-
-def contents(root: Path) -> dict[str, bytes]:
-    folder = root / "data_shared"
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_prepare_writes_tables_crops_and_a_summary(tmp_path: Path) -> None:
@@ -322,32 +301,6 @@ def test_real_photographs_come_upright_with_the_box_on_the_face(shared: Path, tm
     assert sum(value >= 0.5 for value in every) >= 0.95 * len(every)
     for orientation, values in found.items():
         assert np.median(values) > 0.5, f"the boxes of orientation {orientation} are on their faces"
-
-
-def children_of(process: int) -> list[str]:
-    """The ids of a process's children, where the system lists them."""
-    listed = Path(f"/proc/{process}/task/{process}/children")
-    return listed.read_text().split() if listed.exists() else []
-
-
-@pytest.mark.slow
-def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(tmp_path: Path) -> None:
-    source, root, undisturbed = data_set(tmp_path / "set"), tmp_path / "killed", tmp_path / "undisturbed"
-    program = "import sys; from pathlib import Path; from pyojeong.prepare import prepare; "
-    program += "prepare(Path(sys.argv[1]), Path(sys.argv[2]), workers=2)"
-    folder = root / cropping.FOLDER
-    for enough in (1, 40, 41, 100, 160):
-        with subprocess.Popen([sys.executable, "-c", program, source, root]) as process:
-            while process.poll() is None and len(list(folder.glob("*/*.jpg"))) < enough:
-                time.sleep(0.005)
-            children = children_of(process.pid)
-            process.kill()
-        while any(Path(f"/proc/{child}").exists() for child in children):
-            time.sleep(0.05)  # a worker that outlived its parent would end this test by its time limit
-    assert not (root / "data_shared/summary.json").exists(), "a summary is the last thing to appear"
-    assert 0 < prepare(source, root)["crops_made"] < 280
-    prepare(source, undisturbed)
-    assert contents(root) == contents(undisturbed)
 
 
 def test_the_documentation_explains_every_drop_and_column(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ import unicodedata
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,6 +54,7 @@ _IMAGES = (".jpg", ".jpeg", ".png")
 _PHOTOGRAPH = ("name", "path", "stamp")
 _UNFINISHED = re.compile(r"\.(part\d*|partial|crdownload|download|tmp)$", re.IGNORECASE)
 _MAX_JSON = 1 << 29
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError)
 _JSON = json.JSONDecoder()
 _JSON_FLOATS = json.JSONDecoder(parse_int=float)
 _JSON_SPACE = " \t\n\r"
@@ -88,12 +90,14 @@ class Index(NamedTuple):
         records: label records read.
         images: photographs found.
         drops: count per reason of ``DROPS``.
+        unreadable: the archives and label files that were passed over: path below the root, and why.
     """
 
     rows: pl.DataFrame
     records: int
     images: int
     drops: Counter[str]
+    unreadable: list[str]
 
 
 class _Found(NamedTuple):
@@ -131,15 +135,17 @@ def index(found: Survey, base: str, *, policy: str = "majority", skip_unreadable
     for file in track(found.files, "reading the archives' tables"):
         _read(found.source, file.path, base, policy, parts, drops)
     if parts.unreadable and not skip_unreadable:
+        problems = _some([f"{found.source}/{problem}" for problem in parts.unreadable])
         raise InputError(
-            f"{_some(parts.unreadable)}: not readable, probably a download that stopped. Download it again, or go on "
-            "without it with --skip-unreadable"
+            f"{problems}: not readable, probably a download that stopped. Download it again, or go on without it with "
+            "--skip-unreadable"
         )
     if not parts.records:
         raise InputError(f"{found.source}: no label records (a .json inside the [라벨] archives) were found")
     if not any(part.height for part in parts.images):
         raise InputError(f"{found.source}: no photographs (.jpg inside the [원천] archives) were found")
-    return _match(pl.concat(parts.records), pl.concat(parts.images), drops)
+    unreadable = [f"{base}/{problem}" if base else problem for problem in parts.unreadable]
+    return _match(pl.concat(parts.records), pl.concat(parts.images), drops)._replace(unreadable=unreadable)
 
 
 def _some(problems: Sequence[str], most: int = 5) -> str:
@@ -180,21 +186,19 @@ def _read(source: Path, path: str, base: str, policy: str, parts: _Found, drops:
     where = f"{base}/{path}" if base else path
     try:
         if kind == ".zip":
-            _read_archive(file, where, policy, parts, drops)
+            _read_archive(file, path, where, policy, parts, drops)
         elif kind == ".json":
-            if file.stat().st_size > _MAX_JSON:
-                raise ValueError("larger than half a GiB")
-            _take_records(file.read_bytes(), path, str(file), policy, parts, drops)
+            _take_records(file.read_bytes, file.stat().st_size, path, policy, parts, drops)
         elif kind in _IMAGES:
             status = file.stat()
             stamp = f"{status.st_size}-{status.st_mtime_ns}"
             parts.images.append(_photographs([_key(plain_hangul(path))], [where], [stamp]))
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as error:
-        parts.unreadable.append(f"{file} ({error})")
-        drops["unreadable_archive" if kind == ".zip" else "unreadable_json"] += 1
+    except _UNREADABLE as error:
+        parts.unreadable.append(f"{path} ({error})")
+        drops["unreadable_archive"] += 1
 
 
-def _read_archive(file: Path, where: str, policy: str, parts: _Found, drops: Counter[str]) -> None:
+def _read_archive(file: Path, path: str, where: str, policy: str, parts: _Found, drops: Counter[str]) -> None:
     names, paths, stamps = [], [], []
     with zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
@@ -208,9 +212,8 @@ def _read_archive(file: Path, where: str, policy: str, parts: _Found, drops: Cou
             elif stat.S_ISLNK(info.external_attr >> 16):
                 drops["symbolic_link"] += 1
             elif kind == ".json":
-                if info.file_size > _MAX_JSON:
-                    raise ValueError(f"{name}: larger than half a GiB")
-                _take_records(archive.read(info), f"{where}/{name}", f"{file}!/{name}", policy, parts, drops)
+                read = partial(archive.read, info)
+                _take_records(read, info.file_size, f"{path}!/{name}", policy, parts, drops)
             else:
                 names.append(_key(last))
                 paths.append(f"{where}!/{name}")
@@ -237,12 +240,16 @@ def _kind(name: str) -> str:
     return f"{dot}{ending}".lower()
 
 
-def _take_records(data: bytes, path: str, shown: str, policy: str, parts: _Found, drops: Counter[str]) -> None:
+def _take_records(
+    read: Callable[[], bytes], size: int, path: str, policy: str, parts: _Found, drops: Counter[str]
+) -> None:
     official = "validation" if "valid" in path.lower() else "training"
     try:
-        records = read_records(parse_items(data), _key, policy, official)
-    except (ValueError, RecursionError) as error:
-        parts.unreadable.append(f"{shown} ({error})")
+        if size > _MAX_JSON:
+            raise ValueError("larger than half a GiB")
+        records = read_records(parse_items(read()), _key, policy, official)
+    except (*_UNREADABLE, RecursionError) as error:
+        parts.unreadable.append(f"{path} ({error})")
         drops["unreadable_json"] += 1
         return
     if records["name"].null_count() == records.height:
@@ -321,7 +328,7 @@ def _match(records: pl.DataFrame, images: pl.DataFrame, drops: Counter[str]) -> 
     _count(drops, **_reasons(joined))
     rows = joined.filter(pl.col("reason").is_null()).drop("reason").sort("path")
     columns = ["path", "stamp", *(name for name in SCHEMA if name != "reason")]
-    return Index(rows.select(columns), records.height, images.height, drops)
+    return Index(rows.select(columns), records.height, images.height, drops, [])
 
 
 def _reasons(joined: pl.DataFrame) -> dict[str, int]:

@@ -91,7 +91,8 @@ def prepare(
     workers: Workers = 1,
     scheduler: Scheduler = None,
 ) -> None:
-    """Turn AI Hub's archives into split CSVs, face crops and a summary."""
+    """Turn AI Hub's archives into split CSVs, face crops and a summary; exit code 3 when archives were passed over."""
+    from pyojeong.prepare import LOST
     from pyojeong.prepare import prepare as run_prepare
 
     summary = run_prepare(
@@ -106,7 +107,11 @@ def prepare(
     )
     shown = ("link", "photographs", "kept", "people", "people_per_split", "images", "drops", "warnings", "crops_made")
     _print_json({key: summary[key] for key in shown if key in summary})
-    print(f"All of it: {root / 'data_shared' / 'summary.json'}")
+    print(f"All of it: {root / 'data_shared' / 'summary.html'}")
+    if lost := {reason: summary["drops"][reason] for reason in LOST if reason in summary["drops"]}:
+        words = ", ".join(f"{count} {reason}" for reason, count in lost.items())
+        print(f"incomplete: {words}; the summary names them. The rest is done.", file=sys.stderr)
+        raise typer.Exit(3)
 
 
 @app.command()

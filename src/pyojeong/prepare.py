@@ -22,6 +22,9 @@ SPLITS_CSV = "data_shared/splits_csv"
 CROPS_CSV = "data_shared/cropped_faces_csv"
 SUMMARY = "data_shared/summary.json"
 
+LOST = ("unreadable_archive", "unreadable_json", "lost_archive")
+"""Drops that mean that a whole file of SOURCE is missing; the command line then ends with exit code 3."""
+
 _PERSON = ("person", "gender", "age", "profession", "place")
 _META = (*_PERSON, "uploader", "agreement", *VOTES, "width", "height", "orientation", "official")
 
@@ -53,7 +56,8 @@ def prepare(
         scheduler: address of a dask.distributed scheduler, such as ``tcp://host:8786``, whose workers make the crops
             instead. They need this package, and ``root`` and what it links to at the same places.
         margin: of the crop around the face box, as a share of its longer side.
-        skip_unreadable: count archives and label files that cannot be read and go on.
+        skip_unreadable: count archives and label files that cannot be read and go on; ``unreadable`` in the summary
+            lists them.
 
     Returns:
         The content of the summary, and under ``crops_made`` how many photographs this run has read. ``warnings``
@@ -75,6 +79,7 @@ def prepare(
             "skip_unreadable": skip_unreadable,
         }
         mark = _fingerprint(base, settings, found)
+        _sweep(root)
         if before := _finished(root, mark):
             return before | {"crops_made": 0} | _linked(root, base)
         index = aihub.index(found, base, policy=policy, skip_unreadable=skip_unreadable)
@@ -104,6 +109,13 @@ def prepare(
 def is_drawn_sample(root: Path) -> bool:
     """Whether the prepared faces in ``root`` are drawn, so that no number from them says anything about real ones."""
     return json_value(root / SUMMARY, "drawn_sample") is True
+
+
+def _sweep(root: Path) -> None:
+    """Remove what a killed run has left half-written beside its tables."""
+    for folder in (SUMMARY, f"{SPLITS_CSV}/-", f"{CROPS_CSV}/-"):
+        for left in (root / folder).parent.glob(".*.part"):
+            left.unlink(missing_ok=True)
 
 
 def _check(policy: str, split: str, margin: float, workers: int) -> None:
@@ -250,6 +262,7 @@ def _summary(index: aihub.Index, rows: pl.DataFrame, done: list[cropping.Done]) 
         },
         "drops": {reason: drops[reason] for reason in sorted(drops)},
         "drop_meanings": {reason: meanings[reason] for reason in sorted(drops)},
+        "unreadable": index.unreadable,
         "clipped_boxes": sum(one.clipped for one in done if not one.reason),
         "orientations": {str(key): count for key, count in sorted(Counter(rows["orientation"]).items())},
         "agreement": _table_of(rows, "label", "agreement"),
