@@ -2,14 +2,27 @@
 
 import { Analysis } from './analysis.js';
 import { EmotionError } from './errors.js';
+import { WorkerAnalyzer } from './worker-client.js';
 
-export { EmotionError };
+export { EmotionError, WorkerAnalyzer };
 
 /** @typedef {import('./analysis.js').AnalyzerOptions} AnalyzerOptions */
 /** @typedef {import('./analysis.js').AnalyzerInfo} AnalyzerInfo */
 /** @typedef {import('./analysis.js').FaceEmotions} FaceEmotions */
+/** @typedef {import('./worker-client.js').WorkerOptions} WorkerOptions */
 /** @typedef {import('./patch.js').Box} Box */
 /** @typedef {import('./patch.js').Source} Source */
 
 /** Finds faces and classifies their expressions. */
-export class EmotionAnalyzer extends Analysis {}
+export class EmotionAnalyzer extends Analysis {
+  /**
+   * An analyzer that computes in a worker and leaves this thread free.
+   *
+   * @param {AnalyzerOptions & WorkerOptions} options without `ort` and `fetch`, which cannot be handed to a worker
+   * @returns {Promise<WorkerAnalyzer>} ready for use
+   * @throws {EmotionError} `bad_option`, `worker_not_found`, `worker_lost`, and those of `init`
+   */
+  static async inWorker(options) {
+    return WorkerAnalyzer.start(options);
+  }
+}

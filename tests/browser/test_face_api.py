@@ -1,0 +1,176 @@
+"""A page written for face-api.js keeps its code and gets our expressions."""
+
+from typing import Any
+
+import pytest
+
+from pyojeong.labels import FACEAPI, KOREAN
+from tests.browser.faces import draw_group
+
+pytestmark = pytest.mark.browser
+
+OURS = {
+    "기쁨": "happy",
+    "당황": "surprised",
+    "분노": "angry",
+    "불안": "fearful",
+    "상처": "sad",
+    "슬픔": "sad",
+    "중립": "neutral",
+}
+MODELS = "/node_modules/@vladmandic/face-api/model"
+
+# What such a page does; the weights of the two packages are the same bytes.
+PAGES = {
+    "vladmandic": """<script type="module">
+      import * as faceapi from '/node_modules/@vladmandic/face-api/dist/face-api.esm.js';
+      await faceapi.tf.setBackend('cpu');
+      window.faceapi = faceapi;
+    </script>""",
+    "original": """<script src="/node_modules/face-api.js/dist/face-api.min.js"></script>
+    <script type="module">await faceapi.tf.setBackend('cpu'); window.ready = true;</script>""",
+}
+PRELUDE = """
+async (models) => {
+  await faceapi.nets.tinyFaceDetector.loadFromUri(models);
+  await faceapi.nets.faceLandmark68TinyNet.loadFromUri(models);
+  await faceapi.nets.faceExpressionNet.loadFromUri(models);
+  window.adapter = await import('/web/face-api.js');
+  window.run = '/models/mobilenetv3_classifier/runs/finetune_K7_160/';
+  window.installed = (more) => adapter.install(faceapi, { modelUrl: run + 'k7_mnv3s_160.onnx', ...more });
+  window.options = new faceapi.TinyFaceDetectorOptions({ inputSize: 224, scoreThreshold: 0.3 });
+  window.plain = (result) => ({ ...result.expressions });
+  window.boxOf = ({ detection: { box: { x, y, width, height } } }) => [x, y, width, height];
+  window.codeOf = async (make) => { try { await make(); } catch (error) { return [error.code, error.message]; }
+    return ['no error', '']; };
+}
+"""
+
+
+@pytest.fixture(params=PAGES)
+def page(request: Any, tab: Any, site: Any) -> Any:
+    (site.root / f"{request.param}.html").write_text(
+        f'<!doctype html><link rel="icon" href="data:,"><img id="photo" alt="">{PAGES[request.param]}'
+    )
+    tab.page.goto(f"{site.origin}/{request.param}.html")
+    tab.page.wait_for_function("() => window.faceapi && (window.ready || faceapi.tf.getBackend() === 'cpu')")
+    tab.page.evaluate(PRELUDE, MODELS)
+    tab.page.evaluate(
+        "(src) => { photo.src = src; return photo.decode(); }", site.put("pair.png", draw_group(480, 320, people=2))
+    )
+    return tab.page
+
+
+def in_words(answer: dict[str, float], words: dict[str, str] | None = None) -> dict[str, float]:
+    """Our probabilities under face-api's seven words."""
+    sums = dict.fromkeys(FACEAPI, 0.0)
+    for name, value in answer.items():
+        sums[(words or OURS)[name]] += value
+    return sums
+
+
+def test_every_way_of_asking_gets_our_probabilities(tab: Any, page: Any, site: Any, oracle: Any) -> None:
+    image = draw_group(480, 320, people=2)
+    found = page.evaluate(
+        """async () => {
+          await installed();
+          const all = await faceapi.detectAllFaces(photo, options).withFaceExpressions();
+          const byId = await faceapi.detectAllFaces('photo', options).withFaceExpressions();
+          const single = await faceapi.detectSingleFace(photo, options).withFaceExpressions();
+          const landmarks = await faceapi.detectAllFaces(photo, options).withFaceLandmarks(true).withFaceExpressions();
+          const tensor = faceapi.tf.browser.fromPixels(photo);
+          const fromTensor = await faceapi.detectAllFaces(tensor, options).withFaceExpressions();
+          const crop = await faceapi.recognizeFaceExpressions(photo);
+          const empty = Object.assign(document.createElement('canvas'), { width: 64, height: 64 });
+          empty.getContext('2d').fillRect(0, 0, 64, 64);
+          const nobody = await faceapi.detectSingleFace(empty, options).withFaceExpressions();
+          const sorted = all[0].expressions.asSortedArray();
+          const canvas = document.createElement('canvas');
+          canvas.width = 480; canvas.height = 320;
+          faceapi.draw.drawDetections(canvas, all.map((face) => face.detection));
+          const before = canvas.toDataURL();
+          faceapi.draw.drawFaceExpressions(canvas, all, 0.05);
+          return { all: all.map((face) => [boxOf(face), plain(face)]), byId: byId.map(plain), single: plain(single),
+            landmarks: landmarks.map(plain), points: landmarks[0].landmarks.positions.length,
+            fromTensor: fromTensor.map((face) => [boxOf(face), plain(face)]),
+            crop: plain({ expressions: crop }), nobody: nobody === undefined,
+            sorted, drawn: canvas.toDataURL() !== before,
+            known: all.every((face) => face.expressions instanceof faceapi.FaceExpressions) };
+        }"""
+    )
+    assert len(found["all"]) >= 2
+    assert len(found["fromTensor"]) == len(found["all"])
+    for box, answer in found["all"] + found["fromTensor"]:
+        assert list(answer) == list(FACEAPI)
+        # face-api hands out boxes that it has clipped and rounded in single precision.
+        assert answer == pytest.approx(in_words(oracle(image, tuple(box))), abs=1e-4)
+        assert answer["disgusted"] == 0
+    answers = [answer for _, answer in found["all"]]
+    for way in ("byId", "landmarks"):
+        for answer, expected in zip(found[way], answers, strict=True):
+            assert answer == pytest.approx(expected, abs=1e-3), way
+    assert found["single"] in answers
+    assert found["points"] == 68
+    assert found["crop"] == pytest.approx(in_words(oracle(image, None)), abs=1e-4)
+    assert (found["nobody"], found["drawn"], found["known"]) == (True, True, True)
+    assert [entry["expression"] for entry in found["sorted"]] == sorted(answers[0], key=answers[0].get, reverse=True)
+    assert tab.errors == [line for line in tab.errors if "willReadFrequently" in line]
+
+
+def test_words_can_be_chosen_and_the_old_ones_come_back(page: Any, oracle: Any) -> None:
+    image = draw_group(480, 320, people=2)
+    other = {**OURS, "당황": "disgusted"}
+    found = page.evaluate(
+        """async (mapping) => {
+          const ask = async () => (await faceapi.detectAllFaces(photo, options).withFaceExpressions())
+            .map((face) => [boxOf(face), plain(face)]);
+          const before = await ask();
+          await installed({ mapping });
+          const mapped = await ask();
+          await installed({ keys: 'own' });
+          const korean = await ask();
+          const [face] = await faceapi.detectAllFaces(photo, options).withFaceExpressions();
+          const canvas = document.createElement('canvas');
+          canvas.width = 480; canvas.height = 320;
+          faceapi.draw.drawFaceExpressions(canvas, face, 0.01);
+          const drawn = canvas.getContext('2d').getImageData(0, 0, 480, 320).data.some((value) => value > 0);
+          await adapter.uninstall(faceapi);
+          await adapter.uninstall(faceapi);
+          return { before, mapped, korean, drawn, after: await ask(), top: face.expressions.asSortedArray()[0] };
+        }""",
+        other,
+    )
+    for box, answer in found["mapped"]:
+        assert answer == pytest.approx(in_words(oracle(image, tuple(box)), other), abs=1e-4)
+        assert answer["surprised"] == 0 < answer["disgusted"]
+    for box, answer in found["korean"]:
+        assert list(answer) == list(KOREAN)
+        assert answer == pytest.approx(oracle(image, tuple(box)), abs=1e-4)
+    first = found["korean"][0][1]
+    assert found["top"]["expression"] == max(first, key=first.get)
+    assert found["drawn"] is True
+    assert found["after"] == found["before"]
+    assert found["before"][0][1] != pytest.approx(found["mapped"][0][1], abs=1e-3)
+
+
+def test_misuse_has_a_name(page: Any) -> None:
+    faults = {
+        "() => adapter.install({}, { modelUrl: 'x' })": ("bad_option", "face-api.js"),
+        "() => installed({ modelUrl: undefined })": ("bad_option", "modelUrl"),
+        "() => installed({ keys: 'german' })": ("bad_option", "keys"),
+        "() => installed({ mapping: { ...adapter.MAPPING, 당황: 'amused' } })": ("bad_option", "amused"),
+        "() => installed({ mapping: {} })": ("bad_option", "기쁨"),
+        "() => installed({ modelUrl: '/none.onnx' })": ("model_not_found", "modelUrl"),
+    }
+    found, untouched = page.evaluate(
+        """async (faults) => {
+          const found = await Promise.all(faults.map((fault) => codeOf(new Function(`return (${fault})()`))));
+          const own = Object.hasOwn(faceapi.nets.faceExpressionNet, 'predictExpressions');
+          return [found, !own];
+        }""",
+        list(faults),
+    )
+    for (fault, (code, words)), (got, message) in zip(faults.items(), found, strict=True):
+        assert got == code, f"{fault}: {message}"
+        assert words in message
+    assert untouched

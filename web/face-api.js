@@ -1,0 +1,238 @@
+/** Gives a page that uses face-api.js our expressions, with one call and no other change. */
+
+import { EmotionError } from './errors.js';
+import { EmotionAPI } from './onnx_emotion_api.js';
+
+export { EmotionError };
+
+/** @typedef {import('./onnx_emotion_api.js').EmotionOptions} EmotionOptions */
+/** @typedef {import('./patch.js').Box} Box */
+/** @typedef {import('./patch.js').Source} Source */
+/** @typedef {Record<string, number> & { asSortedArray(): { expression: string, probability: number }[] }} Expressions */
+/** @typedef {{ shape: number[], data(): Promise<ArrayLike<number>> }} TensorLike */
+
+/**
+ * The parts of face-api.js that are used here; both `@vladmandic/face-api` and `face-api.js` have them.
+ *
+ * @typedef {object} FaceApiModule
+ * @property {(input: any) => { withFaceExpressions(): any }} detectAllFaces
+ * @property {(input: any) => { withFaceExpressions(): any }} detectSingleFace
+ * @property {(result: any, expressions: any) => any} extendWithFaceExpressions
+ * @property {any} FaceExpressions
+ * @property {any} nets
+ */
+
+/**
+ * @typedef {object} InstallOptions
+ * @property {'face-api' | 'own'} [keys] names of the probabilities: face-api.js's seven, or the model's own (Korean)
+ * @property {Record<string, string>} [mapping] class of the model -> face-api.js's word; `MAPPING` when omitted
+ */
+
+/** face-api.js's own words, in its order. */
+const WORDS = ['neutral', 'happy', 'sad', 'angry', 'fearful', 'disgusted', 'surprised'];
+
+/**
+ * Where the seven Korean emotions go among face-api.js's seven words. The two sets do not coincide: hurt (상처) is
+ * counted as sad, embarrassed (당황) as surprised, and nothing leads to `disgusted`, which is always 0, because the
+ * model knows no disgust.
+ *
+ * @type {Readonly<Record<string, string>>}
+ */
+export const MAPPING = Object.freeze({
+  기쁨: 'happy',
+  당황: 'surprised',
+  분노: 'angry',
+  불안: 'fearful',
+  상처: 'sad',
+  슬픔: 'sad',
+  중립: 'neutral',
+});
+
+/** @type {WeakMap<object, () => Promise<void>>} */
+const installed = new WeakMap();
+
+/**
+ * Makes `withFaceExpressions()`, `recognizeFaceExpressions` and the drawing helpers of a face-api.js answer with
+ * our network. Installing again replaces what was installed before.
+ *
+ * @param {FaceApiModule} faceapi the module `@vladmandic/face-api`, or `face-api.js` 0.22.2
+ * @param {EmotionOptions & InstallOptions} options
+ * @returns {Promise<EmotionAPI>} what answers
+ * @throws {EmotionError} `bad_option`, and those of `EmotionAPI.init`
+ */
+export async function install(faceapi, options) {
+  checkModule(faceapi);
+  const api = new EmotionAPI(options);
+  await api.init();
+  try {
+    const words = wordsOf(api.outputKeys, options);
+    await uninstall(faceapi);
+    replace(faceapi, api, options.keys === 'own' ? words : WORDS, words);
+  } catch (error) {
+    await api.dispose();
+    throw error;
+  }
+  return api;
+}
+
+/**
+ * Gives face-api.js its own expressions back, and frees ours. Does nothing where nothing is installed.
+ *
+ * @param {FaceApiModule} faceapi
+ */
+export async function uninstall(faceapi) {
+  const undo = installed.get(faceapi.nets);
+  installed.delete(faceapi.nets);
+  await undo?.();
+}
+
+/** @param {FaceApiModule} faceapi */
+function checkModule(faceapi) {
+  const parts = /** @type {const} */ (['detectAllFaces', 'detectSingleFace', 'extendWithFaceExpressions', 'FaceExpressions']);
+  if (faceapi?.nets?.faceExpressionNet && parts.every((part) => typeof faceapi[part] === 'function')) return;
+  throw new EmotionError('bad_option', 'the first argument must be the module face-api.js or @vladmandic/face-api');
+}
+
+/**
+ * The word for each class of the model.
+ *
+ * @param {readonly string[]} classes
+ * @param {InstallOptions} options
+ * @returns {string[]}
+ */
+function wordsOf(classes, { keys = 'face-api', mapping = MAPPING }) {
+  if (keys === 'own') return [...classes];
+  if (keys !== 'face-api') {
+    throw new EmotionError('bad_option', `keys must be "face-api" or "own", not ${JSON.stringify(keys)}`);
+  }
+  return classes.map((name) => {
+    // A model whose classes are face-api.js's own needs no mapping.
+    const word = mapping[name] ?? name;
+    if (WORDS.includes(word)) return word;
+    throw new EmotionError(
+      'bad_option',
+      `mapping must lead from ${JSON.stringify(name)} to one of ${WORDS.join(', ')}, not to ${JSON.stringify(word)}`,
+    );
+  });
+}
+
+/**
+ * @param {FaceApiModule} faceapi
+ * @param {EmotionAPI} api
+ * @param {readonly string[]} names of the probabilities
+ * @param {readonly string[]} words the name that each class of the model counts for
+ */
+function replace(faceapi, api, names, words) {
+  const { faceExpressionNet } = faceapi.nets;
+  const all = taskAfter(faceapi.detectAllFaces);
+  const single = taskAfter(faceapi.detectSingleFace);
+  const own = { all: all.run, single: single.run };
+  const seen = makeAnswer(faceapi, api, names, words);
+
+  /** @this {{ parentTask: PromiseLike<any[]>, input: unknown }} */
+  all.run = async function () {
+    const faces = await this.parentTask;
+    if (!faces.length) return [];
+    const source = await sourceOf(this.input);
+    const answers = [];
+    for (const face of faces) answers.push(faceapi.extendWithFaceExpressions(face, await seen(source, boxOf(face))));
+    return answers;
+  };
+  /** @this {{ parentTask: PromiseLike<any>, input: unknown }} */
+  single.run = async function () {
+    const face = await this.parentTask;
+    if (!face) return undefined;
+    return faceapi.extendWithFaceExpressions(face, await seen(await sourceOf(this.input), boxOf(face)));
+  };
+  faceExpressionNet.predictExpressions = async (/** @type {unknown} */ input) => {
+    if (!Array.isArray(input)) return seen(await sourceOf(input));
+    return Promise.all(input.map(async (one) => seen(await sourceOf(one))));
+  };
+  installed.set(faceapi.nets, async () => {
+    all.run = own.all;
+    single.run = own.single;
+    // What was set hides the method of the class.
+    delete faceExpressionNet.predictExpressions;
+    await api.dispose();
+  });
+}
+
+/**
+ * The class, exported by neither package, of the task that `withFaceExpressions` makes; with landmarks it is a
+ * subclass, which inherits `run`.
+ *
+ * @param {(input: any) => any} detect
+ */
+function taskAfter(detect) {
+  // A detection starts when its expressions are asked for, so they are asked of one that has nothing to run.
+  const idle = { input: null, runAndExtendWithFaceDetections: async () => [], runAndExtendWithFaceDetection: async () => {} };
+  const { withFaceExpressions } = Object.getPrototypeOf(detect(null));
+  return Object.getPrototypeOf(withFaceExpressions.call(idle));
+}
+
+/** @param {any} face a result of face-api.js */
+function boxOf(face) {
+  const { x, y, width, height } = (face.detection ?? face).box;
+  return { x, y, width, height };
+}
+
+/**
+ * @param {FaceApiModule} faceapi
+ * @param {EmotionAPI} api
+ * @param {readonly string[]} names
+ * @param {readonly string[]} words
+ * @returns {(source: Source, box?: Box) => Promise<Expressions>}
+ */
+function makeAnswer({ FaceExpressions }, api, names, words) {
+  return async (source, box) => {
+    const given = Object.values(await api.predictFromImage(source, box));
+    const sums = names.map((name) => given.reduce((sum, value, at) => sum + (words[at] === name ? value : 0), 0));
+    // face-api.js knows its results by their class, and draws what asSortedArray gives.
+    const answer = Object.create(FaceExpressions.prototype);
+    names.forEach((name, at) => (answer[name] = sums[at]));
+    Object.defineProperty(answer, 'asSortedArray', { value: () => sorted(names, sums) });
+    return answer;
+  };
+}
+
+/**
+ * @param {readonly string[]} names
+ * @param {readonly number[]} values
+ */
+function sorted(names, values) {
+  return names
+    .map((expression, at) => ({ expression, probability: /** @type {number} */ (values[at]) }))
+    .sort((a, b) => b.probability - a.probability);
+}
+
+/**
+ * The pixels of whatever face-api.js takes as input: an element, its id, a tensor, or one of these in a NetInput.
+ *
+ * @param {any} input
+ * @returns {Promise<Source>}
+ */
+async function sourceOf(input) {
+  if (typeof input === 'string') return /** @type {Source} */ (/** @type {unknown} */ (document.getElementById(input)));
+  if (Array.isArray(input) && input.length === 1) return sourceOf(input[0]);
+  if (typeof input?.getInput === 'function') return sourceOf(input.getInput(0));
+  if (Array.isArray(input?.shape)) return imageOf(input);
+  return input;
+}
+
+/**
+ * @param {TensorLike} tensor RGB levels 0..255, [height, width, 3] or [1, height, width, 3]
+ * @returns {Promise<ImageData>}
+ */
+async function imageOf(tensor) {
+  const [height, width, channels] = tensor.shape.slice(-3);
+  if (!height || !width || channels !== 3 || tensor.shape.length > 3 + Number(tensor.shape[0] === 1)) {
+    throw new EmotionError('bad_source', `a tensor must be [height, width, 3], not [${tensor.shape.join(', ')}]`);
+  }
+  const levels = await tensor.data();
+  const image = new ImageData(width, height);
+  for (let at = 0; at < width * height; at++) {
+    for (let channel = 0; channel < 3; channel++) image.data[at * 4 + channel] = /** @type {number} */ (levels[at * 3 + channel]);
+    image.data[at * 4 + 3] = 255;
+  }
+  return image;
+}
