@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -9,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pyojeong.aihub import index, survey
 from pyojeong.errors import InputError
 from pyojeong.labels import KOREAN
 from pyojeong.splits import SHARES, SPLITS, assign
-from tests.archives import person
+from tests.archives import file_name, image_zip, label_zip, person, record
 
 
 def crowd(people: int, seed: int = 0, mean: float = 6.0) -> pl.DataFrame:
@@ -108,3 +110,20 @@ def test_an_unknown_way_to_split_is_named() -> None:
 def test_no_rows_give_no_split() -> None:
     for by in ("person", "image"):
         assert assign(crowd(2).clear(), by=by).len() == 0
+
+
+@pytest.mark.parametrize("by", ["person", "image"])
+def test_people_of_both_official_parts_stay_together(tmp_path: Path, by: str) -> None:
+    names: dict[str, list[str]] = {"TRAIN": [], "VALID": []}
+    for who in range(40):
+        for shot in range(6):
+            names["VALID" if shot < 2 else "TRAIN"].append(file_name(who, shot=shot))
+    for part, own in names.items():
+        folder = tmp_path / ("Validation" if part == "VALID" else "Training")
+        label_zip(folder, "기쁨", [record(name) for name in own], part=part)
+        image_zip(folder, "기쁨", {name: b"never read" for name in own}, part=part)
+    rows = index(survey(tmp_path), "set").rows
+    assert dict(rows["official"].value_counts().iter_rows()) == {"training": 160, "validation": 80}
+    people = rows.with_columns(assign(rows, by=by)).group_by("person").agg(pl.col("split", "official").n_unique())
+    assert people["official"].to_list() == [2] * 40, "everybody is in both official parts"
+    assert (people["split"].max() == 1) == (by == "person")

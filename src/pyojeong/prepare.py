@@ -3,24 +3,24 @@
 import errno
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from pyojeong import __version__, aihub, cropping, crops, splits
+from pyojeong import __version__, aihub, cropping, crops, splits, summary_page
 from pyojeong.errors import InputError
-from pyojeong.files import json_value, read_json, relative_path, write_json
-from pyojeong.labels import K7, KOREAN, KOREAN_TO_ENGLISH, M1, M2, Scheme
+from pyojeong.files import json_value, read_json, relative_path, write_json, write_text
+from pyojeong.labels import K7, KOREAN_TO_ENGLISH, Scheme
 from pyojeong.records import POLICIES, VOTES
+from pyojeong.summary import SCHEMES, summarise
 from pyojeong.table import BOX_COLUMNS, write_csv
 
-SCHEMES = (M1, M2, K7)
 SPLITS_CSV = "data_shared/splits_csv"
 CROPS_CSV = "data_shared/cropped_faces_csv"
 SUMMARY = "data_shared/summary.json"
+PAGE = "data_shared/summary.html"
 
 LOST = ("unreadable_archive", "unreadable_json", "lost_archive")
 """Drops that mean that a whole file of SOURCE is missing; the command line then ends with exit code 3."""
@@ -41,7 +41,7 @@ def prepare(
     margin: float = crops.MARGIN,
     skip_unreadable: bool = False,
 ) -> dict[str, Any]:
-    """Write the split CSVs, one crop per photograph, the crop CSVs and ``data_shared/summary.json``.
+    """Write the split CSVs, one crop per photograph, the crop CSVs and ``data_shared/summary.{json,html}``.
 
     Does nothing when source, settings and results are those of the last run; goes on where a stopped run ended.
 
@@ -85,7 +85,7 @@ def prepare(
         index = aihub.index(found, base, policy=policy, skip_unreadable=skip_unreadable)
         rows, done, made = _crop(index.rows, root, margin, workers, scheduler)
         rows = rows.with_columns(splits.assign(rows, by=split, seed=seed))
-        summary = _summary(index, rows, done) | {
+        summary = summarise(index, rows, done) | {
             "drawn_sample": json_value(root / base / aihub.SAMPLE_MARKER, "drawn") is True,
             "source": base,
             "settings": settings,
@@ -96,6 +96,7 @@ def prepare(
         (root / SUMMARY).unlink(missing_ok=True)
         for path, frame in _tables(rows):
             write_csv(frame, root / path)
+        write_text(root / PAGE, summary_page.render(summary, summary_page.contact_sheet(root, rows)))
         write_json(root / SUMMARY, summary)
     except OSError as error:
         remedy = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "make it accessible"
@@ -182,7 +183,7 @@ def _finished(root: Path, mark: str) -> dict[str, Any] | None:
         return None
     if not isinstance(summary, dict) or summary.get("fingerprint") != mark:
         return None
-    if not all((root / path).exists() for path in _table_paths()):
+    if not all((root / path).exists() for path in (PAGE, *_table_paths())):
         return None
     made = {done.crop for done in cropping.read_journal(root / cropping.JOURNAL).values() if not done.reason}
     return summary if made <= cropping.existing_crops(root) else None
@@ -242,62 +243,3 @@ def _view(rows: pl.DataFrame, scheme: Scheme) -> pl.DataFrame:
     return rows.filter(pl.col("label").is_in(list(words))).with_columns(
         label_en=pl.col("label").replace_strict(words, return_dtype=pl.String), orig_kor="label"
     )
-
-
-def _summary(index: aihub.Index, rows: pl.DataFrame, done: list[cropping.Done]) -> dict[str, Any]:
-    drops = index.drops + Counter(one.reason for one in done if one.reason)
-    images = {split: _per_label(rows.filter(pl.col("split") == split)) for split in splits.SPLITS}
-    meanings = aihub.DROPS | cropping.DROPS
-    return {
-        "records": index.records,
-        "photographs": index.images,
-        "kept": rows.height,
-        "people": rows["person"].n_unique(),
-        "people_per_split": {
-            split: rows.filter(pl.col("split") == split)["person"].n_unique() for split in splits.SPLITS
-        },
-        "images": images,
-        "images_per_class": {
-            scheme.name: {split: _per_class(images[split], scheme) for split in splits.SPLITS} for scheme in SCHEMES
-        },
-        "drops": {reason: drops[reason] for reason in sorted(drops)},
-        "drop_meanings": {reason: meanings[reason] for reason in sorted(drops)},
-        "unreadable": index.unreadable,
-        "clipped_boxes": sum(one.clipped for one in done if not one.reason),
-        "orientations": {str(key): count for key, count in sorted(Counter(rows["orientation"]).items())},
-        "agreement": _table_of(rows, "label", "agreement"),
-        "uploader": _table_of(rows, "label", "uploader"),
-        "warnings": _warnings(images),
-    }
-
-
-def _per_label(rows: pl.DataFrame) -> dict[str, int]:
-    counts = Counter(rows["label"])
-    return {label: counts[label] for label in KOREAN}
-
-
-def _per_class(images: dict[str, int], scheme: Scheme) -> dict[str, int]:
-    counts = dict.fromkeys(scheme.classes, 0)
-    for label, count in images.items():
-        if label in scheme.from_korean:
-            counts[scheme.from_korean[label]] += count
-    return counts
-
-
-def _table_of(rows: pl.DataFrame, first: str, second: str) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = {}
-    for key, other, count in rows.group_by(first, second).len().sort(first, second).iter_rows():
-        found.setdefault(str(key), {})[str(other)] = count
-    return found
-
-
-def _warnings(images: dict[str, dict[str, int]]) -> list[str]:
-    warnings = []
-    for label in KOREAN:
-        counts = {split: images[split][label] for split in splits.SPLITS}
-        if not any(counts.values()):
-            warnings.append(f"{label}: no photograph at all")
-        else:
-            empty = [split for split, count in counts.items() if not count]
-            warnings += [f"{label}: no photograph in {split}" for split in empty]
-    return warnings
