@@ -28,6 +28,7 @@ from pyojeong.checkpoint import Checkpoint
 from pyojeong.files import write_bytes, write_json
 from pyojeong.images import Pixels
 from pyojeong.network import MobileNetV3Small
+from pyojeong.quantise import eight_bit, eight_bit_name
 
 OPSET = 18
 """The first with antialiased Resize."""
@@ -40,7 +41,7 @@ _CHECKED = 8
 
 
 def export(checkpoint: Path, out_dir: Path, name: str = "k7_mnv3s_160.onnx", patches: Sequence[Pixels] = ()) -> Path:
-    """Write ``out_dir/name`` and ``out_dir/classes.json`` from a checkpoint and return the ONNX file's path.
+    """Write ``out_dir/name``, its 8-bit variant and ``classes.json`` from a checkpoint; return the first's path.
 
     Args:
         checkpoint: a ``best.pt``.
@@ -58,6 +59,7 @@ def export(checkpoint: Path, out_dir: Path, name: str = "k7_mnv3s_160.onnx", pat
     if not difference <= TOLERANCE:
         raise RuntimeError(f"the ONNX graph differs from {checkpoint} by {difference:.2g} in probability; not written")
     write_bytes(out_dir / name, model)
+    write_bytes(out_dir / eight_bit_name(name), eight_bit(model))
     write_json(out_dir / "classes.json", {"classes": list(trained.classes)})
     return out_dir / name
 

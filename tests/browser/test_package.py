@@ -1,0 +1,156 @@
+"""What `npm pack` makes, installed into an empty Vite project: its README's snippets run there as they are printed."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyojeong.labels import FACEAPI, KOREAN
+from tests.browser.faces import draw_group
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+MODULES = REPOSITORY / "node_modules"
+ENTRIES = (".", "./emotion", "./detector", "./analyzer", "./worker", "./face-api")
+# What a developer would look at after each snippet of the README.
+RESULTS = ("emotions", "faces", "results.map((face) => ({ ...face.expressions }))")
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    done = subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def npm(*command: str | Path, cwd: Path) -> str:
+    found = shutil.which("npm")
+    assert found is not None
+    return run(found, *command, cwd=cwd)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty project with the packed package and what its README names."""
+    folder = tmp_path_factory.mktemp("project")
+    packed = json.loads(npm("pack", "--json", "--pack-destination", folder, cwd=REPOSITORY / "web"))
+    (folder / "package.json").write_text('{"name": "empty", "private": true, "type": "module"}')
+    # Offline: the package brings nothing with it, its peer is linked below.
+    flags = ("--offline", "--ignore-scripts", "--no-audit", "--no-fund", "--legacy-peer-deps")
+    npm("install", *flags, folder / packed[0]["filename"], cwd=folder)
+    for name in ("onnxruntime-web", "onnxruntime-common", "@vladmandic"):
+        (folder / "node_modules" / name).symlink_to(MODULES / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def snippets() -> list[str]:
+    return re.findall(r"```js\n(.*?)```", (REPOSITORY / "web/README.md").read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_the_package_holds_modules_types_and_licence_and_nothing_else(project: Path) -> None:
+    folder = project / "node_modules/pyojeong"
+    package = json.loads((folder / "package.json").read_text(encoding="utf-8"))
+    assert tuple(package["exports"]) == ENTRIES
+    for entry in package["exports"].values():
+        assert (folder / entry["types"]).is_file()
+        assert (folder / entry["default"]).is_file()
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    modules = {path.name for path in (REPOSITORY / "web").glob("*.js")}
+    types = {f"types/{name.removesuffix('.js')}.d.ts" for name in modules}
+    assert files == {"package.json", "README.md", "LICENSE"} | modules | types
+
+
+def test_the_types_tell_right_from_wrong(project: Path) -> None:
+    (project / "right.ts").write_text(
+        """import { EmotionAnalyzer, EmotionAPI, FaceDetector, type FaceEmotions } from 'pyojeong';
+        import { install, MAPPING } from 'pyojeong/face-api';
+        declare const faceapi: Parameters<typeof install>[0];
+        export async function use(video: HTMLVideoElement): Promise<FaceEmotions[] | null> {
+          const api = new EmotionAPI({ modelUrl: '/m.onnx', provider: 'webgpu' });
+          const sum: number = Object.values(await api.predictFromVideo(video)).reduce((a, b) => a + b);
+          const [face] = await new FaceDetector({ modelUrl: '/d.onnx', inputSize: 320 }).detect(video);
+          await install(faceapi, { modelUrl: '/m.onnx', mapping: { ...MAPPING, 당황: 'disgusted' } });
+          console.log(sum, face?.box.width);
+          return (await EmotionAnalyzer.inWorker({ modelUrl: '/m.onnx', detectorUrl: '/d.onnx' })).analyze(video);
+        }"""
+    )
+    (project / "wrong.ts").write_text(
+        """import { EmotionAPI, EmotionAnalyzer } from 'pyojeong';
+        new EmotionAPI({ modelUrl: 7 });
+        new EmotionAnalyzer({ modelUrl: '/m.onnx' });
+        new EmotionAPI({ modelUrl: '/m.onnx', provider: 'cuda' });"""
+    )
+    tsc = ["node", MODULES / "typescript/bin/tsc", "--noEmit", "--strict", "--skipLibCheck", "false"]
+    tsc += ["--module", "esnext", "--moduleResolution", "bundler", "--target", "es2022", "--lib", "es2022,dom"]
+    tsc += ["--types", ""]
+    run(*tsc, "right.ts", cwd=project)
+    wrong = subprocess.run([*tsc, "wrong.ts"], cwd=project, capture_output=True, text=True, check=False)
+    assert [line.split("(")[1].split(",")[0] for line in wrong.stdout.splitlines() if line.startswith("wrong")] == [
+        "2",
+        "3",
+        "4",
+    ]
+
+
+def test_the_snippets_of_the_readme_run_in_a_vite_build(
+    tab: Any, site: Any, project: Path, snippets: list[str], oracle: Any
+) -> None:
+    assert len(snippets) == len(RESULTS)
+    image = draw_group(480, 640, people=1)
+    image.save(project / "face.png")
+    (project / "public").mkdir()
+    links = "".join(f'<a href="page{number}.html">{number}</a>' for number in range(3))
+    (project / "index.html").write_text(f"<!doctype html>{links}")
+    for number, (snippet, result) in enumerate(zip(snippets, RESULTS, strict=True)):
+        (project / f"main{number}.js").write_text(
+            f"""const image = document.querySelector('img'), video = document.querySelector('video');
+            const canvas = Object.assign(document.createElement('canvas'), {{ width: 480, height: 640 }});
+            const draw = () => canvas.getContext('2d').drawImage(image, 0, 0);
+            await image.decode(); draw(); setInterval(draw, 50);
+            video.srcObject = canvas.captureStream(); await video.play();
+            const {{ answer }} = await import('./snippet{number}.js');
+            window.answer = answer;"""
+        )
+        (project / f"snippet{number}.js").write_text(f"{snippet}\nexport const answer = {result};")
+        (project / f"page{number}.html").write_text(
+            '<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><img src="/face.png" alt="">'
+            f'<video muted></video><script type="module" src="/main{number}.js"></script>'
+        )
+    shutil.move(project / "face.png", project / "public/face.png")
+    (project / "vite.config.js").write_text(
+        "export default { logLevel: 'warn', build: { target: 'esnext', rollupOptions:"
+        " { input: ['index.html', 'page0.html', 'page1.html', 'page2.html'] } } };"
+    )
+    run("node", MODULES / "vite/bin/vite.js", "build", cwd=project)
+    built = site.root / "built"
+    shutil.copytree(project / "dist", built)
+    models = site.root / "models"
+    served = {
+        "k7_mnv3s_160.onnx": models / "mobilenetv3_classifier/runs/finetune_K7_160/k7_mnv3s_160.onnx",
+        "tiny_face_detector.onnx": models / "detector.onnx",
+        "face-api-models": MODULES / "@vladmandic/face-api/model",
+        "face.png": built / "face.png",
+        "assets": built / "assets",
+    }
+    for name, path in served.items():
+        if not (site.root / name).exists():
+            (site.root / name).symlink_to(path)
+    answers = []
+    for number in range(3):
+        tab.page.goto(f"{site.origin}/built/page{number}.html")
+        tab.page.wait_for_function("() => window.answer", timeout=60_000)
+        answers.append(tab.page.evaluate("() => answer"))
+    assert answers[0] == pytest.approx(oracle(image, (100, 60, 90, 120)), abs=1e-4)
+    (face,) = answers[1]
+    assert tuple(face["emotions"]) == KOREAN
+    assert face["label"] == max(face["emotions"], key=face["emotions"].get)
+    (result,) = answers[2]
+    assert tuple(result) == FACEAPI
+    assert sum(result.values()) == pytest.approx(1, abs=1e-4)
+    outside = [url for url in tab.requests if not url.startswith((f"{site.origin}/", "blob:", "data:"))]
+    assert outside == []

@@ -1,0 +1,36 @@
+"""Networks that nobody trained, but whose answers differ from face to face."""
+
+import numpy as np
+import torch
+
+from pyojeong import crops
+from pyojeong.batches import normalise
+from pyojeong.checkpoint import Checkpoint
+from pyojeong.drawing import draw_face
+from pyojeong.images import Pixels
+from pyojeong.labels import KOREAN
+from pyojeong.network import MobileNetV3Small
+
+
+def drawn_patches(count: int, size: tuple[int, int] = (240, 320)) -> list[Pixels]:
+    """Face patches of drawn people, uint8 [160, 160, 3]."""
+    faces = (draw_face(KOREAN[seed % 7], seed, size) for seed in range(count))
+    return [crops.face_crop(pixels, box) for pixels, box in faces]
+
+
+def telling_network(patches: list[Pixels]) -> Checkpoint:
+    """A random network with the statistics of ``patches`` and a head scaled until its answers part them."""
+    torch.manual_seed(0)
+    inputs = normalise(torch.from_numpy(np.stack(patches)).permute(0, 3, 1, 2).float() / 255)
+    network = MobileNetV3Small(len(KOREAN))
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.momentum = None
+        network.train()(inputs)
+        head = network.classifier[3]
+        logits = network.eval()(inputs)
+        head.weight *= 2 / logits.std(0).mean()
+        head.bias -= network(inputs).mean(0)
+    state = {name: value.detach() for name, value in network.state_dict().items()}
+    return Checkpoint(state, KOREAN, "K7", {}, crops.MARGIN, 1.0)
