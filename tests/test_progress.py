@@ -22,3 +22,12 @@ def test_a_terminal_sees_what_is_done_and_the_note(monkeypatch, capsys):
     assert "training" in shown
     assert "3/4" in shown
     assert "loss 0.50" in shown
+
+
+def test_off_a_terminal_warnings_are_heard_once_and_nothing_else():
+    code = (
+        "import logging; from pyojeong.progress import show_messages; show_messages()\n"
+        "log = logging.getLogger('pyojeong.x'); log.info('epoch 1'); log.warning('leak'); log.warning('leak')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == "leak\n"

@@ -2,7 +2,6 @@
 
 import errno
 import json
-import logging
 import re
 import sys
 from importlib.util import find_spec
@@ -14,6 +13,7 @@ import typer
 from pyojeong import __version__, terminal
 from pyojeong.errors import InputError
 from pyojeong.labels import Scheme, scheme_named
+from pyojeong.progress import show_messages
 
 app = typer.Typer(
     help="표정: face-api.js and MobileNetV3-Small compared fairly on Korean faces, and a better model.",
@@ -38,8 +38,7 @@ SchemeName = Annotated[
 
 def main() -> None:
     """Run the command line; every problem of the user's becomes one line on stderr and exit code 2."""
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    logging.getLogger("pyojeong").setLevel(logging.INFO)
+    show_messages()
     try:
         app()
     except InputError as error:

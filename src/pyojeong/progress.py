@@ -1,11 +1,14 @@
 """Progress bars with rate and time left on a terminal, silence elsewhere."""
 
+import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
+from rich.highlighter import NullHighlighter
+from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
@@ -13,6 +16,38 @@ Item = TypeVar("Item")
 
 Advance = Callable[..., None]
 """``advance(count=1, note="")``: count items as done and show ``note`` behind the bar."""
+
+
+# One console for bars and messages: rich then prints a message above a running bar, not into it.
+_CONSOLE = Console(stderr=True)
+
+
+def show_messages() -> None:
+    """Send the package's log to stderr: warnings always, news of the work's progress only on a terminal."""
+    if sys.stderr.isatty():
+        level: int = logging.INFO
+        handler: logging.Handler = RichHandler(
+            console=_CONSOLE, show_time=False, show_level=False, show_path=False, highlighter=NullHighlighter()
+        )
+    else:
+        level, handler = logging.WARNING, logging.StreamHandler()
+    handler.addFilter(_Once())
+    logging.basicConfig(format="%(message)s", handlers=[handler])
+    logging.getLogger("pyojeong").setLevel(level)
+
+
+class _Once(logging.Filter):
+    """Lets each message pass once: five trainings in one command share most of their warnings."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        new = message not in self.seen
+        self.seen.add(message)
+        return new
 
 
 class _Rate(TextColumn):
@@ -38,7 +73,7 @@ def bar(what: str, total: int | None) -> Iterator[Advance]:
         TimeRemainingColumn(compact=True),
         TextColumn("{task.fields[note]}", style="dim"),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Progress(*columns, console=_CONSOLE) as progress:
         task = progress.add_task(what, total=total, note="")
 
         def advance(count: int = 1, note: str = "") -> None:
