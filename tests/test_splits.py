@@ -121,7 +121,7 @@ def test_people_of_both_official_parts_stay_together(tmp_path: Path, by: str) ->
     for part, own in names.items():
         folder = tmp_path / ("Validation" if part == "VALID" else "Training")
         label_zip(folder, "기쁨", [record(name) for name in own], part=part)
-        image_zip(folder, "기쁨", {name: b"never read" for name in own}, part=part)
+        image_zip(folder, "기쁨", dict.fromkeys(own, b"never read"), part=part)
     rows = index(survey(tmp_path), "set").rows
     assert dict(rows["official"].value_counts().iter_rows()) == {"training": 160, "validation": 80}
     people = rows.with_columns(assign(rows, by=by)).group_by("person").agg(pl.col("split", "official").n_unique())

@@ -167,7 +167,7 @@ def make_crops(
         # The half line of a killed run is gone before anything is added behind it.
         write_text(journal, _lines(known))
         with journal.open("a", encoding="utf-8") as file, bar("cropping faces", len(todo)) as advance:
-            for chunk in _map(partial(_make_chunk, root.absolute(), margin), _chunks(todo), workers, scheduler):
+            for chunk in _map(partial(make_chunk, root.absolute(), margin), _chunks(todo), workers, scheduler):
                 made = {done.crop: done for done in chunk}
                 file.write(_lines(made))
                 file.flush()
@@ -214,7 +214,7 @@ def _chunks(tasks: Sequence[Task]) -> list[Sequence[Task]]:
     return [tasks[start : start + _CHUNK] for start in range(0, len(tasks), _CHUNK)]
 
 
-def _make_chunk(root: Path, margin: float, tasks: Sequence[Task]) -> list[Done]:
+def make_chunk(root: Path, margin: float, tasks: Sequence[Task]) -> list[Done]:
     """Make crop files, each whole or not at all. Raises OSError when one cannot be written."""
     found = []
     # A disk takes milliseconds to confirm a file; meanwhile the next photograph is decoded.

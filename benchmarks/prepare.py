@@ -1,0 +1,391 @@
+"""Data preparation at AI Hub's size: the index of half a million records, and crops of 12 MP photographs.
+
+    python benchmarks/prepare.py [index] [crops] [--records 500000] [--folder DIR]
+
+``index`` writes label archives and image archives in AI Hub's shape, whose members are tiny (only their tables are
+read), and indexes them in a fresh process.
+
+``crops`` draws photographs, enlarges them to 12 MP and adds grain until they are as large as a phone's files. Each
+contender is a process of its own, and all take their turn on every photograph, so that a busy machine slows all of
+them; ratios are of medians. Every contender reads a JPEG file and writes a crop file; ``djpeg`` only decodes.
+"""
+
+import argparse
+import io
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from unittest.mock import patch
+from zipfile import ZipFile, ZipInfo
+
+import numpy as np
+import PIL
+import polars
+from PIL import Image, ImageOps
+
+from pyojeong import aihub, cropping, images
+from pyojeong.crops import MARGIN, SIZE, enough_size, face_crop, patch_square, reduced_crop
+from pyojeong.drawing import draw_face
+from pyojeong.images import Pixels, Reduced
+from pyojeong.labels import KOREAN, UNKNOWN
+
+INDEX_LIMITS = {"seconds": 60, "megabytes": 1500}
+GOALS = {"crop_vs_full_decode": 1.8, "crop_vs_entropy_floor": 1.3, "two_processes": 1.8}
+PHOTOGRAPHS_PER_PERSON = 100
+MEMBERS_PER_ARCHIVE = 5000
+GRAIN = 3.5
+"""Standard deviation of the grain in grey levels."""
+
+
+class KoreanName(ZipInfo):
+    """A zip member whose name is CP949 without the UTF-8 flag."""
+
+    def _encodeFilenameFlags(self) -> tuple[bytes, int]:  # noqa: N802 (zipfile's own hook)
+        return self.filename.encode("cp949"), self.flag_bits & ~0x800
+
+
+def write_set(folder: Path, records: int) -> None:
+    """Write label and image archives of ``records`` photographs, an eighth of them in the validation part."""
+    for label_number, label in enumerate(KOREAN):
+        for part, share in (("TRAIN", 7), ("VALID", 1)):
+            count = records * share // (8 * len(KOREAN))
+            names = [file_name(number * len(KOREAN) + label_number, label, part) for number in range(count)]
+            kind = "training" if part == "TRAIN" else "validation"
+            text = json.dumps([record(name, label, n) for n, name in enumerate(names)], ensure_ascii=False, indent=1)
+            labels = f"img_emotion_{kind}_data({label}).json"
+            encoding = "cp949" if label_number % 3 == 1 else "utf-8"
+            write_zip(folder / f"[라벨]EMOIMG_{label}_{part}.zip", [(labels, text.encode(encoding))])
+            for start in range(0, count, MEMBERS_PER_ARCHIVE):
+                path = folder / f"[원천]EMOIMG_{label}_{part}_{start // MEMBERS_PER_ARCHIVE + 1:02d}.zip"
+                write_zip(path, ((name, b"jpeg") for name in names[start : start + MEMBERS_PER_ARCHIVE]))
+
+
+def file_name(number: int, label: str, part: str) -> str:
+    """Return a file name of AI Hub's form."""
+    person = number // PHOTOGRAPHS_PER_PERSON * 0x9E3779B97F4A7C15F39CC0605CEDC834 % 2**256
+    return (
+        f"{person:064x}_여_30_{label}_숙박 및 거주공간_{20210101000000 + number}-{part[0]}{number % 1000:03d}-001.jpg"
+    )
+
+
+def record(name: str, label: str, number: int) -> dict[str, object]:
+    """Return a record of AI Hub's form; in every seventh no two annotators agree."""
+    other = KOREAN[number % len(KOREAN)]
+    votes = (label, other, UNKNOWN) if number % 7 == 3 else (label, label, other)
+    boxes = [
+        {"minX": 812.5 + number % 50 + shift, "minY": 603.25, "maxX": 1634.75, "maxY": 1726.125 + number % 90 - shift}
+        for shift in (0, 9.5, -14.25)
+    ]
+    place = "숙박 및 거주공간"
+    return {
+        "filename": name,
+        "gender": "여",
+        "age": 30,
+        "isProf": "일반인",
+        "faceExp_uploader": label,
+        "bg_uploader": place,
+    } | {
+        f"annot_{letter}": {"boxes": box, "faceExp": vote, "bg": place}
+        for letter, vote, box in zip("ABC", votes, boxes, strict=True)
+    }
+
+
+def write_zip(path: Path, members: Iterator[tuple[str, bytes]] | list[tuple[str, bytes]]) -> None:
+    """Write an archive with CP949 names."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with ZipFile(path, "w") as archive:
+        for name, data in members:
+            archive.writestr(KoreanName(name), data)
+
+
+def print_index(folder: Path) -> None:
+    """Index ``folder`` and print what it took as JSON; run in a process of its own."""
+    start, cpu = time.perf_counter(), time.process_time()
+    found = aihub.index(aihub.survey(folder), "data_raw/set")
+    figures = {
+        "wall_seconds": time.perf_counter() - start,
+        "cpu_seconds": time.process_time() - cpu,
+        "peak_megabytes": peak_megabytes(),
+        "records": found.records,
+        "rows": found.rows.height,
+        "drops": found.drops,
+    }
+    print(json.dumps(figures))
+
+
+def peak_megabytes() -> float:
+    """Return this process's peak of resident memory."""
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    # On Linux ru_maxrss begins with what the parent used; VmHWM does not.
+    (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
+
+
+def index_part(folder: Path, records: int) -> None:
+    """Write the set unless it is there, index it, print figures and ratios."""
+    source = folder / f"index_{records}"
+    if not source.exists():
+        aside = folder / f"unfinished_{records}"
+        write_set(aside, records)
+        aside.rename(source)
+    command = [sys.executable, __file__, "--index-of", str(source)]
+    figures = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    print(f"\nindex of {figures['records']:,} records: {figures['rows']:,} rows, {figures['drops']}")
+    print(f"{figures['wall_seconds']:.1f} s wall, {figures['cpu_seconds']:.1f} s CPU, ", end="")
+    print(f"{figures['peak_megabytes']:.0f} MB at most; {machine()}")
+    used = {"seconds": figures["wall_seconds"], "megabytes": figures["peak_megabytes"]}
+    for name, limit in INDEX_LIMITS.items():
+        print(f"RATIO index_{name}_allowed_vs_used {limit / used[name]:.2f} goal 1.0")
+
+
+def draw_photograph(seed: int) -> tuple[bytes, tuple[float, float, float, float]]:
+    """Return a 12 MP JPEG with the detail of a camera, every third upside down by EXIF, and its face box.
+
+    The drawing has half the side; grain as of a sensor, softened as a camera does, gives it the entropy.
+    """
+    pixels, box = draw_face(KOREAN[seed % len(KOREAN)], seed, (1500, 2000))
+    large = Image.fromarray(pixels).resize((3000, 4000), Image.Resampling.BICUBIC)
+    fine = np.random.default_rng(seed).normal(0, GRAIN, (4000, 3000, 1))
+    soft = (fine + np.roll(fine, 1, 0) + np.roll(fine, 1, 1) + np.roll(fine, (1, 1), (0, 1))) / 2
+    noisy = np.clip(np.asarray(large) + soft, 0, 255).astype(np.uint8)
+    turned = seed % 3 == 2
+    exif = Image.Exif()
+    exif[0x0112] = 3 if turned else 1
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(noisy[::-1, ::-1]) if turned else noisy).save(
+        file, "JPEG", quality=92, exif=exif
+    )
+    return file.getvalue(), (2 * box[0], 2 * box[1], 2 * box[2], 2 * box[3])
+
+
+Box = tuple[float, float, float, float]
+Turn = list[tuple[str, Box]]
+"""What a contender does at a time: photographs (paths below the folder) and face boxes."""
+
+
+def ours(folder: Path, turn: Turn) -> None:
+    """Make the crops as ``prepare`` does, each confirmed by the disk."""
+    cropping.make_chunk(folder, MARGIN, [cropping.Task(path, f"ours/{path}", "", box) for path, box in turn])
+
+
+def plain_pillow(folder: Path, turn: Turn) -> None:
+    """Decode in full, turn, crop and pad, average down, write."""
+    for path, box in turn:
+        x, y, side = patch_square(box)
+        with Image.open(folder / path) as image:
+            upright = ImageOps.exif_transpose(image).convert("RGB")
+        patch = upright.crop((x, y, x + side, y + side)).resize((SIZE, SIZE), Image.Resampling.BOX)
+        patch.save(folder / f"plain_{path}", "JPEG", quality=cropping.QUALITY, subsampling=0)
+
+
+def plain_opencv(folder: Path, turn: Turn) -> None:
+    """Do the same with OpenCV."""
+    import cv2
+
+    for path, box in turn:
+        x, y, side = patch_square(box)
+        image = np.asarray(cv2.imread(str(folder / path)), np.uint8)
+        height, width = image.shape[:2]
+        left, top = max(-x, 0), max(-y, 0)
+        right, bottom = max(x + side - width, 0), max(y + side - height, 0)
+        inside = image[max(y, 0) : y + side, max(x, 0) : x + side]
+        patch = cv2.copyMakeBorder(inside, top, bottom, left, right, cv2.BORDER_CONSTANT)
+        small = cv2.resize(patch, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+        quality = [cv2.IMWRITE_JPEG_QUALITY, cropping.QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, 0x111111]
+        cv2.imwrite(str(folder / f"opencv_{path}"), small, quality)
+
+
+def ours_with(decoder: Callable[[bytes, int], Pixels], folder: Path, turn: Turn) -> None:
+    """Make the crops as ``prepare`` does, but with another decoder's reduced picture."""
+
+    def decode(data: bytes, at_least: tuple[int, int] | None) -> Reduced:
+        width, height, orientation = images.measure(data)
+        wanted = at_least or (width, height)
+        divisor = next(d for d in (8, 4, 2, 1) if width / d >= wanted[0] and height / d >= wanted[1])
+        stored = decoder(data, divisor)
+        return Reduced(stored[::-1, ::-1] if orientation == 3 else stored, divisor, 0, 0)
+
+    with patch.object(cropping, "decode_reduced", decode):
+        ours(folder, turn)
+
+
+def reduced_opencv(data: bytes, divisor: int) -> Pixels:
+    """Decode at 1/2, 1/4 or 1/8 with OpenCV."""
+    import cv2
+
+    flags = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4}
+    flag = flags.get(divisor, cv2.IMREAD_REDUCED_COLOR_8) | cv2.IMREAD_IGNORE_ORIENTATION
+    return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), flag), np.uint8)[:, :, ::-1]
+
+
+def reduced_simplejpeg(data: bytes, divisor: int) -> Pixels:
+    """Decode at 1/2, 1/4 or 1/8 with simplejpeg."""
+    import simplejpeg
+
+    height, width = map(int, simplejpeg.decode_jpeg_header(data)[:2])
+    pixels = simplejpeg.decode_jpeg(data, min_height=height // divisor, min_width=width // divisor, min_factor=1)
+    return np.asarray(pixels, np.uint8)
+
+
+def djpeg(folder: Path, turn: Turn) -> None:
+    """Only decode the entropy and an eighth of the picture, with libjpeg-turbo's own program."""
+    for path, _ in turn:
+        subprocess.run(["djpeg", "-scale", "1/8", str(folder / path)], stdout=subprocess.DEVNULL, check=True)
+
+
+CONTENDERS: dict[str, Callable[[Path, Turn], None]] = {
+    "plain, Pillow": plain_pillow,
+    "plain, OpenCV": plain_opencv,
+    "pyojeong": ours,
+    "pyojeong again": ours,
+    "with OpenCV": partial(ours_with, reduced_opencv),
+    "with simplejpeg": partial(ours_with, reduced_simplejpeg),
+    "djpeg 1/8": djpeg,
+}
+NEEDS = {"plain, OpenCV": "cv2", "with OpenCV": "cv2", "with simplejpeg": "simplejpeg"}
+
+
+def serve(name: str, folder: Path) -> None:
+    """Take a turn for each line on stdin and answer with its seconds; run in a process of its own."""
+    for line in sys.stdin:
+        turn: Turn = [(path, tuple(box)) for path, box in json.loads(line)]
+        start, cpu = time.perf_counter(), os.times()
+        CONTENDERS[name](folder, turn)
+        used = [after - before for before, after in zip(cpu, os.times(), strict=True)]
+        print(json.dumps([time.perf_counter() - start, sum(used[:4])]), flush=True)
+
+
+class Contender:
+    """A process that takes turns."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        command = [sys.executable, __file__, "--serve", name, "--folder", str(folder)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def take(self, turn: Turn) -> tuple[float, float]:
+        """Return wall and CPU seconds of one turn."""
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(json.dumps(turn) + "\n")
+        self.process.stdin.flush()
+        wall, cpu = json.loads(self.process.stdout.readline())
+        return wall, cpu
+
+    def leave(self) -> None:
+        """End the process."""
+        self.process.communicate()
+
+
+def crops_part(folder: Path, photographs: int, rounds: int) -> None:
+    """Draw photographs, let the contenders take turns, print the table and the ratios."""
+    turn: Turn = []
+    size = 0
+    for seed in range(photographs):
+        data, box = draw_photograph(seed)
+        (folder / f"{seed}.jpg").write_bytes(data)
+        turn.append((f"{seed}.jpg", box))
+        size += len(data)
+    names = [name for name in CONTENDERS if find_spec(NEEDS.get(name, "json"))]
+    if shutil.which("djpeg") is None:
+        names.remove("djpeg 1/8")
+        print("no djpeg here (Debian: libjpeg-turbo-progs); the floor is left out")
+    contenders = {name: Contender(name, folder) for name in names}
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
+    both: list[float] = []
+    for number in range(rounds + 1):
+        found = {name: contender.take(turn) for name, contender in contenders.items()}
+        pair = [contenders["pyojeong"], contenders["pyojeong again"]]
+        start = time.perf_counter()
+        with ThreadPoolExecutor(2) as threads:
+            list(threads.map(lambda contender: contender.take(turn), pair))
+        if number:  # the first turn warms up
+            both.append(time.perf_counter() - start)
+            for name, value in found.items():
+                times[name].append(value)
+    for contender in contenders.values():
+        contender.leave()
+    wall = {name: statistics.median(one[0] for one in values) / photographs for name, values in times.items()}
+    print(f"\ncrops of {photographs} drawn photographs of 12 MP, {size / photographs / 1e6:.1f} MB each, ", end="")
+    print(f"{rounds} rounds; {machine()}")
+    print(f"{'contender':<18}{'median ms':>10}{'CPU ms':>8}{'vs plain':>10}")
+    for name in names:
+        cpu = statistics.median(one[1] for one in times[name]) / photographs
+        ratio = wall["plain, Pillow"] / wall[name]
+        print(f"{name:<18}{wall[name] * 1e3:>10.1f}{cpu * 1e3:>8.1f}{ratio:>9.2f}x")
+    print(f"mean difference from the crop of a full decode: {difference(folder, turn):.2f} grey levels (at most 1.5)")
+    ratios = {"crop_vs_full_decode": wall["plain, Pillow"] / wall["pyojeong"]}
+    if "djpeg 1/8" in wall:
+        ratios["crop_vs_entropy_floor"] = wall["pyojeong"] / wall["djpeg 1/8"]
+    ratios["two_processes"] = 2 * photographs * wall["pyojeong"] / statistics.median(both)
+    print("crop_vs_entropy_floor is the time against the floor's, at most its goal; the others are at least theirs")
+    for name, ratio in ratios.items():
+        print(f"RATIO {name} {ratio:.2f} goal {GOALS[name]}")
+
+
+def difference(folder: Path, turn: Turn) -> float:
+    """Return the largest mean absolute difference, over the photographs, between our pixels and a full decode's."""
+    found = []
+    for path, box in turn:
+        data = (folder / path).read_bytes()
+        width, height, _ = images.measure(data)
+        square = patch_square(box)
+        reduced = images.decode_reduced(data, enough_size(square, width, height))
+        ours = reduced_crop(reduced, square).astype(int)
+        found.append(float(np.abs(ours - face_crop(images.decode(data), box)).mean()))
+    return max(found)
+
+
+def machine() -> str:
+    """Return processor, cores, load and the versions that matter."""
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        model = names[0] if names else model
+    load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    versions = f"Python {platform.python_version()}, Pillow {PIL.__version__}, polars {polars.__version__}"
+    return f"{model}, {os.cpu_count()} cores{load}; {versions}, numpy {np.__version__}"
+
+
+def main() -> None:
+    """Print the tables and the RATIO lines."""
+    parser = argparse.ArgumentParser(description="data preparation: the index of 500,000 records, crops of 12 MP")
+    parser.add_argument("parts", nargs="*", choices=["index", "crops", []], help="index, crops [both]")
+    parser.add_argument("--records", type=int, default=500_000)
+    parser.add_argument("--photographs", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--folder", type=Path, help="keeps what the index part writes [a temporary one]")
+    parser.add_argument("--index-of", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.index_of:
+        print_index(options.index_of)
+        return
+    if options.serve:
+        serve(options.serve, options.folder)
+        return
+    parts = options.parts or ["index", "crops"]
+    with tempfile.TemporaryDirectory() as temporary:
+        if "index" in parts:
+            index_part(options.folder or Path(temporary), options.records)
+        if "crops" in parts:
+            crops_part(Path(temporary), options.photographs, options.rounds)
+
+
+if __name__ == "__main__":
+    main()
