@@ -6,10 +6,11 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 from pyojeong.export import build, export
 from pyojeong.images import Pixels
-from pyojeong.quantise import LEVELS, eight_bit, eight_bit_name
+from pyojeong.quantise import BLOCK, FEW, MANY, eight_bit, eight_bit_name
 from pyojeong.runtime import Classifier
 from tests.networks import drawn_patches, telling_network
 
@@ -50,26 +51,38 @@ def test_answers_stay_close_on_drawn_faces(models: tuple[Path, Path], patches: l
     assert 0 < np.abs(full - small).mean() < 0.02
 
 
-def values_of(model: onnx.ModelProto) -> dict[str, np.ndarray[Any, Any]]:
-    return {tensor.name: np.array(numpy_helper.to_array(tensor)) for tensor in model.graph.initializer}
+def weights_of(model: onnx.ModelProto) -> list[np.ndarray[Any, Any]]:
+    values = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    return [np.array(values[node.input[1]]) for node in model.graph.node if node.op_type in ("Conv", "Gemm")]
 
 
-def quantised(model: onnx.ModelProto) -> dict[str, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]:
-    """Levels and scales by the name of the weight that they stand for."""
-    values = values_of(model)
-    nodes = [node for node in model.graph.node if node.op_type == "DequantizeLinear"]
-    return {node.output[0]: (values[node.input[0]], values[node.input[1]]) for node in nodes}
+def expanded(model: onnx.ModelProto) -> list[np.ndarray[Any, Any]]:
+    """The weights that the small file stands for, by onnx's own reference implementation."""
+    names = [node.input[1] for node in model.graph.node if node.op_type in ("Conv", "Gemm")]
+    makers = {node.output[0]: node for node in model.graph.node if node.op_type in ("Cast", "DequantizeLinear")}
+    outputs = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names]
+    graph = onnx.helper.make_graph([makers[n] for n in names], "weights", [], outputs, model.graph.initializer)
+    part = onnx.helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+    return [np.asarray(value) for value in ReferenceEvaluator(part).run(None, {})]
 
 
 def test_every_weight_is_within_half_a_step(models: tuple[Path, Path]) -> None:
-    full, small = values_of(onnx.load(models[0])), quantised(onnx.load(models[1]))
-    assert len(small) == 54
-    for name, (levels, scale) in small.items():
-        assert levels.dtype == np.int8
-        step = scale.reshape(-1, *[1] * (levels.ndim - 1))
-        assert (np.abs(np.asarray(levels * step) - np.asarray(full[name])) <= step * 0.5001).all()
-        # Each channel uses its whole range.
-        assert (np.abs(levels).reshape(len(levels), -1).max(1) == LEVELS).all()
+    full, small = weights_of(onnx.load(models[0])), expanded(onnx.load(models[1]))
+    assert len(full) == len(small) == 54
+    coarse = 0
+    for weights, found in zip(full, small, strict=True):
+        off = np.abs(weights - found)
+        if weights.size < FEW:
+            assert off.max() <= np.abs(weights).max() * 2**-11
+        elif weights.size < MANY:
+            largest = np.abs(weights).max(tuple(range(1, weights.ndim)), keepdims=True)
+            assert (off <= largest / 127 * 0.501).all()
+        else:
+            blocks = np.abs(weights).reshape(len(weights), -1, BLOCK)
+            step = np.repeat(blocks.max(2) / 7, BLOCK, axis=1)
+            assert (off <= step * 0.501).all()
+            coarse += 1
+    assert coarse == 1
 
 
 def test_expanded_at_load_the_answers_are_the_same(models: tuple[Path, Path], patches: list[Pixels]) -> None:
@@ -83,7 +96,9 @@ def test_expanded_at_load_the_answers_are_the_same(models: tuple[Path, Path], pa
 
 def test_a_channel_of_zeros_stays_zero(patches: list[Pixels]) -> None:
     trained = telling_network(patches[:4])
-    trained.state_dict["classifier.3.weight"][2] = 0
-    levels, _ = quantised(onnx.load_from_string(eight_bit(build(trained))))["classifier.3.weight"]
-    assert not levels[2].any()
-    assert levels[1].any()
+    for name in ("classifier.0.weight", "features.12.0.weight"):
+        trained.state_dict[name][2] = 0
+    small = {weights.shape: weights for weights in expanded(onnx.load_from_string(eight_bit(build(trained))))}
+    for shape in ((1024, 576), (576, 96, 1, 1)):
+        assert not small[shape][2].any()
+        assert small[shape][1].any()

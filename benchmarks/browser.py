@@ -1,0 +1,195 @@
+"""The browser package against face-api.js on its tfjs wasm backend, in Chromium, both on one thread.
+
+All contenders live in one page and take turns, one call each, so that a busy machine slows all of them; the ratio is
+that of the medians. Each gets what it is asked for from the same canvas and does all its own work: reading pixels,
+resizing, network, decoding.
+
+    python benchmarks/browser.py [--rounds 100] [--model k7_mnv3s_160.onnx]
+
+Without --model a network of the same shape with random weights is exported; its speed is the same.
+"""
+
+import argparse
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+from pyojeong.drawing import draw_face
+from pyojeong.faceapi.nets import graph_path
+from pyojeong.files import read_json
+from pyojeong.quantise import eight_bit
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPOSITORY))
+
+from tests.browser.chromium import find_chromium  # noqa: E402 - the tests' own finder
+
+RIVALS = {
+    # figure: ours, theirs, goal
+    "expression_vs_faceapi": ("our head", "face-api's head", 0.8),
+    "detector_vs_faceapi": ("our detector", "face-api's detector", 0.45),
+    "frame_vs_faceapi": ("our frame", "face-api's frame", 0.5),
+    "expression_8bit_vs_fp32": ("our head, 8-bit weights", "our head", 1.05),
+}
+FRAME = (640, 480)
+
+PAGE = """
+async (rounds) => {
+  const faceapi = await import('/node_modules/@vladmandic/face-api/dist/face-api.esm.js');
+  const { EmotionAPI, FaceDetector, EmotionAnalyzer } = await import('/web/index.js');
+  faceapi.tf.setWasmPaths('/node_modules/@tensorflow/tfjs-backend-wasm/dist/');
+  await faceapi.tf.setBackend('wasm');
+  await faceapi.tf.ready();
+  await faceapi.nets.tinyFaceDetector.loadFromUri('/node_modules/@vladmandic/face-api/model');
+  await faceapi.nets.faceExpressionNet.loadFromUri('/node_modules/@vladmandic/face-api/model');
+
+  const models = { modelUrl: '/fp32.onnx', detectorUrl: '/detector.onnx' };
+  const head = new EmotionAPI(models);
+  const small = new EmotionAPI({ modelUrl: '/8bit.onnx' });
+  const detector = new FaceDetector({ modelUrl: '/detector.onnx' });
+  const analyzer = new EmotionAnalyzer(models);
+  for (const part of [head, small, detector, analyzer]) await part.init();
+
+  const image = new Image();
+  image.src = '/frame.png';
+  await image.decode();
+  const canvasOf = (x, y, width, height) => {
+    const canvas = Object.assign(document.createElement('canvas'), { width, height });
+    canvas.getContext('2d', { willReadFrequently: true }).drawImage(image, -x, -y);
+    return canvas;
+  };
+  const frame = canvasOf(0, 0, image.width, image.height);
+  const [{ box }] = await detector.detect(frame);
+  const face = canvasOf(Math.round(box.x), Math.round(box.y), Math.round(box.width), Math.round(box.height));
+  const options = new faceapi.TinyFaceDetectorOptions({ inputSize: 416, scoreThreshold: 0.5 });
+  const contenders = {
+    'our head': () => head.predictFromCanvas(face),
+    'our head, 8-bit weights': () => small.predictFromCanvas(face),
+    "face-api's head": () => faceapi.nets.faceExpressionNet.predictExpressions(face),
+    'our detector': () => detector.detect(frame),
+    "face-api's detector": () => faceapi.detectAllFaces(frame, options).run(),
+    'our frame': () => analyzer.analyze(frame),
+    "face-api's frame": async () => faceapi.detectAllFaces(frame, options).withFaceExpressions(),
+  };
+  const times = Object.fromEntries(Object.keys(contenders).map((name) => [name, []]));
+  const faces = (await contenders["face-api's frame"]()).length;
+  if (faces !== (await analyzer.analyze(frame)).length) throw new Error('they see different faces');
+  for (let round = -5; round < rounds; round++) {
+    for (const [name, run] of Object.entries(contenders)) {
+      // Garbage and timers of the one before are not this one's.
+      await new Promise((resolve) => setTimeout(resolve));
+      const start = performance.now();
+      await run();
+      if (round >= 0) times[name].push(performance.now() - start);
+    }
+  }
+  return { times, faces, info: analyzer.info(), backend: faceapi.tf.getBackend(), tfjs: faceapi.tf.version_core,
+    threads: await faceapi.tf.env().getAsync('WASM_HAS_MULTITHREAD_SUPPORT') };
+}
+"""
+
+
+def main() -> None:
+    """Run the race and print table and ratios."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--model", type=Path, help="exported ONNX file")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        site = Path(folder)
+        furnish(site, options.model)
+        found, browser = race(site, options.rounds)
+    versions = {name: read_json(REPOSITORY / "node_modules" / name / "package.json")["version"] for name in PACKAGES}
+    print(f"{cpu()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; Chromium {browser}; one thread each")
+    print(", ".join(f"{name} {version}" for name, version in versions.items()) + f" ({found['backend']})")
+    print(f"{FRAME[0]} x {FRAME[1]} canvas, {found['faces']} face, {options.rounds} rounds\n")
+    medians = {name: statistics.median(times) for name, times in found["times"].items()}
+    print("| what | median ms | fastest ms |\n|---|---|---|")
+    for name, times in found["times"].items():
+        print(f"| {name} | {medians[name]:.1f} | {min(times):.1f} |")
+    print()
+    for figure, (ours, theirs, goal) in RIVALS.items():
+        print(f"RATIO {figure} {medians[ours] / medians[theirs]:.3f} goal {goal}")
+
+
+PACKAGES = ("@vladmandic/face-api", "@tensorflow/tfjs-backend-wasm", "onnxruntime-web")
+
+
+def furnish(site: Path, model: Path | None) -> None:
+    """Put a frame, the models and links to the packages into ``site``."""
+    for name in ("web", "node_modules"):
+        (site / name).symlink_to(REPOSITORY / name)
+    (site / "blank.html").write_text("<!doctype html><link rel=icon href=data:,>")
+    full = model.read_bytes() if model else random_model(site)
+    (site / "fp32.onnx").write_bytes(full)
+    (site / "8bit.onnx").write_bytes(eight_bit(full))
+    (site / "detector.onnx").write_bytes(graph_path("tiny_face_detector").read_bytes())
+    frame = Image.new("RGB", FRAME, (110, 120, 130))
+    portrait, _ = draw_face("기쁨", 3, (360, 480))
+    frame.paste(Image.fromarray(portrait), (140, 0))
+    frame.save(site / "frame.png")
+
+
+def random_model(folder: Path) -> bytes:
+    """Export a K7 network with random weights."""
+    import torch
+
+    from pyojeong.checkpoint import Checkpoint
+    from pyojeong.export import build
+    from pyojeong.labels import KOREAN
+    from pyojeong.network import MobileNetV3Small
+
+    torch.manual_seed(0)
+    state = {name: value.detach() for name, value in MobileNetV3Small(len(KOREAN)).state_dict().items()}
+    return build(Checkpoint(state, KOREAN, "K7", {}, 0.15, 1.0))
+
+
+def race(site: Path, rounds: int) -> tuple[dict[str, Any], str]:
+    """Let the contenders take turns in one page; milliseconds by name, and the browser's version."""
+    with serving(site) as origin, sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=find_chromium(), args=["--disable-gpu"], chromium_sandbox=os.geteuid() != 0
+        )
+        page = chromium.new_page()
+        page.set_default_timeout(0)
+        page.goto(f"{origin}/blank.html")
+        found: dict[str, Any] = page.evaluate(PAGE, rounds)
+        version = chromium.version
+        chromium.close()
+    return found, version
+
+
+@contextmanager
+def serving(site: Path) -> Iterator[str]:
+    """Serve a folder on loopback, without the headers that would allow threads."""
+    command = [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", str(site)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+        assert server.stdout is not None
+        port = re.search(r"port (\d+)", server.stdout.readline())
+        assert port is not None
+        try:
+            yield f"http://127.0.0.1:{port[1]}"
+        finally:
+            server.terminate()
+
+
+def cpu() -> str:
+    """Return the processor's name."""
+    info = Path("/proc/cpuinfo")
+    names = re.findall(r"model name\s*: (.+)", info.read_text()) if info.is_file() else []
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    main()
