@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import re
 import sys
 from importlib.util import find_spec
@@ -39,6 +40,8 @@ SchemeName = Annotated[
 def main() -> None:
     """Run the command line; every problem of the user's becomes one line on stderr and exit code 2."""
     show_messages()
+    # PyTorch's idle threads spin by default; where others use the cores too, training then crawls.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except InputError as error:
