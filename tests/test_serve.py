@@ -1,4 +1,5 @@
 import http.client
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pyojeong.errors import InputError
-from pyojeong.serve import DEMO, DIST, MODEL, RUN, make_server, serve
+from pyojeong.serve import AVAILABLE, DEMO, DIST, MODEL, RUN, make_server, serve
 
 
 @pytest.fixture
@@ -69,6 +70,47 @@ def test_the_page_gets_what_it_needs_with_the_right_type(port: int, root: Path, 
     assert headers["Content-Type"] == kind
     file = "web/demo/index.html" if path.startswith("/web/demo/") else path[1:]
     assert body == (root / file).read_bytes()
+
+
+def test_the_page_is_told_what_there_is(port: int, root: Path) -> None:
+    status, headers, body = ask(port, AVAILABLE)
+    assert (status, headers["Content-Type"]) == (200, "application/json; charset=utf-8")
+    found = json.loads(body)
+    assert found["models"] == [MODEL]
+    assert ask(port, AVAILABLE, method="HEAD")[2] == b""
+    assert ask(port, "/faceapi/tiny_face_detector.onnx")[0] == 200
+    assert ask(port, "/faceapi/face_expression.onnx")[0] == 200
+
+
+def test_every_model_of_the_folder_is_offered(root: Path) -> None:
+    (root / RUN / "a_8bit.onnx").write_text("small")
+    with make_server(root, 0) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()
+        assert json.loads(ask(server.server_port, AVAILABLE)[2])["models"] == [MODEL, "a_8bit.onnx"]
+        assert ask(server.server_port, f"/{RUN}/a_8bit.onnx")[2] == b"small"
+        server.shutdown()
+
+
+def test_of_face_api_only_what_the_comparison_needs_is_served(root: Path) -> None:
+    package = root / "node_modules/@vladmandic/face-api"
+    for name in ("dist/face-api.esm.js", "dist/face-api.js", "package.json", "model/age_gender_model.bin"):
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text("x")
+    for model in ("tiny_face_detector", "face_expression"):
+        for end in (".bin", "-weights_manifest.json"):
+            (package / f"model/{model}_model{end}").write_text("x")
+    with make_server(root, 0) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()
+        served = {
+            path.relative_to(package).as_posix(): ask(server.server_port, f"/{path.relative_to(root).as_posix()}")[0]
+            for path in package.rglob("*")
+            if path.is_file()
+        }
+        assert json.loads(ask(server.server_port, AVAILABLE)[2])["rival"] is True
+        server.shutdown()
+    refused = {name for name, status in served.items() if status == 404}
+    assert refused == {"dist/face-api.js", "package.json", "model/age_gender_model.bin"}
+    assert set(served.values()) == {200, 404}
 
 
 def test_threads_are_allowed_and_other_sites_are_not(port: int) -> None:

@@ -1,6 +1,7 @@
 """The demo page on loopback: a static server that hands out what the page needs and nothing else."""
 
 import errno
+import json
 import shutil
 import sys
 import webbrowser
@@ -12,12 +13,25 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from pyojeong.errors import InputError
+from pyojeong.faceapi.nets import MODELS, graph_path
 
 PORT = 5173
 DEMO = "/web/demo/"
 RUN = "models/mobilenetv3_classifier/runs/finetune_K7_160"
 MODEL = "k7_mnv3s_160.onnx"
 DIST = "node_modules/onnxruntime-web/dist"
+AVAILABLE = "/web/demo/available.json"
+"""Tells the page which models there are, and whether face-api.js is installed for a comparison."""
+
+_FACEAPI = "node_modules/@vladmandic/face-api"
+_RIVAL = (
+    f"{_FACEAPI}/dist/face-api.esm.js",
+    *(f"{_FACEAPI}/model/{model}_model{end}" for model in MODELS for end in (".bin", "-weights_manifest.json")),
+)
+_RIVAL_WASM = tuple(
+    f"node_modules/@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm{kind}.wasm"
+    for kind in ("", "-simd", "-threaded-simd")
+)
 
 _PORTS_TRIED = 20
 
@@ -30,6 +44,7 @@ _TYPES = {
     ".json": "application/json; charset=utf-8",
     ".wasm": "application/wasm",
     ".onnx": "application/octet-stream",
+    ".bin": "application/octet-stream",
 }
 
 _HEADERS = {
@@ -93,29 +108,42 @@ def make_server(root: Path, port: int = PORT, *, model_dir: Path | None = None) 
     raise InputError(f"port {port} and those after it are taken; choose another with --port")
 
 
-def _routes(root: Path, model_dir: Path) -> dict[str, Path]:
-    """Return what is served: address -> file, and address that ends in a slash -> folder."""
-    model = _model_in(model_dir)
+def _routes(root: Path, model_dir: Path) -> dict[str, Path | bytes]:
+    """Return what is served: address -> file or content, and address that ends in a slash -> folder."""
+    models = _models_in(model_dir)
+    rival, rival_wasm = _installed(root, _RIVAL), _installed(root, _RIVAL_WASM)
     return {
-        f"/{RUN}/{MODEL}": model,
-        f"/{RUN}/classes.json": model.with_name("classes.json"),
+        **{f"/{RUN}/{name}": path for name, path in models.items()},
+        f"/{RUN}/classes.json": models[MODEL].with_name("classes.json"),
+        **{f"/faceapi/{name}.onnx": graph_path(name) for name in MODELS},
+        AVAILABLE: json.dumps({"models": list(models), "rival": bool(rival), "rivalWasm": bool(rival_wasm)}).encode(),
         "/web/": _folder_of(
             root, "web/onnx_emotion_api.js", "the demo page is part of the repository; run this command in a checkout"
         ),
         f"/{DIST}/": _folder_of(
             root, f"{DIST}/ort.wasm.bundle.min.mjs", "onnxruntime-web is missing; run `npm i onnxruntime-web`"
         ),
+        **rival,
+        **(rival_wasm if rival else {}),
     }
 
 
-def _model_in(folder: Path) -> Path:
-    models = sorted(folder.glob("*.onnx")) if folder.is_dir() else []
+def _models_in(folder: Path) -> dict[str, Path]:
+    """Return the models of a folder by the name that they are served under; the first is called ``MODEL``."""
+    models = sorted(folder.glob("*.onnx"), key=lambda path: (path.name != MODEL, path.name)) if folder.is_dir() else []
     if not models:
         raise InputError(f"{folder}: no .onnx model; run `make run` first, or name another folder with --model-dir")
-    model = folder / MODEL if folder / MODEL in models else models[0]
-    if not model.with_name("classes.json").is_file():
-        raise InputError(f"{folder}: no classes.json beside {model.name}; run `pyojeong export` again")
-    return model
+    if not (folder / "classes.json").is_file():
+        raise InputError(f"{folder}: no classes.json beside {models[0].name}; run `pyojeong export` again")
+    return {MODEL: models[0], **{path.name: path for path in models[1:]}}
+
+
+def _installed(root: Path, names: tuple[str, ...]) -> dict[str, Path]:
+    """Return address -> file for files of the workspace or the checkout, nothing unless all are there."""
+    for place in (root, Path(__file__).parents[2]):
+        if all((place / name).is_file() for name in names):
+            return {f"/{name}": place / name for name in names}
+    return {}
 
 
 def _folder_of(root: Path, name: str, remedy: str) -> Path:
@@ -139,7 +167,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 60
 
-    def __init__(self, routes: Mapping[str, Path], *args: object) -> None:
+    def __init__(self, routes: Mapping[str, Path | bytes], *args: object) -> None:
         self.routes = routes
         super().__init__(*args)  # type: ignore[arg-type]
 
@@ -162,13 +190,20 @@ class _Handler(BaseHTTPRequestHandler):
         if file is None:
             self.send_error(HTTPStatus.NOT_FOUND)
             return
+        if isinstance(file, bytes):
+            self._start(".json", len(file))
+            self.wfile.write(file if self.command == "GET" else b"")
+            return
         with file.open("rb") as content:
-            self.send_response(HTTPStatus.OK)
-            self.send_header("Content-Type", _TYPES[file.suffix])
-            self.send_header("Content-Length", str(file.stat().st_size))
-            self.end_headers()
+            self._start(file.suffix, file.stat().st_size)
             if self.command == "GET":
                 shutil.copyfileobj(content, self.wfile)
+
+    def _start(self, suffix: str, length: int) -> None:
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", _TYPES[suffix])
+        self.send_header("Content-Length", str(length))
+        self.end_headers()
 
     def _own_names(self) -> tuple[str, str]:
         port = self.connection.getsockname()[1]
@@ -189,8 +224,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing: the terminal belongs to the one line with the address."""
 
 
-def _file_for(path: str, routes: Mapping[str, Path]) -> Path | None:
-    """Return the file that an address means, None when it is not to be served.
+def _file_for(path: str, routes: Mapping[str, Path | bytes]) -> Path | bytes | None:
+    """Return the file or content that an address means, None when it is not to be served.
 
     Links are followed first and the result must still lie in the folder that is served, whatever ``..``,
     backslash or link led to it.
@@ -198,7 +233,7 @@ def _file_for(path: str, routes: Mapping[str, Path]) -> Path | None:
     if path in routes and not path.endswith("/"):
         return routes[path]
     for prefix, folder in routes.items():
-        if not (prefix.endswith("/") and path.startswith(prefix)) or "\0" in path:
+        if isinstance(folder, bytes) or not (prefix.endswith("/") and path.startswith(prefix)) or "\0" in path:
             continue
         base = folder.resolve()
         name = path.removeprefix(prefix)
