@@ -115,9 +115,21 @@ def test_a_crop_of_the_full_image_is_the_plain_crop() -> None:
         assert (reduced_crop(Reduced(image, 1, 0, 0), square) == resize(cut(image, square))).all()
 
 
-@pytest.mark.parametrize("square", [(811, 503, 1501), (-301, -202, 1703), (1400, 1100, 1301), (900, 700, 400)])
+@pytest.mark.parametrize(
+    ("square", "divisor"),
+    [
+        ((201, -102, 2003), 8),
+        ((811, 503, 1501), 4),
+        ((-301, -202, 1703), 4),
+        ((1400, 1100, 981), 4),
+        ((900, 700, 500), 2),
+        ((900, 700, 400), 1),
+    ],
+)
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
-def test_a_crop_from_a_reduced_image_looks_the_same(square: tuple[int, int, int], orientation: int) -> None:
+def test_a_crop_from_a_reduced_image_looks_the_same(
+    square: tuple[int, int, int], divisor: int, orientation: int
+) -> None:
     coarse = np.random.default_rng(5).integers(0, 256, (60, 80, 3), np.uint8)
     photograph = Image.fromarray(coarse).resize((2405, 1803), Image.Resampling.BICUBIC)
     exif = Image.Exif()
@@ -127,7 +139,7 @@ def test_a_crop_from_a_reduced_image_looks_the_same(square: tuple[int, int, int]
     full = decode(file.getvalue())
     height, width = full.shape[:2]
     reduced = decode_reduced(file.getvalue(), enough_size(square, width, height))
-    assert reduced.divisor == (4 if square[2] >= 1280 else 1)
+    assert reduced.divisor == divisor
     difference = np.abs(reduced_crop(reduced, square).astype(int) - resize(cut(full, square)))
     assert difference.mean() <= 1.5
 

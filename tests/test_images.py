@@ -121,15 +121,30 @@ def test_the_fast_jpeg_reader_gives_pillow_s_pixels(
     data = encoded(pixels, orientation=6, **options)
     fast = decode(data)
     with monkeypatch.context() as patched:
-        patched.setattr(simplejpeg, "decode_jpeg", lambda _: pytest.fail("read by the fast reader"))
+        patched.setattr(simplejpeg, "decode_jpeg", lambda *_, **__: pytest.fail("read by the fast reader"))
         with pytest.raises(pytest.fail.Exception):
             decode(data)
 
-    def refuses(data: bytes) -> Pixels:
-        raise ValueError
-
-    monkeypatch.setattr(simplejpeg, "decode_jpeg", refuses)
+    monkeypatch.setattr(simplejpeg, "decode_jpeg", refuse)
     assert np.array_equal(decode(data), fast)
+
+
+def refuse(*_: Any, **__: Any) -> Pixels:
+    raise ValueError
+
+
+@pytest.mark.parametrize("options", [{"subsampling": way} for way in range(3)] + [{"progressive": True, "quality": 40}])
+@pytest.mark.parametrize("at_least", [(20, 30), (60, 80), (101, 140), (400, 500)])
+@pytest.mark.parametrize("size", [(411, 523), (1000, 801)])
+def test_the_fast_jpeg_reader_gives_pillow_s_reduced_pixels_too(
+    size: tuple[int, int], at_least: tuple[int, int], options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = encoded(noise(*size), orientation=8, **options)
+    fast = decode_reduced(data, at_least)
+    monkeypatch.setattr(simplejpeg, "decode_jpeg", refuse)
+    slow = decode_reduced(data, at_least)
+    assert fast[1:] == slow[1:]
+    assert np.array_equal(fast.pixels, slow.pixels)
 
 
 def test_an_animation_gives_its_first_frame() -> None:

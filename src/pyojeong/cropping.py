@@ -45,7 +45,7 @@ DROPS = {
 """Why a photograph of the index has no crop: reason -> meaning."""
 
 # Changing how pixels become a crop makes all crops anew.
-_FORMAT = 1
+_FORMAT = 2
 _CHUNK = 16
 _WRITERS = 4
 

@@ -97,10 +97,10 @@ def face_crop(image: Pixels, box: Sequence[float], margin: float = MARGIN, size:
 def enough_size(square: tuple[int, int, int], width: int, height: int, size: int = SIZE) -> tuple[int, int]:
     """Return the (width, height) that an image must at least be decoded at for a good crop of ``square``.
 
-    The patch then still has twice the pixels of the crop on each side, so that the decoder's own reduction
-    costs no visible detail.
+    The patch then still has 1.5 times the pixels of the crop on each side, so that the decoder's own reduction
+    costs no visible detail: ``benchmarks/prepare.py`` prints how far the pixels are from those of a full decode.
     """
-    scale = min(1.0, 2 * size / square[2])
+    scale = min(1.0, 1.5 * size / square[2])
     return math.ceil(width * scale), math.ceil(height * scale)
 
 

@@ -172,7 +172,7 @@ def decode_reduced(data: bytes, at_least: tuple[int, int] | None) -> Reduced:
     try:
         if image.format in ("JPEG", "MPO") and not _has_end(data):
             raise ValueError("no end marker")
-        pixels = _pixels(image, data, full=divisor == 1)
+        pixels = _pixels(image, data)
     except MemoryError:
         raise ImageError("too_large") from None
     except Exception as error:
@@ -252,12 +252,13 @@ def _orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 0
 
 
-def _pixels(image: Image.Image, data: bytes, *, full: bool) -> Pixels:
+def _pixels(image: Image.Image, data: bytes) -> Pixels:
     """Decode an opened image into uint8 [h, w, 3] as it is stored, at the size that ``image`` has been set to."""
-    if full and image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
+    if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
         try:
             # The same libjpeg-turbo and the same pixels as Pillow's, without two copies of them: half the time.
-            decoded: Pixels = simplejpeg.decode_jpeg(data)
+            width, height = image.size
+            decoded: Pixels = simplejpeg.decode_jpeg(data, min_width=width, min_height=height, min_factor=1)
             return decoded
         except ValueError:
             pass  # Pillow below knows how to live with it, or says what is wrong
@@ -283,7 +284,7 @@ def _has_end(jpeg: bytes) -> bool:
         if jpeg[at + 1] == 0xFF:
             at += 1
         elif jpeg[at + 1] == 0xDA:
-            return jpeg.find(b"\xff\xd9", at) >= 0
+            return jpeg.rfind(b"\xff\xd9", at) >= 0
         else:
             at += 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
     return False
