@@ -29,8 +29,7 @@ _RIVAL = (
     *(f"{_FACEAPI}/model/{model}_model{end}" for model in MODELS for end in (".bin", "-weights_manifest.json")),
 )
 _RIVAL_WASM = tuple(
-    f"node_modules/@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm{kind}.wasm"
-    for kind in ("", "-simd", "-threaded-simd")
+    f"node_modules/@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm{kind}.wasm" for kind in ("", "-simd")
 )
 
 _PORTS_TRIED = 20

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,9 @@ def playwright() -> Iterator[Playwright]:
         yield driver
 
 
-@pytest.fixture(scope="session")
-def browser(playwright: Playwright) -> Iterator[Browser]:
+@contextmanager
+def launched(playwright: Playwright, *flags: str) -> Iterator[Browser]:
+    """The system's Chromium, with more flags than the usual ones."""
     names = ("chromium", "chromium-browser", "google-chrome")
     found = os.environ.get("PYOJEONG_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
     found = found or playwright.chromium.executable_path
@@ -52,9 +54,15 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
         pytest.fail("there is no Chromium; `make test` installs one, or set PYOJEONG_CHROMIUM to its path")
     # Chromium's sandbox does not start for root.
     sandbox = not hasattr(os, "geteuid") or os.geteuid() != 0
-    chromium = playwright.chromium.launch(executable_path=found, args=FLAGS, chromium_sandbox=sandbox)
+    chromium = playwright.chromium.launch(executable_path=found, args=[*FLAGS, *flags], chromium_sandbox=sandbox)
     yield chromium
     chromium.close()
+
+
+@pytest.fixture(scope="session")
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    with launched(playwright) as chromium:
+        yield chromium
 
 
 @dataclass
@@ -124,9 +132,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         server.terminate()
 
 
-def write_model(path: Path, *, outputs: int = 7, metadata: dict[str, str] | None = None) -> None:
+def write_model(path: Path, *, outputs: int = 7, metadata: dict[str, str] | None = None, seed: int = 7) -> None:
     """Write a network with the exported one's inputs and outputs: patch -> 16 x 16 -> linear -> softmax."""
-    weights = np.random.default_rng(7).normal(0, 0.2, (3 * 16 * 16, outputs)).astype(np.float32)
+    weights = np.random.default_rng(seed).normal(0, 0.2, (3 * 16 * 16, outputs)).astype(np.float32)
     constants = {
         "weights": weights,
         "white": np.array(255, np.float32),

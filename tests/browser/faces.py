@@ -1,5 +1,8 @@
 """Drawn people in a frame, for tests of the detector."""
 
+import base64
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,3 +26,21 @@ def draw_group(width: int, height: int, *, people: int, seed: int = 0) -> Image.
 
 def pixels_of(image: Image.Image) -> npt.NDArray[Any]:
     return np.asarray(image.convert("RGB"))
+
+
+def as_address(pixels: npt.NDArray[Any]) -> str:
+    """A picture as a data: address."""
+    buffer = BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def write_film(path: Path, frames: list[npt.NDArray[Any]], *, repeat: int = 15) -> None:
+    """Write frames (uint8 [H, W, 3], even sides) as uncompressed Y4M, each shown ``repeat`` times at 30 a second."""
+    height, width, _ = frames[0].shape
+    with path.open("wb") as film:
+        film.write(f"YUV4MPEG2 W{width} H{height} F30:1 Ip A1:1 C420jpeg\n".encode())
+        for pixels in frames:
+            luma, *chroma = np.asarray(Image.fromarray(pixels).convert("YCbCr")).transpose(2, 0, 1)
+            small = [plane[::2, ::2].tobytes() for plane in chroma]
+            film.write((b"FRAME\n" + luma.tobytes() + b"".join(small)) * repeat)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -10,8 +11,12 @@ from typing import Any
 
 import pytest
 
-from pyojeong.labels import ENGLISH, KOREAN
-from pyojeong.serve import DEMO, make_server
+from pyojeong.drawing import draw_face
+from pyojeong.faceapi.detector import FaceApi
+from pyojeong.labels import ENGLISH, FACEAPI, KOREAN
+from pyojeong.serve import DEMO, MODEL, RUN, make_server
+from tests.browser.conftest import Oracle, Tab, launched
+from tests.browser.faces import as_address, draw_group, pixels_of, write_film
 
 pytestmark = pytest.mark.browser
 
@@ -50,8 +55,11 @@ def bars_of(page: Any) -> dict[str, float]:
 def assert_shows(page: Any, expected: dict[str, float]) -> None:
     """Wait until the bars are these probabilities, to the digit that is printed."""
     page.wait_for_function(
-        """(expected) => [...document.querySelectorAll('#bars .value')].every(
-          (cell, index) => Math.abs(parseFloat(cell.textContent) - 100 * expected[index]) <= 0.0501)""",
+        """(expected) => {
+          const cells = [...document.querySelectorAll('#bars .value')];
+          return cells.length === expected.length && cells.every(
+            (cell, index) => Math.abs(parseFloat(cell.textContent) - 100 * expected[index]) <= 0.0501);
+        }""",
         arg=[expected[name] for name in KOREAN],
         timeout=10_000,
     )
@@ -60,7 +68,7 @@ def assert_shows(page: Any, expected: dict[str, float]) -> None:
 
 def test_a_chosen_picture_gets_bars_in_class_order(tab: Any, page: Any, origin: str, oracle: Any, face: Any) -> None:
     image, path = face
-    page.get_by_label("사진 고르기").set_input_files(path)
+    page.get_by_label("사진·영상 고르기").set_input_files(path)
     expected = oracle(image, None)
     assert_shows(page, expected)
     best = max(expected, key=expected.__getitem__)
@@ -78,7 +86,7 @@ def test_threads_are_used_where_there_are_cores(page: Any) -> None:
 
 def test_a_dragged_box_is_what_is_classified(page: Any, oracle: Any, face: Any) -> None:
     image, path = face
-    page.get_by_label("사진 고르기").set_input_files(path)
+    page.get_by_label("사진·영상 고르기").set_input_files(path)
     assert_shows(page, oracle(image, None))
     at = page.locator("#stage").bounding_box()
     assert (at["width"], at["height"]) == image.size
@@ -95,7 +103,7 @@ def test_a_dragged_box_is_what_is_classified(page: Any, oracle: Any, face: Any) 
 
 def test_the_keyboard_alone_is_enough(page: Any, oracle: Any, face: Any) -> None:
     image, path = face
-    page.get_by_label("사진 고르기").set_input_files(path)
+    page.get_by_label("사진·영상 고르기").set_input_files(path)
     page.locator("#stage").wait_for()
     page.locator("#stage").focus()
     page.keyboard.press("Enter")
@@ -126,27 +134,142 @@ def test_a_picture_can_be_pasted_or_dropped(way: str, page: Any, site: Any, orac
     assert_shows(page, oracle(image, None))
 
 
-def test_the_camera_gives_live_results_until_it_is_switched_off(tab: Any, page: Any, origin: str) -> None:
+@pytest.fixture(scope="module")
+def face_camera(playwright: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A Chromium whose camera shows a drawn person who changes expression."""
+    film = tmp_path_factory.mktemp("film") / "face.y4m"
+    write_film(film, [draw_face(label, 3, (480, 480))[0] for label in ("기쁨", "분노", "중립", "당황")])
+    with launched(playwright, f"--use-file-for-fake-video-capture={film}") as chromium:
+        yield chromium
+
+
+@pytest.fixture
+def camera_tab(face_camera: Any, origin: str) -> Iterator[Any]:
+    context = face_camera.new_context(locale="ko-KR", permissions=["camera"])
+    opened = Tab(context.new_page())
+    opened.watch()
+    opened.page.goto(origin + DEMO)
+    opened.page.wait_for_function("() => window.api")
+    yield opened
+    context.close()
+
+
+def test_the_camera_gives_live_results_until_it_is_switched_off(camera_tab: Any, origin: str) -> None:
+    page = camera_tab.page
     page.get_by_role("button", name="카메라 켜기").click()
-    # The fake camera shows a moving picture: bars that change were computed from it.
+    # Bars that change were computed from the faces of the film.
     changes = page.evaluate(
         """() => new Promise((resolve) => {
           const seen = new Set();
           const watch = new MutationObserver(() => {
+            if (!document.querySelector('#faces .face')) return;
             seen.add([...document.querySelectorAll('#bars .value')].map((cell) => cell.textContent).join());
-            if (seen.size > 5) { watch.disconnect(); resolve(seen.size); }
+            if (seen.size > 3) { watch.disconnect(); resolve(seen.size); }
           });
           watch.observe(document.getElementById('bars'), { subtree: true, childList: true, characterData: true });
         })"""
     )
-    assert changes > 5
+    assert changes > 3
     assert abs(sum(bars_of(page).values()) - 100) < 0.5
     page.locator("#figures", has_text="초당").wait_for()
-    assert not page.locator("#box").is_hidden()
+    page.locator("#figures", has_text=re.compile(r"읽기 \d+ · 얼굴 \d+ · 감정 \d+ ms")).wait_for()
+    stage, face = (page.locator(name).bounding_box() for name in ("#stage", "#faces .face"))
+    # The face fills the middle of the film, so its box lies in the middle of the stage.
+    assert abs(face["x"] + face["width"] / 2 - stage["x"] - stage["width"] / 2) < stage["width"] / 5
+    assert stage["height"] / 4 < face["height"] < stage["height"]
+    label = page.locator("#faces .face span").first.inner_text()
+    assert label.split()[0] in KOREAN
     page.get_by_role("button", name="카메라 끄기").click()
     page.get_by_role("button", name="카메라 켜기").wait_for()
     assert page.locator("#stage").is_hidden()
+    assert page.locator("#faces .face").count() == 0
     assert page.evaluate("() => document.getElementById('video').srcObject") is None
+    camera_tab.assert_clean(origin)
+
+
+def test_without_a_face_the_camera_says_so(page: Any) -> None:
+    # The browser's own film shows no face.
+    page.get_by_role("button", name="카메라 켜기").click()
+    page.locator("#answer", has_text="얼굴을 찾지 못했습니다").wait_for()
+
+
+def test_a_film_is_played_and_watched(page: Any) -> None:
+    """The film is recorded in the browser itself, which writes WebM."""
+    page.evaluate(
+        """async (url) => {
+          const canvas = Object.assign(document.createElement('canvas'), { width: 320, height: 320 });
+          const image = new Image();
+          image.src = url;
+          await image.decode();
+          const recorder = new MediaRecorder(canvas.captureStream(15), { mimeType: 'video/webm' });
+          const parts = [];
+          recorder.ondataavailable = ({ data }) => parts.push(data);
+          const stopped = new Promise((resolve) => { recorder.onstop = resolve; });
+          recorder.start();
+          for (let turn = 0; turn < 12; turn++) {
+            canvas.getContext('2d').drawImage(image, turn % 3, 0, 320, 320);
+            await new Promise((resolve) => setTimeout(resolve, 60));
+          }
+          recorder.stop();
+          await stopped;
+          const given = new DataTransfer();
+          given.items.add(new File(parts, 'film.webm', { type: 'video/webm' }));
+          const input = document.getElementById('file');
+          input.files = given.files;
+          input.dispatchEvent(new Event('change'));
+        }""",
+        as_address(draw_face("기쁨", 3, (320, 320))[0]),
+    )
+    page.locator("#faces .face").wait_for()
+    page.locator("#figures", has_text="초당").wait_for()
+    assert page.locator("#stage.mirrored").count() == 0
+
+
+def test_a_file_that_is_no_film_is_refused_in_words(page: Any, tmp_path: Path) -> None:
+    (tmp_path / "film.mp4").write_text("not a film")
+    page.get_by_label("사진·영상 고르기").set_input_files(tmp_path / "film.mp4")
+    page.locator("#problem", has_text="영상으로 열리지 않습니다").wait_for()
+
+
+def test_every_face_of_a_picture_is_marked_and_the_largest_described(page: Any, oracle: Any, tmp_path: Path) -> None:
+    image = draw_group(900, 400, people=3, seed=4)
+    image.save(tmp_path / "three.png")
+    page.get_by_label("사진·영상 고르기").set_input_files(tmp_path / "three.png")
+    page.locator("#box-text", has_text="얼굴 3개").wait_for()
+    assert page.locator("#faces .face").count() == 3
+    found = FaceApi(threads=1).detect(pixels_of(image))
+    largest = max((detection.box for detection in found), key=lambda box: (box[2] - box[0]) * (box[3] - box[1]))
+    assert_shows(page, oracle(image, (largest[0], largest[1], largest[2] - largest[0], largest[3] - largest[1])))
+    chosen = page.locator("#faces .chosen span").inner_text()
+    assert chosen.split()[0] == page.locator("#answer").inner_text().split()[0]
+
+
+def test_models_can_be_switched(tab: Any, site: Any, model_writer: Any, face: Any, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(site.root / RUN, run)
+    model_writer(run / "k7_mnv3s_160_8bit.onnx", seed=8)
+    image, path = face
+    with make_server(site.root, 0, model_dir=run) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}).start()
+        tab.page.goto(f"http://127.0.0.1:{server.server_port}{DEMO}")
+        tab.page.get_by_label("사진·영상 고르기").set_input_files(path)
+        for name in (MODEL, "k7_mnv3s_160_8bit.onnx", MODEL):
+            tab.page.get_by_label("모델").select_option(name)
+            assert_shows(tab.page, Oracle(run / name)(image, None))
+        server.shutdown()
+
+
+def test_face_api_answers_beside_ours_on_request(tab: Any, page: Any, origin: str, tmp_path: Path) -> None:
+    draw_group(480, 480, people=1).save(tmp_path / "one.png")
+    assert page.locator("#rival-result").is_hidden()
+    page.get_by_label("사진·영상 고르기").set_input_files(tmp_path / "one.png")
+    page.get_by_label("face-api.js와 비교").check()
+    page.locator("#rival-figures", has_text="ms").wait_for(timeout=60_000)
+    rows = page.locator("#rival-bars li").evaluate_all("(rows) => rows.map((row) => row.innerText)")
+    values = {text.split()[0]: float(text.split()[-1].removesuffix("%")) for text in rows}
+    assert tuple(values) == FACEAPI
+    assert abs(sum(values.values()) - 100) < 0.5
+    assert tuple(bars_of(page)) == KOREAN
     tab.assert_clean(origin)
 
 
@@ -182,10 +305,10 @@ def test_a_file_that_is_no_picture_is_refused_and_the_old_one_stays(
     page: Any, oracle: Any, face: Any, tmp_path: Path
 ) -> None:
     image, path = face
-    page.get_by_label("사진 고르기").set_input_files(path)
+    page.get_by_label("사진·영상 고르기").set_input_files(path)
     assert_shows(page, oracle(image, None))
     (tmp_path / "notes.txt").write_text("hello")
-    page.get_by_label("사진 고르기").set_input_files(tmp_path / "notes.txt")
+    page.get_by_label("사진·영상 고르기").set_input_files(tmp_path / "notes.txt")
     page.locator("#problem", has_text="notes.txt").wait_for()
     assert_shows(page, oracle(image, None))
 
@@ -215,7 +338,7 @@ def test_without_a_model_the_page_says_what_to_run(tab: Any, site: Any, tmp_path
 def test_the_page_fits_a_small_phone_in_light_and_dark(scheme: str, tab: Any, page: Any, face: Any) -> None:
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": 360, "height": 740})
-    page.get_by_label("사진 고르기").set_input_files(face[1])
+    page.get_by_label("사진·영상 고르기").set_input_files(face[1])
     page.locator("#bars .top").wait_for()
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 360
     ground = page.evaluate("() => getComputedStyle(document.body).backgroundColor")

@@ -85,7 +85,7 @@ def test_the_types_tell_right_from_wrong(project: Path) -> None:
         new EmotionAnalyzer({ modelUrl: '/m.onnx' });
         new EmotionAPI({ modelUrl: '/m.onnx', provider: 'cuda' });"""
     )
-    tsc = ["node", MODULES / "typescript/bin/tsc", "--noEmit", "--strict", "--skipLibCheck", "false"]
+    tsc: list[str | Path] = ["node", MODULES / "typescript/bin/tsc", "--noEmit", "--strict", "--skipLibCheck", "false"]
     tsc += ["--module", "esnext", "--moduleResolution", "bundler", "--target", "es2022", "--lib", "es2022,dom"]
     tsc += ["--types", ""]
     run(*tsc, "right.ts", cwd=project)

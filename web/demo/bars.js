@@ -41,10 +41,11 @@ export class Bars {
     this.#timer ??= setTimeout(() => this.#speak(), SPEAK_EVERY);
   }
 
-  clear() {
+  /** @param {string} [text] in place of the answer */
+  clear(text = '사진이나 카메라를 기다립니다') {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    this.#answer.textContent = '사진이나 카메라를 기다립니다';
+    this.#answer.textContent = text;
     this.#spoken.textContent = '';
     for (const { row, fill, value } of this.#rows.values()) {
       row.classList.remove('top');

@@ -10,7 +10,7 @@ const STEP = 0.02; // of the frame's longer side, for one key press
  * @param {Size} size
  * @returns {Box}
  */
-export function centred({ width, height }) {
+function centred({ width, height }) {
   const side = 0.6 * Math.min(width, height);
   return { x: (width - side) / 2, y: (height - side) / 2, width: side, height: side };
 }

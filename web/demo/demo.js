@@ -1,6 +1,12 @@
-import { EmotionAPI } from '../onnx_emotion_api.js';
+import { EmotionAnalyzer } from '../analyzer.js';
 import { Bars } from './bars.js';
-import { BoxEditor, centred } from './box-editor.js';
+import { Boxes } from './boxes.js';
+import { BoxEditor } from './box-editor.js';
+import { WORDS, loadRival } from './rival.js';
+
+/** @typedef {import('../analyzer.js').FaceEmotions} FaceEmotions */
+/** @typedef {Awaited<ReturnType<typeof EmotionAnalyzer.inWorker>>} Analyzer */
+/** @typedef {{ models: string[], rival: boolean, rivalWasm: boolean }} Available */
 
 const RUN = '../../models/mobilenetv3_classifier/runs/finetune_K7_160/';
 const SMOOTHING = 0.1; // weight of the newest frame in the figures shown
@@ -13,6 +19,7 @@ const REMEDIES = {
   class_mismatch: '모델과 classes.json 이 맞지 않습니다. pyojeong export 를 다시 실행하십시오.',
   runtime_not_found: 'onnxruntime-web 이 없습니다. npm i onnxruntime-web 을 실행하십시오.',
   wasm_not_found: 'onnxruntime-web 의 wasm 파일이 없습니다. npm i onnxruntime-web 을 다시 실행하십시오.',
+  worker_lost: '계산하던 작업자가 멈췄습니다. 페이지를 새로 고치십시오.',
   NotAllowedError: '카메라 사용이 거부되었습니다. 주소 표시줄의 카메라 단추에서 허용한 뒤 다시 켜십시오.',
   NotFoundError: '카메라를 찾지 못했습니다. 연결을 확인하거나 사진을 쓰십시오.',
   NotReadableError: '다른 프로그램이 카메라를 쓰고 있습니다. 그 프로그램을 닫고 다시 켜십시오.',
@@ -28,52 +35,78 @@ const file = /** @type {HTMLInputElement} */ (element('file'));
 const camera = /** @type {HTMLButtonElement} */ (element('camera'));
 const clear = /** @type {HTMLButtonElement} */ (element('clear'));
 
-const api = new EmotionAPI({ modelUrl: `${RUN}k7_mnv3s_160.onnx`, classesUrl: `${RUN}classes.json` });
-const ready = api.init();
+const models = /** @type {HTMLSelectElement} */ (element('model'));
+const compare = /** @type {HTMLInputElement} */ (element('rival'));
+
+const boxes = new Boxes(element('faces'));
 const editor = new BoxEditor(stage, element('box'), () => {
   describeBox();
   classify();
 });
 
+/** @type {Analyzer | null} */
+let analyzer = null;
 /** @type {HTMLImageElement | HTMLVideoElement | null} */
 let source = null;
 /** @type {Bars | undefined} */
 let bars;
+/** @type {Available} */
+let available = { models: [], rival: false, rivalWasm: false };
 let busy = false;
 let waiting = false;
-let pace = { ms: 0, interval: 0, last: 0 };
+let pace = { read: 0, detect: 0, classify: 0, interval: 0, last: 0 };
 
 async function start() {
-  await ready;
-  const { drawnSample } = api.info();
-  bars = new Bars(element('bars'), element('answer'), element('spoken'), api.outputKeys);
-  element('notice').hidden = !drawnSample;
+  available = await (await fetch('available.json')).json();
+  models.replaceChildren(...available.models.map((name) => new Option(modelName(name), name)));
+  element('model-choice').hidden = available.models.length < 2;
+  element('rival-choice').hidden = !available.rival;
+  await useModel(available.models[0] ?? '');
+}
+
+/** @param {string} name */
+function modelName(name) {
+  return name.endsWith('_8bit.onnx') ? `8비트 가중치 (${name})` : name;
+}
+
+/** @param {string} name */
+async function useModel(name) {
+  const next = await EmotionAnalyzer.inWorker({
+    modelUrl: `${RUN}${name}`,
+    classesUrl: `${RUN}classes.json`,
+    detectorUrl: '../../faceapi/tiny_face_detector.onnx',
+  });
+  analyzer?.dispose();
+  analyzer = next;
+  bars = new Bars(element('bars'), element('answer'), element('spoken'), next.outputKeys);
+  element('notice').hidden = !next.info().drawnSample;
   describePace();
   // For the curious: api.outputKeys, api.info() in the console.
-  Object.assign(window, { api });
+  Object.assign(window, { api: next });
   classify();
 }
 
 /** Classifies what is on the stage now; while one answer is under way, only the newest wish is kept. */
 async function classify() {
-  if (!source || !bars) return;
+  if (!source || !analyzer) return;
   if (busy) {
     waiting = true;
     return;
   }
   busy = true;
   const asked = source;
-  const began = performance.now();
+  const by = analyzer;
   try {
-    const predict = asked === video ? api.predictFromVideo : api.predictFromImage;
-    const probabilities = await predict.call(api, asked, editor.box ?? undefined);
-    if (asked === source) {
-      bars.show(probabilities);
-      count(began);
+    const faces = await facesOf(by, asked);
+    if (asked === source && faces && by === analyzer) {
+      show(faces, asked);
+      count();
       report(null);
     }
+    await compareTo(asked);
   } catch (error) {
-    report(error);
+    // What was disposed has been replaced.
+    if (by === analyzer) report(error);
   } finally {
     busy = false;
   }
@@ -83,13 +116,51 @@ async function classify() {
   }
 }
 
-/** @param {number} began */
-function count(began) {
+/**
+ * The faces of a drawn box, else those that are found; a picture without any is taken for a face as a whole.
+ *
+ * @param {Analyzer} by
+ * @param {HTMLImageElement | HTMLVideoElement} asked
+ */
+async function facesOf(by, asked) {
+  if (editor.box) return by.analyze(asked, [editor.box]);
+  const faces = await by.analyze(asked);
+  return faces?.length === 0 && asked === picture ? by.analyze(asked, [null]) : faces;
+}
+
+/**
+ * @param {FaceEmotions[]} faces
+ * @param {HTMLImageElement | HTMLVideoElement} asked
+ */
+function show(faces, asked) {
+  const found = editor.box ? [] : faces.filter(({ box }) => box);
+  const areas = faces.map(({ box }) => (box ? box.width * box.height : 0));
+  const largest = areas.indexOf(Math.max(...areas));
+  boxes.show(found, sizeOf(asked), largest);
+  const face = faces[largest];
+  if (face) bars?.show(face.emotions);
+  else bars?.clear('얼굴을 찾지 못했습니다');
+  describeBox(found.length);
+}
+
+/** @param {HTMLImageElement | HTMLVideoElement} asked */
+function sizeOf(asked) {
+  return asked instanceof HTMLVideoElement
+    ? { width: asked.videoWidth, height: asked.videoHeight }
+    : { width: asked.naturalWidth, height: asked.naturalHeight };
+}
+
+function count() {
+  if (!analyzer) return;
   const now = performance.now();
+  const live = source === video;
   const ease = (/** @type {number} */ old, /** @type {number} */ value) =>
-    old ? old + SMOOTHING * (value - old) : value;
+    old && live ? old + SMOOTHING * (value - old) : value;
+  const { read, detect, classify: head } = analyzer.timings;
   pace = {
-    ms: source === video ? ease(pace.ms, now - began) : now - began,
+    read: ease(pace.read, read),
+    detect: ease(pace.detect, detect),
+    classify: ease(pace.classify, head),
     interval: pace.last ? ease(pace.interval, now - pace.last) : 0,
     last: now,
   };
@@ -97,10 +168,12 @@ function count(began) {
 }
 
 function describePace() {
-  const { threads, modelBytes, runtimeVersion } = api.info();
+  if (!analyzer) return;
+  const { threads, modelBytes, runtimeVersion } = analyzer.info();
+  const stages = `읽기 ${pace.read.toFixed(0)} · 얼굴 ${pace.detect.toFixed(0)} · 감정 ${pace.classify.toFixed(0)} ms`;
   const live = source === video && pace.interval;
   element('figures').textContent = [
-    pace.ms ? `한 번에 ${pace.ms.toFixed(0)} ms` : '',
+    pace.last ? stages : '',
     live ? `초당 ${(1000 / pace.interval).toFixed(0)}회` : '',
     `모델 ${(modelBytes / 1e6).toFixed(1)} MB`,
     `스레드 ${threads}`,
@@ -108,12 +181,36 @@ function describePace() {
   ].filter(Boolean).join(' · ');
 }
 
-function describeBox() {
+/** @type {{ ask: Awaited<ReturnType<typeof loadRival>>, bars: Bars } | null} */
+let rival = null;
+
+/** @param {HTMLImageElement | HTMLVideoElement} asked */
+async function compareTo(asked) {
+  if (!compare.checked) return;
+  rival ??= {
+    ask: await loadRival(available.rivalWasm),
+    bars: new Bars(element('rival-bars'), element('rival-answer'), element('rival-spoken'), WORDS),
+  };
+  const { emotions, ms } = await rival.ask(asked);
+  if (asked !== source) return;
+  if (emotions) rival.bars.show(emotions);
+  else rival.bars.clear('얼굴을 찾지 못했습니다');
+  element('rival-figures').textContent = `얼굴과 감정 ${ms.toFixed(0)} ms · 이 페이지의 스레드에서`;
+}
+
+/** @param {number} [found] faces */
+function describeBox(found) {
   const { box } = editor;
   clear.disabled = !box;
-  element('box-text').textContent = box
-    ? `상자 ${Math.round(box.width)} × ${Math.round(box.height)} 픽셀. 얼굴 둘레에 맞추십시오.`
-    : '상자 없음: 전체를 얼굴로 봅니다. 얼굴 위를 끌어 상자를 그리면 더 정확합니다.';
+  const text = box
+    ? `상자 ${Math.round(box.width)} × ${Math.round(box.height)} 픽셀. 상자를 지우면 얼굴을 찾습니다.`
+    : found
+      ? `얼굴 ${found}개를 찾았습니다. 끌어서 상자를 그리면 그 상자만 봅니다.`
+      : found === 0 && source === picture
+        ? '얼굴을 찾지 못해 전체를 얼굴로 봅니다. 얼굴 위를 끌어 상자를 그리십시오.'
+        : '';
+  // Setting the same text again would be spoken again.
+  if (element('box-text').textContent !== text) element('box-text').textContent = text;
 }
 
 /**
@@ -122,13 +219,14 @@ function describeBox() {
  */
 function put(next, size) {
   source = next;
-  pace = { ms: 0, interval: 0, last: 0 };
+  pace = { read: 0, detect: 0, classify: 0, interval: 0, last: 0 };
   element('empty').hidden = true;
   element('help').hidden = stage.hidden = false;
   picture.hidden = next !== picture;
   video.hidden = next !== video;
-  stage.classList.toggle('mirrored', next === video);
-  editor.reset(size, next === video ? centred(size) : null);
+  stage.classList.toggle('mirrored', next === video && Boolean(video.srcObject));
+  editor.reset(size, null);
+  boxes.clear();
   describeBox();
   classify();
 }
@@ -136,6 +234,10 @@ function put(next, size) {
 /** @param {File | undefined} chosen */
 async function open(chosen) {
   if (!chosen) return;
+  if (chosen.type.startsWith('video/')) {
+    await openVideo(chosen);
+    return;
+  }
   const next = new Image();
   next.src = URL.createObjectURL(chosen);
   try {
@@ -153,6 +255,24 @@ async function open(chosen) {
   put(picture, { width: picture.naturalWidth, height: picture.naturalHeight });
 }
 
+/** @param {File} chosen */
+async function openVideo(chosen) {
+  stopCamera();
+  const address = URL.createObjectURL(chosen);
+  video.src = address;
+  try {
+    await video.play();
+  } catch {
+    URL.revokeObjectURL(address);
+    video.removeAttribute('src');
+    report(new Error(`"${chosen.name}" 은(는) 영상으로 열리지 않습니다. MP4, WebM 영상을 고르십시오.`));
+    return;
+  }
+  report(null);
+  put(video, sizeOf(video));
+  video.requestVideoFrameCallback(onFrame);
+}
+
 async function startCamera() {
   camera.disabled = true;
   try {
@@ -162,10 +282,11 @@ async function startCamera() {
       stopCamera();
       report(new Error('카메라 연결이 끊겼습니다. 다시 켜십시오.'));
     });
+    stopCamera();
     video.srcObject = stream;
     await video.play();
     report(null);
-    put(video, { width: video.videoWidth, height: video.videoHeight });
+    put(video, sizeOf(video));
     video.requestVideoFrameCallback(onFrame);
   } catch (error) {
     report(error);
@@ -184,19 +305,22 @@ function stopCamera() {
   const stream = /** @type {MediaStream | null} */ (video.srcObject);
   for (const track of stream?.getTracks() ?? []) track.stop();
   video.srcObject = null;
+  if (video.src) URL.revokeObjectURL(video.src);
+  video.removeAttribute('src');
   if (source === video) {
     source = null;
     stage.hidden = element('help').hidden = true;
     element('empty').hidden = false;
     element('box-text').textContent = '';
     clear.disabled = true;
+    boxes.clear();
     bars?.clear();
   }
   showCameraState();
 }
 
 function showCameraState() {
-  const on = source === video;
+  const on = source === video && Boolean(video.srcObject);
   camera.textContent = on ? '카메라 끄기' : '카메라 켜기';
   camera.setAttribute('aria-pressed', String(on));
 }
@@ -217,9 +341,14 @@ file.addEventListener('change', () => {
 });
 video.addEventListener('resize', () => {
   // A phone that is turned changes the shape of its picture.
-  if (source === video) put(video, { width: video.videoWidth, height: video.videoHeight });
+  if (source === video) put(video, sizeOf(video));
 });
-camera.addEventListener('click', () => (source === video ? stopCamera() : startCamera()));
+camera.addEventListener('click', () => (video.srcObject ? stopCamera() : startCamera()));
+models.addEventListener('change', () => useModel(models.value).catch(report));
+compare.addEventListener('change', () => {
+  element('rival-result').hidden = !compare.checked;
+  classify();
+});
 clear.addEventListener('click', () => editor.clear());
 document.addEventListener('paste', (event) => open(event.clipboardData?.files[0]));
 document.addEventListener('dragover', (event) => {

@@ -1,0 +1,89 @@
+"""Bytes that a page downloads, gzip -9: modules of each entry point, runtime, models; face-api.js beside them.
+
+Modules are counted as they are served, unbundled and unminified, with all that they import.
+
+    python benchmarks/bytes.py [--model k7_mnv3s_160.onnx]
+
+Without --model a network of the same shape with random weights is exported; random weights compress least.
+"""
+
+import argparse
+import gzip
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+from pyojeong.faceapi.nets import graph_path
+from pyojeong.quantise import eight_bit
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPOSITORY))
+
+from benchmarks.browser import random_model  # noqa: E402 - beside this file
+
+WEB = REPOSITORY / "web"
+MODULES = REPOSITORY / "node_modules"
+ORT = MODULES / "onnxruntime-web/dist"
+FACEAPI = MODULES / "@vladmandic/face-api"
+ENTRIES = {
+    "`pyojeong/emotion` (EmotionAPI)": ["onnx_emotion_api.js"],
+    "`pyojeong/detector` (FaceDetector)": ["detector.js"],
+    "`pyojeong/analyzer` (EmotionAnalyzer, with its worker)": ["analyzer.js", "worker.js"],
+    "`pyojeong/face-api` (adapter)": ["face-api.js"],
+    "`pyojeong` (all but the adapter)": ["index.js", "worker.js"],
+}
+_IMPORT = re.compile(r"^(?:import|export) (?:[^'\"]* from )?'(\./[^']+)';", re.MULTILINE)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--model", type=Path, help="exported ONNX file")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        full = options.model.read_bytes() if options.model else random_model(Path(folder))
+    print("| what | bytes | gzip -9 |\n|---|---|---|")
+    for name, entries in ENTRIES.items():
+        row(name, [path.read_bytes() for path in reached([WEB / entry for entry in entries])])
+    row("onnxruntime-web/wasm", read(ORT, "ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"))
+    row("onnxruntime-web/webgpu", read(ORT, "ort.webgpu.bundle.min.mjs", "ort-wasm-simd-threaded.asyncify.wasm"))
+    row("expression model, float32", [full])
+    row("expression model, 8-bit variant", [eight_bit(full)])
+    row("face detector", [graph_path("tiny_face_detector").read_bytes()])
+    row("@vladmandic/face-api (with tfjs)", read(FACEAPI, "dist/face-api.esm.js"))
+    row("tfjs wasm backend (SIMD)", read(MODULES, "@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-simd.wasm"))
+    row("its expression model", weights("face_expression"))
+    row("its face detector", weights("tiny_face_detector"))
+
+
+def reached(entries: list[Path]) -> list[Path]:
+    """Return the modules of the package that entries import, each once, with the entries."""
+    found: list[Path] = []
+    waiting = list(entries)
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.append(path)
+            waiting += [(path.parent / name).resolve() for name in _IMPORT.findall(path.read_text(encoding="utf-8"))]
+    return found
+
+
+def read(folder: Path, *names: str) -> list[bytes]:
+    """Return the contents of files."""
+    return [(folder / name).read_bytes() for name in names]
+
+
+def weights(model: str) -> list[bytes]:
+    """Return a model of face-api.js: weights and manifest."""
+    return read(FACEAPI / "model", f"{model}_model.bin", f"{model}_model-weights_manifest.json")
+
+
+def row(name: str, files: list[bytes]) -> None:
+    """Print one row; every file is compressed by itself, as servers do."""
+    packed = sum(len(gzip.compress(data, 9)) for data in files)
+    print(f"| {name} | {sum(map(len, files)):,} | {packed:,} |")
+
+
+if __name__ == "__main__":
+    main()
