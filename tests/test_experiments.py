@@ -59,7 +59,7 @@ def test_a_profile_is_checked_before_anything_runs(tmp_path, text, words):
 def test_a_tiny_sample_goes_through_everything_and_a_second_run_only_looks(tmp_path):
     (tmp_path / "mine.toml").write_text(TINY)
     profile = load_profile("tiny", tmp_path / "mine.toml")
-    said = []
+    said: list[str] = []
     made = experiments.run(tmp_path, None, profile, workers=2, say=said.append)
     assert len(said) == 10
     assert made.missing == {}
