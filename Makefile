@@ -8,7 +8,7 @@ run: setup
 	$(BIN)/pyojeong run --sample
 
 test: setup-test lint
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 setup:
 	@$(PYTHON) scripts/setup.py run
