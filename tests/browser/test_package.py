@@ -102,7 +102,7 @@ def test_the_snippets_of_the_readme_run_in_a_vite_build(
 ) -> None:
     assert len(snippets) == len(RESULTS)
     image = draw_group(480, 640, people=1)
-    image.save(project / "face.png")
+    image.save(project / "portrait.png")
     (project / "public").mkdir()
     links = "".join(f'<a href="page{number}.html">{number}</a>' for number in range(3))
     (project / "index.html").write_text(f"<!doctype html>{links}")
@@ -118,10 +118,10 @@ def test_the_snippets_of_the_readme_run_in_a_vite_build(
         )
         (project / f"snippet{number}.js").write_text(f"{snippet}\nexport const answer = {result};")
         (project / f"page{number}.html").write_text(
-            '<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><img src="/face.png" alt="">'
+            '<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><img src="/portrait.png" alt="">'
             f'<video muted></video><script type="module" src="/main{number}.js"></script>'
         )
-    shutil.move(project / "face.png", project / "public/face.png")
+    shutil.move(project / "portrait.png", project / "public/portrait.png")
     (project / "vite.config.js").write_text(
         "export default { logLevel: 'warn', build: { target: 'esnext', rollupOptions:"
         " { input: ['index.html', 'page0.html', 'page1.html', 'page2.html'] } } };"
@@ -134,7 +134,7 @@ def test_the_snippets_of_the_readme_run_in_a_vite_build(
         "k7_mnv3s_160.onnx": models / "mobilenetv3_classifier/runs/finetune_K7_160/k7_mnv3s_160.onnx",
         "tiny_face_detector.onnx": models / "detector.onnx",
         "face-api-models": MODULES / "@vladmandic/face-api/model",
-        "face.png": built / "face.png",
+        "portrait.png": built / "portrait.png",
         "assets": built / "assets",
     }
     for name, path in served.items():
