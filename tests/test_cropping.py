@@ -142,6 +142,16 @@ def test_a_stopped_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert (undisturbed / JOURNAL).read_bytes() == journal.read_bytes()
 
 
+def test_a_journal_left_in_the_order_of_the_work_is_put_in_order(tmp_path: Path) -> None:
+    tasks = archive(tmp_path, 20)
+    make_crops(tmp_path, tasks, margin=MARGIN, workers=1)
+    journal = tmp_path / JOURNAL
+    ordered = journal.read_bytes()
+    journal.write_bytes(b"".join(reversed(ordered.splitlines(keepends=True))))
+    assert make_crops(tmp_path, tasks, margin=MARGIN, workers=1)[1] == 0
+    assert journal.read_bytes() == ordered
+
+
 @pytest.mark.parametrize("line", ["", "{}", "[1]", "[1,2,3,4,5,6,7,8,9,10,11,12]", "null", "\udcff", '"text"'])
 def test_a_foreign_line_in_the_journal_is_ignored(tmp_path: Path, line: str) -> None:
     good = Done("a.jpg", "key", "")

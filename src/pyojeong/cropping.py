@@ -173,7 +173,10 @@ def make_crops(
                 file.flush()
                 known |= made
                 advance(len(chunk))
-        write_text(journal, _lines(known))
+    # Entries come in the order of the work; a run that was killed after its last one has left them so.
+    lines = _lines(known)
+    if not journal.exists() or journal.read_bytes() != lines.encode():
+        write_text(journal, lines)
     return [known[task.crop] for task in tasks], len(todo)
 
 

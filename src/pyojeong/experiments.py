@@ -103,7 +103,7 @@ def run(
         say(f"Training {name}")
         _train(root, mode, scheme, profile, root / Path(EXPERIMENTS[name]).parent, workers)
     say("Exporting K7 to ONNX")
-    export(root / K7_RUN / "best.pt", root / K7_RUN)
+    _export(root / K7_RUN)
     say("Writing reports")
     return report(root)
 
@@ -128,6 +128,14 @@ def _baseline(root: Path, workers: int) -> None:
         for scheme in ("M1", "M2")
     ]
     evaluate(tables, root=root, workers=workers)
+
+
+def _export(run: Path) -> None:
+    checkpoint = run / "best.pt"
+    trained = checkpoint.stat().st_mtime_ns
+    made = [run / name for name in ("k7_mnv3s_160.onnx", "k7_mnv3s_160_8bit.onnx", "classes.json")]
+    if not all(path.is_file() and path.stat().st_mtime_ns >= trained for path in made):
+        export(checkpoint, run)
 
 
 def _own_profiles() -> str:
