@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -296,7 +297,8 @@ def run(
 
     chosen = seven.load_profile(profile or ("sample" if sample else "full"), experiments)
     terminal.print_report(seven.run(root, source, chosen, workers=workers, say=_say), root)
-    print("Next: pyojeong demo")
+    # `make run` works in an environment that is not on the PATH.
+    print(f"Next: {'pyojeong' if shutil.which('pyojeong') else sys.argv[0]} demo")
 
 
 @app.command()
