@@ -53,12 +53,13 @@ def main() -> None:
             raise
         _stop(f"this command needs the package {error.name}; install it with: pip install 'pyojeong[{extra}]'")
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        _stop(
-            f"{error.filename or 'the disk'}: no space left. What was finished is intact; free some space and run the "
-            "same command again, it goes on where it stopped."
-        )
+        file = error.filename or "a file"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            _stop(
+                f"{file}: no space left. What was finished is intact; free some space and run the same command again, "
+                "it goes on where it stopped."
+            )
+        _stop(f"{file}: {error.strerror or error}; make it accessible, or name another place")
 
 
 @app.callback(invoke_without_command=True)
@@ -212,6 +213,10 @@ def train(
     from pyojeong.training import train as run_train
 
     named = {"epochs": epochs, "batch": batch, "lr_head": lr_head, "lr_backbone": lr_backbone}
+    more = _recipe_options(option or [])
+    taken = sorted(set(more) & {*named, "seed", "weights", "mode"})
+    if taken:
+        raise InputError(f"--set {taken[0]}: this option has a flag of its own, --{taken[0].replace('_', '-')}")
     metrics = run_train(
         mode=mode,
         scheme=_scheme(scheme, train_csv),
@@ -226,7 +231,7 @@ def train(
         **named,
         seed=seed,
         weights=weights,
-        **_recipe_options(option or []),
+        **more,
     )
     _print_json({key: metrics[key] for key in ("n", "accuracy", "macro_f1", "epoch") if key in metrics})
     print(f"{out}/test_metrics.json has all figures")
@@ -273,7 +278,7 @@ def compare(
         raise InputError(f"{wrong[0]!r} names no contender; write NAME=CSV")
     contenders = [(name, Path(path)) for name, _, path in pairs]
     tables = run_compare(contenders, scheme_named(scheme), out, protocols=protocol or PROTOCOLS)
-    terminal.print_table("Scores", tables["scores"])
+    terminal.print_scores(tables["scores"])
     for pair in tables["paired"].iter_rows(named=True):
         print(terminal.pair_lines(pair))
     print(f"Tables and figure: {out}")
@@ -304,7 +309,9 @@ def run(
 @app.command()
 def demo(
     root: Root = Path(),
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; the next free one when taken.")] = 5173,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; the next free one when taken.")
+    ] = 5173,
     model_dir: Annotated[Path | None, typer.Option(help="Folder with another model and its classes.json.")] = None,
     browser: Annotated[bool, typer.Option(help="Open the page in your browser.")] = True,
 ) -> None:

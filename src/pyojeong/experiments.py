@@ -149,9 +149,18 @@ def _checked(name: str, content: dict[str, Any]) -> Profile:
     tables: dict[str, dict[str, Any]] = {}
     for table in ("all", "probe", "finetune"):
         values = content.get(table, {})
+        if not isinstance(values, dict) or "mode" in values:
+            raise InputError(f"[{name}.{table}] must be a table of training options, without mode")
         tables[table] = {key: value for key, value in values.items() if not isinstance(value, dict)}
-        tables |= {f"{table}.{key}": value for key, value in values.items() if isinstance(value, dict)}
-    profile = Profile(name, tables, int(content.get("people", 60)))
+        narrower = {f"{table}.{key}": value for key, value in values.items() if isinstance(value, dict)}
+        foreign = set(narrower) - {f"{mode}.{scheme}" for mode, scheme in TRAINED.values()}
+        if foreign:
+            raise InputError(f"no experiment trains {', '.join(sorted(foreign))}")
+        tables |= narrower
+    people = content.get("people", 60)
+    if not isinstance(people, int) or isinstance(people, bool):
+        raise InputError(f"people is {people!r}; it must be a whole number")
+    profile = Profile(name, tables, people)
     for mode, scheme in TRAINED.values():
         # Refuses unknown keys and impossible values before the first stage starts.
         Recipe.of(mode, profile.training_options(mode, scheme))

@@ -29,8 +29,10 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
         # mkstemp makes the file private; what we publish has the permissions any new file would have.
         aside.chmod(_MODE)
         aside.replace(path)
-    except BaseException:
+    except BaseException as error:
         aside.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)
         raise
 
 

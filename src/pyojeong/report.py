@@ -1,5 +1,6 @@
 """The seven experiments: predictions in, every table, figure and the page of ``reports/`` out."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -34,6 +35,8 @@ EXPERIMENTS: Mapping[str, str] = {
     "Finetune_K7_160": f"{RUNS}/finetune_K7_160/test_preds.csv",
 }
 """Name of each experiment -> its predictions, relative to the workspace."""
+
+log = logging.getLogger(__name__)
 
 DRAWN = "drawn faces: proves the machinery, says nothing about real accuracy"
 
@@ -79,7 +82,7 @@ def report(root: Path, *, seed: int = 0) -> Report:
             f"{missing['FaceAPI_M1']} (or all of them with: pyojeong run)"
         )
     frames = {name: _load(root, name) for name in EXPERIMENTS if name not in missing}
-    notice = DRAWN if is_drawn_sample(root) else ""
+    notice = DRAWN if any(_is_drawn(root, name) for name in frames) else ""
     out = root / "reports"
     tables = _tables(root, frames, notice, seed)
     matrices = {name: _write_experiment(name, frame, out) for name, frame in frames.items()}
@@ -91,6 +94,9 @@ def report(root: Path, *, seed: int = 0) -> Report:
             (out / f"{name}.csv").unlink(missing_ok=True)
         else:
             write_csv(table, out / f"{name}.csv")
+    for name in missing:
+        for kind in ("cm_counts", "cm_row_normalized", "per_class_metrics"):
+            (out / f"{name}_{kind}.csv").unlink(missing_ok=True)
     pictures = _draw(tables, matrices, notice, out / "figures")
     write_text(out / "index.html", page.render(tables, pictures, missing=missing, notice=notice))
     return Report(tables["summary_overall_7exp"], missing, out / "index.html", notice)
@@ -120,6 +126,7 @@ def _load(root: Path, experiment: str) -> pl.DataFrame:
     if not csv.is_file():
         return frame
     facts = read_csv(csv)
+    _check_images(frame, facts, root / EXPERIMENTS[experiment], csv)
     if own_photographs:
         facts = facts.with_columns(photo="path")
     elif "source" in facts.columns:
@@ -130,6 +137,28 @@ def _load(root: Path, experiment: str) -> pl.DataFrame:
     )
     unknown = [name for name in ("photo", "person") if name in wanted and not _is_complete(frame[name])]
     return frame.drop(unknown)
+
+
+def _check_images(frame: pl.DataFrame, facts: pl.DataFrame, predictions: Path, csv: Path) -> None:
+    """Refuse predictions for images that are not in the test table; warn of images without a prediction."""
+    foreign = frame.join(facts, on="path", how="anti", maintain_order="left")
+    if len(foreign):
+        raise InputError(
+            f"{predictions}: {len(foreign)} of its images are not in {csv} (the first: {foreign['path'][0]}), so it "
+            "was made from other data; run its stage again, or pyojeong run"
+        )
+    without = len(facts.join(frame, on="path", how="anti"))
+    if without:
+        log.warning("%s: no prediction for %d of the %d images in %s", predictions, without, len(facts), csv)
+
+
+def _is_drawn(root: Path, experiment: str) -> bool:
+    """Whether an experiment saw drawn faces: its own stage has written that beside its predictions."""
+    predictions = root / EXPERIMENTS[experiment]
+    beside = (
+        predictions.with_suffix(".json") if experiment.startswith("FaceAPI") else predictions.parent / "config.json"
+    )
+    return is_drawn_sample(root) or json_value(beside, "drawn_sample") is True
 
 
 def _is_complete(column: pl.Series) -> bool:

@@ -124,7 +124,8 @@ def _claim(out: Path, summary: dict[str, Any]) -> None:
         write_json(marker, summary)
         return
     before = read_json(marker)
-    if before != summary:
+    # A new version of the package is no reason to stop somebody's second run.
+    if not isinstance(before, dict) or before | {"version": ""} != summary | {"version": ""}:
         was = ", ".join(f"{key} {before.get(key)}" for key in ("people", "seed", "version"))
         raise InputError(f"{out}: holds a data set drawn with other settings ({was}); name another --out or delete it")
 

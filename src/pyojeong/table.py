@@ -69,7 +69,8 @@ def read_table(path: Path, *, scheme: Scheme, root: Path, boxes: bool = False) -
 def write_csv(frame: pl.DataFrame, path: Path) -> None:
     """Write ``frame`` as UTF-8 CSV, whole or not at all."""
     with whole_file(path) as file:
-        frame.write_csv(file)
+        # Written by Python: polars would report a full disk without its error number.
+        file.write(frame.write_csv().encode())
 
 
 def line_of(index: int) -> int:

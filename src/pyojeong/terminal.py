@@ -43,13 +43,39 @@ def pair_lines(pair: dict[str, Any]) -> str:
 
 def print_report(made: "Report", root: Path) -> None:
     """Print the summary of the seven experiments, what is missing, and where the reports lie."""
-    shown = ["exp", "n_raw", "n_eval", "coverage(%)", "Top1_Acc(%)", "all_Acc(%)", "given_Acc(%)", "Macro-F1"]
-    print_table("Seven experiments", made.summary.select(shown))
+    columns = {
+        "exp": "experiment",
+        "n_raw": "n",
+        "coverage(%)": "found %",
+        "Top1_Acc(%)": "matched %",
+        "all_Acc(%)": "all %",
+        "given_Acc(%)": "given %",
+        "Macro-F1": "F1",
+    }
+    print_table("Seven experiments", made.summary.select(columns).rename(columns))
     if made.notice:
         print(f"Note: {made.notice}.")
     for name, command in made.missing.items():
         print(f"missing: {name}; make it with: {command}")
     print(f"Reports: {root / 'reports'} (open {made.page})")
+
+
+def print_scores(scores: "DataFrame") -> None:
+    """Print the scores of a comparison, each with its 95 % interval in one cell."""
+    rows = [
+        {
+            "contender": row["contender"],
+            "protocol": row["protocol"],
+            "n": row["n"],
+            **{name: _with_interval(row, name) for name in ("accuracy", "macro_f1")},
+        }
+        for row in scores.iter_rows(named=True)
+    ]
+    print_table("Scores", type(scores)(rows))
+
+
+def _with_interval(row: dict[str, Any], name: str) -> str:
+    return f"{row[name]:.3f} ({row[f'{name}_low']:.3f}-{row[f'{name}_high']:.3f})"
 
 
 def print_table(title: str, table: "DataFrame") -> None:
@@ -58,7 +84,7 @@ def print_table(title: str, table: "DataFrame") -> None:
     console = Console() if sys.stdout.isatty() else Console(width=200)
     drawn = Table(title=title, title_justify="left")
     for name, kind in table.schema.items():
-        drawn.add_column(name, justify="right" if kind.is_numeric() else "left")
+        drawn.add_column(name, justify="right" if kind.is_numeric() else "left", no_wrap=True)
     for row in table.iter_rows():
         drawn.add_row(*("" if value is None else _cell(value) for value in row))
     console.print(drawn)

@@ -25,7 +25,7 @@ from pyojeong import __version__, weights
 from pyojeong.batches import PixelSource
 from pyojeong.checkpoint import Checkpoint
 from pyojeong.errors import InputError
-from pyojeong.files import read_json, write_json
+from pyojeong.files import json_value, read_json, write_json
 from pyojeong.labels import Scheme
 from pyojeong.learning import Result, learn, predict, settle
 from pyojeong.network import MobileNetV3Small
@@ -94,6 +94,10 @@ def train(
         require_classes(sets["train"].labels, scheme, train_csv)
     if len(sets["train"]) < 2:
         raise InputError(f"{train_csv}: one usable image is not enough to learn from; add rows")
+    for name, some in sets.items():
+        if some.dropped:
+            log.warning("%s: unusable images are left out: %s", csvs[name], some.dropped)
+    out.mkdir(parents=True, exist_ok=True)
     fabric = _fabric(device)
     torch.set_num_threads(_threads(recipe.batch))
     torch.manual_seed(recipe.seed)
@@ -144,7 +148,7 @@ def _publish(
     write_json(out / "val_metrics_best.json", metrics["val"])
     write_csv(predictions(sets["test"], logits["test"], scheme, temperature), out / "test_preds.csv")
     write_json(out / "test_metrics.json", metrics["test"])
-    write_json(out / "config.json", configuration)
+    write_json(out / "config.json", {**configuration, "drawn_sample": drawn_sample})
     return metrics["test"]
 
 
@@ -169,8 +173,14 @@ def _configuration(recipe: Recipe, scheme: Scheme, listings: dict[str, Listing])
 def _is_finished(out: Path, configuration: dict[str, Any]) -> bool:
     if not (out / "config.json").is_file():
         return False
-    if dict(read_json(out / "config.json")).get("run") != configuration["run"]:
-        log.warning("%s: holds a run of another recipe or other data; it is trained anew and then replaced", out)
+    try:
+        if json_value(out / "config.json", "run") != configuration["run"]:
+            log.warning("%s: holds a run of another recipe or other data; it is trained anew and then replaced", out)
+            return False
+        Checkpoint.load(out / "best.pt")
+        read_json(out / "test_metrics.json")
+    except InputError as error:
+        log.warning("%s; the run is trained anew and then replaced", error)
         return False
     return all((out / name).is_file() for name in _OUTPUTS)
 

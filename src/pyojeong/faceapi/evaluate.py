@@ -23,6 +23,7 @@ from pyojeong.files import relative_path, write_bytes, write_json
 from pyojeong.images import ImageError, read_bytes
 from pyojeong.labels import FACEAPI, Scheme
 from pyojeong.predictions import MATCHED_IOU
+from pyojeong.prepare import is_drawn_sample
 from pyojeong.progress import bar
 from pyojeong.table import BOX_COLUMNS, read_csv, read_table, write_csv
 
@@ -142,7 +143,13 @@ def _config(csv: Path, scheme: Scheme, root: Path, settings: Settings) -> dict[s
     if not csv.is_file():
         raise InputError(f"{csv}: no such file")
     name = relative_path(str(csv.absolute()), root) or csv.name
-    return {"csv": name, "sha256": _digest(csv.read_bytes()), "scheme": scheme.name, **asdict(settings)}
+    return {
+        "csv": name,
+        "sha256": _digest(csv.read_bytes()),
+        "scheme": scheme.name,
+        "drawn_sample": is_drawn_sample(root) and name.startswith("data_shared/"),
+        **asdict(settings),
+    }
 
 
 def _is_done(out: Path, config: dict[str, Any]) -> bool:
