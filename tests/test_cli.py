@@ -5,9 +5,11 @@ import subprocess
 import sys
 from zipfile import is_zipfile
 
+import polars as pl
 import pytest
 
 from pyojeong import __version__, cli
+from pyojeong.table import write_csv
 from tests.conftest import REPOSITORY
 
 COMMANDS = ("sample", "prepare", "baseline", "faces", "train", "export", "report", "compare", "run", "demo")
@@ -97,6 +99,7 @@ def test_training_flags_are_checked(monkeypatch, capsys, tmp_path):
     for extra, word in (
         (["--set", "flipp=1"], "flipp"),
         (["--set", "flip"], "KEY=VALUE"),
+        (["--set", "epochs=2"], "--epochs"),
         (["--set", "flip=much"], "'much'"),
         (["--epochs", "0"], "epochs"),
         (["--mode", "magic"], "magic"),
@@ -134,3 +137,27 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_file(monkeypatch, capsys, tm
     left = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert {path.suffix for path in left} <= {".zip", ".json"}
     assert all(is_zipfile(path) for path in left if path.suffix == ".zip")
+
+
+def test_a_place_that_cannot_be_written_is_one_line(monkeypatch, capsys, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    code, _, err = call(monkeypatch, capsys, "sample", "--out", tmp_path / "file" / "sample", "--people", 6)
+    assert code == 2
+    assert err.startswith("error: ")
+    assert "file" in err
+    assert err.count("\n") == 1
+
+
+def test_a_disk_that_fills_while_a_table_is_written_is_told_with_its_name(monkeypatch, capsys, tmp_path):
+    table = pl.DataFrame({"path": ["x" * 100] * 2000})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    monkeypatch.setattr("pyojeong.report.report", lambda root: write_csv(table, root / "table.csv"))
+    try:
+        code, _, err = call(monkeypatch, capsys, "report", "--project-root", tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+    assert code == 2
+    assert "table.csv: no space left" in err

@@ -44,6 +44,10 @@ def test_the_full_profile_is_the_published_recipe():
         ("[tiny.probe]\nepoch = 1", ["epoch", "epochs"]),
         ("[tiny.finetune.K7]\nepochs = 0", ["epochs", "0"]),
         ("[tiny.probe]\nflip = 0.5", ["probe", "flip"]),
+        ('[tiny]\npeople = "x"', ["people", "'x'"]),
+        ("[tiny]\nall = 3", ["tiny.all"]),
+        ('[tiny.all]\nmode = "probe"', ["tiny.all", "mode"]),
+        ("[tiny.finetune.K8]\nepochs = 2", ["finetune.K8"]),
     ],
 )
 def test_a_profile_is_checked_before_anything_runs(tmp_path, text, words):

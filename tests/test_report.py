@@ -12,6 +12,7 @@ from sklearn.metrics import f1_score
 
 from pyojeong import figures
 from pyojeong.errors import InputError
+from pyojeong.files import write_json
 from pyojeong.labels import BASIC7
 from pyojeong.page import Picture
 from pyojeong.report import DRAWN, EXPERIMENTS, Report, compare, report
@@ -265,3 +266,33 @@ def test_any_contenders_are_compared_in_tables_and_a_picture(tmp_path: Path) -> 
     assert tables["scores"]["accuracy"].to_list() == [0.5, 1.0]
     with Image.open(tmp_path / "out" / "compare.png") as picture:
         assert picture.width > 1000
+
+
+def test_predictions_of_other_data_are_refused_and_missing_ones_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_workspace(tmp_path, images=84)
+    path = tmp_path / EXPERIMENTS["Finetune_K7_160"]
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text("".join(lines[:-4]), encoding="utf-8")
+    report(tmp_path)
+    assert "no prediction for 4 of the 84 images" in caplog.text
+    path.write_text("".join([lines[0], "elsewhere/" + lines[1], *lines[2:]]), encoding="utf-8")
+    with pytest.raises(InputError, match=r"test_preds\.csv: 1 of its images are not in .*made from other data"):
+        report(tmp_path)
+
+
+def test_drawn_runs_keep_their_notice_when_the_data_are_gone(tmp_path: Path) -> None:
+    make_workspace(tmp_path, images=84, drawn=False)
+    assert report(tmp_path).notice == ""
+    write_json((tmp_path / EXPERIMENTS["Probe_M1_160"]).parent / "config.json", {"drawn_sample": True})
+    assert report(tmp_path).notice == DRAWN
+
+
+def test_tables_of_an_experiment_that_is_gone_go_too(tmp_path: Path) -> None:
+    make_workspace(tmp_path, images=84)
+    report(tmp_path)
+    (tmp_path / EXPERIMENTS["Probe_M1_160"]).unlink()
+    report(tmp_path)
+    assert not list((tmp_path / "reports").glob("Probe_M1_160_*"))
+    assert len(list((tmp_path / "reports").glob("Probe_M2_160_*"))) == 3

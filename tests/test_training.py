@@ -232,6 +232,16 @@ def test_a_model_of_drawn_faces_says_so(root: Path) -> None:
     assert Checkpoint.load(root / "sample/best.pt").drawn_sample
 
 
+@pytest.mark.parametrize(("name", "content"), [("best.pt", b"PK"), ("config.json", b"{"), ("test_metrics.json", b"")])
+def test_a_damaged_finished_run_is_trained_anew(root: Path, name: str, content: bytes) -> None:
+    run(root, epochs=1)
+    before = contents(root / "run")
+    (root / "run" / name).write_bytes(content)
+    run(root, epochs=1)
+    assert contents(root / "run") == before
+    assert Checkpoint.load(root / "run/best.pt").scheme == "M1"
+
+
 def test_korean_classes_stand_in_the_predictions(root: Path) -> None:
     for name in ("train", "val", "test"):
         write_crops(root, name, 2, scheme=K7)

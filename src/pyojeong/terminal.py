@@ -52,7 +52,7 @@ def print_report(made: "Report", root: Path) -> None:
         "given_Acc(%)": "given %",
         "Macro-F1": "F1",
     }
-    print_table("Seven experiments", made.summary.select(columns).rename(columns))
+    print_table("Seven experiments", made.summary.select(*columns).rename(columns))
     if made.notice:
         print(f"Note: {made.notice}.")
     for name, command in made.missing.items():
