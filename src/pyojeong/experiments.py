@@ -157,7 +157,7 @@ def _checked(name: str, content: dict[str, Any]) -> Profile:
         if foreign:
             raise InputError(f"no experiment trains {', '.join(sorted(foreign))}")
         tables |= narrower
-    people = content.get("people", 60)
+    people = content.get("people", Profile.people)
     if not isinstance(people, int) or isinstance(people, bool):
         raise InputError(f"people is {people!r}; it must be a whole number")
     profile = Profile(name, tables, people)

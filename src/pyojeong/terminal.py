@@ -62,6 +62,8 @@ def print_report(made: "Report", root: Path) -> None:
 
 def print_scores(scores: "DataFrame") -> None:
     """Print the scores of a comparison, each with its 95 % interval in one cell."""
+    from polars import DataFrame
+
     rows = [
         {
             "contender": row["contender"],
@@ -71,7 +73,7 @@ def print_scores(scores: "DataFrame") -> None:
         }
         for row in scores.iter_rows(named=True)
     ]
-    print_table("Scores", type(scores)(rows))
+    print_table("Scores", DataFrame(rows))
 
 
 def _with_interval(row: dict[str, Any], name: str) -> str:

@@ -195,8 +195,8 @@ def _warn_of_leaks(listings: dict[str, Listing]) -> None:
 def _threads(batch: int) -> int:
     """Return how many threads share a step on the CPU.
 
-    A small batch gives a second thread too little to do: at batch 8 on two busy cores one thread learnt 75 to 109
-    images a second, two threads 5 to 61.
+    A small batch gives a second thread too little to do, and where other work uses the cores the two then mostly wait
+    for each other.
     """
     return max(1, min(os.cpu_count() or 1, batch // 16))
 
