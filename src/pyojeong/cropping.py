@@ -173,6 +173,8 @@ def make_crops(
                 file.flush()
                 known |= made
                 advance(len(chunk))
+        if scheduler:
+            existing_crops(root)  # another worker has done the work of a lost one, but not removed its half file
     # Entries come in the order of the work; a run that was killed after its last one has left them so.
     lines = _lines(known)
     if not journal.exists() or journal.read_bytes() != lines.encode():

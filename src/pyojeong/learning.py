@@ -12,10 +12,10 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from pyojeong.batches import FeatureSource, Source, read_ahead, steps
+from pyojeong.batches import FeatureSource, Source, draw, read_ahead, steps
 from pyojeong.checkpoint import load_torch, save_torch
 from pyojeong.errors import InputError
-from pyojeong.metrics import Floats
+from pyojeong.metrics import Floats, Ints
 from pyojeong.network import MOMENTUM, MobileNetV3Small
 from pyojeong.progress import Advance, bar
 from pyojeong.recipe import Recipe
@@ -58,11 +58,27 @@ class _Average:
                 mine.copy_(new)
 
 
+@dataclass(frozen=True)
+class Lesson:
+    """What is to be learned, and how often each class is shown.
+
+    Attributes:
+        targets: probability of each class for each training image, float64 [N, K].
+        shares: of the classes among the drawn images, float64 [K]; of no effect where every image is shown.
+    """
+
+    targets: Floats
+    shares: Floats
+
+
 class _Loop:
     """One run's moving parts: what learns, how, and how far it is."""
 
-    def __init__(self, fabric: Fabric, network: MobileNetV3Small, recipe: Recipe, train: Source) -> None:
+    def __init__(
+        self, fabric: Fabric, network: MobileNetV3Small, recipe: Recipe, train: Source, lesson: Lesson
+    ) -> None:
         self.fabric, self.recipe, self.train = fabric, recipe, train
+        self.targets, self.shares = torch.from_numpy(lesson.targets).float(), lesson.shares
         self.network = network
         # A probe learns the head alone, on features; everything else is the same loop.
         self.module: nn.Module = network.classifier if recipe.mode == "probe" else network
@@ -80,28 +96,34 @@ class _Loop:
         return self.average.module if self.average else self.module
 
     def epoch(self, epoch: int, advance: Advance) -> float:
-        """Learn from every training image once and return the mean loss."""
+        """Learn from one epoch's images and return the mean loss."""
         recipe = self.recipe
         set_stage(self.network, recipe.stage(epoch))
         torch.manual_seed(recipe.seed + 2**32 * (epoch + 1))
-        plan = steps(len(self.train.labels), recipe.batch, np.random.default_rng((recipe.seed, epoch)))
+        order = self._order(np.random.default_rng((recipe.seed, epoch)))
+        plan = steps(order, recipe.batch)
         total = torch.zeros((), dtype=torch.float64, device=self.fabric.device)
         note = f"epoch {epoch + 1}/{recipe.epochs}, {recipe.stage(epoch)}"
         for step, raw in enumerate(read_ahead(self.train, plan, pin=self.fabric.device.type == "cuda")):
             self._set_rates((epoch + step / len(plan)) / recipe.epochs)
             inputs = self.train.prepare(self.fabric.to_device(raw), (recipe.seed, epoch, step))
-            labels = self.fabric.to_device(torch.from_numpy(self.train.labels[plan[step]]))
+            targets = self.fabric.to_device(self.targets[torch.from_numpy(plan[step])])
             loss = nn.functional.cross_entropy(
-                self.forward(inputs).float(), labels, label_smoothing=recipe.label_smoothing
+                self.forward(inputs).float(), targets, label_smoothing=recipe.label_smoothing
             )
             self.stepper.zero_grad()
             self.fabric.backward(loss)
             self.stepper.step()
             if self.average:
                 self.average.update(self.module)
-            total += loss.detach() * len(labels)
-            advance(len(labels), note)
-        return float(total) / len(self.train.labels)
+            total += loss.detach() * len(targets)
+            advance(len(targets), note)
+        return float(total) / len(order)
+
+    def _order(self, generator: np.random.Generator) -> Ints:
+        if not self.recipe.balance:
+            return generator.permutation(len(self.train.labels))
+        return draw(self.train.labels, self.train.sets, self.shares, drawn_images(self.recipe, self.train), generator)
 
     def state(self) -> dict[str, Any]:
         """Return everything that the next epoch depends on."""
@@ -121,6 +143,11 @@ class _Loop:
         factor = (1 + math.cos(math.pi * progress)) / 2 if self.recipe.schedule == "cosine" else 1.0
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * factor
+
+
+def drawn_images(recipe: Recipe, train: Source) -> int:
+    """Return how many images an epoch shows, up to rounding."""
+    return recipe.draws or len(train.labels)
 
 
 def set_stage(network: MobileNetV3Small, stage: str) -> None:
@@ -148,7 +175,7 @@ def settle(network: MobileNetV3Small, source: Source, device: torch.device) -> N
     network.train()
     for norm in norms:
         norm.reset_running_stats()
-    plan = steps(len(source.labels), EVALUATION_BATCH, np.random.default_rng(0))[:_SETTLING_STEPS]
+    plan = steps(np.random.default_rng(0).permutation(len(source.labels)), EVALUATION_BATCH)[:_SETTLING_STEPS]
     for count, raw in enumerate(read_ahead(source, plan), 1):
         for norm in norms:
             norm.momentum = 1 / count  # the plain mean over all steps
@@ -162,13 +189,20 @@ def settle(network: MobileNetV3Small, source: Source, device: torch.device) -> N
 def predict(module: nn.Module, source: Source, device: torch.device) -> Floats:
     """Return float64 outputs [N, ...] of ``module``, in evaluation mode and float32, for all rows in order."""
     module.eval()
-    plan = steps(len(source.labels), EVALUATION_BATCH)
+    plan = steps(np.arange(len(source.labels)), EVALUATION_BATCH)
     outputs = [module(source.prepare(raw.to(device))).cpu() for raw in read_ahead(source, plan)]
     return torch.cat(outputs).double().numpy()
 
 
 def learn(
-    fabric: Fabric, network: MobileNetV3Small, recipe: Recipe, train: Source, val: Source, last: Path, run: str
+    fabric: Fabric,
+    network: MobileNetV3Small,
+    recipe: Recipe,
+    train: Source,
+    val: Source,
+    lesson: Lesson,
+    last: Path,
+    run: str,
 ) -> Result:
     """Train ``network`` in place and return the epoch with the best validation macro-F1.
 
@@ -178,6 +212,7 @@ def learn(
         recipe: how to learn; a probe sees each image of ``train`` and ``val`` once, for its features.
         train: images to learn from.
         val: images to choose the epoch by.
+        lesson: what is to be learned from ``train``.
         last: file that holds everything needed to go on after the last whole epoch.
         run: identifies the run; a ``last`` of another run is ignored.
 
@@ -186,14 +221,14 @@ def learn(
     """
     if recipe.mode == "probe":
         train, val = (_features(network, source, fabric.device) for source in (train, val))
-    loop = _Loop(fabric, network, recipe, train)
+    loop = _Loop(fabric, network, recipe, train, lesson)
     result = _resume(loop, last, run)
-    with bar(f"Training {last.parent.name}", len(train.labels) * (recipe.epochs - result.epochs_done)) as advance:
+    left = drawn_images(recipe, train) * (recipe.epochs - result.epochs_done)
+    with bar(f"Training {last.parent.name}", left) as advance:
         for epoch in range(result.epochs_done, recipe.epochs):
             loss = loop.epoch(epoch, advance)
             _judge(loop, val, result, epoch, loss)
-            if result.epochs_done < recipe.epochs:
-                save_torch({"run": run, "loop": loop.state(), "result": asdict(result)}, last)
+            save_torch({"run": run, "loop": loop.state(), "result": asdict(result)}, last)
     return result
 
 
@@ -231,7 +266,7 @@ def _whole_state(loop: _Loop) -> dict[str, Tensor]:
 
 def _features(network: MobileNetV3Small, source: Source, device: torch.device) -> Source:
     features = predict(_Pooled(network), source, device)
-    return FeatureSource(torch.from_numpy(features).float(), source.labels)
+    return FeatureSource(torch.from_numpy(features).float(), source.labels, source.sets)
 
 
 class _Pooled(nn.Module):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from pyojeong import crops, images
@@ -23,9 +24,10 @@ from pyojeong.errors import InputError
 from pyojeong.files import read_json, whole_file, write_json
 from pyojeong.images import ImageError, Pixels
 from pyojeong.labels import Scheme
-from pyojeong.metrics import Ints, encode
+from pyojeong.metrics import Floats, Ints, encode
 from pyojeong.progress import bar
-from pyojeong.table import BOX_COLUMNS, read_csv, read_table
+from pyojeong.records import VOTES
+from pyojeong.table import BOX_COLUMNS, numbers, read_csv, read_table
 
 FOLDER = Path("data_shared/pixels_160")
 """Where the arrays lie below the project root."""
@@ -42,6 +44,8 @@ class Listing:
         paths: of the images, relative to the root, one per row.
         boxes: float64 [rows, 4] where the CSV gives the faces in whole photographs, None where images are crops.
         labels: class numbers of the scheme, int64 [rows].
+        sets: number of each row's data set (column ``set``), int64 [rows]; all 0 without that column.
+        votes: annotators' votes by class, float64 [rows, K]; None without the columns ``votes_<label>``.
         margin: crop margin where there are boxes.
         key: identifies the pixels.
     """
@@ -50,6 +54,8 @@ class Listing:
     paths: list[str]
     boxes: NDArray[np.float64] | None
     labels: Ints
+    sets: Ints
+    votes: Floats | None
     margin: float
     key: str
 
@@ -62,6 +68,8 @@ class Crops:
         csv: the file.
         paths: of the usable rows [N].
         labels: class numbers, int64 [N].
+        sets: see ``Listing``; int64 [N].
+        votes: see ``Listing``; float64 [N, K] or None.
         rows: positions of the usable rows in ``pixels``, int64 [N].
         pixels: uint8 [rows of the CSV, 160, 160, 3], memory-mapped, read-only.
         dropped: reason -> number of rows that cannot be used.
@@ -70,6 +78,8 @@ class Crops:
     csv: Path
     paths: list[str]
     labels: Ints
+    sets: Ints
+    votes: Floats | None
     rows: Ints
     pixels: Pixels
     dropped: dict[str, int]
@@ -88,7 +98,8 @@ def list_crops(csv: Path, *, scheme: Scheme, root: Path, margin: float) -> Listi
     paths = frame["path"].to_list()
     boxes = frame.select(BOX_COLUMNS).to_numpy() if with_boxes else None
     labels = encode(frame["label"].to_list(), scheme.classes)
-    return Listing(csv, paths, boxes, labels, margin, _key(paths, boxes, margin, root))
+    votes = _votes(frame, csv, scheme)
+    return Listing(csv, paths, boxes, labels, _sets(frame), votes, margin, _key(paths, boxes, margin, root))
 
 
 def open_crops(listing: Listing, root: Path, workers: int = 4) -> Crops:
@@ -108,7 +119,27 @@ def open_crops(listing: Listing, root: Path, workers: int = 4) -> Crops:
             f"paths start from --project-root, which is {root.resolve()}"
         )
     paths = [listing.paths[row] for row in rows]
-    return Crops(listing.csv, paths, listing.labels[rows], rows, np.load(array, mmap_mode="r"), counts)
+    votes = None if listing.votes is None else listing.votes[rows]
+    pixels = np.load(array, mmap_mode="r")
+    return Crops(listing.csv, paths, listing.labels[rows], listing.sets[rows], votes, rows, pixels, counts)
+
+
+def _sets(frame: pl.DataFrame) -> Ints:
+    if "set" not in frame.columns:
+        return np.zeros(frame.height, np.int64)
+    names = frame["set"].unique().sort()
+    return encode(frame["set"].to_list(), names.to_list())
+
+
+def _votes(frame: pl.DataFrame, csv: Path, scheme: Scheme) -> Floats | None:
+    columns = {name: scheme.class_of(name.removeprefix("votes_")) for name in frame.columns if name in VOTES}
+    if not columns:
+        return None
+    votes = np.zeros((frame.height, len(scheme.classes)))
+    for name, found in columns.items():
+        if found is not None:
+            votes[:, scheme.classes.index(found)] += numbers(frame, name, csv).to_numpy()
+    return votes
 
 
 def _words(counts: dict[str, int]) -> str:

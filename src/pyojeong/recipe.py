@@ -23,14 +23,22 @@ _RANGES = {
     "flip": (0, 1),
     "rotate": (0, 180),
     "scale": (0, 0.5),
+    "stretch": (0, 1),
     "shift": (0, 0.5),
     "colour": (0, 0.9),
     "grey": (0, 1),
+    "low_resolution": (0, 1),
+    "jpeg": (0, 1),
     "erase": (0, 1),
+    "balance": (0, 1),
+    "draws": (0, 1_000_000_000),
+    "votes": (0, 1),
+    "generations": (1, 10),
+    "distil": (0, 1),
     "margin": (0, 2),
 }
 
-_AUGMENTATION = ("flip", "rotate", "scale", "shift", "colour", "grey", "erase")
+_AUGMENTATION = ("flip", "rotate", "scale", "stretch", "shift", "colour", "grey", "low_resolution", "jpeg", "erase")
 
 _PROBE = {"epochs": 5, "lr_head": 7e-4} | dict.fromkeys(_AUGMENTATION, 0.0)
 
@@ -56,10 +64,22 @@ class Recipe:
         flip: probability of a mirrored image.
         rotate: at most so many degrees.
         scale: at most so much larger or smaller, as a share.
+        stretch: at most so much taller than wide, as a share. Crops that were aligned on eyes and mouth, as RAF-DB's,
+            are squashed; those around a box are not.
         shift: at most so far, as a share of the side.
         colour: brightness, contrast and saturation each by at most this share.
         grey: probability of a grey image.
+        low_resolution: probability of an image reduced to 20..80 pixels and enlarged again.
+        jpeg: probability of an image that went through a JPEG file of quality 20..80.
         erase: probability that a random rectangle is blanked.
+        balance: 0 shows every training image once an epoch; above 0 images are drawn so that every data set (column
+            ``set`` of the CSV) comes equally often, each with the validation set's class shares to the power
+            1 - balance. Then no class tells where an image comes from, and at 1 all classes come equally often.
+        draws: images an epoch where they are drawn; 0 is the number of training images.
+        votes: share of the target that goes to the annotators' votes (columns ``votes_<label>``), where a row has any.
+        generations: how often the network is trained from its initial weights; each later one learns from the one
+            before as well (Furlanello et al., "Born-Again Neural Networks", 2018).
+        distil: share of the target that later generations take from the one before.
         margin: the crops' margin, see ``crops.MARGIN``. A CSV with boxes is cropped with it; crops cut before
             are expected to have it. Whoever runs the model cuts its input with it.
     """
@@ -80,10 +100,18 @@ class Recipe:
     flip: float = 0.5
     rotate: float = 10.0
     scale: float = 0.1
+    stretch: float = 0.0
     shift: float = 0.05
     colour: float = 0.2
     grey: float = 0.05
+    low_resolution: float = 0.0
+    jpeg: float = 0.0
     erase: float = 0.1
+    balance: float = 0.0
+    draws: int = 0
+    votes: float = 0.0
+    generations: int = 1
+    distil: float = 0.5
     margin: float = MARGIN
 
     @classmethod
@@ -116,6 +144,8 @@ class Recipe:
         if self.mode == "probe" and self.augments:
             on = [name for name in _AUGMENTATION if getattr(self, name) > 0]
             raise InputError(f"a probe computes its features once, so {', '.join(on)} cannot be used; leave it out")
+        if self.draws and not self.balance:
+            raise InputError("draws says how many images are drawn, but without balance none are; set balance as well")
         return self
 
 

@@ -61,7 +61,7 @@ def read_table(path: Path, *, scheme: Scheme, root: Path, boxes: bool = False) -
         "label": pl.Series("label", _classes(frame[label_column], path, scheme)),
     }
     if boxes:
-        columns |= {name: _numbers(frame, name, path) for name in BOX_COLUMNS}
+        columns |= {name: numbers(frame, name, path) for name in BOX_COLUMNS}
     others = [name for name in frame.columns if name not in {*columns, path_column}]
     return pl.DataFrame([*columns.values(), *(frame[name] for name in others)])
 
@@ -123,12 +123,13 @@ def _classes(column: pl.Series, path: Path, scheme: Scheme) -> list[str]:
     return found
 
 
-def _numbers(frame: pl.DataFrame, name: str, path: Path) -> pl.Series:
+def numbers(frame: pl.DataFrame, name: str, path: Path) -> pl.Series:
+    """Return a column of strings as Float64; InputError names the file, the line and what is no finite number."""
     if name not in frame.columns:
         raise InputError(f"{path}: no column {name}; boxes need {', '.join(BOX_COLUMNS)}")
-    numbers = frame[name].str.strip_chars().cast(pl.Float64, strict=False)
-    bad = numbers.is_null() | ~numbers.is_finite()
+    found = frame[name].str.strip_chars().cast(pl.Float64, strict=False)
+    bad = found.is_null() | ~found.is_finite()
     if bad.any():
         index = bad.arg_max() or 0
         raise InputError(f"{path}, line {line_of(index)}: {name} is {frame[name][index]!r}, not a number")
-    return numbers
+    return found

@@ -13,26 +13,27 @@ import hashlib
 import json
 import logging
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import torch
 from lightning_fabric import Fabric
 
 from pyojeong import __version__, weights
-from pyojeong.batches import PixelSource
+from pyojeong.batches import PixelSource, targets
 from pyojeong.checkpoint import Checkpoint
 from pyojeong.errors import InputError
 from pyojeong.files import json_value, read_json, write_json
 from pyojeong.labels import Scheme
-from pyojeong.learning import Result, learn, predict, settle
+from pyojeong.learning import Lesson, Result, learn, predict, settle
 from pyojeong.network import MobileNetV3Small
 from pyojeong.pixels import Crops, Listing, list_crops, open_crops
 from pyojeong.prepare import is_drawn_sample
 from pyojeong.recipe import Recipe
-from pyojeong.scoring import fit_temperature, measure, predictions, require_classes
+from pyojeong.scoring import fit_temperature, measure, predictions, require_classes, softmax
 from pyojeong.table import write_csv
 
 _OUTPUTS = ("best.pt", "history.csv", "val_metrics_best.json", "test_preds.csv", "test_metrics.json")
@@ -100,19 +101,42 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     fabric = _fabric(device)
     torch.set_num_threads(_threads(recipe.batch))
+    network, result = _learn(fabric, recipe, sets, scheme, out, configuration["run"])
+    drawn = is_drawn_sample(root) and train_csv.resolve().is_relative_to((root / "data_shared").resolve())
+    metrics = _publish(network, result, sets, scheme, recipe, configuration, out, drawn_sample=drawn)
+    for left in out.glob("last_*.pt"):
+        left.unlink()
+    return metrics
+
+
+def _learn(
+    fabric: Fabric, recipe: Recipe, sets: dict[str, Crops], scheme: Scheme, out: Path, run: str
+) -> tuple[MobileNetV3Small, Result]:
+    """Train all generations and return the last one's best network and its scores."""
+    train_source, val_source = (PixelSource(sets[name], recipe) for name in ("train", "val"))
+    labelled = targets(sets["train"].labels, len(scheme.classes), sets["train"].votes, recipe.votes)
+    counts = np.bincount(sets["val"].labels, minlength=len(scheme.classes)).clip(1)
+    lesson = Lesson(labelled, (counts / counts.sum()) ** (1 - recipe.balance))
+    for number in range(1, recipe.generations + 1):
+        own = replace(recipe, seed=recipe.seed + number - 1)
+        network = _begin(fabric, own, scheme, train_source)
+        last = out / f"last_{number}.pt"
+        result = learn(fabric, network, own, train_source, val_source, lesson, last, f"{run} {number}")
+        network.load_state_dict(result.best_state)
+        if number < recipe.generations:
+            taught = softmax(predict(network, train_source, fabric.device))
+            lesson = replace(lesson, targets=(1 - recipe.distil) * labelled + recipe.distil * taught)
+    return network, result
+
+
+def _begin(fabric: Fabric, recipe: Recipe, scheme: Scheme, train_source: PixelSource) -> MobileNetV3Small:
     torch.manual_seed(recipe.seed)
     network = MobileNetV3Small(len(scheme.classes))
     weights.start(network, recipe.weights)
     network.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    train_source, val_source = (PixelSource(sets[name], recipe) for name in ("train", "val"))
     if recipe.weights == "random":
         settle(network, train_source, fabric.device)
-    result = learn(fabric, network, recipe, train_source, val_source, out / "last.pt", configuration["run"])
-    network.load_state_dict(result.best_state)
-    drawn = is_drawn_sample(root) and train_csv.resolve().is_relative_to((root / "data_shared").resolve())
-    metrics = _publish(network, result, sets, scheme, recipe, configuration, out, drawn_sample=drawn)
-    (out / "last.pt").unlink(missing_ok=True)
-    return metrics
+    return network
 
 
 def _publish(
@@ -157,9 +181,7 @@ def _configuration(recipe: Recipe, scheme: Scheme, listings: dict[str, Listing])
         "recipe": {**asdict(recipe), "weights": weights.fingerprint(recipe.weights)},
         "scheme": scheme.name,
         "classes": scheme.classes,
-        "data": {
-            name: [item.key, hashlib.sha256(item.labels.tobytes()).hexdigest()] for name, item in listings.items()
-        },
+        "data": {name: [item.key, hashlib.sha256(_lessons_of(item)).hexdigest()] for name, item in listings.items()},
     }
     return {
         "recipe": asdict(recipe),
@@ -168,6 +190,11 @@ def _configuration(recipe: Recipe, scheme: Scheme, listings: dict[str, Listing])
         "version": __version__,
         "run": hashlib.sha256(json.dumps(identity, ensure_ascii=False).encode()).hexdigest(),
     }
+
+
+def _lessons_of(listing: Listing) -> bytes:
+    votes = b"" if listing.votes is None else listing.votes.tobytes()
+    return listing.labels.tobytes() + listing.sets.tobytes() + votes
 
 
 def _is_finished(out: Path, configuration: dict[str, Any]) -> bool:
