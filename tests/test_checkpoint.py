@@ -24,7 +24,9 @@ class Spy:
 
 def checkpoint() -> Checkpoint:
     network = MobileNetV3Small(2)
-    return Checkpoint(network.state_dict(), ("기쁨", "슬픔"), "K7", {"epochs": 3}, 0.15, 1.25)
+    return Checkpoint(
+        network.state_dict(), ("기쁨", "슬픔"), "K7", {"epochs": 3}, 0.15, 1.25, offset=-0.1, box="detector"
+    )
 
 
 def test_what_is_saved_comes_back(tmp_path: Path) -> None:
@@ -34,6 +36,7 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
 
     assert loaded.classes == ("기쁨", "슬픔")
     assert (loaded.scheme, loaded.margin, loaded.temperature, loaded.size) == ("K7", 0.15, 1.25, 160)
+    assert (loaded.offset, loaded.box) == (-0.1, "detector")
     assert (loaded.mean, loaded.std) == (MEAN, STD)
     assert loaded.recipe == {"epochs": 3}
     assert all(torch.equal(loaded.state_dict[name], value) for name, value in saved.state_dict.items())
@@ -79,6 +82,15 @@ def test_a_foreign_checkpoint_names_what_it_lacks(tmp_path: Path) -> None:
         Checkpoint.load(tmp_path / "foreign.pt")
     with pytest.raises(InputError, match="no such file"):
         Checkpoint.load(tmp_path / "absent.pt")
+
+
+def test_a_checkpoint_of_an_earlier_version_names_what_it_lacks(tmp_path: Path) -> None:
+    checkpoint().save(tmp_path / "best.pt")
+    values = torch.load(tmp_path / "best.pt", weights_only=True)
+    save_torch({name: value for name, value in values.items() if name not in ("offset", "box")}, tmp_path / "old.pt")
+
+    with pytest.raises(InputError, match=r"old\.pt: .*without offset, box.*train one"):
+        Checkpoint.load(tmp_path / "old.pt")
 
 
 def test_weights_come_from_every_kind_of_file(tmp_path: Path) -> None:

@@ -7,7 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pyojeong.crops import MARGIN, SIZE, cut, enough_size, face_crop, iou, patch_square, reduced_crop, resize
+from pyojeong.crops import (
+    MARGIN,
+    SIZE,
+    as_annotated,
+    as_detected,
+    box_as,
+    cut,
+    enough_size,
+    face_crop,
+    iou,
+    patch_square,
+    reduced_crop,
+    resize,
+)
 from pyojeong.images import Pixels, Reduced, decode, decode_reduced
 
 
@@ -36,19 +49,52 @@ def test_patch_square_rounds_halves_up(box: tuple[float, ...], margin: float, sq
     assert patch_square(box, margin) == square
 
 
-@given(
-    st.tuples(*[st.floats(-5000, 15000)] * 2),
-    st.tuples(*[st.floats(0.5, 9000)] * 2),
-    st.floats(0, 1),
-)
-def test_the_patch_is_centred_on_the_box_and_holds_it(
-    corner: tuple[float, float], size: tuple[float, float], margin: float
+CORNERS = st.tuples(*[st.floats(-5000, 15000)] * 2)
+
+
+@given(CORNERS, st.tuples(*[st.floats(0.5, 9000)] * 2), st.floats(-0.4, 1), st.floats(-1, 1))
+def test_the_patch_has_its_size_and_place_relative_to_the_box(
+    corner: tuple[float, float], size: tuple[float, float], margin: float, offset: float
 ) -> None:
     box = (*corner, corner[0] + size[0], corner[1] + size[1])
-    x, y, side = patch_square(box, margin)
-    assert abs(side - max(size) * (1 + 2 * margin)) <= 0.5 + 1e-6
+    x, y, side = patch_square(box, margin, offset)
+    # A box of less than a pixel still has a patch of one.
+    assert side == 1 or abs(side - max(size) * (1 + 2 * margin)) <= 0.5 + 1e-6
     assert abs(x + side / 2 - (box[0] + box[2]) / 2) <= 0.5 + 1e-6
-    assert abs(y + side / 2 - (box[1] + box[3]) / 2) <= 0.5 + 1e-6
+    assert abs(y + side / 2 - (box[1] + box[3]) / 2 - offset * max(size)) <= 0.5 + 1e-6
+
+
+def test_the_patch_can_lie_above_the_box_and_be_smaller() -> None:
+    assert patch_square((100, 100, 300, 260), -0.1, -0.125) == (120, 75, 160)
+    assert patch_square((100, 100, 300, 260), -0.4, 0.25) == (180, 210, 40)
+
+
+def test_an_annotator_draws_higher_and_taller_than_the_detector() -> None:
+    found = as_annotated((100, 100, 300, 260))
+    assert found == pytest.approx((200 - 93, 180 - 32.8 - 106, 200 + 93, 180 - 32.8 + 106))
+    assert as_detected(found) == pytest.approx((100, 180 - 100 / 1.19, 300, 180 + 100 / 1.19))
+
+
+@given(CORNERS, st.tuples(*[st.floats(10, 9000)] * 2), st.floats(-0.3, 1), st.floats(-1, 1))
+def test_there_and_back_gives_the_same_patch(
+    corner: tuple[float, float], size: tuple[float, float], margin: float, offset: float
+) -> None:
+    box = (*corner, corner[0] + size[0], corner[1] + size[1])
+    expected = patch_square(box, margin, offset)
+    for back in (as_detected(as_annotated(box)), as_annotated(as_detected(box))):
+        found = patch_square(back, margin, offset)
+        # The last digits of the doubles may lead to the next pixel.
+        assert max(abs(a - b) for a, b in zip(found, expected, strict=True)) <= 1
+
+
+def test_a_box_becomes_the_kind_that_is_wanted() -> None:
+    box = (10.0, 20.0, 110.0, 100.0)
+    assert box_as("annotator", box, "annotator") == box_as("detector", box, "detector") == box
+    assert box_as("annotator", box, "detector") == as_annotated(box)
+    assert box_as("detector", box, "annotator") == as_detected(box)
+    for wanted, given_kind in (("mine", "detector"), ("detector", "mine"), ("mine", "mine")):
+        with pytest.raises(ValueError, match="annotator or detector, not 'mine'"):
+            box_as(wanted, box, given_kind)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -33,7 +34,16 @@ def trained() -> Checkpoint:
     for name, value in network.classifier.named_parameters():
         if name.endswith("weight"):
             torch.nn.init.kaiming_normal_(value)
-    return Checkpoint(network.eval().state_dict(), K7.classes, "K7", {}, margin=0.15, temperature=1.3)
+    return Checkpoint(
+        network.eval().state_dict(),
+        K7.classes,
+        "K7",
+        {},
+        margin=-0.1,
+        temperature=1.3,
+        offset=-0.125,
+        box="detector",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -103,12 +113,8 @@ def test_the_metadata_tell_how_to_use_it(model: Path) -> None:
     facts = {entry.key: entry.value for entry in onnx.load(model).metadata_props}
 
     assert json.loads(facts["classes"]) == list(K7.classes)
-    assert (facts["scheme"], float(facts["margin"]), facts["size"], float(facts["temperature"])) == (
-        "K7",
-        0.15,
-        "160",
-        1.3,
-    )
+    assert (facts["scheme"], facts["size"], float(facts["temperature"])) == ("K7", "160", 1.3)
+    assert (float(facts["margin"]), float(facts["offset"]), facts["box"]) == (-0.1, -0.125, "detector")
     assert facts["version"]
     assert facts["drawn_sample"] == "false"
     assert json.loads((model.parent / "classes.json").read_text(encoding="utf-8")) == {"classes": list(K7.classes)}
@@ -131,11 +137,34 @@ def test_the_runtime_reads_it(checkpoint: Path, model: Path) -> None:
     photograph = photographs((300, 400, 3))
     box = (120, 60, 230, 210)
     answer = Classifier(model).predict(photograph, box)
-    expected = export.probabilities(Checkpoint.load(checkpoint), crops.face_crop(photograph, box)[None])[0]
+    crop = crops.face_crop(photograph, box, -0.1, -0.125)
+    expected = export.probabilities(Checkpoint.load(checkpoint), crop[None])[0]
 
     assert tuple(answer) == K7.classes
     # The graph's resize may differ from Pillow's by single levels.
     assert np.abs(np.array([*answer.values()]) - expected).max() < 0.02
+
+
+def test_the_small_model_is_expanded_when_it_is_loaded(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    patches = [*photographs((4, 160, 160, 3))]
+    small = model.with_name("k7_mnv3s_160_8bit.onnx")
+    plain = onnxruntime.InferenceSession(small, providers=["CPUExecutionProvider"])
+    made: list[onnxruntime.SessionOptions] = []
+    original = onnxruntime.InferenceSession
+
+    def session(path: Path, options: onnxruntime.SessionOptions, **rest: Any) -> Any:
+        options.optimized_model_filepath = str(path.with_suffix(".expanded"))
+        made.append(options)
+        return original(path, options, **rest)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    found = Classifier(small).predict_patches(patches)
+    loaded = onnx.load(made[0].optimized_model_filepath)
+
+    # As the expanded weights are constants, nothing is left of it at run time.
+    assert "DequantizeLinear" in {node.op_type for node in onnx.load(small).graph.node}
+    assert "DequantizeLinear" not in {node.op_type for node in loaded.graph.node}
+    assert np.abs(found - np.asarray(plain.run(None, {"image": np.stack(patches)})[0])).max() < 1e-5
 
 
 def test_a_graph_that_differs_does_not_appear(

@@ -11,7 +11,14 @@ from pyojeong import crops
 from pyojeong.errors import InputError
 from pyojeong.runtime import Classifier
 
-FACTS = {"classes": json.dumps(["red", "green", "blue"]), "scheme": "K7", "margin": "0.5", "version": "9"}
+FACTS = {
+    "classes": json.dumps(["red", "green", "blue"]),
+    "scheme": "K7",
+    "margin": "0.5",
+    "offset": "0.0",
+    "box": "annotator",
+    "version": "9",
+}
 
 
 def write_means(path: Path, facts: Mapping[str, str] = FACTS) -> Path:
@@ -47,7 +54,8 @@ def image() -> np.ndarray:
 
 def test_the_file_says_what_it_is(classifier: Classifier) -> None:
     assert classifier.classes == ("red", "green", "blue")
-    assert (classifier.scheme, classifier.margin, classifier.version) == ("K7", 0.5, "9")
+    assert (classifier.scheme, classifier.version) == ("K7", "9")
+    assert (classifier.margin, classifier.offset, classifier.box) == (0.5, 0.0, "annotator")
 
 
 def test_a_box_is_cut_with_the_margin_of_the_model(classifier: Classifier, image: np.ndarray) -> None:
@@ -58,6 +66,27 @@ def test_a_box_is_cut_with_the_margin_of_the_model(classifier: Classifier, image
     assert list(answer) == ["red", "green", "blue"]
     assert list(answer.values()) == pytest.approx(expected.mean((0, 1)), rel=1e-5)
     assert np.array_equal(classifier.patch(image, box), expected)
+
+
+def test_a_box_of_the_other_kind_is_converted(tmp_path: Path, image: np.ndarray) -> None:
+    box = (30.0, 20.0, 50.0, 36.8)
+    for own, other, convert in (
+        ("annotator", "detector", crops.as_annotated),
+        ("detector", "annotator", crops.as_detected),
+    ):
+        facts = FACTS | {"box": own, "margin": "-0.1", "offset": "-0.25"}
+        classifier = Classifier(write_means(tmp_path / f"{own}.onnx", facts), threads=1)
+        same = crops.cut(image, crops.patch_square(box, -0.1, -0.25))
+        converted = crops.cut(image, crops.patch_square(convert(box), -0.1, -0.25))
+
+        assert np.array_equal(classifier.patch(image, box), same)
+        assert np.array_equal(classifier.patch(image, box, box_kind=own), same)
+        assert np.array_equal(classifier.patch(image, box, box_kind=other), converted)
+        answer = classifier.predict(image, box, box_kind=other)
+        assert list(answer.values()) == pytest.approx(converted.mean((0, 1)), rel=1e-5)
+        assert same.mean() != pytest.approx(converted.mean(), rel=1e-3)
+        with pytest.raises(ValueError, match="annotator or detector"):
+            classifier.predict(image, box, box_kind="mine")
 
 
 def test_without_a_box_the_whole_image_is_the_patch(classifier: Classifier, image: np.ndarray) -> None:
@@ -91,12 +120,15 @@ def test_a_box_without_area_is_refused(classifier: Classifier, image: np.ndarray
 
 def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     (tmp_path / "damaged.onnx").write_bytes(b"no graph")
-    facts = {name: value for name, value in FACTS.items() if name != "margin"}
-    write_means(tmp_path / "foreign.onnx", facts)
+    old = {name: value for name, value in FACTS.items() if name not in ("offset", "box")}
+    write_means(tmp_path / "old.onnx", old)
+    write_means(tmp_path / "newer.onnx", FACTS | {"box": "mask"})
 
     with pytest.raises(InputError, match=r"absent\.onnx: no such file; make one with pyojeong export"):
         Classifier(tmp_path / "absent.onnx")
     with pytest.raises(InputError, match=r"damaged\.onnx: not readable as ONNX"):
         Classifier(tmp_path / "damaged.onnx")
-    with pytest.raises(InputError, match=r"foreign\.onnx: without margin"):
-        Classifier(tmp_path / "foreign.onnx")
+    with pytest.raises(InputError, match=r"old\.onnx: without offset, box in its metadata; .*pyojeong export"):
+        Classifier(tmp_path / "old.onnx")
+    with pytest.raises(InputError, match=r"newer\.onnx: wants boxes of kind 'mask'"):
+        Classifier(tmp_path / "newer.onnx")

@@ -1,15 +1,15 @@
 import { EmotionError } from './errors.js';
-import { FaceNet, checkSearch, overlap } from './detector.js';
+import { FaceNet, checkSearch } from './detector.js';
 import { Head, checkModelUrl } from './head.js';
 import { Lifecycle } from './lifecycle.js';
-import { PixelReader, cut, loaded } from './patch.js';
+import { PixelReader, cut, hasPatch, loaded } from './patch.js';
 import { checkProvider } from './runtime.js';
 import { Smoother } from './smoothing.js';
 
 /** @typedef {import('./patch.js').Box} Box */
+/** @typedef {import('./patch.js').BoxKind} BoxKind */
 /** @typedef {import('./patch.js').Source} Source */
-/** @typedef {import('./patch.js').Frame} Frame */
-/** @typedef {import('./detector.js').Face} Face */
+/** @typedef {import('./onnx_emotion_api.js').PredictOptions} PredictOptions */
 
 /**
  * A face and what it expresses.
@@ -94,33 +94,38 @@ export class Analysis {
    * @param {Source} source an `<img>` is waited for
    * @param {readonly (Box | null)[]} [boxes] faces to classify instead of those that the detector finds; null is the
    *   whole source as a finished crop
+   * @param {PredictOptions} [options] of the given boxes
    * @returns {Promise<FaceEmotions[]>} best score first, or in the order of `boxes`
    * @throws {EmotionError} `not_initialised`, `disposed`, `bad_source`, `source_not_ready`, `empty_source`,
-   *   `tainted_source`, `bad_box`
+   *   `tainted_source`, `bad_box`, `bad_option`
    */
-  async analyze(source, boxes) {
+  async analyze(source, boxes, options) {
     this.#nets.ready();
     await loaded(source);
-    return this.analyzeAt(performance.now(), source, boxes);
+    return this.analyzeAt(performance.now(), source, boxes, options);
   }
 
   /**
    * @param {number} time of the frame in ms, for the averages
    * @param {Source} source
    * @param {readonly (Box | null)[]} [boxes]
+   * @param {PredictOptions} [options]
    * @returns {Promise<FaceEmotions[]>}
    */
-  async analyzeAt(time, source, boxes) {
+  async analyzeAt(time, source, boxes, options) {
     const { head, net } = this.#nets.ready();
     const start = performance.now();
     const frame = this.#reader.frame(source);
     const read = performance.now();
-    const faces = boxes ? boxes.map((box) => ({ box, score: null })) : (await net.find(frame)).filter(visibleIn(frame));
+    const boxKind = boxes ? options?.boxKind : 'detector';
+    const faces = boxes
+      ? boxes.map((box) => ({ box, score: null }))
+      : (await net.find(frame)).filter(({ box }) => hasPatch(frame, box, head.facts, 'detector'));
     const detected = performance.now();
     /** @type {Float32Array[]} */
     const values = [];
     for (const { box } of faces) {
-      const { pixels, side } = cut(frame, box, head.facts.margin);
+      const { pixels, side } = cut(frame, box, head.facts, boxKind);
       values.push(await head.run(pixels, side));
     }
     this.timings = { read: read - start, detect: detected - read, classify: performance.now() - detected };
@@ -172,19 +177,6 @@ async function load(options) {
 /** @param {{ head: Head, net: FaceNet }} nets */
 async function release({ head, net }) {
   await Promise.all([head.release(), net.release()]);
-}
-
-/**
- * The detector may place a face into the black beside the frame, or see one far larger than the frame; neither has
- * a patch.
- *
- * @param {Frame} frame
- * @returns {(face: Face) => boolean}
- */
-function visibleIn({ width, height }) {
-  const longest = 2 * Math.max(width, height);
-  return ({ box }) =>
-    overlap(box, { x: 0, y: 0, width, height }) > 0 && Math.max(box.width, box.height) <= longest;
 }
 
 /**

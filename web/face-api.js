@@ -185,7 +185,7 @@ function boxOf(face) {
  */
 function makeAnswer({ FaceExpressions }, api, names, words) {
   return async (source, box) => {
-    const given = Object.values(await api.predictFromImage(source, box));
+    const given = Object.values(await api.predictFromImage(source, box, { boxKind: 'detector' }));
     const sums = names.map((name) => given.reduce((sum, value, at) => sum + (words[at] === name ? value : 0), 0));
     // face-api.js knows its results by their class, and draws what asSortedArray gives.
     const answer = Object.create(FaceExpressions.prototype);

@@ -12,7 +12,9 @@ export { EmotionAPI, EmotionError } from './onnx_emotion_api.js';
 /** @typedef {import('./detector.js').DetectorOptions} DetectorOptions */
 /** @typedef {import('./detector.js').Face} Face */
 /** @typedef {import('./onnx_emotion_api.js').Box} Box */
+/** @typedef {import('./onnx_emotion_api.js').BoxKind} BoxKind */
 /** @typedef {import('./onnx_emotion_api.js').EmotionInfo} EmotionInfo */
 /** @typedef {import('./onnx_emotion_api.js').EmotionOptions} EmotionOptions */
 /** @typedef {import('./onnx_emotion_api.js').ErrorCode} ErrorCode */
+/** @typedef {import('./onnx_emotion_api.js').PredictOptions} PredictOptions */
 /** @typedef {import('./onnx_emotion_api.js').Source} Source */

@@ -7,13 +7,12 @@ import { EmotionError, messageOf } from './errors.js';
  * @property {readonly string[]} classes class names in output order
  * @property {string | null} scheme label scheme, such as `K7`
  * @property {number} margin share of the longer side of a face box that is added on each side
+ * @property {number} offset share of that side by which the patch's centre lies below the box's; negative: above
+ * @property {import('./patch.js').BoxKind} box whose boxes margin and offset refer to
  * @property {number | null} size side of the network's input in pixels
  * @property {string | null} version of pyojeong that exported the model
  * @property {boolean} drawnSample whether it was trained on drawn faces: then it proves the machinery only
  */
-
-// pyojeong.crops.MARGIN, for a model that does not say.
-const DEFAULT_MARGIN = 0.15;
 
 /**
  * Loads the model's bytes, its facts, and classes.json, and checks that they agree.
@@ -48,12 +47,24 @@ export async function loadModel({ modelUrl, classesUrl, fetch }) {
  * @param {readonly string[]} classes
  * @param {Record<string, string | undefined>} metadata
  * @returns {ModelFacts}
+ * @throws {EmotionError} `model_invalid`
  */
 function factsOf(classes, metadata) {
+  const { margin, offset, box } = metadata;
+  const known = box === 'annotator' || box === 'detector';
+  if (!known || !Number.isFinite(Number(margin)) || !Number.isFinite(Number(offset))) {
+    throw new EmotionError(
+      'model_invalid',
+      'the model at modelUrl does not say which crop it wants ("margin", "offset" and "box" in its metadata); ' +
+        'export it with this version of "pyojeong export"',
+    );
+  }
   return {
     classes: Object.freeze([...classes]),
     scheme: metadata.scheme ?? null,
-    margin: metadata.margin === undefined ? DEFAULT_MARGIN : Number(metadata.margin),
+    margin: Number(margin),
+    offset: Number(offset),
+    box,
     size: metadata.size === undefined ? null : Number(metadata.size),
     version: metadata.version ?? null,
     drawnSample: metadata.drawn_sample === 'true',

@@ -15,10 +15,18 @@ export { EmotionError };
 
 /** @typedef {import('./errors.js').ErrorCode} ErrorCode */
 /** @typedef {import('./patch.js').Box} Box */
+/** @typedef {import('./patch.js').BoxKind} BoxKind */
 /** @typedef {import('./patch.js').Source} Source */
 /** @typedef {import('./runtime.js').Ort} Ort */
 /** @typedef {import('./head.js').EmotionInfo} EmotionInfo */
 /** @typedef {import('./head.js').HeadOptions & import('./runtime.js').RuntimeOptions} EmotionOptions */
+
+/**
+ * @typedef {object} PredictOptions
+ * @property {BoxKind} [boxKind] whose box it is: `'detector'` for TinyFaceDetector's, `'annotator'` for one drawn around
+ *   the face as AI Hub's annotators did; a box of the other kind than the model's own (`info().box`) is converted.
+ *   The model's own when omitted
+ */
 
 /** Classifies the expression of a face in an image, a video or a canvas. */
 export class EmotionAPI {
@@ -72,14 +80,15 @@ export class EmotionAPI {
   /**
    * @param {Source} source an `<img>` is waited for
    * @param {Box} [box] of the face, in pixels of the upright image; without it the whole image is the face
+   * @param {PredictOptions} [options]
    * @returns {Promise<Record<string, number>>} probability by class name, in the order of `outputKeys`, sum 1
    * @throws {EmotionError} `not_initialised`, `disposed`, `bad_source`, `source_not_ready`, `empty_source`,
-   *   `tainted_source`, `bad_box`
+   *   `tainted_source`, `bad_box`, `bad_option`
    */
-  async predictFromImage(source, box) {
+  async predictFromImage(source, box, options) {
     this.#head.ready();
     await loaded(source);
-    return this.#predict(source, box);
+    return this.#predict(source, box, options);
   }
 
   /**
@@ -87,21 +96,23 @@ export class EmotionAPI {
    *
    * @param {Source} source
    * @param {Box} [box] in pixels of the video (`videoWidth` x `videoHeight`)
+   * @param {PredictOptions} [options]
    * @returns {Promise<Record<string, number>>} as `predictFromImage`
    * @throws {EmotionError} as `predictFromImage`
    */
-  async predictFromVideo(source, box) {
-    return this.#predict(source, box);
+  async predictFromVideo(source, box, options) {
+    return this.#predict(source, box, options);
   }
 
   /**
    * @param {Source} source
    * @param {Box} [box] in pixels of the canvas
+   * @param {PredictOptions} [options]
    * @returns {Promise<Record<string, number>>} as `predictFromImage`
    * @throws {EmotionError} as `predictFromImage`
    */
-  async predictFromCanvas(source, box) {
-    return this.#predict(source, box);
+  async predictFromCanvas(source, box, options) {
+    return this.#predict(source, box, options);
   }
 
   /** Frees model and canvas. The object cannot be used afterwards. */
@@ -113,10 +124,11 @@ export class EmotionAPI {
   /**
    * @param {Source} source
    * @param {Box | null} [box]
+   * @param {PredictOptions} [options]
    */
-  async #predict(source, box) {
+  async #predict(source, box, { boxKind } = {}) {
     const head = this.#head.ready();
-    const { pixels, side } = this.#reader.patch(source, box, head.facts.margin);
+    const { pixels, side } = this.#reader.patch(source, box, head.facts, boxKind);
     return head.name(await head.run(pixels, side));
   }
 }

@@ -7,6 +7,18 @@ import { EmotionError } from './errors.js';
  */
 
 /**
+ * Whose box it is: that of a person who drew it as AI Hub's annotators did, or TinyFaceDetector's.
+ *
+ * @typedef {'annotator' | 'detector'} BoxKind
+ */
+
+/**
+ * Which crop a model wants: margin and offset, relative to boxes of which kind.
+ *
+ * @typedef {{ margin: number, offset: number, box: BoxKind }} Framing
+ */
+
+/**
  * A square in whole source pixels; it may reach over the borders.
  *
  * @typedef {{ x: number, y: number, side: number }} Square
@@ -28,18 +40,67 @@ import { EmotionError } from './errors.js';
 // As in pyojeong.crops.cut: a wider box is a mistake, and its patch could fill the memory.
 const WIDEST = 3;
 
+// As in pyojeong.crops, which says how they were measured.
+const DETECTOR_ASPECT = 1.19;
+const ANNOTATOR_WIDTH = 0.93;
+const ANNOTATOR_HEIGHT = 1.06;
+const ANNOTATOR_RISE = 0.164;
+
 /**
  * The square patch that the network sees for a box: the rule of `pyojeong.crops.patch_square`, number for number.
  *
  * @param {Box} box
  * @param {number} margin added on each side, as a share of the longer side of the box
+ * @param {number} offset of the square's centre below the box's, as a share of the same side
  * @returns {Square}
  */
-export function patchSquare(box, margin) {
+export function patchSquare(box, margin, offset) {
   const maxX = box.x + box.width;
   const maxY = box.y + box.height;
-  const side = Math.max(1, round(Math.max(maxX - box.x, maxY - box.y) * (1 + 2 * margin)));
-  return { x: round((box.x + maxX - side) / 2), y: round((box.y + maxY - side) / 2), side };
+  const longer = longerOf(box);
+  const side = Math.max(1, round(longer * (1 + 2 * margin)));
+  return { x: round((box.x + maxX - side) / 2), y: round((box.y + maxY - side) / 2 + offset * longer), side };
+}
+
+/**
+ * A box of one kind as one of the other: `pyojeong.crops.box_as`, number for number.
+ *
+ * @param {BoxKind} wanted
+ * @param {Box} box
+ * @param {BoxKind} given
+ * @returns {Box}
+ * @throws {EmotionError} `bad_option`
+ */
+export function boxAs(wanted, box, given) {
+  if (given !== 'annotator' && given !== 'detector') {
+    throw new EmotionError('bad_option', `boxKind must be "annotator" or "detector", not ${JSON.stringify(given)}`);
+  }
+  if (wanted === given) return box;
+  if (wanted === 'annotator') {
+    const longer = longerOf(box);
+    return centred(box, ANNOTATOR_WIDTH * longer, ANNOTATOR_HEIGHT * longer, -ANNOTATOR_RISE * longer);
+  }
+  const longer = longerOf(box) / ANNOTATOR_HEIGHT;
+  return centred(box, longer, longer / DETECTOR_ASPECT, ANNOTATOR_RISE * longer);
+}
+
+// From the corners, as Python has them: x + width - x is not always width.
+/** @param {Box} box */
+function longerOf({ x, y, width, height }) {
+  return Math.max(x + width - x, y + height - y);
+}
+
+/**
+ * @param {Box} box
+ * @param {number} width
+ * @param {number} height
+ * @param {number} lower
+ * @returns {Box}
+ */
+function centred(box, width, height, lower) {
+  const x = (box.x + (box.x + box.width)) / 2 - width / 2;
+  const y = (box.y + (box.y + box.height)) / 2 + lower - height / 2;
+  return { x, y, width, height };
 }
 
 // Math.round(v) and floor(v + 0.5) differ for 0.49999999999999994; Python computes the latter.
@@ -115,13 +176,15 @@ export class PixelReader {
    *
    * @param {Source} source
    * @param {Box | null | undefined} box
-   * @param {number} margin
+   * @param {Framing} framing of the model
+   * @param {BoxKind} [boxKind] the model's own when omitted
    * @returns {{ pixels: Uint8Array, side: number }} `pixels` has side * side * 4 bytes, rows from the top
-   * @throws {EmotionError} `bad_source`, `source_not_ready`, `empty_source`, `bad_box`, `tainted_source`
+   * @throws {EmotionError} `bad_source`, `source_not_ready`, `empty_source`, `bad_box`, `tainted_source`,
+   *   `bad_option`
    */
-  patch(source, box, margin) {
+  patch(source, box, framing, boxKind) {
     const size = sizeOf(source);
-    const square = squareOf(box, margin, size);
+    const square = squareOf(box, framing, boxKind, size);
     return { pixels: this.#read(source, overlapOf(square, size), square, square.side, square.side), side: square.side };
   }
 
@@ -185,12 +248,13 @@ export class PixelReader {
  *
  * @param {Frame} frame
  * @param {Box | null} box
- * @param {number} margin
+ * @param {Framing} framing
+ * @param {BoxKind} [boxKind]
  * @returns {{ pixels: Uint8Array, side: number }}
- * @throws {EmotionError} `bad_box`
+ * @throws {EmotionError} `bad_box`, `bad_option`
  */
-export function cut(frame, box, margin) {
-  const square = squareOf(box, margin, frame);
+export function cut(frame, box, framing, boxKind) {
+  const square = squareOf(box, framing, boxKind, frame);
   const { x, y, width, height } = overlapOf(square, frame);
   const { side } = square;
   const pixels = new Uint8Array(side * side * 4);
@@ -239,12 +303,29 @@ export function tainted(error) {
 
 /**
  * @param {Box | null | undefined} box
- * @param {number} margin
+ * @param {Framing} framing
+ * @param {BoxKind | undefined} boxKind
  * @param {{ width: number, height: number }} size of the source
  * @returns {Square}
  */
-function squareOf(box, margin, { width, height }) {
-  return box ? patchSquare(checked(box), margin) : patchSquare({ x: 0, y: 0, width, height }, 0);
+function squareOf(box, framing, boxKind, { width, height }) {
+  if (!box) return patchSquare({ x: 0, y: 0, width, height }, 0, 0);
+  const { margin, offset, box: own } = framing;
+  return patchSquare(boxAs(own, checked(box), boxKind ?? own), margin, offset);
+}
+
+/**
+ * Whether a box has a patch that shows something of its frame.
+ *
+ * @param {{ width: number, height: number }} size of the frame
+ * @param {Box} box
+ * @param {Framing} framing
+ * @param {BoxKind} boxKind
+ */
+export function hasPatch({ width, height }, box, framing, boxKind) {
+  const { x, y, side } = squareOf(box, framing, boxKind, { width, height });
+  const inside = x < width && y < height && x + side > 0 && y + side > 0;
+  return inside && side <= WIDEST * Math.max(width, height);
 }
 
 /**

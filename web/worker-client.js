@@ -6,6 +6,7 @@ import { absolute } from './runtime.js';
 /** @typedef {import('./analysis.js').AnalyzerOptions} AnalyzerOptions */
 /** @typedef {import('./analysis.js').AnalyzerInfo} AnalyzerInfo */
 /** @typedef {import('./analysis.js').FaceEmotions} FaceEmotions */
+/** @typedef {import('./onnx_emotion_api.js').PredictOptions} PredictOptions */
 /** @typedef {import('./patch.js').Box} Box */
 /** @typedef {import('./patch.js').Source} Source */
 
@@ -21,7 +22,7 @@ import { absolute } from './runtime.js';
  * @typedef {import('./analysis.js').Timings & { capture: number, longestTask: number }} WorkerTimings
  */
 
-/** @typedef {{ source: Source, boxes: readonly (Box | null)[] | undefined, resolve: (faces: FaceEmotions[] | null) => void, reject: (error: unknown) => void }} Wish */
+/** @typedef {{ source: Source, boxes: readonly (Box | null)[] | undefined, options: PredictOptions | undefined, resolve: (faces: FaceEmotions[] | null) => void, reject: (error: unknown) => void }} Wish */
 
 const URLS = /** @type {const} */ (['modelUrl', 'classesUrl', 'detectorUrl', 'wasmBasePath']);
 
@@ -97,13 +98,14 @@ export class WorkerAnalyzer {
    *
    * @param {Source} source an `<img>` is waited for
    * @param {readonly (Box | null)[]} [boxes] as `EmotionAnalyzer.analyze`
+   * @param {PredictOptions} [options] as `EmotionAnalyzer.analyze`
    * @returns {Promise<FaceEmotions[] | null>} null where a newer wish took its place
    * @throws {EmotionError} as `EmotionAnalyzer.analyze`, and `worker_lost`
    */
-  analyze(source, boxes) {
+  analyze(source, boxes, options) {
     return new Promise((resolve, reject) => {
       if (this.#next) withdraw(this.#next);
-      this.#next = { source, boxes, resolve, reject };
+      this.#next = { source, boxes, options, resolve, reject };
       this.#pump();
     });
   }
@@ -129,7 +131,7 @@ export class WorkerAnalyzer {
   }
 
   /** @param {Wish} wish */
-  async #analyze({ source, boxes }) {
+  async #analyze({ source, boxes, options }) {
     if (this.#end) throw this.#end;
     await loaded(source);
     const begin = performance.now();
@@ -138,7 +140,8 @@ export class WorkerAnalyzer {
     const between = performance.now();
     const frame = await capturing;
     const captured = performance.now();
-    const asking = this.#ask({ kind: 'analyze', frame, time: begin, boxes }, 'data' in frame ? [] : [frame]);
+    const question = { kind: 'analyze', frame, time: begin, boxes, boxKind: options?.boxKind };
+    const asking = this.#ask(question, 'data' in frame ? [] : [frame]);
     const first = between - begin;
     const second = performance.now() - captured;
     const { faces, timings } = await asking;

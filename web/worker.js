@@ -14,10 +14,10 @@ const answers = {
     await analysis.init();
     return { info: analysis.info(), outputKeys: analysis.outputKeys };
   },
-  async analyze({ frame, time, boxes }) {
+  async analyze({ frame, time, boxes, boxKind }) {
     if (!analysis) throw new Error('analyze came before init');
     try {
-      return { faces: await analysis.analyzeAt(time, frame, boxes), timings: analysis.timings };
+      return { faces: await analysis.analyzeAt(time, frame, boxes, { boxKind }), timings: analysis.timings };
     } finally {
       // Only bitmaps and video frames hold memory outside of the garbage collector's sight.
       frame.close?.();

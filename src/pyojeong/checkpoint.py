@@ -32,6 +32,8 @@ class Checkpoint:
         margin: crop margin the network was trained with, see ``crops.MARGIN``.
         temperature: divisor of the logits, fitted on the validation set.
         drawn_sample: whether it was trained on drawn faces, and so knows nothing about real ones.
+        offset: of the crop from the box, see ``crops.patch_square``.
+        box: the kind of box that margin and offset refer to, of ``crops.BOX_KINDS``.
         size: side of the input in pixels.
         mean: per channel, subtracted from pixels in 0..1.
         std: per channel, what the difference is divided by.
@@ -45,6 +47,8 @@ class Checkpoint:
     margin: float
     temperature: float
     drawn_sample: bool = False
+    offset: float = 0.0
+    box: str = "annotator"
     size: int = SIZE
     mean: tuple[float, ...] = MEAN
     std: tuple[float, ...] = STD

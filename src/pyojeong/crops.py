@@ -15,22 +15,34 @@ from pyojeong.images import Pixels, Reduced
 MARGIN = 0.15
 """Added to each side of the box, as a share of its longer side."""
 
+BOX_KINDS = ("annotator", "detector")
+"""Whose box it is: that of AI Hub's annotators, or TinyFaceDetector's."""
+
 SIZE = 160
 """Side of a finished crop in pixels."""
 
+Box = tuple[float, float, float, float]
 
-def patch_square(box: Sequence[float], margin: float = MARGIN) -> tuple[int, int, int]:
+
+_DETECTOR_ASPECT = 1.19
+_ANNOTATOR_WIDTH, _ANNOTATOR_HEIGHT, _ANNOTATOR_RISE = 0.93, 1.06, 0.164
+
+
+def patch_square(box: Sequence[float], margin: float = MARGIN, offset: float = 0.0) -> tuple[int, int, int]:
     """Return the square patch around a face box as (x, y, side) in whole pixels.
 
     In IEEE doubles, in this order, with ``round(v) = floor(v + 0.5)``::
 
-        side = max(1, round(max(maxX - minX, maxY - minY) * (1 + 2 * margin)))
-        x    = round((minX + maxX - side) / 2)
-        y    = round((minY + maxY - side) / 2)
+        longer = max(maxX - minX, maxY - minY)
+        side   = max(1, round(longer * (1 + 2 * margin)))
+        x      = round((minX + maxX - side) / 2)
+        y      = round((minY + maxY - side) / 2 + offset * longer)
 
     Args:
         box: minX, minY, maxX, maxY in pixels of the upright image; may lie partly or wholly outside it.
-        margin: share of the longer side added on each side.
+        margin: share of the longer side added on each side; below 0 the square is smaller than the box, at -0.4 a
+            fifth of it.
+        offset: share of the longer side by which the square's centre lies below the box's; above it where negative.
 
     Returns:
         Pixel columns ``x .. x+side-1`` and rows ``y .. y+side-1``; x and y may be negative.
@@ -42,8 +54,46 @@ def patch_square(box: Sequence[float], margin: float = MARGIN) -> tuple[int, int
     width, height = max_x - min_x, max_y - min_y
     if not (math.isfinite(width) and math.isfinite(height) and width > 0 and height > 0):
         raise ValueError(f"the box {tuple(box)} has no area")
-    side = max(1, math.floor(max(width, height) * (1 + 2 * margin) + 0.5))
-    return math.floor((min_x + max_x - side) / 2 + 0.5), math.floor((min_y + max_y - side) / 2 + 0.5), side
+    longer = max(width, height)
+    side = max(1, math.floor(longer * (1 + 2 * margin) + 0.5))
+    x, y = (min_x + max_x - side) / 2, (min_y + max_y - side) / 2 + offset * longer
+    return math.floor(x + 0.5), math.floor(y + 0.5), side
+
+
+def as_annotated(box: Sequence[float]) -> Box:
+    """Return the box that AI Hub's annotators would draw for a face whose TinyFaceDetector box is given.
+
+    Of the detector's longer side it is 0.93 wide and 1.06 high, and its centre lies 0.164 higher: the medians over
+    photographs in AI Hub's shape, as ``benchmarks/framing.py`` prints them (London set, n = 71).
+    """
+    longer = max(box[2] - box[0], box[3] - box[1])
+    width, height = _ANNOTATOR_WIDTH * longer, _ANNOTATOR_HEIGHT * longer
+    return _centred(box, width, height, -_ANNOTATOR_RISE * longer)
+
+
+def as_detected(box: Sequence[float]) -> Box:
+    """Return the box that TinyFaceDetector would give for a face whose annotator's box is given.
+
+    The inverse of ``as_annotated``. The detector's boxes are 1.19 times as wide as high in the median.
+    """
+    longer = max(box[2] - box[0], box[3] - box[1]) / _ANNOTATOR_HEIGHT
+    return _centred(box, longer, longer / _DETECTOR_ASPECT, _ANNOTATOR_RISE * longer)
+
+
+def box_as(wanted: str, box: Sequence[float], given: str) -> Sequence[float]:
+    """Return a box of kind ``given`` as one of kind ``wanted``, both of ``BOX_KINDS``; ValueError for another kind."""
+    for kind in (wanted, given):
+        if kind not in BOX_KINDS:
+            raise ValueError(f"a box is of kind {' or '.join(BOX_KINDS)}, not {kind!r}")
+    if wanted == given:
+        return box
+    return as_annotated(box) if wanted == "annotator" else as_detected(box)
+
+
+def _centred(box: Sequence[float], width: float, height: float, lower: float) -> Box:
+    x = (box[0] + box[2]) / 2 - width / 2
+    y = (box[1] + box[3]) / 2 + lower - height / 2
+    return x, y, x + width, y + height
 
 
 def iou(first: Sequence[float], second: Sequence[float]) -> float:
@@ -86,12 +136,12 @@ def resize(patch: Pixels, size: int = SIZE) -> Pixels:
     return np.asarray(Image.fromarray(patch).resize((size, size), Image.Resampling.BILINEAR))
 
 
-def face_crop(image: Pixels, box: Sequence[float], margin: float = MARGIN, size: int = SIZE) -> Pixels:
-    """Return the face patch of ``box`` in an upright image as uint8 [size, size, 3].
+def face_crop(image: Pixels, box: Sequence[float], margin: float = MARGIN, offset: float = 0.0) -> Pixels:
+    """Return the face patch of ``box`` in an upright image as uint8 [160, 160, 3]; see ``patch_square``.
 
     Raises ValueError as ``patch_square`` and ``cut`` do.
     """
-    return resize(cut(image, patch_square(box, margin)), size)
+    return resize(cut(image, patch_square(box, margin, offset)))
 
 
 def enough_size(square: tuple[int, int, int], width: int, height: int, size: int = SIZE) -> tuple[int, int]:

@@ -2,8 +2,9 @@
 
 The graph takes ``image`` uint8 [N, H, W, C], C = 3 or 4 (alpha is ignored), and returns ``probabilities`` float32
 [N, K]. Resizing to 160 x 160, normalisation, network, temperature and softmax are inside, so Python and a browser
-cannot disagree about them. Its metadata carry ``classes`` (JSON list), ``scheme``, ``margin``, ``size``,
-``temperature``, ``version`` and ``drawn_sample`` (``true`` when trained on drawn faces).
+cannot disagree about them. Its metadata carry ``classes`` (JSON list), ``scheme``, ``size``,
+``temperature``, ``version``, ``drawn_sample`` (``true`` when trained on drawn faces) and the crop that the network
+wants: ``margin`` and ``offset`` (see ``crops.patch_square``) relative to a ``box`` of one of ``crops.BOX_KINDS``.
 """
 
 import copy
@@ -205,6 +206,8 @@ def _metadata(trained: Checkpoint) -> dict[str, str]:
         "classes": json.dumps(list(trained.classes), ensure_ascii=False),
         "scheme": trained.scheme,
         "margin": repr(trained.margin),
+        "offset": repr(trained.offset),
+        "box": trained.box,
         "size": str(trained.size),
         "temperature": repr(trained.temperature),
         "version": trained.version,

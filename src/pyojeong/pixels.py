@@ -47,6 +47,7 @@ class Listing:
         sets: number of each row's data set (column ``set``), int64 [rows]; all 0 without that column.
         votes: annotators' votes by class, float64 [rows, K]; None without the columns ``votes_<label>``.
         margin: crop margin where there are boxes.
+        offset: of the crop from the box, see ``crops.patch_square``.
         key: identifies the pixels.
     """
 
@@ -57,6 +58,7 @@ class Listing:
     sets: Ints
     votes: Floats | None
     margin: float
+    offset: float
     key: str
 
 
@@ -88,7 +90,7 @@ class Crops:
         return len(self.rows)
 
 
-def list_crops(csv: Path, *, scheme: Scheme, root: Path, margin: float) -> Listing:
+def list_crops(csv: Path, *, scheme: Scheme, root: Path, margin: float, offset: float = 0.0) -> Listing:
     """Read and check a CSV of the contract; with box columns its images are whole photographs.
 
     Raises InputError as ``table.read_table`` does.
@@ -99,7 +101,8 @@ def list_crops(csv: Path, *, scheme: Scheme, root: Path, margin: float) -> Listi
     boxes = frame.select(BOX_COLUMNS).to_numpy() if with_boxes else None
     labels = encode(frame["label"].to_list(), scheme.classes)
     votes = _votes(frame, csv, scheme)
-    return Listing(csv, paths, boxes, labels, _sets(frame), votes, margin, _key(paths, boxes, margin, root))
+    key = _key(paths, boxes, (margin, offset), root)
+    return Listing(csv, paths, boxes, labels, _sets(frame), votes, margin, offset, key)
 
 
 def open_crops(listing: Listing, root: Path, workers: int = 4) -> Crops:
@@ -146,7 +149,7 @@ def _words(counts: dict[str, int]) -> str:
     return ", ".join(f"{reason}: {number}" for reason, number in counts.items())
 
 
-def _key(paths: list[str], boxes: NDArray[np.float64] | None, margin: float, root: Path) -> str:
+def _key(paths: list[str], boxes: NDArray[np.float64] | None, framing: tuple[float, float], root: Path) -> str:
     @cache
     def size(file: str) -> int:
         try:
@@ -157,7 +160,7 @@ def _key(paths: list[str], boxes: NDArray[np.float64] | None, margin: float, roo
     rows: list[Any] = [(path, size(images.split_path(path)[0])) for path in paths]
     digest = hashlib.sha256(json.dumps([crops.SIZE, rows], ensure_ascii=False).encode())
     if boxes is not None:
-        digest.update(np.ascontiguousarray(boxes).tobytes() + repr(margin).encode())
+        digest.update(np.ascontiguousarray(boxes).tobytes() + repr(framing).encode())
     return digest.hexdigest()[:16]
 
 
@@ -184,7 +187,7 @@ def _crop(listing: Listing, root: Path, row: int) -> Pixels | str:
     try:
         image = images.decode(images.read_bytes(root, listing.paths[row]))
         if listing.boxes is not None:
-            return crops.face_crop(image, listing.boxes[row].tolist(), listing.margin)
+            return crops.face_crop(image, listing.boxes[row].tolist(), listing.margin, listing.offset)
         height, width = image.shape[:2]
         return crops.face_crop(image, (0, 0, width, height), margin=0)
     except ImageError as error:

@@ -13,6 +13,7 @@ from pyojeong.errors import InputError
 from pyojeong.images import Pixels
 
 _AT_ONCE = 64
+_FACTS = ("classes", "scheme", "margin", "offset", "box", "version")
 
 
 class Classifier:
@@ -25,7 +26,9 @@ class Classifier:
     Attributes:
         classes: class names in output order.
         scheme: name of the label scheme.
-        margin: crop margin the network was trained with, see ``crops.MARGIN``.
+        margin: of the crop that the network wants, see ``crops.patch_square``.
+        offset: of that crop.
+        box: the kind of box that both refer to, of ``crops.BOX_KINDS``.
         version: of the package that wrote the file.
 
     Raises:
@@ -35,6 +38,8 @@ class Classifier:
     def __init__(self, model: Path, threads: int = 0) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
+        # Weights in 8 bits are expanded once, here, and not at each run.
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
         if not model.is_file():
             raise InputError(f"{model}: no such file; make one with pyojeong export")
         try:
@@ -43,35 +48,52 @@ class Classifier:
         except Exception as error:  # onnxruntime's own exceptions share no base class
             raise InputError(f"{model}: not readable as ONNX ({str(error).splitlines()[0]})") from None
         facts = self._session.get_modelmeta().custom_metadata_map
-        missing = [name for name in ("classes", "scheme", "margin", "version") if name not in facts]
+        missing = [name for name in _FACTS if name not in facts]
         if missing:
-            raise InputError(f"{model}: without {', '.join(missing)} in its metadata; make it with pyojeong export")
+            raise InputError(
+                f"{model}: without {', '.join(missing)} in its metadata; make it with this version's pyojeong export"
+            )
+        if facts["box"] not in crops.BOX_KINDS:
+            raise InputError(
+                f"{model}: wants boxes of kind {facts['box']!r}, which this version does not know; update it"
+            )
         self.classes: tuple[str, ...] = tuple(json.loads(facts["classes"]))
         self.scheme = facts["scheme"]
         self.margin = float(facts["margin"])
+        self.offset = float(facts["offset"])
+        self.box = facts["box"]
         self.version = facts["version"]
 
-    def predict(self, image: Pixels, box: Sequence[float] | None = None) -> dict[str, float]:
+    def predict(
+        self, image: Pixels, box: Sequence[float] | None = None, *, box_kind: str | None = None
+    ) -> dict[str, float]:
         """Return the probability (0..1) of each class.
 
         Args:
             image: upright RGB, uint8 [H, W, 3], as ``images.decode`` gives it.
             box: the face: minX, minY, maxX, maxY in pixels. None takes the whole image as a finished patch; where
                 it is not square, black is added.
+            box_kind: ``annotator`` or ``detector``: whose box it is, see ``crops.BOX_KINDS``. A box of the other
+                kind than the model's own is converted; None means the model's own.
 
         Raises:
-            ValueError: the image is not uint8 [H, W, 3] or the box has no area.
+            ValueError: the image is not uint8 [H, W, 3], the box has no area, or there is no such kind of box.
         """
-        (row,) = self.predict_patches([self.patch(image, box)])
+        (row,) = self.predict_patches([self.patch(image, box, box_kind=box_kind)])
         return dict(zip(self.classes, map(float, row), strict=True))
 
-    def patch(self, image: Pixels, box: Sequence[float] | None = None) -> Pixels:
+    def patch(self, image: Pixels, box: Sequence[float] | None = None, *, box_kind: str | None = None) -> Pixels:
         """Return the square patch, uint8 [side, side, 3], that the network sees for ``box``; see ``predict``."""
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ValueError(f"an image is uint8 [H, W, 3], not {image.dtype} {list(image.shape)}")
         height, width = image.shape[:2]
-        square = crops.patch_square((0, 0, width, height), 0) if box is None else crops.patch_square(box, self.margin)
-        return crops.cut(image, square)
+        whole = crops.patch_square((0, 0, width, height), 0)
+        return crops.cut(image, whole if box is None else self.square(box, box_kind))
+
+    def square(self, box: Sequence[float], box_kind: str | None = None) -> tuple[int, int, int]:
+        """Return the square (x, y, side) in whole pixels that the network sees for ``box``; see ``predict``."""
+        own = crops.box_as(self.box, box, self.box if box_kind is None else box_kind)
+        return crops.patch_square(own, self.margin, self.offset)
 
     def predict_patches(self, patches: Sequence[Pixels]) -> NDArray[np.float32]:
         """Return probabilities, float32 [N, K], of face patches uint8 [H, W, 3], each of any size."""

@@ -22,7 +22,7 @@ import polars as pl
 import torch
 from lightning_fabric import Fabric
 
-from pyojeong import __version__, weights
+from pyojeong import __version__, processes, weights
 from pyojeong.batches import PixelSource, targets
 from pyojeong.checkpoint import Checkpoint
 from pyojeong.errors import InputError
@@ -80,9 +80,13 @@ def train(
         InputError: an option, table or weights file cannot be used, a class has no training row, or the loss is
             no longer finite.
     """
+    processes.hush()
     recipe = Recipe.of(mode, options)
     csvs = {"train": train_csv, "val": val_csv, "test": test_csv}
-    listings = {name: list_crops(csv, scheme=scheme, root=root, margin=recipe.margin) for name, csv in csvs.items()}
+    listings = {
+        name: list_crops(csv, scheme=scheme, root=root, margin=recipe.margin, offset=recipe.offset)
+        for name, csv in csvs.items()
+    }
     if not allow_empty:
         require_classes(listings["train"].labels, scheme, train_csv)
     configuration = _configuration(recipe, scheme, listings)
@@ -90,7 +94,9 @@ def train(
         log.info("%s: already trained with this recipe on these data", out)
         return dict(read_json(out / "test_metrics.json"))
     _warn_of_leaks(listings)
-    sets = {name: open_crops(listing, root, workers) for name, listing in listings.items()}
+    fabric = _fabric(device)
+    with processes.first_alone():
+        sets = {name: open_crops(listing, root, workers) for name, listing in listings.items()}
     if not allow_empty:
         require_classes(sets["train"].labels, scheme, train_csv)
     if len(sets["train"]) < 2:
@@ -99,13 +105,13 @@ def train(
         if some.dropped:
             log.warning("%s: unusable images are left out: %s", csvs[name], some.dropped)
     out.mkdir(parents=True, exist_ok=True)
-    fabric = _fabric(device)
     torch.set_num_threads(_threads(recipe.batch))
     network, result = _learn(fabric, recipe, sets, scheme, out, configuration["run"])
     drawn = is_drawn_sample(root) and train_csv.resolve().is_relative_to((root / "data_shared").resolve())
     metrics = _publish(network, result, sets, scheme, recipe, configuration, out, drawn_sample=drawn)
-    for left in out.glob("last_*.pt"):
-        left.unlink()
+    if processes.rank() == 0:
+        for left in out.glob("last_*.pt"):
+            left.unlink()
     return metrics
 
 
@@ -132,7 +138,8 @@ def _learn(
 def _begin(fabric: Fabric, recipe: Recipe, scheme: Scheme, train_source: PixelSource) -> MobileNetV3Small:
     torch.manual_seed(recipe.seed)
     network = MobileNetV3Small(len(scheme.classes))
-    weights.start(network, recipe.weights)
+    with processes.first_alone():
+        weights.start(network, recipe.weights)
     network.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if recipe.weights == "random":
         settle(network, train_source, fabric.device)
@@ -163,10 +170,20 @@ def _publish(
         }
         for name in logits
     }
+    if processes.rank() > 0:
+        return metrics["test"]
     # config.json marks a whole run: gone before the first file changes, back after the last.
     (out / "config.json").unlink(missing_ok=True)
     Checkpoint(
-        result.best_state, scheme.classes, scheme.name, asdict(recipe), recipe.margin, temperature, drawn_sample
+        result.best_state,
+        scheme.classes,
+        scheme.name,
+        asdict(recipe),
+        recipe.margin,
+        temperature,
+        drawn_sample,
+        recipe.offset,
+        recipe.box,
     ).save(out / "best.pt")
     write_csv(pl.DataFrame(result.history), out / "history.csv")
     write_json(out / "val_metrics_best.json", metrics["val"])
@@ -225,7 +242,8 @@ def _threads(batch: int) -> int:
     A small batch gives a second thread too little to do, and where other work uses the cores the two then mostly wait
     for each other.
     """
-    return max(1, min(os.cpu_count() or 1, batch // 16))
+    cores = (os.cpu_count() or 1) // processes.local_size()
+    return max(1, min(cores, batch // processes.size() // 16))
 
 
 def _fabric(device: str) -> Fabric:
@@ -234,11 +252,14 @@ def _fabric(device: str) -> Fabric:
     gpu = torch.cuda.is_available()
     if device == "cuda" and not gpu:
         raise InputError("no CUDA device is usable here; give --device cpu or auto")
+    options = processes.fabric_options()
     if device == "cpu" or not gpu:
-        return Fabric(accelerator="cpu", devices=1, precision="32-true")
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.allow_tf32 = False
-    return Fabric(
-        accelerator="cuda", devices=1, precision="bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
-    )
+        fabric = Fabric(accelerator="cpu", precision="32-true", **options)
+    else:
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.deterministic = True
+        torch.backends.cudnn.allow_tf32 = False
+        bf16 = torch.cuda.is_bf16_supported()
+        fabric = Fabric(accelerator="cuda", precision="bf16-mixed" if bf16 else "16-mixed", **options)
+    fabric.launch()
+    return fabric

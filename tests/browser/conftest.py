@@ -16,16 +16,18 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from onnxruntime import InferenceSession
 from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, sync_playwright
 
 from pyojeong import crops
 from pyojeong.faceapi.nets import graph_path
 from pyojeong.labels import KOREAN
+from pyojeong.runtime import Classifier
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RUN = Path("models/mobilenetv3_classifier/runs/finetune_K7_160")
+FRAMING = {"margin": str(crops.MARGIN), "offset": "0.0", "box": "annotator"}
+FACTS = {"classes": json.dumps(KOREAN), "scheme": "K7", "size": "16", "version": "0", **FRAMING}
 FLAGS = [
     "--disable-gpu",
     "--disable-quic",
@@ -160,8 +162,7 @@ def write_model(path: Path, *, outputs: int = 7, metadata: dict[str, str] | None
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    facts = {"classes": json.dumps(KOREAN), "scheme": "K7", "margin": str(crops.MARGIN), "size": "16", "version": "0"}
-    helper.set_model_props(model, facts if metadata is None else metadata)
+    helper.set_model_props(model, FACTS if metadata is None else metadata)
     onnx.checker.check_model(model, full_check=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(model.SerializeToString())
@@ -171,15 +172,14 @@ class Oracle:
     """What the small model answers in Python."""
 
     def __init__(self, path: Path) -> None:
-        self.session = InferenceSession(path, providers=["CPUExecutionProvider"])
+        self.classifier = Classifier(path)
 
-    def __call__(self, image: Image.Image, box: tuple[float, float, float, float] | None) -> dict[str, float]:
+    def __call__(
+        self, image: Image.Image, box: tuple[float, float, float, float] | None, kind: str | None = None
+    ) -> dict[str, float]:
         """Return the probabilities for a box (x, y, width, height), or for the whole image."""
-        pixels = np.asarray(image.convert("RGB"))
-        x, y, width, height = box or (0, 0, image.width, image.height)
-        square = crops.patch_square((x, y, x + width, y + height), crops.MARGIN if box else 0)
-        (probabilities,) = self.session.run(None, {"image": crops.cut(pixels, square)[None]})
-        return dict(zip(KOREAN, np.asarray(probabilities)[0].tolist(), strict=True))
+        corners = box and (box[0], box[1], box[0] + box[2], box[1] + box[3])
+        return self.classifier.predict(np.asarray(image.convert("RGB")), corners, box_kind=kind)
 
 
 @pytest.fixture(scope="session")

@@ -47,7 +47,7 @@ def test_each_face_gets_the_answer_of_its_own_box(tab: Any, page: Any, site: Any
         box = face["box"]
         min_x, min_y, max_x, max_y = detection.box
         assert box == pytest.approx({"x": min_x, "y": min_y, "width": max_x - min_x, "height": max_y - min_y}, abs=1e-3)
-        answer = oracle(image, (box["x"], box["y"], box["width"], box["height"]))
+        answer = oracle(image, (box["x"], box["y"], box["width"], box["height"]), "detector")
         assert face["emotions"] == pytest.approx(answer, abs=1e-4)
         assert face["label"] == max(answer, key=answer.__getitem__)
         assert face["score"] == pytest.approx(detection.score, abs=1e-5)
@@ -61,13 +61,14 @@ def test_each_face_gets_the_answer_of_its_own_box(tab: Any, page: Any, site: Any
 
 def test_given_boxes_are_classified_without_searching(page: Any, site: Any, oracle: Any, painter: Any) -> None:
     image = painter(320, 240, seed=6)
-    found, given = page.evaluate(
+    found, given, detected = page.evaluate(
         """async (address) => {
           const analyzer = makeAnalyzer();
           await analyzer.init();
           const img = await picture(address);
-          return [await analyzer.analyze(img),
-            await analyzer.analyze(img, [{ x: -30, y: 60, width: 90, height: 120 }, null])];
+          const boxes = [{ x: -30, y: 60, width: 90, height: 120 }, null];
+          return [await analyzer.analyze(img), await analyzer.analyze(img, boxes),
+            await analyzer.analyze(img, boxes, { boxKind: 'detector' })];
         }""",
         site.put("given.png", image),
     )
@@ -76,6 +77,9 @@ def test_given_boxes_are_classified_without_searching(page: Any, site: Any, orac
         assert face["emotions"] == pytest.approx(oracle(image, box), abs=1e-4)
         assert face["score"] is None
     assert given[1]["box"] is None
+    assert detected[0]["emotions"] == pytest.approx(oracle(image, (-30, 60, 90, 120), "detector"), abs=1e-4)
+    assert detected[0]["emotions"] != pytest.approx(given[0]["emotions"], abs=1e-3)
+    assert detected[1] == given[1]
 
 
 def test_averages_follow_the_half_life(page: Any, site: Any, oracle: Any, painter: Any) -> None:
@@ -128,6 +132,10 @@ def test_misuse_has_a_name(page: Any) -> None:
         "() => makeAnalyzer().analyze(new ImageData(4, 4))": ("not_initialised", "init()"),
         "() => ready.analyze(document.createElement('video'))": ("source_not_ready", "loadeddata"),
         "() => ready.analyze(new OffscreenCanvas(0, 5))": ("empty_source", "0 x 5"),
+        "() => ready.analyze(new ImageData(9, 9), [{ x: 2, y: 2, width: 5, height: 5 }], { boxKind: 'mine' })": (
+            "bad_option",
+            "boxKind",
+        ),
         "() => ready.analyze(new ImageData(9, 9), [{ x: 20, y: 0, width: 5, height: 5 }])": ("bad_box", "outside"),
     }
     found = page.evaluate(

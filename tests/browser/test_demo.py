@@ -15,7 +15,7 @@ from pyojeong.drawing import draw_face
 from pyojeong.faceapi.detector import FaceApi
 from pyojeong.labels import ENGLISH, FACEAPI, KOREAN
 from pyojeong.serve import DEMO, MODEL, RUN, make_server
-from tests.browser.conftest import Oracle, Tab, launched
+from tests.browser.conftest import FACTS, Oracle, Tab, launched
 from tests.browser.faces import as_address, draw_group, pixels_of, write_film
 
 pytestmark = pytest.mark.browser
@@ -239,7 +239,8 @@ def test_every_face_of_a_picture_is_marked_and_the_largest_described(page: Any, 
     assert page.locator("#faces .face").count() == 3
     found = FaceApi(threads=1).detect(pixels_of(image))
     largest = max((detection.box for detection in found), key=lambda box: (box[2] - box[0]) * (box[3] - box[1]))
-    assert_shows(page, oracle(image, (largest[0], largest[1], largest[2] - largest[0], largest[3] - largest[1])))
+    width, height = largest[2] - largest[0], largest[3] - largest[1]
+    assert_shows(page, oracle(image, (largest[0], largest[1], width, height), "detector"))
     chosen = page.locator("#faces .chosen span").inner_text()
     assert chosen.split()[0] == page.locator("#answer").inner_text().split()[0]
 
@@ -314,8 +315,7 @@ def test_a_file_that_is_no_picture_is_refused_and_the_old_one_stays(
 
 
 def test_a_model_trained_on_drawn_faces_says_so(tab: Any, site: Any, model_writer: Any, tmp_path: Path) -> None:
-    facts = {"classes": json.dumps(KOREAN), "drawn_sample": "true"}
-    model_writer(tmp_path / "drawn.onnx", metadata=facts)
+    model_writer(tmp_path / "drawn.onnx", metadata=FACTS | {"drawn_sample": "true"})
     (tmp_path / "classes.json").write_text(json.dumps({"classes": KOREAN}), encoding="utf-8")
     with make_server(site.root, 0, model_dir=tmp_path) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}).start()

@@ -12,6 +12,7 @@ from PIL import Image
 
 from pyojeong import crops
 from pyojeong.labels import KOREAN
+from tests.browser.conftest import FACTS, FRAMING, Oracle
 
 pytestmark = pytest.mark.browser
 
@@ -73,19 +74,26 @@ def test_patch_square_is_the_rule_of_crops_number_for_number(page: Any) -> None:
     boxes = random.uniform((-500, -500, 0.01, 0.01), (4000, 4000, 3000, 3000), (3000, 4))
     # Halves and quarters are where roundings part.
     boxes[::2] = np.maximum(np.round(boxes[::2] * 4) / 4, (-500, -500, 0.25, 0.25))
-    margins = random.choice([0, 0.15, 0.25, 0.5], len(boxes))
+    margins = random.choice([0, 0.15, 0.25, 0.5, -0.1, -0.4], len(boxes))
+    offsets = random.choice([0, 0.1, -0.1, 0.25, -0.37], len(boxes))
     squares = page.evaluate(
         """async (rows) => {
-          const { patchSquare } = await import('/web/patch.js');
-          return rows.map(([x, y, width, height, margin]) => {
-            const square = patchSquare({ x, y, width, height }, margin);
-            return [square.x, square.y, square.side];
+          const { boxAs, patchSquare } = await import('/web/patch.js');
+          return rows.map(([x, y, width, height, margin, offset]) => {
+            const given = { x, y, width, height };
+            const boxes = [given, boxAs('annotator', given, 'detector'), boxAs('detector', given, 'annotator')];
+            return boxes.map((box) => {
+              const square = patchSquare(box, margin, offset);
+              return [box.x, box.y, box.x + box.width, box.y + box.height, square.x, square.y, square.side];
+            });
           });
         }""",
-        np.column_stack((boxes, margins)).tolist(),
+        np.column_stack((boxes, margins, offsets)).tolist(),
     )
-    for (x, y, width, height), margin, square in zip(boxes, margins, squares, strict=True):
-        assert tuple(square) == crops.patch_square((x, y, x + width, y + height), margin)
+    for (x, y, width, height), margin, offset, found in zip(boxes, margins, offsets, squares, strict=True):
+        box = (x, y, x + width, y + height)
+        expected = [box, crops.as_annotated(box), crops.as_detected(box)]
+        assert found == [[*one, *crops.patch_square(one, margin, offset)] for one in expected]
 
 
 @pytest.mark.parametrize("name", ["lossless.png", "lossless.webp", "photo.jpg"])
@@ -251,7 +259,7 @@ def test_names_come_in_class_order_and_are_never_changed(page: Any) -> None:
 def test_the_model_is_enough_without_classes_json_and_the_other_way_round(
     page: Any, site: Any, model_writer: Callable[..., None]
 ) -> None:
-    model_writer(site.root / "models/bare.onnx", metadata={})
+    model_writer(site.root / "models/bare.onnx", metadata=FRAMING)
     keys = page.evaluate(
         """async () => {
           const named = makeApi({ classesUrl: undefined });
@@ -262,6 +270,54 @@ def test_the_model_is_enough_without_classes_json_and_the_other_way_round(
         }"""
     )
     assert keys == [list(KOREAN), list(KOREAN)]
+
+
+@pytest.mark.parametrize(
+    ("own", "margin", "offset"),
+    [("annotator", "0.15", "0.0"), ("detector", "-0.1", "-0.1"), ("detector", "0.2", "0.3")],
+)
+def test_the_crop_is_the_one_that_the_model_wants_whosever_box_is_given(
+    own: str, margin: str, offset: str, page: Any, site: Any, painter: Any, model_writer: Callable[..., None]
+) -> None:
+    model_writer(site.root / "models/framed.onnx", metadata=FACTS | {"box": own, "margin": margin, "offset": offset})
+    image = painter(WIDTH, HEIGHT, seed=11)
+    # The huge box's patch, moved and widened, would be refused.
+    boxes = [box for name, box in BOXES.items() if box and name != "huge"]
+    info, answers = page.evaluate(
+        """async ({ address, boxes }) => {
+          const api = makeApi({ modelUrl: '/models/framed.onnx' });
+          await api.init();
+          const img = await picture(address);
+          const { box, margin, offset } = api.info();
+          const answers = [];
+          for (const one of boxes.map(boxOf)) {
+            answers.push([await api.predictFromImage(img, one, {}),
+              await api.predictFromCanvas(img, one, { boxKind: 'annotator' }),
+              await api.predictFromVideo(img, one, { boxKind: 'detector' })]);
+          }
+          return [[box, String(margin), String(offset)], answers];
+        }""",
+        {"address": save(site, "framed.png", image), "boxes": boxes},
+    )
+    assert info == [own, margin.removesuffix(".0"), offset.removesuffix(".0")]
+    oracle = Oracle(site.root / "models/framed.onnx")
+    for box, (plain, annotated, detected) in zip(boxes, answers, strict=True):
+        assert largest_difference(annotated, oracle(image, box, "annotator")) <= 1e-4, box
+        assert largest_difference(detected, oracle(image, box, "detector")) <= 1e-4, box
+        assert plain == (annotated if own == "annotator" else detected)
+    # The kinds are so far apart that a mistake would have been seen.
+    assert max(largest_difference(one, other) for _, one, other in answers) > 0.02
+
+
+@pytest.mark.parametrize("lost", [{"margin": "wide"}, {"offset": None}, {"box": None}, {"box": "mine"}])
+def test_a_model_that_does_not_say_which_crop_it_wants_is_refused(
+    lost: dict[str, str | None], page: Any, site: Any, model_writer: Callable[..., None]
+) -> None:
+    facts = {name: value for name, value in (FACTS | lost).items() if value is not None}
+    model_writer(site.root / "models/unframed.onnx", metadata=facts)
+    found = page.evaluate("() => codeOf(() => makeApi({ modelUrl: '/models/unframed.onnx' }).init())")
+    assert found[:2] == ["EmotionError", "model_invalid"]
+    assert "pyojeong export" in found[2]
 
 
 def test_runtime_and_fetch_can_be_injected(page: Any) -> None:

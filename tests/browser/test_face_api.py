@@ -103,7 +103,7 @@ def test_every_way_of_asking_gets_our_probabilities(tab: Any, page: Any, site: A
     for box, answer in found["all"] + found["fromTensor"]:
         assert list(answer) == list(FACEAPI)
         # face-api hands out boxes that it has clipped and rounded in single precision.
-        assert answer == pytest.approx(in_words(oracle(image, tuple(box))), abs=1e-4)
+        assert answer == pytest.approx(in_words(oracle(image, tuple(box), "detector")), abs=1e-4)
         assert answer["disgusted"] == 0
     answers = [answer for _, answer in found["all"]]
     for way in ("byId", "landmarks"):
@@ -141,11 +141,11 @@ def test_words_can_be_chosen_and_the_old_ones_come_back(page: Any, oracle: Any) 
         other,
     )
     for box, answer in found["mapped"]:
-        assert answer == pytest.approx(in_words(oracle(image, tuple(box)), other), abs=1e-4)
+        assert answer == pytest.approx(in_words(oracle(image, tuple(box), "detector"), other), abs=1e-4)
         assert answer["surprised"] == 0 < answer["disgusted"]
     for box, answer in found["korean"]:
         assert list(answer) == list(KOREAN)
-        assert answer == pytest.approx(oracle(image, tuple(box)), abs=1e-4)
+        assert answer == pytest.approx(oracle(image, tuple(box), "detector"), abs=1e-4)
     first = found["korean"][0][1]
     assert found["top"]["expression"] == max(first, key=first.get)
     assert found["drawn"] is True

@@ -123,7 +123,7 @@ async function classify() {
  * @param {HTMLImageElement | HTMLVideoElement} asked
  */
 async function facesOf(by, asked) {
-  if (editor.box) return by.analyze(asked, [editor.box]);
+  if (editor.box) return by.analyze(asked, [editor.box], { boxKind: 'annotator' });
   const faces = await by.analyze(asked);
   return faces?.length === 0 && asked === picture ? by.analyze(asked, [null]) : faces;
 }
