@@ -73,7 +73,7 @@ def test_help_loads_nothing_heavy():
         (["baseline", "--csv", "a_M1.csv", "--csv", "b_M1.csv"], ["one --out for each --csv"]),
         (["baseline", "--csv", "none_M1.csv", "--engine", "tf"], ["'tf'", "onnx or node"]),
         (["run"], ["SOURCE", "--sample"]),
-        (["run", "--sample", "--profile", "none"], ["none", "full, sample"]),
+        (["run", "--sample", "--profile", "none"], ["none", "full, best, sample"]),
         (["run", "--sample", "--experiments", "none.toml"], ["none.toml", "no such file"]),
         (["compare", "a.csv", "b.csv", "--scheme", "M1", "--out", "x"], ["'a.csv'", "NAME=CSV"]),
         (["report"], ["none of the seven experiments", "pyojeong baseline"]),
@@ -107,6 +107,29 @@ def test_training_flags_are_checked(monkeypatch, capsys, tmp_path):
         code, _, err = call(monkeypatch, capsys, "train", "--mode", "finetune", *csvs, "--out", "run", *extra)
         assert (code, err[:7]) == (2, "error: ")
         assert word in err
+
+
+def test_the_recipe_comes_from_the_profile_and_flags_win(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    calls = []
+
+    def train(**options):
+        calls.append(options)
+        return {"n": 1}
+
+    monkeypatch.setattr("pyojeong.training.train", train)
+    csvs = [f"--{split}-csv={split}_BASIC7.csv" for split in ("train", "val", "test")]
+    for flags in ([], ["--profile", "best"], ["--profile", "best", "--epochs", "3", "--set", "flip=0"]):
+        assert call(monkeypatch, capsys, "train", *csvs, "--out", "run", *flags)[0] == 0
+    published, best, changed = calls
+    assert (published["mode"], published["epochs"], published["batch"]) == ("finetune", 30, 1024)
+    assert "generations" not in published
+    expected = load_profile("best").training_options("finetune", "BASIC7")
+    assert (expected["box"], expected["generations"]) == ("detector", 2)
+    assert expected.items() <= best.items()
+    assert (changed["epochs"], changed["flip"], changed["stretch"]) == (3, 0, expected["stretch"])
+    code, _, err = call(monkeypatch, capsys, "train", *csvs, "--out", "run", "--profile", "none")
+    assert (code, "full, best, sample" in err) == (2, True)
 
 
 def test_a_missing_extra_is_named(monkeypatch, capsys, tmp_path):

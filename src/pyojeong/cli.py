@@ -33,6 +33,9 @@ Library = Annotated[str, typer.Option(help="vladmandic (@vladmandic/face-api) or
 InputSize = Annotated[int, typer.Option(help="Side of the detector's input in pixels.")]
 ScoreThreshold = Annotated[float, typer.Option(help="Weakest face that counts, 0..1.")]
 Decode = Annotated[str, typer.Option(help="exact, or scaled: faster, another contender.")]
+Profiles = Annotated[
+    Path | None, typer.Option(help="Another file of profiles. [default: the package's experiments.toml]")
+]
 SchemeName = Annotated[
     str | None, typer.Option("--scheme", help="K7, M1, M2 or BASIC7; read off the CSV's name when omitted.")
 ]
@@ -189,11 +192,15 @@ def faces(
 
 @app.command()
 def train(
-    mode: Annotated[str, typer.Option(help="probe (head only) or finetune (in stages).")],
     train_csv: Annotated[Path, typer.Option(help="Crops to learn from.")],
     val_csv: Annotated[Path, typer.Option(help="Crops that choose the epoch.")],
     test_csv: Annotated[Path, typer.Option(help="Crops that are scored once.")],
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
+    mode: Annotated[str, typer.Option(help="probe (head only) or finetune (in stages).")] = "finetune",
+    profile: Annotated[
+        str, typer.Option(help="Where the recipe comes from: full (the published one), best or sample.")
+    ] = "full",
+    experiments: Profiles = None,
     root: Root = Path(),
     scheme: SchemeName = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training set. [5; finetune 30]")] = None,
@@ -210,16 +217,26 @@ def train(
     workers: Workers = 2,
 ) -> None:
     """Train MobileNetV3-Small on tables of crops."""
+    from pyojeong.experiments import load_profile
     from pyojeong.training import train as run_train
 
-    named = {"epochs": epochs, "batch": batch, "lr_head": lr_head, "lr_backbone": lr_backbone}
+    named = {
+        "epochs": epochs,
+        "batch": batch,
+        "lr_head": lr_head,
+        "lr_backbone": lr_backbone,
+        "seed": seed,
+        "weights": weights,
+    }
     more = _recipe_options(option or [])
-    taken = sorted(set(more) & {*named, "seed", "weights", "mode"})
-    if taken:
+    if taken := sorted(set(more) & {*named, "mode"}):
         raise InputError(f"--set {taken[0]}: this option has a flag of its own, --{taken[0].replace('_', '-')}")
+    known_scheme = _scheme(scheme, train_csv)
+    given = {key: value for key, value in {**named, **more}.items() if value is not None}
+    options = load_profile(profile, experiments).training_options(mode, known_scheme.name) | given
     metrics = run_train(
         mode=mode,
-        scheme=_scheme(scheme, train_csv),
+        scheme=known_scheme,
         train_csv=train_csv,
         val_csv=val_csv,
         test_csv=test_csv,
@@ -228,10 +245,7 @@ def train(
         workers=workers,
         device=device,
         allow_empty=allow_empty_class,
-        **named,
-        seed=seed,
-        weights=weights,
-        **more,
+        **options,
     )
     _print_json({key: metrics[key] for key in ("n", "accuracy", "macro_f1", "epoch") if key in metrics})
     print(f"{out}/test_metrics.json has all figures")
@@ -289,9 +303,7 @@ def run(
     source: Annotated[Path | None, typer.Argument(help="AI Hub's archives; or give --sample.")] = None,
     sample: Annotated[bool, typer.Option("--sample", help="Draw the sample data set and use it.")] = False,
     profile: Annotated[str | None, typer.Option(help="Profile. [sample with --sample, else full]")] = None,
-    experiments: Annotated[
-        Path | None, typer.Option(help="Another file of profiles. [default: the package's experiments.toml]")
-    ] = None,
+    experiments: Profiles = None,
     root: Root = Path(),
     workers: Workers = 2,
 ) -> None:

@@ -4,13 +4,14 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from pyojeong.errors import InputError
 from pyojeong.export import export
 from pyojeong.faceapi.evaluate import evaluate
-from pyojeong.labels import scheme_named
+from pyojeong.labels import SCHEMES, scheme_named
 from pyojeong.prepare import prepare
 from pyojeong.recipe import Recipe
 from pyojeong.report import CROPS, EXPERIMENTS, SPLITS, Report, report
@@ -153,15 +154,14 @@ def _checked(name: str, content: dict[str, Any]) -> Profile:
             raise InputError(f"[{name}.{table}] must be a table of training options, without mode")
         tables[table] = {key: value for key, value in values.items() if not isinstance(value, dict)}
         narrower = {f"{table}.{key}": value for key, value in values.items() if isinstance(value, dict)}
-        foreign = set(narrower) - {f"{mode}.{scheme}" for mode, scheme in TRAINED.values()}
-        if foreign:
-            raise InputError(f"no experiment trains {', '.join(sorted(foreign))}")
+        if foreign := sorted(set(narrower) - {f"{table}.{scheme}" for scheme in SCHEMES}):
+            raise InputError(f"there is no label scheme for {', '.join(foreign)}; there are {', '.join(SCHEMES)}")
         tables |= narrower
     people = content.get("people", Profile.people)
     if not isinstance(people, int) or isinstance(people, bool):
         raise InputError(f"people is {people!r}; it must be a whole number")
     profile = Profile(name, tables, people)
-    for mode, scheme in TRAINED.values():
+    for mode, scheme in product(("probe", "finetune"), SCHEMES):
         # Refuses unknown keys and impossible values before the first stage starts.
         Recipe.of(mode, profile.training_options(mode, scheme))
     return profile

@@ -7,7 +7,7 @@ from typing import Any
 from pyojeong.crops import MARGIN
 from pyojeong.errors import InputError
 
-_CHOICES = {"mode": ("probe", "finetune"), "schedule": ("constant", "cosine")}
+_CHOICES = {"mode": ("probe", "finetune"), "schedule": ("constant", "cosine"), "box": ("annotator", "detector")}
 
 _RANGES = {
     "epochs": (1, 10_000),
@@ -35,7 +35,8 @@ _RANGES = {
     "votes": (0, 1),
     "generations": (1, 10),
     "distil": (0, 1),
-    "margin": (0, 2),
+    "margin": (-0.4, 2),
+    "offset": (-1, 1),
 }
 
 _AUGMENTATION = ("flip", "rotate", "scale", "stretch", "shift", "colour", "grey", "low_resolution", "jpeg", "erase")
@@ -82,6 +83,9 @@ class Recipe:
         distil: share of the target that later generations take from the one before.
         margin: the crops' margin, see ``crops.MARGIN``. A CSV with boxes is cropped with it; crops cut before
             are expected to have it. Whoever runs the model cuts its input with it.
+        offset: how far the crops' centre lies below the box's, as a share of its longer side; used as ``margin`` is.
+        box: whose box ``margin`` and ``offset`` start from: ``annotator`` (AI Hub's) or ``detector``
+            (TinyFaceDetector's).
     """
 
     mode: str = "finetune"
@@ -113,6 +117,8 @@ class Recipe:
     generations: int = 1
     distil: float = 0.5
     margin: float = MARGIN
+    offset: float = 0.0
+    box: str = "annotator"
 
     @classmethod
     def of(cls, mode: str, options: Mapping[str, Any]) -> "Recipe":
