@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from pyojeong import __version__, cli
+from pyojeong.experiments import load_profile
 from pyojeong.table import write_csv
 from tests.conftest import REPOSITORY
 
