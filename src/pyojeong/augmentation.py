@@ -1,5 +1,7 @@
 """Images changed at random, so that a network meets each face in many framings, lights and qualities."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import simplejpeg
 import torch
@@ -7,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
 from pyojeong.network import MEAN
+from pyojeong.processes import Share
 from pyojeong.recipe import Recipe
 
 _LUMA = (0.299, 0.587, 0.114)
@@ -22,25 +25,27 @@ _QUALITY = (20, 80)
 """Lowest and highest JPEG quality."""
 
 
-def augment(pixels: Tensor, recipe: Recipe, generator: np.random.Generator) -> Tensor:
+def augment(pixels: Tensor, recipe: Recipe, generator: np.random.Generator, share: Share | None = None) -> Tensor:
     """Return ``pixels`` (float [N, 3, H, W] in 0..1) changed at random, each image in its own way.
 
-    All random numbers are drawn on the CPU, so that every device makes the same images.
+    All random numbers are drawn on the CPU and for the whole step, of which ``pixels`` are the own ``share``, so that
+    every device and every number of processes makes the same images.
     """
-    pixels = _warp(pixels, recipe, generator)
+    share = share or Share(len(pixels))
+    pixels = _warp(pixels, recipe, generator, share)
     if recipe.colour or recipe.grey:
-        pixels = _colour(pixels, recipe, generator)
+        pixels = _colour(pixels, recipe, generator, share)
     if recipe.low_resolution:
-        pixels = _blur(pixels, recipe.low_resolution, generator)
+        pixels = _blur(pixels, recipe.low_resolution, generator, share)
     if recipe.jpeg:
-        pixels = _compress(pixels, recipe.jpeg, generator)
-    return _erase(pixels, recipe.erase, generator) if recipe.erase else pixels
+        pixels = _compress(pixels, recipe.jpeg, generator, share)
+    return _erase(pixels, recipe.erase, generator, share) if recipe.erase else pixels
 
 
-def _warp(pixels: Tensor, recipe: Recipe, generator: np.random.Generator) -> Tensor:
+def _warp(pixels: Tensor, recipe: Recipe, generator: np.random.Generator, share: Share) -> Tensor:
     # Maps positions in the output to positions in the input, both in -1..1. From outside comes black, as at the border
     # of a photograph, or the edge goes on, as hair and background would.
-    count = len(pixels)
+    count = share.count
     mirror = np.where(generator.random(count) < recipe.flip, -1.0, 1.0)
     angle = np.radians(generator.uniform(-recipe.rotate, recipe.rotate, count))
     zoom = 1 + generator.uniform(-recipe.scale, recipe.scale, count)
@@ -48,16 +53,16 @@ def _warp(pixels: Tensor, recipe: Recipe, generator: np.random.Generator) -> Ten
     taller = (1 + recipe.stretch) ** generator.random(count)
     cos, sin = np.cos(angle) / zoom, np.sin(angle) / zoom
     rows = ((mirror * cos, -sin, shift[0]), (mirror * sin / taller, cos / taller, shift[1]))
-    matrix = torch.from_numpy(np.stack([np.stack(row, -1) for row in rows], 1)).to(pixels)
+    matrix = torch.from_numpy(np.stack([np.stack(row, -1) for row in rows], 1)[share.own]).to(pixels)
     grid = affine_grid(matrix, list(pixels.shape), align_corners=False)
     outside = "border" if generator.random() < 0.5 else "zeros"
     return grid_sample(pixels, grid, padding_mode=outside, align_corners=False)
 
 
-def _colour(pixels: Tensor, recipe: Recipe, generator: np.random.Generator) -> Tensor:
-    factors = 1 + generator.uniform(-recipe.colour, recipe.colour, (3, len(pixels), 1, 1, 1))
-    factors[2, generator.random(len(pixels)) < recipe.grey] = 0
-    brightness, contrast, saturation = torch.from_numpy(factors).to(pixels)
+def _colour(pixels: Tensor, recipe: Recipe, generator: np.random.Generator, share: Share) -> Tensor:
+    factors = 1 + generator.uniform(-recipe.colour, recipe.colour, (3, share.count, 1, 1, 1))
+    factors[2, generator.random(share.count) < recipe.grey] = 0
+    brightness, contrast, saturation = torch.from_numpy(factors[:, share.own]).to(pixels)
     luma = (pixels * pixels.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
     pixels = luma + (pixels - luma) * saturation
     mean = luma.mean((2, 3), keepdim=True)
@@ -65,34 +70,43 @@ def _colour(pixels: Tensor, recipe: Recipe, generator: np.random.Generator) -> T
     return pixels.clamp_(0, 1)
 
 
-def _blur(pixels: Tensor, probability: float, generator: np.random.Generator) -> Tensor:
+def _blur(pixels: Tensor, probability: float, generator: np.random.Generator, share: Share) -> Tensor:
     pixels = pixels.clone()
-    for index in np.flatnonzero(generator.random(len(pixels)) < probability).tolist():
-        side = int(generator.integers(*_LOW, endpoint=True))
+    for index, side in _some(_LOW, probability, generator, share):
         small = interpolate(pixels[index, None], size=(side, side), mode="area")
         pixels[index] = interpolate(small, size=pixels.shape[2:], mode="bilinear", align_corners=False)[0]
     return pixels
 
 
-def _compress(pixels: Tensor, probability: float, generator: np.random.Generator) -> Tensor:
+def _compress(pixels: Tensor, probability: float, generator: np.random.Generator, share: Share) -> Tensor:
     pixels = pixels.clone()
-    for index in np.flatnonzero(generator.random(len(pixels)) < probability).tolist():
+    for index, quality in _some(_QUALITY, probability, generator, share):
         image = np.ascontiguousarray((pixels[index] * 255).round().byte().permute(1, 2, 0).cpu().numpy())
-        data = simplejpeg.encode_jpeg(image, int(generator.integers(*_QUALITY, endpoint=True)), colorsubsampling="420")
+        data = simplejpeg.encode_jpeg(image, quality, colorsubsampling="420")
         pixels[index] = torch.from_numpy(simplejpeg.decode_jpeg(data)).permute(2, 0, 1).to(pixels) / 255
     return pixels
 
 
-def _erase(pixels: Tensor, probability: float, generator: np.random.Generator) -> Tensor:
-    count, _, height, width = pixels.shape
-    share = generator.uniform(*_ERASED, count)
-    stretch = np.exp(generator.uniform(-1, 1, count) * np.log(2))
-    size = np.sqrt(np.stack([share * stretch, share / stretch]))
-    size[:, generator.random(count) >= probability] = 0
-    start = generator.random((2, count)) * (1 - size)
+def _some(
+    limits: tuple[int, int], probability: float, generator: np.random.Generator, share: Share
+) -> Iterator[tuple[int, int]]:
+    """Yield which of the own images are changed, each with a number from ``limits``."""
+    chosen = np.flatnonzero(generator.random(share.count) < probability)
+    amounts = np.zeros(share.count, np.int64)
+    amounts[chosen] = generator.integers(*limits, len(chosen), endpoint=True)
+    own = amounts[share.own]
+    yield from ((int(index), int(own[index])) for index in np.flatnonzero(own))
+
+
+def _erase(pixels: Tensor, probability: float, generator: np.random.Generator, share: Share) -> Tensor:
+    area = generator.uniform(*_ERASED, share.count)
+    stretch = np.exp(generator.uniform(-1, 1, share.count) * np.log(2))
+    size = np.sqrt(np.stack([area * stretch, area / stretch]))
+    size[:, generator.random(share.count) >= probability] = 0
+    start = generator.random((2, share.count)) * (1 - size)
     inside = []
-    for first, length, pixels_long in zip(start, size, (height, width), strict=True):
-        at = (np.arange(pixels_long) + 0.5) / pixels_long
+    for first, length, side in zip(start[:, share.own], size[:, share.own], pixels.shape[2:], strict=True):
+        at = (np.arange(side) + 0.5) / side
         inside.append((at >= first[:, None]) & (at < (first + length)[:, None]))
     hole = torch.from_numpy(inside[0][:, None, :, None] & inside[1][:, None, None, :]).to(pixels.device)
     return torch.where(hole, pixels.new_tensor(MEAN).view(1, 3, 1, 1), pixels)

@@ -12,6 +12,7 @@ from pyojeong.augmentation import augment
 from pyojeong.metrics import Floats, Ints
 from pyojeong.network import MEAN, STD
 from pyojeong.pixels import Crops
+from pyojeong.processes import Share
 from pyojeong.recipe import Recipe
 
 
@@ -24,8 +25,11 @@ class Source(Protocol):
     def read(self, rows: Ints) -> Tensor:
         """Return the raw rows, on the CPU."""
 
-    def prepare(self, raw: Tensor, seeds: Sequence[int] | None = None) -> Tensor:
-        """Return what the network takes, on the device of ``raw``; changed at random where ``seeds`` are given."""
+    def prepare(self, raw: Tensor, seeds: Sequence[int] | None = None, share: Share | None = None) -> Tensor:
+        """Return what the network takes, on the device of ``raw``; changed at random where ``seeds`` are given.
+
+        ``raw`` is the own ``share`` of a step, or the whole of it.
+        """
 
 
 class PixelSource:
@@ -40,11 +44,11 @@ class PixelSource:
         """Return uint8 [N, 160, 160, 3]."""
         return torch.from_numpy(self._crops.pixels[self._crops.rows[rows]])
 
-    def prepare(self, raw: Tensor, seeds: Sequence[int] | None = None) -> Tensor:
+    def prepare(self, raw: Tensor, seeds: Sequence[int] | None = None, share: Share | None = None) -> Tensor:
         """Return float32 [N, 3, 160, 160], normalised."""
         pixels = raw.permute(0, 3, 1, 2).float().div_(255)
         if seeds is not None and self._recipe.augments:
-            pixels = augment(pixels, self._recipe, np.random.default_rng(seeds))
+            pixels = augment(pixels, self._recipe, np.random.default_rng(seeds), share)
         return normalise(pixels)
 
 
@@ -58,7 +62,7 @@ class FeatureSource:
     def read(self, rows: Ints) -> Tensor:
         return self._features[torch.from_numpy(rows)]
 
-    def prepare(self, raw: Tensor, seeds: Sequence[int] | None = None) -> Tensor:
+    def prepare(self, raw: Tensor, seeds: Sequence[int] | None = None, share: Share | None = None) -> Tensor:
         return raw
 
 
@@ -77,14 +81,16 @@ def draw(labels: Ints, sets: Ints, shares: Floats, count: int, generator: np.ran
         labels: class numbers, int64 [N].
         sets: numbers of the data sets, int64 [N].
         shares: of the K classes, float64 [K]. What a data set has no image of is left to its other classes.
-        count: number of rows; up to one more or less for each data set and class, because of rounding.
+        count: number of rows; up to one more or less for each data set and class, because of rounding, and because
+            each of them comes at least once.
         generator: decides which ones. No row comes again before all of its class and set have come.
     """
     found = []
     for one in np.unique(sets):
         rows = [np.flatnonzero((sets == one) & (labels == name)) for name in range(len(shares))]
         present = np.where([len(some) > 0 for some in rows], shares, 0.0)
-        wanted = np.rint(present / present.sum() * count / len(np.unique(sets))).astype(int)
+        number = present / present.sum() * count / len(np.unique(sets))
+        wanted = np.maximum(np.rint(number), present > 0).astype(int)
         for some, number in zip(rows, wanted, strict=True):
             rounds = -(-number // len(some)) if number else 0
             found += [np.concatenate([generator.permutation(some) for _ in range(rounds)])[:number]] if rounds else []
@@ -104,7 +110,7 @@ def targets(labels: Ints, classes: int, votes: Floats | None, share: float) -> F
     if votes is None or not share:
         return hard
     total = votes.sum(1, keepdims=True)
-    return np.where(total > 0, (1 - share) * hard + share * votes / np.maximum(total, 1), hard)
+    return np.where(total > 0, (1 - share) * hard + share * votes / np.where(total > 0, total, 1), hard)
 
 
 def read_ahead(source: Source, plan: Sequence[Ints], pin: bool = False) -> Iterator[Tensor]:

@@ -3,6 +3,7 @@
 import copy
 import logging
 import math
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from pyojeong import processes
 from pyojeong.batches import FeatureSource, Source, draw, read_ahead, steps
 from pyojeong.checkpoint import load_torch, save_torch
 from pyojeong.errors import InputError
 from pyojeong.metrics import Floats, Ints
 from pyojeong.network import MOMENTUM, MobileNetV3Small
+from pyojeong.processes import Share
 from pyojeong.progress import Advance, bar
 from pyojeong.recipe import Recipe
 from pyojeong.scoring import loss_of, macro_f1_of
@@ -79,6 +82,7 @@ class _Loop:
     ) -> None:
         self.fabric, self.recipe, self.train = fabric, recipe, train
         self.targets, self.shares = torch.from_numpy(lesson.targets).float(), lesson.shares
+        processes.unite(network)
         self.network = network
         # A probe learns the head alone, on features; everything else is the same loop.
         self.module: nn.Module = network.classifier if recipe.mode == "probe" else network
@@ -87,7 +91,7 @@ class _Loop:
             backbone = list(network.features.parameters())
             groups.append({"params": backbone, "lr": recipe.lr_backbone, "peak": recipe.lr_backbone})
         self.optimizer = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, fused=True)
-        self.forward, self.stepper = fabric.setup(self.module, self.optimizer)
+        self.stepper: Any = fabric.setup_optimizers(self.optimizer)
         self.average = _Average(self.module, recipe.ema) if recipe.ema else None
 
     @property
@@ -99,26 +103,30 @@ class _Loop:
         """Learn from one epoch's images and return the mean loss."""
         recipe = self.recipe
         set_stage(self.network, recipe.stage(epoch))
+        # Anew in each epoch, because several processes exchange the gradients of what learned when it was made.
+        forward = self.fabric.setup_module(self.module)
         torch.manual_seed(recipe.seed + 2**32 * (epoch + 1))
         order = self._order(np.random.default_rng((recipe.seed, epoch)))
         plan = steps(order, recipe.batch)
+        shares = [_share(len(rows), recipe.batch) for rows in plan]
+        own = [rows[share.own] for rows, share in zip(plan, shares, strict=True)]
         total = torch.zeros((), dtype=torch.float64, device=self.fabric.device)
         note = f"epoch {epoch + 1}/{recipe.epochs}, {recipe.stage(epoch)}"
-        for step, raw in enumerate(read_ahead(self.train, plan, pin=self.fabric.device.type == "cuda")):
+        for step, raw in enumerate(read_ahead(self.train, own, pin=self.fabric.device.type == "cuda")):
             self._set_rates((epoch + step / len(plan)) / recipe.epochs)
-            inputs = self.train.prepare(self.fabric.to_device(raw), (recipe.seed, epoch, step))
-            targets = self.fabric.to_device(self.targets[torch.from_numpy(plan[step])])
-            loss = nn.functional.cross_entropy(
-                self.forward(inputs).float(), targets, label_smoothing=recipe.label_smoothing
+            inputs = self.train.prepare(self.fabric.to_device(raw), (recipe.seed, epoch, step), shares[step])
+            targets = self.fabric.to_device(self.targets[torch.from_numpy(own[step])])
+            loss = shares[step].weight * nn.functional.cross_entropy(
+                forward(inputs).float(), targets, label_smoothing=recipe.label_smoothing
             )
             self.stepper.zero_grad()
             self.fabric.backward(loss)
             self.stepper.step()
             if self.average:
                 self.average.update(self.module)
-            total += loss.detach() * len(targets)
-            advance(len(targets), note)
-        return float(total) / len(order)
+            total += loss.detach() * len(plan[step])
+            advance(len(plan[step]), note)
+        return float(processes.total(total)) / processes.size() / len(order)
 
     def _order(self, generator: np.random.Generator) -> Ints:
         if not self.recipe.balance:
@@ -190,8 +198,10 @@ def predict(module: nn.Module, source: Source, device: torch.device) -> Floats:
     """Return float64 outputs [N, ...] of ``module``, in evaluation mode and float32, for all rows in order."""
     module.eval()
     plan = steps(np.arange(len(source.labels)), EVALUATION_BATCH)
-    outputs = [module(source.prepare(raw.to(device))).cpu() for raw in read_ahead(source, plan)]
-    return torch.cat(outputs).double().numpy()
+    # A process without a batch of its own does the first one, to learn what rows look like.
+    own = plan[processes.share(len(plan)).own]
+    outputs = [module(source.prepare(raw.to(device))).cpu() for raw in read_ahead(source, own or plan[:1])]
+    return processes.gather(outputs, own, len(source.labels), device).double().numpy()
 
 
 def learn(
@@ -224,12 +234,24 @@ def learn(
     loop = _Loop(fabric, network, recipe, train, lesson)
     result = _resume(loop, last, run)
     left = drawn_images(recipe, train) * (recipe.epochs - result.epochs_done)
-    with bar(f"Training {last.parent.name}", left) as advance:
+    silent: AbstractContextManager[Advance] = nullcontext(lambda count=1, note="": None)
+    with bar(f"Training {last.parent.name}", left) if processes.rank() == 0 else silent as advance:
         for epoch in range(result.epochs_done, recipe.epochs):
             loss = loop.epoch(epoch, advance)
             _judge(loop, val, result, epoch, loss)
-            save_torch({"run": run, "loop": loop.state(), "result": asdict(result)}, last)
+            if processes.rank() == 0:
+                save_torch({"run": run, "loop": loop.state(), "result": asdict(result)}, last)
     return result
+
+
+def _share(count: int, batch: int) -> Share:
+    share = processes.share(count)
+    if share.count < share.size:
+        raise InputError(
+            f"a step of {share.count} images cannot be shared by {share.size} processes; "
+            f"raise --batch (now {batch}) or start fewer of them"
+        )
+    return share
 
 
 def _judge(loop: _Loop, val: Source, result: Result, epoch: int, loss: float) -> None:
