@@ -6,8 +6,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from pyojeong.batches import FeatureSource
-from pyojeong.learning import _Average, _Loop, learn, predict, set_stage, settle
+from pyojeong.batches import FeatureSource, Source, targets
+from pyojeong.learning import Lesson, Result, _Average, _Loop, learn, predict, set_stage, settle
 from pyojeong.network import FEATURES, MobileNetV3Small
 from pyojeong.recipe import Recipe
 
@@ -18,13 +18,22 @@ class Images:
     def __init__(self, count: int) -> None:
         generator = np.random.default_rng(count)
         self.labels = generator.integers(0, 3, count)
+        self.sets = np.zeros(count, np.int64)
         self._pixels = torch.from_numpy(generator.normal(size=(count, 3, 32, 32))).float()
 
     def read(self, rows: np.ndarray) -> Tensor:
         return self._pixels[torch.from_numpy(rows)]
 
-    def prepare(self, raw: Tensor, seeds: object = None) -> Tensor:
+    def prepare(self, raw: Tensor, seeds: object = None, share: object = None) -> Tensor:
         return raw
+
+
+def lesson_of(source: Source) -> Lesson:
+    return Lesson(targets(source.labels, 3, None, 0.0), np.full(3, 1 / 3))
+
+
+def learned(fabric: Fabric, network: MobileNetV3Small, recipe: Recipe, train: Source, val: Source, at: Path) -> Result:
+    return learn(fabric, network, recipe, train, val, lesson_of(train), at / "last.pt", "run")
 
 
 @pytest.fixture
@@ -61,7 +70,7 @@ def test_only_the_stage_learns_and_nothing_else_drifts(
 ) -> None:
     before = {name: value.clone() for name, value in network.state_dict().items()}
     recipe = Recipe.of("finetune", {"epochs": 1, "batch": 8, "head_until": head_until, "top_until": top_until})
-    learn(fabric, network, recipe, Images(16), Images(8), tmp_path / "last.pt", "run")
+    learned(fabric, network, recipe, Images(16), Images(8), tmp_path)
 
     assert changed_blocks(before, network) == expected
 
@@ -79,7 +88,7 @@ def test_a_stage_sets_batchnorm_to_learn_or_to_rest(network: MobileNetV3Small) -
 
 def test_the_backbone_and_the_head_have_their_own_rates(network: MobileNetV3Small, fabric: Fabric) -> None:
     options = {"lr_head": 0.0, "lr_backbone": 1e-3, "head_until": 0.0, "top_until": 0.0, "epochs": 1, "batch": 16}
-    loop = _Loop(fabric, network, Recipe.of("finetune", options), Images(16))
+    loop = _Loop(fabric, network, Recipe.of("finetune", options), Images(16), lesson_of(Images(16)))
     before = {name: value.clone() for name, value in network.state_dict().items()}
     loop.epoch(0, lambda *_: None)
 
@@ -87,7 +96,7 @@ def test_the_backbone_and_the_head_have_their_own_rates(network: MobileNetV3Smal
 
 
 def test_cosine_falls_from_the_peak_to_zero(network: MobileNetV3Small, fabric: Fabric) -> None:
-    loop = _Loop(fabric, network, Recipe.of("finetune", {"schedule": "cosine"}), Images(4))
+    loop = _Loop(fabric, network, Recipe.of("finetune", {"schedule": "cosine"}), Images(4), lesson_of(Images(4)))
     rates = []
     for progress in (0.0, 0.5, 1.0):
         loop._set_rates(progress)
@@ -105,7 +114,8 @@ def test_label_smoothing_changes_the_loss_that_is_learned_only(fabric: Fabric, t
         network = MobileNetV3Small(3)
         network.load_state_dict({"classifier.3.bias": torch.tensor([2.0, 0.0, -2.0])}, strict=False)
         options = {"epochs": 1, "batch": 8, "lr_head": 0.0, "label_smoothing": smoothing}
-        result = learn(fabric, network, Recipe.of("probe", options), Images(16), Images(8), tmp_path / "last.pt", "run")
+        (tmp_path / "last.pt").unlink(missing_ok=True)
+        result = learned(fabric, network, Recipe.of("probe", options), Images(16), Images(8), tmp_path)
         histories.append(result.history[0])
 
     assert histories[0]["val_loss"] == histories[1]["val_loss"]
@@ -136,7 +146,7 @@ def test_averaged_weights_are_the_ones_judged_and_kept(
 ) -> None:
     recipe = Recipe.of("finetune", {"epochs": 1, "batch": 4, "ema": 0.9, "head_until": 1.0, "top_until": 1.0})
     val = Images(8)
-    result = learn(fabric, network, recipe, Images(16), val, tmp_path / "last.pt", "run")
+    result = learned(fabric, network, recipe, Images(16), val, tmp_path)
 
     assert not torch.equal(result.best_state["classifier.3.weight"], network.state_dict()["classifier.3.weight"])
     network.load_state_dict(result.best_state)
@@ -147,10 +157,10 @@ def test_averaged_weights_are_the_ones_judged_and_kept(
 def test_the_best_epoch_is_kept(network: MobileNetV3Small, fabric: Fabric, tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     features = torch.from_numpy(generator.normal(size=(64, FEATURES))).float()
-    source = FeatureSource(features, (features[:, 0] > 0).long().numpy())
+    source = FeatureSource(features, (features[:, 0] > 0).long().numpy(), np.zeros(64, np.int64))
     recipe = Recipe.of("finetune", {"epochs": 8, "batch": 16, "lr_head": 3e-2, "head_until": 1.0, "top_until": 1.0})
     network.forward = network.classifier.forward  # type: ignore[method-assign]
-    result = learn(fabric, network, recipe, source, source, tmp_path / "last.pt", "run")
+    result = learned(fabric, network, recipe, source, source, tmp_path)
     scores = [epoch["val_macro_f1"] for epoch in result.history]
 
     assert result.best_macro_f1 == max(scores)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from pyojeong import crops
 from pyojeong.errors import InputError
-from pyojeong.labels import K7, M1
+from pyojeong.labels import BASIC7, K7, M1
 from pyojeong.pixels import FOLDER, Crops, list_crops, open_crops
 from pyojeong.table import write_csv
 from tests.patterns import write_crops
@@ -133,3 +133,61 @@ def test_the_notes_say_what_was_dropped(tmp_path: Path) -> None:
     (notes,) = (tmp_path / FOLDER).glob("*.json")
 
     assert json.loads(notes.read_text())["dropped"] == {"4": "missing"}
+
+
+def write_rows(root: Path, words: list[str], **columns: list[object]) -> Path:
+    """Write a table of (missing) crops with more columns than the contract's."""
+    frame = pl.DataFrame({"path": [f"{row}.png" for row in range(len(words))], "orig_kor": words, **columns})
+    write_csv(frame, root / "rows.csv")
+    return root / "rows.csv"
+
+
+VOTED: dict[str, list[object]] = {
+    "votes_상처": [2, 1, None],
+    "votes_슬픔": [1, 1, None],
+    "votes_기쁨": [0, 0, None],
+    "votes_알수없음": [0, 1, None],
+}
+
+
+def test_votes_are_counted_by_class_of_the_scheme(tmp_path: Path) -> None:
+    csv = write_rows(tmp_path, ["상처", "슬픔", "기쁨"], **VOTED)
+    votes = {
+        scheme.name: list_crops(csv, scheme=scheme, root=tmp_path, margin=0.0).votes for scheme in (K7, M1, BASIC7)
+    }
+
+    assert votes["K7"] is not None
+    assert votes["K7"].tolist() == [[0, 0, 0, 0, 2, 1, 0], [0, 0, 0, 0, 1, 1, 0], [0] * 7]
+    for name, scheme in (("M1", M1), ("BASIC7", BASIC7)):
+        sad = np.eye(len(scheme.classes))[scheme.classes.index("sad")]
+        assert np.array_equal(np.array(votes[name]), [3 * sad, 2 * sad, 0 * sad])
+
+
+@pytest.mark.parametrize(("vote", "message"), [("two", "line 3: votes_기쁨 is 'two'"), (-1, "line 3: fewer than no")])
+def test_votes_that_are_none_are_refused(tmp_path: Path, vote: object, message: str) -> None:
+    csv = write_rows(tmp_path, ["기쁨", "기쁨"], votes_기쁨=["1", str(vote)])
+
+    with pytest.raises(InputError, match=message):
+        list_crops(csv, scheme=K7, root=tmp_path, margin=0.0)
+
+
+def test_data_sets_are_numbered(tmp_path: Path) -> None:
+    mixed = write_rows(tmp_path, ["기쁨"] * 4, set=["raf", "fer", "raf", None])
+    assert list_crops(mixed, scheme=K7, root=tmp_path, margin=0.0).sets.tolist() == [2, 1, 2, 0]
+    plain = write_rows(tmp_path, ["기쁨"] * 2)
+    listing = list_crops(plain, scheme=K7, root=tmp_path, margin=0.0)
+    assert listing.sets.tolist() == [0, 0]
+    assert listing.votes is None
+
+
+def test_sets_and_votes_of_unusable_rows_are_left_out(tmp_path: Path) -> None:
+    csv = write_crops(tmp_path, "train", 1)
+    frame = pl.read_csv(csv).with_columns(set=pl.Series([*"aabbcc"]), votes_분노=pl.Series(range(6)))
+    write_csv(frame, csv)
+    (tmp_path / "crops/train/001.png").unlink()
+    found = opened(csv, tmp_path)
+
+    assert found.sets.tolist() == [0, 1, 1, 2, 2]
+    assert found.votes is not None
+    assert found.votes[:, M1.classes.index("angry")].tolist() == [0, 2, 3, 4, 5]
+    assert found.votes.sum() == 14

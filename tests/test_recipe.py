@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from pyojeong.errors import InputError
-from pyojeong.recipe import Recipe
+from pyojeong.recipe import _AUGMENTATION, Recipe
 
 
 def test_the_defaults_are_the_published_recipes() -> None:
@@ -34,6 +34,15 @@ def test_options_replace_values_and_none_does_not() -> None:
         ({"ema": 1}, "ema is 1"),
         ({"schedule": "step"}, "choose one of constant, cosine"),
         ({"batch": 1}, "batch is 1"),
+        ({"stretch": 1.5}, "stretch is 1.5; it must be a number from 0 to 1"),
+        ({"low_resolution": -0.1}, "low_resolution is -0.1"),
+        ({"jpeg": "often"}, "jpeg is 'often'"),
+        ({"balance": 2}, "balance is 2"),
+        ({"balance": 1, "draws": 0.5}, "draws is 0.5; it must be a whole number"),
+        ({"draws": 100}, "draws says how many images are drawn.*set balance as well"),
+        ({"votes": 1.1}, "votes is 1.1"),
+        ({"generations": 0}, "generations is 0; it must be a whole number from 1"),
+        ({"distil": -1}, "distil is -1"),
     ],
 )
 def test_what_makes_no_sense_is_refused(options: dict[str, Any], message: str) -> None:
@@ -49,6 +58,23 @@ def test_an_unknown_mode_is_refused() -> None:
 def test_a_probe_cannot_augment() -> None:
     with pytest.raises(InputError, match="computes its features once, so flip, grey cannot be used"):
         Recipe.of("probe", {"flip": 0.5, "grey": 0.1})
+
+
+@pytest.mark.parametrize("name", ["stretch", "low_resolution", "jpeg"])
+def test_webcam_and_framing_changes_are_augmentation_and_off_by_default(name: str) -> None:
+    still = dict.fromkeys(_AUGMENTATION, 0.0)
+
+    assert getattr(Recipe.of("finetune", {}), name) == 0
+    assert not Recipe.of("finetune", still).augments
+    assert Recipe.of("finetune", {**still, name: 0.1}).augments
+    with pytest.raises(InputError, match=f"so {name} cannot be used"):
+        Recipe.of("probe", {name: 0.1})
+
+
+def test_a_probe_may_balance_vote_and_learn_from_itself() -> None:
+    recipe = Recipe.of("probe", {"balance": 0.5, "draws": 100, "votes": 0.5, "generations": 2, "distil": 1})
+
+    assert (recipe.balance, recipe.draws, recipe.votes, recipe.generations, recipe.distil) == (0.5, 100, 0.5, 2, 1.0)
 
 
 @pytest.mark.parametrize(("epochs", "head", "top"), [(1, 0, 0), (6, 0, 1), (10, 1, 2), (30, 3, 6), (50, 5, 10)])

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from PIL import Image
@@ -18,7 +19,9 @@ from pyojeong.errors import InputError
 from pyojeong.files import write_json
 from pyojeong.labels import BASIC7, K7, M1
 from pyojeong.network import MobileNetV3Small
+from pyojeong.pixels import list_crops, open_crops
 from pyojeong.predictions import read_predictions
+from pyojeong.table import write_csv
 from pyojeong.training import train
 from tests.patterns import write_crops
 
@@ -99,8 +102,8 @@ def test_a_killed_run_ends_as_an_undisturbed_one(
         patch.setattr(learning, "_judge", killed_in_epoch(2))
         with pytest.raises(KeyboardInterrupt):
             run(root, "killed", mode, **options)
-    assert [path.name for path in (root / "killed").iterdir()] == ["last.pt"]
-    torch.load(root / "killed/last.pt", weights_only=True)
+    assert [path.name for path in (root / "killed").iterdir()] == ["last_1.pt"]
+    torch.load(root / "killed/last_1.pt", weights_only=True)
     run(root, "killed", mode, **options)
 
     assert "going on after epoch 1" in caplog.text
@@ -109,10 +112,13 @@ def test_a_killed_run_ends_as_an_undisturbed_one(
 
 
 def killed_in_epoch(number: int) -> Any:
+    """Counted over all generations."""
     judge = learning._judge
+    left = [number]
 
     def judge_or_die(loop: Any, val: Any, result: Any, epoch: int, loss: float) -> None:
-        if epoch + 1 == number:
+        left[0] -= 1
+        if not left[0]:
             raise KeyboardInterrupt
         judge(loop, val, result, epoch, loss)
 
@@ -130,9 +136,81 @@ def test_what_a_killed_run_of_another_recipe_left_is_not_used(root: Path, monkey
     assert contents(root / "killed") == contents(root / "whole")
 
 
+@pytest.mark.parametrize("mode", ["finetune", "probe"])
+@pytest.mark.parametrize(("number", "done"), [(3, {"last_1.pt"}), (4, {"last_1.pt", "last_2.pt"})])
+def test_a_run_killed_in_its_second_generation_ends_as_an_undisturbed_one(
+    root: Path, mode: str, number: int, done: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: dict[str, Any] = {"generations": 2, "balance": 0.5, "ema": 0.5, "draws": 18, "top_until": 0.5}
+    run(root, "whole", mode, **options)
+    with monkeypatch.context() as patch:
+        patch.setattr(learning, "_judge", killed_in_epoch(number))
+        with pytest.raises(KeyboardInterrupt):
+            run(root, "killed", mode, **options)
+    assert {path.name for path in (root / "killed").iterdir()} == done
+    run(root, "killed", mode, **options)
+
+    assert contents(root / "killed") == contents(root / "whole")
+    assert {path.name for path in (root / "killed").iterdir()} == FILES
+
+
+def test_a_later_generation_learns_from_the_one_before(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lessons, seeds = [], []
+
+    def learn(*arguments: Any) -> Any:
+        lessons.append(arguments[5].targets)
+        seeds.append(arguments[2].seed)
+        return learning.learn(*arguments)
+
+    run(root, "first", epochs=1)
+    monkeypatch.setattr("pyojeong.training.learn", learn)
+    run(root, epochs=1, generations=2, distil=0.3)
+    teacher = Checkpoint.load(root / "first/best.pt").network()
+    crops = open_crops(list_crops(root / "train.csv", scheme=M1, root=root, margin=0.15), root)
+    pixels = torch.from_numpy(crops.pixels[crops.rows]).permute(0, 3, 1, 2) / 255
+    with torch.inference_mode():
+        taught = teacher(normalise(pixels)).softmax(1).numpy()
+    labelled = np.eye(6)[crops.labels]
+
+    assert np.array_equal(lessons[0], labelled)
+    assert np.abs(lessons[1] - (0.7 * labelled + 0.3 * taught)).max() < 1e-6
+    assert seeds == [1337, 1338]
+
+
+def test_votes_are_learned_in_every_generation(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = pl.read_csv(root / "train.csv").with_columns(votes_기쁨=pl.lit(2), votes_분노=pl.lit(1))
+    write_csv(frame, root / "train.csv")
+    lessons = []
+
+    def learn(*arguments: Any) -> Any:
+        lessons.append(arguments[5])
+        return learning.learn(*arguments)
+
+    monkeypatch.setattr("pyojeong.training.learn", learn)
+    run(root, epochs=1, votes=0.6, generations=2, distil=0.0, balance=1.0)
+
+    voted = 0.4 * np.eye(6)[[*range(6)] * 2]
+    voted[:, M1.classes.index("happy")] += 0.4
+    voted[:, M1.classes.index("angry")] += 0.2
+    for lesson in lessons:
+        assert np.abs(lesson.targets - voted).max() < 1e-12
+        assert lesson.shares.tolist() == [1.0] * 6
+
+
+@pytest.mark.parametrize("column", ["set", "votes_기쁨"])
+def test_changed_sets_and_votes_are_trained_anew(root: Path, column: str) -> None:
+    stamps = []
+    for values in ([1, 2] * 6, [1, 2, 2] * 4, [1, 2, 2] * 4):
+        write_csv(pl.read_csv(root / "train.csv").with_columns(pl.Series(column, values)), root / "train.csv")
+        run(root, epochs=1)
+        stamps.append((root / "run/config.json").stat().st_mtime_ns)
+
+    assert stamps[0] < stamps[1] == stamps[2]
+
+
 def test_a_damaged_last_pt_starts_anew(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     (root / "run").mkdir()
-    (root / "run/last.pt").write_bytes(b"half a file")
+    (root / "run/last_1.pt").write_bytes(b"half a file")
     run(root)
 
     assert "starts anew" in caplog.text

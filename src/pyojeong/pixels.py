@@ -27,7 +27,7 @@ from pyojeong.labels import Scheme
 from pyojeong.metrics import Floats, Ints, encode
 from pyojeong.progress import bar
 from pyojeong.records import VOTES
-from pyojeong.table import BOX_COLUMNS, numbers, read_csv, read_table
+from pyojeong.table import BOX_COLUMNS, line_of, numbers, read_csv, read_table
 
 FOLDER = Path("data_shared/pixels_160")
 """Where the arrays lie below the project root."""
@@ -141,7 +141,11 @@ def _votes(frame: pl.DataFrame, csv: Path, scheme: Scheme) -> Floats | None:
     votes = np.zeros((frame.height, len(scheme.classes)))
     for name, found in columns.items():
         if found is not None:
-            votes[:, scheme.classes.index(found)] += numbers(frame, name, csv).to_numpy()
+            # Where data sets are mixed, some have no votes.
+            given = frame.with_columns(pl.col(name).str.strip_chars().replace("", "0"))
+            votes[:, scheme.classes.index(found)] += numbers(given, name, csv).to_numpy()
+    if (negative := (votes < 0).any(1)).any():
+        raise InputError(f"{csv}, line {line_of(int(negative.argmax()))}: fewer than no votes; correct the row")
     return votes
 
 
