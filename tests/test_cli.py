@@ -13,7 +13,7 @@ from pyojeong.experiments import load_profile
 from pyojeong.table import write_csv
 from tests.conftest import REPOSITORY
 
-COMMANDS = ("sample", "prepare", "baseline", "faces", "train", "export", "report", "compare", "run", "demo")
+COMMANDS = ("sample", "prepare", "baseline", "faces", "emotions", "train", "export", "report", "compare", "run", "demo")
 
 
 def call(monkeypatch, capsys, *arguments):

@@ -164,7 +164,8 @@ export function checkAnalyzer(options) {
 
 /** @param {AnalyzerOptions} options */
 async function load(options) {
-  const loading = [Head.load(options), FaceNet.load({ ...options, modelUrl: options.detectorUrl }, 'detectorUrl')];
+  const search = { ...options, modelUrl: options.detectorUrl, retry: options.retry ?? true };
+  const loading = [Head.load(options), FaceNet.load(search, 'detectorUrl')];
   const [head, net] = await Promise.allSettled(loading);
   if (head?.status === 'fulfilled' && net?.status === 'fulfilled') {
     return { head: /** @type {Head} */ (head.value), net: /** @type {FaceNet} */ (net.value) };

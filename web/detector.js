@@ -6,6 +6,7 @@ import { Lifecycle } from './lifecycle.js';
 import { fetchModel, readMetadata } from './model.js';
 import { PixelReader, loaded } from './patch.js';
 import { checkProvider, describe, fetchOf, loadRuntime, openSession } from './runtime.js';
+import { pad } from './retry.js';
 import { sample } from './sampling.js';
 
 export { EmotionError };
@@ -25,6 +26,9 @@ export { EmotionError };
  * @property {number} [inputSize] side of the detector's input, a multiple of 32; 416 when omitted, less is faster and
  *   misses small faces
  * @property {number} [scoreThreshold] weakest face that counts, between 0 and 1; 0.5 when omitted
+ * @property {boolean} [retry] whether a frame in which no face is found is searched once more amid grey, because the
+ *   detector misses faces that fill their frame. face-api.js does not: false when omitted for `FaceDetector`, true for
+ *   `EmotionAnalyzer`
  */
 
 /**
@@ -108,6 +112,7 @@ export class FaceNet {
   #session;
   #inputSize;
   #threshold;
+  #retry;
   #modelBytes;
 
   /**
@@ -116,11 +121,12 @@ export class FaceNet {
    * @param {SearchOptions} search
    * @param {number} modelBytes
    */
-  constructor(runtime, session, { inputSize = 416, scoreThreshold = 0.5 }, modelBytes) {
+  constructor(runtime, session, { inputSize = 416, scoreThreshold = 0.5, retry = false }, modelBytes) {
     this.#runtime = runtime;
     this.#session = session;
     this.#inputSize = inputSize;
     this.#threshold = scoreThreshold;
+    this.#retry = retry;
     this.#modelBytes = modelBytes;
   }
 
@@ -137,7 +143,7 @@ export class FaceNet {
     const session = await openSession(runtime, bytes, option, fetch);
     const net = new FaceNet(runtime, session, options, bytes.byteLength);
     try {
-      await net.find({ data: new Uint8Array(4), width: 1, height: 1 });
+      await net.#look({ data: new Uint8Array(4), width: 1, height: 1 });
     } catch (error) {
       await session.release();
       throw new EmotionError(
@@ -154,6 +160,17 @@ export class FaceNet {
    * @returns {Promise<Face[]>} best score first
    */
   async find(frame) {
+    const found = await this.#look(frame);
+    if (found.length || !this.#retry) return found;
+    const { padded, back } = pad(frame);
+    return (await this.#look(padded)).map(({ box, score }) => ({ box: back(box), score }));
+  }
+
+  /**
+   * @param {Frame} frame
+   * @returns {Promise<Face[]>}
+   */
+  async #look(frame) {
     const size = this.#inputSize;
     const pixels = new this.#runtime.ort.Tensor('float32', sample(frame, size), [1, size, size, 3]);
     const { cells } = await this.#session.run({ pixels });

@@ -191,6 +191,23 @@ def faces(
 
 
 @app.command()
+def emotions(
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Image files.")],
+    model: Annotated[Path | None, typer.Option(help="An exported ONNX model. [default: the package's own]")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, at full precision.")] = False,
+) -> None:
+    """Print every face with our model's probabilities."""
+    from pyojeong.analyzer import emotions as find_emotions
+
+    failed = False
+    for result in find_emotions(images, model=model):
+        failed |= "error" in result
+        print(json.dumps(result, ensure_ascii=False) if as_json else terminal.face_lines(result, "emotions"))
+    if failed:
+        raise typer.Exit(2)
+
+
+@app.command()
 def train(
     train_csv: Annotated[Path, typer.Option(help="Crops to learn from.")],
     val_csv: Annotated[Path, typer.Option(help="Crops that choose the epoch.")],

@@ -24,6 +24,7 @@ SIZE = 160
 Box = tuple[float, float, float, float]
 
 
+_WIDEST = 3
 _DETECTOR_ASPECT = 1.19
 _ANNOTATOR_WIDTH, _ANNOTATOR_HEIGHT, _ANNOTATOR_RISE = 0.93, 1.06, 0.164
 
@@ -107,6 +108,13 @@ def iou(first: Sequence[float], second: Sequence[float]) -> float:
     return common / (areas - common)
 
 
+def has_patch(square: tuple[int, int, int], width: int, height: int) -> bool:
+    """Whether ``cut`` takes the square (x, y, side) and it shows something of an image of ``width`` x ``height``."""
+    x, y, side = square
+    inside = x < width and y < height and x + side > 0 and y + side > 0
+    return inside and side <= _WIDEST * max(width, height)
+
+
 def cut(image: Pixels, square: tuple[int, int, int]) -> Pixels:
     """Cut ``square`` (x, y, side) out of ``image`` (uint8 [H, W, C]); black where it lies outside.
 
@@ -115,7 +123,7 @@ def cut(image: Pixels, square: tuple[int, int, int]) -> Pixels:
     """
     x, y, side = square
     height, width = image.shape[:2]
-    if side > 3 * max(height, width):
+    if side > _WIDEST * max(height, width):
         raise ValueError(f"a patch of {side} pixels is far larger than the image of {width}x{height}")
     left, top = max(x, 0), max(y, 0)
     right, bottom = min(x + side, width), min(y + side, height)

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from pyojeong.report import Report
 
 
-def face_lines(result: dict[str, Any]) -> str:
-    """Lay out one image's faces for reading; --json has the full precision."""
+def face_lines(result: dict[str, Any], probabilities: str = "expressions") -> str:
+    """Lay out one image's faces, with their values under the key ``probabilities``, for reading."""
     if "error" in result:
         return f"{result['image']}: {result['error']}"
     lines = [f"{result['image']}: {result['width']}x{result['height']}, {len(result['faces'])} face(s)"]
     for face in result["faces"]:
         box = " ".join(f"{side} {value:.1f}" for side, value in face["box"].items())
-        ranked = sorted((face["expressions"] or {}).items(), key=lambda item: -item[1])
+        ranked = sorted((face[probabilities] or {}).items(), key=lambda item: -item[1])
         lines.append(f"  {box}  score {face['score']:.3f}")
         lines.append("    " + "  ".join(f"{name} {p:.3f}" for name, p in ranked))
     return "\n".join(lines)

@@ -3,10 +3,13 @@
 from typing import Any
 
 import pytest
+from PIL import Image
 
+from pyojeong.analyzer import EmotionAnalyzer
 from pyojeong.faceapi.detector import FaceApi
 from pyojeong.labels import KOREAN
-from tests.browser.faces import draw_group, pixels_of
+from tests.browser.conftest import RUN
+from tests.browser.faces import draw_group, draw_tight, pixels_of
 
 pytestmark = pytest.mark.browser
 
@@ -57,6 +60,33 @@ def test_each_face_gets_the_answer_of_its_own_box(tab: Any, page: Any, site: Any
     assert timings.keys() == {"read", "detect", "classify"}
     assert min(timings.values()) >= 0
     tab.assert_clean(site.origin)
+
+
+def test_a_tight_portrait_gets_the_answer_that_python_gives(page: Any, site: Any) -> None:
+    pixels = draw_tight(12)
+    python = EmotionAnalyzer(site.root / RUN / "k7_mnv3s_160.onnx", threads=1)
+    found, without = page.evaluate(
+        """async (address) => {
+          const img = await picture(address);
+          const answers = [];
+          for (const more of [{ inputSize: 416 }, { inputSize: 416, retry: false }]) {
+            const analyzer = makeAnalyzer(more);
+            await analyzer.init();
+            answers.push(await analyzer.analyze(img));
+          }
+          return answers;
+        }""",
+        site.put("tight.png", Image.fromarray(pixels)),
+    )
+    (expected,) = python.analyze(pixels)
+    (face,) = found
+    min_x, min_y, max_x, max_y = expected.box
+    box = {"x": min_x, "y": min_y, "width": max_x - min_x, "height": max_y - min_y}
+    assert face["box"] == pytest.approx(box, abs=1e-3)
+    assert face["score"] == pytest.approx(expected.score, abs=1e-5)
+    assert face["emotions"] == pytest.approx(expected.emotions, abs=1e-4)
+    assert face["label"] == expected.label
+    assert without == []
 
 
 def test_given_boxes_are_classified_without_searching(page: Any, site: Any, oracle: Any, painter: Any) -> None:

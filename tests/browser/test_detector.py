@@ -4,12 +4,14 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from pyojeong import images
+from pyojeong.analyzer import find_faces
 from pyojeong.faceapi.detector import Detection, FaceApi
-from tests.browser.faces import draw_group, pixels_of
+from tests.browser.faces import draw_group, draw_tight, pixels_of
 
 pytestmark = pytest.mark.browser
 
@@ -78,6 +80,24 @@ def test_boxes_are_those_of_python(tab: Any, page: Any, site: Any, options: dict
         assert all(found)
         assert sum(map(len, found)) >= 8
     tab.assert_clean(site.origin)
+
+
+def test_a_second_look_finds_what_python_finds(page: Any, site: Any) -> None:
+    tight = [draw_tight(seed) for seed in (1, 5, 10, 13)]
+    large = np.asarray(Image.fromarray(tight[0]).resize((1003, 907), Image.Resampling.BICUBIC))
+    empty = np.full((90, 120, 3), 200, np.uint8)
+    python = FaceApi(threads=1)
+    frames = [*tight, large, empty]
+    addresses = [site.put(f"tight{index}.png", Image.fromarray(pixels)) for index, pixels in enumerate(frames)]
+    assert not any(detect(page, addresses, {}))
+    assert not any(python.detect(pixels) for pixels in frames)
+    found = detect(page, addresses, {"retry": True})
+    for faces, pixels in zip(found, frames, strict=True):
+        assert_same(faces, find_faces(python, pixels))
+    assert [len(faces) for faces in found] == [1, 1, 1, 1, 1, 0]
+    # Where the first look finds a face there is no second.
+    seen = site.put("seen.png", draw_group(480, 640, people=1))
+    assert detect(page, [seen], {"retry": True}) == detect(page, [seen], {})
 
 
 def test_photographs_too(page: Any, site: Any, shared: Path) -> None:

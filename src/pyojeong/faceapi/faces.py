@@ -39,14 +39,15 @@ def faces(
     with opened_engine(Settings(engine, library, input_size, score_threshold, decode)) as opened:
         for path in paths:
             try:
-                found = opened.analyse(_read_anywhere(str(path)))
+                found = opened.analyse(read_anywhere(str(path)))
             except ImageError as error:
                 yield {"image": str(path), "error": error.reason}
                 continue
             yield {"image": str(path), "width": found.width, "height": found.height, "faces": _spelled(found)}
 
 
-def _read_anywhere(path: str) -> bytes:
+def read_anywhere(path: str) -> bytes:
+    """Return the bytes of a file or ``archive.zip!/member`` wherever it lies; ImageError as ``images.read_bytes``."""
     file, member = split_path(path)
     name = Path(file).name if member is None else f"{Path(file).name}!/{member}"
     return read_bytes(Path(file).absolute().parent, name)
