@@ -60,14 +60,15 @@ def _warp(pixels: Tensor, recipe: Recipe, generator: np.random.Generator, share:
 
 
 def _colour(pixels: Tensor, recipe: Recipe, generator: np.random.Generator, share: Share) -> Tensor:
-    factors = 1 + generator.uniform(-recipe.colour, recipe.colour, (3, share.count, 1, 1, 1))
+    factors = 1 + generator.uniform(-recipe.colour, recipe.colour, (3, share.count, 1, 1))
     factors[2, generator.random(share.count) < recipe.grey] = 0
     brightness, contrast, saturation = torch.from_numpy(factors[:, share.own]).to(pixels)
-    luma = (pixels * pixels.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
-    pixels = luma + (pixels - luma) * saturation
-    mean = luma.mean((2, 3), keepdim=True)
-    pixels = (mean + (pixels - mean) * contrast) * brightness
-    return pixels.clamp_(0, 1)
+    # All three are linear: one matrix and one offset for each image do them in a single pass over its pixels.
+    luma = pixels.new_tensor(_LUMA)
+    matrix = brightness * contrast * (saturation * torch.eye(3).to(pixels) + (1 - saturation) * luma)
+    flat = pixels.flatten(2)
+    offset = brightness * (1 - contrast) * (flat.mean(2) @ luma)[:, None, None]
+    return torch.baddbmm(offset, matrix, flat).clamp_(0, 1).view_as(pixels)
 
 
 def _blur(pixels: Tensor, probability: float, generator: np.random.Generator, share: Share) -> Tensor:

@@ -45,11 +45,11 @@ class PixelSource:
         return torch.from_numpy(self._crops.pixels[self._crops.rows[rows]])
 
     def prepare(self, raw: Tensor, seeds: Sequence[int] | None = None, share: Share | None = None) -> Tensor:
-        """Return float32 [N, 3, 160, 160], normalised."""
+        """Return float32 [N, 3, 160, 160], normalised, in the memory order that the convolutions want."""
         pixels = raw.permute(0, 3, 1, 2).float().div_(255)
         if seeds is not None and self._recipe.augments:
             pixels = augment(pixels, self._recipe, np.random.default_rng(seeds), share)
-        return normalise(pixels)
+        return normalise(pixels).contiguous(memory_format=torch.channels_last)
 
 
 class FeatureSource:
