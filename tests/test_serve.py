@@ -196,7 +196,35 @@ def test_a_taken_port_leads_to_the_next(root: Path) -> None:
             assert taken < server.server_port < taken + 20
 
 
-def test_without_a_model_the_remedy_is_named(root: Path) -> None:
+def test_without_a_run_the_package_s_own_model_is_shown(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "own/basic7.onnx"
+    own.parent.mkdir()
+    own.write_text("own")
+    own.with_name("classes.json").write_text('{"own": true}')
+    monkeypatch.setattr("pyojeong.serve.OWN_MODEL", own)
+    monkeypatch.setattr("http.server.ThreadingHTTPServer.serve_forever", lambda *_: None)
+    said: list[str] = []
+    serve(root, 0, announce=said.append)
+    assert said[1] == f"model: {root / RUN / MODEL}"
+    for name in (MODEL, "classes.json"):
+        (root / RUN / name).unlink()
+    serve(root, 0, announce=said.append)
+    assert said[3].startswith(f"model: {own}  (the package's own")
+    monkeypatch.undo()
+    monkeypatch.setattr("pyojeong.serve.OWN_MODEL", own)
+    with make_server(root, 0) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()
+        assert json.loads(ask(server.server_port, AVAILABLE)[2])["models"] == ["basic7.onnx"]
+        for name in ("basic7.onnx", MODEL):
+            assert ask(server.server_port, f"/{RUN}/{name}")[2] == b"own"
+        assert ask(server.server_port, f"/{RUN}/classes.json")[2] == b'{"own": true}'
+        server.shutdown()
+
+
+def test_without_any_model_the_remedy_is_named(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyojeong.serve.OWN_MODEL", tmp_path / "absent.onnx")
     (root / RUN / MODEL).unlink()
     with pytest.raises(InputError, match="make run"):
         make_server(root, 0)

@@ -75,7 +75,8 @@ def as_annotated(box: Sequence[float]) -> Box:
 def as_detected(box: Sequence[float]) -> Box:
     """Return the box that TinyFaceDetector would give for a face whose annotator's box is given.
 
-    The inverse of ``as_annotated``. The detector's boxes are 1.19 times as wide as high in the median.
+    The inverse of ``as_annotated``. The detector's boxes are 1.19 times as wide as high: between the medians of
+    the London set (1.09, n = 71) and of East Asian portraits (1.24, n = 257).
     """
     longer = max(box[2] - box[0], box[3] - box[1]) / _ANNOTATOR_HEIGHT
     return _centred(box, longer, longer / _DETECTOR_ASPECT, _ANNOTATOR_RISE * longer)

@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from pyojeong.analyzer import MODEL as OWN_MODEL
 from pyojeong.errors import InputError
 from pyojeong.faceapi.nets import MODELS, graph_path
 
@@ -75,18 +76,21 @@ def serve(
     """Serve the demo page on 127.0.0.1 until Ctrl-C.
 
     Args:
-        root: the workspace, with the K7 run under ``models/``.
+        root: the workspace, with the K7 run under ``models/``; without one the package's own model is shown.
         port: where to listen; when taken, the next free one of the following twenty; 0 is any free port.
-        model_dir: a folder with an ``.onnx`` file and its ``classes.json``; the K7 run when omitted.
+        model_dir: a folder with an ``.onnx`` file and its ``classes.json`` to show instead.
         open_browser: whether to open the page in the user's browser.
-        announce: is told the address.
+        announce: is told the address and the model.
 
     Raises:
         InputError: model, page or onnxruntime-web are missing, or no port is free.
     """
-    with make_server(root, port, model_dir=model_dir) as server:
+    folder = model_dir or _model_folder(root)
+    with make_server(root, port, model_dir=folder) as server:
         address = f"http://127.0.0.1:{server.server_port}{DEMO}"
         announce(f"{address}  (Ctrl-C ends it; nothing leaves this machine)")
+        own = "  (the package's own; `make run` trains one on your data)" if folder == OWN_MODEL.parent else ""
+        announce(f"model: {_models_in(folder)[0]}{own}")
         if open_browser:
             webbrowser.open(address)
         try:
@@ -97,7 +101,7 @@ def serve(
 
 def make_server(root: Path, port: int = PORT, *, model_dir: Path | None = None) -> ThreadingHTTPServer:
     """Return the server of ``serve``, listening but not yet answering; arguments and errors are the same."""
-    routes = _routes(root, model_dir or root / RUN)
+    routes = _routes(root, model_dir or _model_folder(root))
     for candidate in (0,) if port == 0 else range(port, min(port + _PORTS_TRIED, 65536)):
         try:
             return _Server(("127.0.0.1", candidate), partial(_Handler, routes))
@@ -110,12 +114,15 @@ def make_server(root: Path, port: int = PORT, *, model_dir: Path | None = None) 
 def _routes(root: Path, model_dir: Path) -> dict[str, Path | bytes]:
     """Return what is served: address -> file or content, and address that ends in a slash -> folder."""
     models = _models_in(model_dir)
+    names = [path.name for path in models]
     rival, rival_wasm = _installed(root, _RIVAL), _installed(root, _RIVAL_WASM)
     return {
-        **{f"/{RUN}/{name}": path for name, path in models.items()},
-        f"/{RUN}/classes.json": models[MODEL].with_name("classes.json"),
+        # Whichever is first answers at the documented address.
+        **{f"/{RUN}/{path.name}": path for path in models},
+        f"/{RUN}/{MODEL}": models[0],
+        f"/{RUN}/classes.json": model_dir / "classes.json",
         **{f"/faceapi/{name}.onnx": graph_path(name) for name in MODELS},
-        AVAILABLE: json.dumps({"models": list(models), "rival": bool(rival), "rivalWasm": bool(rival_wasm)}).encode(),
+        AVAILABLE: json.dumps({"models": names, "rival": bool(rival), "rivalWasm": bool(rival_wasm)}).encode(),
         "/web/": _folder_of(
             root, "web/onnx_emotion_api.js", "the demo page is part of the repository; run this command in a checkout"
         ),
@@ -127,14 +134,20 @@ def _routes(root: Path, model_dir: Path) -> dict[str, Path | bytes]:
     }
 
 
-def _models_in(folder: Path) -> dict[str, Path]:
-    """Return the models of a folder by the name that they are served under; the first is called ``MODEL``."""
+def _model_folder(root: Path) -> Path:
+    """Return the folder of the workspace's K7 run, or of the package's own model where there is no such run."""
+    has_run = any((root / RUN).glob("*.onnx"))
+    return OWN_MODEL.parent if OWN_MODEL.is_file() and not has_run else root / RUN
+
+
+def _models_in(folder: Path) -> list[Path]:
+    """Return the models of a folder, the one called ``MODEL`` first."""
     models = sorted(folder.glob("*.onnx"), key=lambda path: (path.name != MODEL, path.name)) if folder.is_dir() else []
     if not models:
         raise InputError(f"{folder}: no .onnx model; run `make run` first, or name another folder with --model-dir")
     if not (folder / "classes.json").is_file():
         raise InputError(f"{folder}: no classes.json beside {models[0].name}; run `pyojeong export` again")
-    return {MODEL: models[0], **{path.name: path for path in models[1:]}}
+    return models
 
 
 def _installed(root: Path, names: tuple[str, ...]) -> dict[str, Path]:

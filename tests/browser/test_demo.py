@@ -324,6 +324,25 @@ def test_a_model_trained_on_drawn_faces_says_so(tab: Any, site: Any, model_write
         server.shutdown()
 
 
+def test_without_a_run_the_page_shows_the_package_s_own_model(
+    tab: Any, site: Any, model_writer: Any, face: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "own/basic7_mnv3s_160_8bit.onnx"
+    model_writer(own, metadata=FACTS | {"classes": json.dumps(FACEAPI), "scheme": "BASIC7", "box": "detector"})
+    own.with_name("classes.json").write_text(json.dumps({"classes": FACEAPI}))
+    monkeypatch.setattr("pyojeong.serve.OWN_MODEL", own)
+    (tmp_path / "workspace").mkdir()
+    with make_server(tmp_path / "workspace", 0) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}).start()
+        tab.page.goto(f"http://127.0.0.1:{server.server_port}{DEMO}")
+        tab.page.locator("#figures", has_text="basic7_mnv3s_160_8bit.onnx (BASIC7").wait_for()
+        tab.page.get_by_label("사진·영상 고르기").set_input_files(face[1])
+        tab.page.locator("#bars .top").wait_for()
+        expected = Oracle(own)(face[0], None)
+        assert tab.page.locator("#bars .top").inner_text().split()[0] == max(expected, key=expected.__getitem__)
+        server.shutdown()
+
+
 def test_without_a_model_the_page_says_what_to_run(tab: Any, site: Any, tmp_path: Path) -> None:
     shutil.copytree(site.root / "models/mobilenetv3_classifier/runs/finetune_K7_160", tmp_path / "run")
     with make_server(site.root, 0, model_dir=tmp_path / "run") as server:

@@ -17,6 +17,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 REPOSITORY = Path(__file__).resolve().parents[2]
 MODULES = REPOSITORY / "node_modules"
 ENTRIES = (".", "./emotion", "./detector", "./analyzer", "./worker", "./face-api")
+MODEL_FILES = ("basic7_mnv3s_160_8bit.onnx", "classes.json")
 # What a developer would look at after each snippet of the README.
 RESULTS = ("emotions", "faces", "results.map((face) => ({ ...face.expressions }))")
 
@@ -55,14 +56,41 @@ def snippets() -> list[str]:
 def test_the_package_holds_modules_types_and_licence_and_nothing_else(project: Path) -> None:
     folder = project / "node_modules/pyojeong"
     package = json.loads((folder / "package.json").read_text(encoding="utf-8"))
-    assert tuple(package["exports"]) == ENTRIES
-    for entry in package["exports"].values():
+    assert tuple(package["exports"]) == (*ENTRIES, "./models/*")
+    for name in ENTRIES:
+        entry = package["exports"][name]
         assert (folder / entry["types"]).is_file()
         assert (folder / entry["default"]).is_file()
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     modules = {path.name for path in (REPOSITORY / "web").glob("*.js")}
     types = {f"types/{name.removesuffix('.js')}.d.ts" for name in modules}
-    assert files == {"package.json", "README.md", "LICENSE"} | modules | types
+    models = {f"models/{name}" for name in MODEL_FILES if (REPOSITORY / "src/pyojeong/models" / name).is_file()}
+    assert files == {"package.json", "README.md", "LICENSE"} | modules | types | models
+
+
+def test_the_package_s_own_model_is_packed_where_it_is_there(tmp_path: Path) -> None:
+    models = tmp_path / "src/pyojeong/models"
+    models.mkdir(parents=True)
+    (tmp_path / "web/models").mkdir(parents=True)
+    (tmp_path / "web/models/old.onnx").write_text("old")
+    shutil.copy(REPOSITORY / "web/pack.mjs", tmp_path / "web")
+    for name in (*MODEL_FILES, "notes.txt"):
+        (models / name).write_text(name)
+    run("node", "pack.mjs", cwd=tmp_path / "web")
+    packed = {path.name: path.read_text() for path in (tmp_path / "web/models").iterdir()}
+    assert packed == {name: name for name in MODEL_FILES}
+    shutil.rmtree(models)
+    run("node", "pack.mjs", cwd=tmp_path / "web")
+    assert not (tmp_path / "web/models").exists()
+
+
+def test_the_model_is_found_under_the_package_s_name(project: Path) -> None:
+    folder = project / "node_modules/pyojeong/models"
+    folder.mkdir(exist_ok=True)
+    (folder / "probe.onnx").write_text("probe")
+    found = run("node", "-p", "require.resolve('pyojeong/models/probe.onnx')", cwd=project)
+    (folder / "probe.onnx").unlink()
+    assert Path(found.strip()) == folder / "probe.onnx"
 
 
 def test_the_types_tell_right_from_wrong(project: Path) -> None:

@@ -169,13 +169,13 @@ function count() {
 
 function describePace() {
   if (!analyzer) return;
-  const { threads, modelBytes, runtimeVersion } = analyzer.info();
+  const { threads, modelBytes, runtimeVersion, scheme } = analyzer.info();
   const stages = `읽기 ${pace.read.toFixed(0)} · 얼굴 ${pace.detect.toFixed(0)} · 감정 ${pace.classify.toFixed(0)} ms`;
   const live = source === video && pace.interval;
   element('figures').textContent = [
     pace.last ? stages : '',
     live ? `초당 ${(1000 / pace.interval).toFixed(0)}회` : '',
-    `모델 ${(modelBytes / 1e6).toFixed(1)} MB`,
+    `모델 ${models.value} (${scheme}, ${(modelBytes / 1e6).toFixed(1)} MB)`,
     `스레드 ${threads}`,
     `onnxruntime-web ${runtimeVersion}`,
   ].filter(Boolean).join(' · ');
