@@ -3,6 +3,7 @@
 import copy
 import logging
 import math
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,9 +15,10 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from pyojeong import processes
-from pyojeong.batches import FeatureSource, Source, draw, read_ahead, steps
+from pyojeong.batches import FeatureSource, PixelSource, Source, draw, read_ahead, steps
 from pyojeong.checkpoint import load_torch, save_torch
 from pyojeong.errors import InputError
+from pyojeong.frozen import Backbone
 from pyojeong.metrics import Floats, Ints
 from pyojeong.network import MOMENTUM, MobileNetV3Small
 from pyojeong.processes import Share
@@ -287,8 +289,21 @@ def _whole_state(loop: _Loop) -> dict[str, Tensor]:
 
 
 def _features(network: MobileNetV3Small, source: Source, device: torch.device) -> Source:
-    features = predict(_Pooled(network), source, device)
+    if device.type == "cpu" and isinstance(source, PixelSource):
+        features = predict(Backbone(network, torch.get_num_threads()), _Raw(source), device)
+    else:
+        features = predict(_Pooled(network), source, device)
     return FeatureSource(torch.from_numpy(features).float(), source.labels, source.sets)
+
+
+class _Raw:
+    """The crops of a source as they are, for a network that normalises them itself."""
+
+    def __init__(self, source: PixelSource) -> None:
+        self.labels, self.sets, self.read = source.labels, source.sets, source.read
+
+    def prepare(self, raw: Tensor, seeds: Sequence[int] | None = None, share: Share | None = None) -> Tensor:
+        return raw
 
 
 class _Pooled(nn.Module):

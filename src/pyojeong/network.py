@@ -50,7 +50,7 @@ class MobileNetV3Small(nn.Module):
         super().__init__()
         self.features = nn.Sequential(
             _convolution(3, 16, 3, stride=2, activation=nn.Hardswish()),
-            *(_Block(*block) for block in _BLOCKS),
+            *(Block(*block) for block in _BLOCKS),
             _convolution(_BLOCKS[-1][3], FEATURES, 1, activation=nn.Hardswish()),
         )
         self.classifier = nn.Sequential(
@@ -69,7 +69,9 @@ class MobileNetV3Small(nn.Module):
         return logits
 
 
-class _Excitation(nn.Module):
+class Excitation(nn.Module):
+    """Squeeze and excitation: each channel is scaled by a gate that sees the means of all."""
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         squeezed = _divisible(channels // 4)
@@ -81,7 +83,9 @@ class _Excitation(nn.Module):
         return pixels * nn.functional.hardsigmoid(self.fc2(squeezed))
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
+    """Inverted residual: widen, convolve each channel, excite, narrow."""
+
     def __init__(
         self, channels: int, kernel: int, expanded: int, out: int, excite: bool, swish: bool, stride: int
     ) -> None:
@@ -92,7 +96,7 @@ class _Block(nn.Module):
             layers.append(_convolution(channels, expanded, 1, activation=activation()))
         layers.append(_convolution(expanded, expanded, kernel, stride=stride, groups=expanded, activation=activation()))
         if excite:
-            layers.append(_Excitation(expanded))
+            layers.append(Excitation(expanded))
         layers.append(_convolution(expanded, out, 1))
         self.block = nn.Sequential(*layers)
         self.residual = stride == 1 and channels == out

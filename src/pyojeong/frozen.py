@@ -1,0 +1,114 @@
+"""A frozen backbone as an onnxruntime session: on a CPU about twice as fast as the same forward pass in torch.
+
+The graph is written down module by module, because torch's exporter takes as long as thousands of images.
+"""
+
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+from pyojeong.export import OPSET, fold_batchnorm
+from pyojeong.network import FEATURES, MEAN, STD, Block, Excitation, MobileNetV3Small
+
+_BATCH = 16
+"""Images at a time; more no longer fit the caches."""
+
+_IR_VERSION = 9
+
+
+class Backbone(nn.Module):
+    """What ``network.pooled`` gives: float32 [N, 576] for uint8 [N, H, W, 3], on the CPU.
+
+    Args:
+        network: as it is now; what it learns later is not seen.
+        threads: that share an image batch.
+    """
+
+    def __init__(self, network: MobileNetV3Small, threads: int) -> None:
+        super().__init__()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self._session = onnxruntime.InferenceSession(graph(network), options, providers=["CPUExecutionProvider"])
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        images = pixels.numpy()
+        starts = range(0, len(images), _BATCH)
+        parts = [np.asarray(self._session.run(None, {"image": images[at : at + _BATCH]})[0]) for at in starts]
+        return torch.from_numpy(np.concatenate(parts))
+
+
+def graph(network: MobileNetV3Small) -> bytes:
+    """Return the ONNX graph of ``network.pooled`` with normalisation, from ``image`` uint8 [N, H, W, 3]."""
+    writer = _Writer()
+    mean, std = (np.array(values, np.float32).reshape(1, 3, 1, 1) for values in (MEAN, STD))
+    planes = writer.node("Transpose", "image", perm=[0, 3, 1, 2])
+    levels = writer.node("Cast", planes, to=TensorProto.FLOAT)
+    scaled = writer.node("Mul", levels, writer.constant(1 / (255 * std)))
+    pixels = writer.node("Add", scaled, writer.constant(-mean / std))
+    last = writer.module(fold_batchnorm(network).features, pixels)
+    writer.node("Flatten", writer.node("GlobalAveragePool", last), out="features")
+    model = helper.make_model(
+        helper.make_graph(
+            writer.nodes,
+            "backbone",
+            [helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", "H", "W", 3])],
+            [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", FEATURES])],
+            writer.constants,
+        ),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=_IR_VERSION,
+    )
+    return bytes(model.SerializeToString())
+
+
+class _Writer:
+    """Collects nodes and constants; every method returns the name of what it has added."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+
+    def node(self, kind: str, *inputs: str, out: str | None = None, **attributes: Any) -> str:
+        out = out or f"{kind}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, [*inputs], [out], **attributes))
+        return out
+
+    def constant(self, values: NDArray[np.float32]) -> str:
+        name = f"constant_{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(values.astype(np.float32), name))
+        return name
+
+    def module(self, module: nn.Module, x: str) -> str:
+        match module:
+            case nn.Sequential():
+                for child in module:
+                    x = self.module(child, x)
+                return x
+            case nn.Conv2d():
+                return self._convolution(module, x)
+            case nn.Hardswish():
+                return self.node("HardSwish", x)
+            case nn.ReLU():
+                return self.node("Relu", x)
+            case nn.Identity():
+                return x
+            case Block():
+                result = self.module(module.block, x)
+                return self.node("Add", result, x) if module.residual else result
+            case Excitation():
+                squeezed = self.module(module.fc1, self.node("GlobalAveragePool", x))
+                gate = self.module(module.fc2, self.node("Relu", squeezed))
+                return self.node("Mul", x, self.node("HardSigmoid", gate, alpha=1 / 6, beta=0.5))
+        raise TypeError(f"no ONNX for {type(module).__name__}")
+
+    def _convolution(self, module: nn.Conv2d, x: str) -> str:
+        values = [parameter.detach().numpy() for parameter in (module.weight, module.bias) if parameter is not None]
+        padding = [int(side) for side in module.padding] * 2
+        inputs = [x, *(self.constant(value) for value in values)]
+        return self.node("Conv", *inputs, strides=list(module.stride), pads=padding, group=module.groups)
