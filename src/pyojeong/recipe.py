@@ -34,6 +34,7 @@ _RANGES = {
     "draws": (0, 1_000_000_000),
     "votes": (0, 1),
     "generations": (1, 10),
+    "later_epochs": (0, 10_000),
     "distil": (0, 1),
     "margin": (-0.4, 2),
     "offset": (-1, 1),
@@ -80,6 +81,7 @@ class Recipe:
         votes: share of the target that goes to the annotators' votes (columns ``votes_<label>``), where a row has any.
         generations: how often the network is trained from its initial weights; each later one learns from the one
             before as well (Furlanello et al., "Born-Again Neural Networks", 2018).
+        later_epochs: epochs of the later generations; 0 is as many as the first has.
         distil: share of the target that later generations take from the one before.
         margin: the crops' margin, see ``crops.MARGIN``. A CSV with boxes is cropped with it; crops cut before
             are expected to have it. Whoever runs the model cuts its input with it.
@@ -115,6 +117,7 @@ class Recipe:
     draws: int = 0
     votes: float = 0.0
     generations: int = 1
+    later_epochs: int = 0
     distil: float = 0.5
     margin: float = MARGIN
     offset: float = 0.0
