@@ -79,7 +79,7 @@ class _Writer:
         self.nodes.append(helper.make_node(kind, [*inputs], [out], **attributes))
         return out
 
-    def constant(self, values: NDArray[np.float32]) -> str:
+    def constant(self, values: NDArray[np.floating[Any]]) -> str:
         name = f"constant_{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(values.astype(np.float32), name))
         return name
