@@ -53,7 +53,11 @@ def test_the_worker_gives_the_same_answers_for_every_source(tab: Any, page: Any,
           const boxes = [{ x: 10, y: 10, width: 90, height: 100 }, null];
           const result = { answers, expected: JSON.stringify(await here.analyze(img)), keys: there.outputKeys,
             info: there.info(), timings: there.timings, handedOver: bitmap.width === 0 && frame.format === null,
-            boxes: JSON.stringify(await there.analyze(img, boxes)) === JSON.stringify(await here.analyze(img, boxes)) };
+            boxes: JSON.stringify(await there.analyze(img, boxes)) === JSON.stringify(await here.analyze(img, boxes)),
+            kinds: JSON.stringify(await there.analyze(img, boxes, { boxKind: 'detector' }))
+              === JSON.stringify(await here.analyze(img, boxes, { boxKind: 'detector' })),
+            moved: JSON.stringify(await there.analyze(img, boxes, { boxKind: 'detector' }))
+              !== JSON.stringify(await there.analyze(img, boxes)) };
           await there.dispose();
           return result;
         }""",
@@ -62,6 +66,8 @@ def test_the_worker_gives_the_same_answers_for_every_source(tab: Any, page: Any,
     assert found["answers"] == [found["expected"]] * 6
     assert found["expected"].count("score") == 2
     assert found["boxes"] is True
+    assert found["kinds"] is True
+    assert found["moved"] is True
     assert found["handedOver"] is True
     assert tuple(found["keys"]) == KOREAN
     assert found["info"]["threads"] == 1
