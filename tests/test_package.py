@@ -13,6 +13,8 @@ from pyojeong.drawing import draw_face
 from pyojeong.faceapi.nets import write_graphs
 from tests.conftest import REPOSITORY
 
+MODEL_FILES = ("basic7_mnv3s_160_8bit.onnx", "classes.json")
+
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -24,6 +26,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             (copy / name).write_bytes((REPOSITORY / name).read_bytes())
     write_graphs(copy / "src" / "pyojeong" / "faceapi" / "graphs")
+    models = copy / "src" / "pyojeong" / "models"
+    models.mkdir(exist_ok=True)
+    for name in MODEL_FILES:
+        if not (models / name).exists():
+            (models / name).write_bytes(b"stands in for a model that is still to be trained")
     command = [
         sys.executable,
         "-m",
@@ -45,12 +52,15 @@ def test_the_wheel_carries_what_its_commands_need(wheel: Path) -> None:
     with ZipFile(wheel) as archive:
         names = archive.namelist()
         licence = archive.read("pyojeong/faceapi/graphs/LICENSE-face-api").decode()
-    graphs = [name for name in names if name.endswith(".onnx")]
+    graphs = [name for name in names if name.startswith("pyojeong/faceapi/") and name.endswith(".onnx")]
     assert len(graphs) == 2
     assert "MIT" in licence
     assert "Permission is hereby granted" in licence
     for name in ("pyojeong/py.typed", "pyojeong/experiments.toml", "pyojeong/faceapi/node/referee.mjs"):
         assert name in names
+    assert {name for name in names if name.startswith("pyojeong/models/")} >= {
+        f"pyojeong/models/{name}" for name in MODEL_FILES
+    }
     assert not [name for name in names if name.startswith("tests/")]
 
 
