@@ -11,7 +11,6 @@ Without --model a network of the same shape with random weights is exported; its
 
 import argparse
 import os
-import platform
 import re
 import statistics
 import subprocess
@@ -22,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from machine import processor
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
@@ -111,7 +111,7 @@ def main() -> None:
         furnish(site, options.model)
         found, browser = race(site, options.rounds)
     versions = {name: read_json(REPOSITORY / "node_modules" / name / "package.json")["version"] for name in PACKAGES}
-    print(f"{cpu()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; Chromium {browser}; one thread each")
+    print(f"{processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; Chromium {browser}; one thread each")
     print(", ".join(f"{name} {version}" for name, version in versions.items()) + f" ({found['backend']})")
     print(f"{FRAME[0]} x {FRAME[1]} canvas, {found['faces']} face, {options.rounds} rounds\n")
     medians = {name: statistics.median(times) for name, times in found["times"].items()}
@@ -182,13 +182,6 @@ def serving(site: Path) -> Iterator[str]:
             yield f"http://127.0.0.1:{port[1]}"
         finally:
             server.terminate()
-
-
-def cpu() -> str:
-    """Return the processor's name."""
-    info = Path("/proc/cpuinfo")
-    names = re.findall(r"model name\s*: (.+)", info.read_text()) if info.is_file() else []
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

@@ -9,9 +9,6 @@ medians.
 
 import argparse
 import json
-import os
-import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -21,8 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
-import PIL
+from machine import machine, peak_megabytes
 from PIL import Image
 
 from pyojeong.drawing import draw_face
@@ -75,24 +71,7 @@ def print_peak(path: Path, decode: str) -> None:
     engine = OnnxEngine(Settings(decode=decode))
     for _ in range(4):
         engine.analyse(path.read_bytes(), [None])
-    status = Path("/proc/self/status")
-    if status.is_file():
-        # On Linux ru_maxrss begins with what the parent used; VmHWM does not.
-        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        print(int(line.split()[1]) / 1024)
-    else:
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 * 1024 if sys.platform == "darwin" else 1024))
-
-
-def machine() -> str:
-    """Return processor, cores and the versions that matter."""
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-        model = names[0] if names else model
-    versions = f"Python {platform.python_version()}, onnxruntime {onnxruntime.__version__}, Pillow {PIL.__version__}"
-    return f"{model}, {os.cpu_count()} cores; {versions}, numpy {np.__version__}"
+    print(peak_megabytes())
 
 
 def main() -> None:
@@ -115,7 +94,7 @@ def main() -> None:
         "exact": lambda path: exact.analyse(path.read_bytes()),
         "scaled": lambda path: scaled.analyse(path.read_bytes()),
     }
-    print(machine())
+    print(machine("onnxruntime", "Pillow", "numpy"))
     print(json.dumps(node.versions))
     ratios = {}
     with tempfile.TemporaryDirectory() as folder:

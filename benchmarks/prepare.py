@@ -14,7 +14,6 @@ import argparse
 import io
 import json
 import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -30,8 +29,7 @@ from unittest.mock import patch
 from zipfile import ZipFile, ZipInfo
 
 import numpy as np
-import PIL
-import polars
+from machine import machine, peak_megabytes
 from PIL import Image, ImageOps
 
 from pyojeong import aihub, cropping, images
@@ -42,6 +40,7 @@ from pyojeong.labels import KOREAN, UNKNOWN
 
 INDEX_LIMITS = {"seconds": 60, "megabytes": 1500}
 GOALS = {"crop_vs_full_decode": 1.8, "crop_vs_entropy_floor": 1.3, "two_processes": 1.8}
+PACKAGES = ("Pillow", "polars", "numpy")
 PHOTOGRAPHS_PER_PERSON = 100
 MEMBERS_PER_ARCHIVE = 5000
 GRAIN = 3.5
@@ -124,18 +123,6 @@ def print_index(folder: Path) -> None:
     print(json.dumps(figures))
 
 
-def peak_megabytes() -> float:
-    """Return this process's peak of resident memory."""
-    status = Path("/proc/self/status")
-    if not status.is_file():
-        import resource
-
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-    # On Linux ru_maxrss begins with what the parent used; VmHWM does not.
-    (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) / 1024
-
-
 def index_part(folder: Path, records: int) -> None:
     """Write the set unless it is there, index it, print figures and ratios."""
     source = folder / f"index_{records}"
@@ -147,7 +134,7 @@ def index_part(folder: Path, records: int) -> None:
     figures = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     print(f"\nindex of {figures['records']:,} records: {figures['rows']:,} rows, {figures['drops']}")
     print(f"{figures['wall_seconds']:.1f} s wall, {figures['cpu_seconds']:.1f} s CPU, ", end="")
-    print(f"{figures['peak_megabytes']:.0f} MB at most; {machine()}")
+    print(f"{figures['peak_megabytes']:.0f} MB at most; {machine(*PACKAGES)}")
     used = {"seconds": figures["wall_seconds"], "megabytes": figures["peak_megabytes"]}
     for name, limit in INDEX_LIMITS.items():
         print(f"RATIO index_{name}_allowed_vs_used {limit / used[name]:.2f} goal 1.0")
@@ -322,7 +309,7 @@ def crops_part(folder: Path, photographs: int, rounds: int) -> None:
     wall = {name: min(one[0] for one in values) / photographs for name, values in times.items()}
     cpu = {name: statistics.median(one[1] for one in values) / photographs for name, values in times.items()}
     print(f"\ncrops of {photographs} drawn photographs of 12 MP, {size / photographs / 1e6:.1f} MB each, ", end="")
-    print(f"{rounds} rounds; {machine()}")
+    print(f"{rounds} rounds; {machine(*PACKAGES)}")
     print(f"{'contender':<18}{'fastest ms':>11}{'median ms':>11}{'CPU ms':>8}{'vs plain':>10}")
     for name in names:
         median = statistics.median(one[0] for one in times[name]) / photographs
@@ -357,18 +344,6 @@ def difference(folder: Path, turn: Turn) -> float:
         ours = reduced_crop(reduced, square).astype(int)
         found.append(float(np.abs(ours - face_crop(images.decode(data), box)).mean()))
     return max(found)
-
-
-def machine() -> str:
-    """Return processor, cores, load and the versions that matter."""
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-        model = names[0] if names else model
-    load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    versions = f"Python {platform.python_version()}, Pillow {PIL.__version__}, polars {polars.__version__}"
-    return f"{model}, {os.cpu_count()} cores{load}; {versions}, numpy {np.__version__}"
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -44,7 +45,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def in_one(root: Path, out: str, mode: str, **options: Any) -> None:
-    csvs = {f"{name}_csv": root / f"{name}.csv" for name in ("train", "val", "test")}
+    csvs: dict[str, Any] = {f"{name}_csv": root / f"{name}.csv" for name in ("train", "val", "test")}
     train(mode=mode, scheme=M1, out=root / out, root=root, weights="random", **csvs, **options)
 
 
@@ -159,7 +160,7 @@ def test_rows_come_together_in_their_places() -> None:
 
 
 def test_the_first_speaks_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    logger = processes.logging.getLogger("pyojeong")
+    logger = logging.getLogger("pyojeong")
     level = logger.level
     try:
         monkeypatch.setenv("RANK", "0")
@@ -167,7 +168,7 @@ def test_the_first_speaks_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
         assert logger.level == level
         monkeypatch.setenv("RANK", "1")
         processes.hush()
-        assert not logger.isEnabledFor(processes.logging.WARNING)
-        assert logger.isEnabledFor(processes.logging.ERROR)
+        assert not logger.isEnabledFor(logging.WARNING)
+        assert logger.isEnabledFor(logging.ERROR)
     finally:
         logger.setLevel(level)
