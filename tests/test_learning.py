@@ -7,7 +7,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from pyojeong.batches import FeatureSource, Source, targets
-from pyojeong.learning import Lesson, Result, _Average, _Loop, learn, predict, set_stage, settle
+from pyojeong.learning import Lesson, Result, _Average, _Loop, learn, predict, rate_factor, set_stage, settle
 from pyojeong.network import FEATURES, MobileNetV3Small
 from pyojeong.recipe import Recipe
 
@@ -187,3 +187,17 @@ def test_settling_gives_a_random_backbone_the_statistics_of_its_images(network: 
     norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     assert {norm.momentum for norm in norms} == {0.1}
     assert not network.training
+
+
+def test_learning_rates_rise_during_the_warmup_and_then_fall() -> None:
+    recipe = Recipe.of("finetune", {"schedule": "cosine", "warmup": 0.2})
+    factors = [rate_factor(recipe, progress / 100) for progress in range(101)]
+    assert factors[0] == pytest.approx(0.04)
+    assert factors[:21] == sorted(factors[:21])
+    assert [factors[10], factors[20]] == pytest.approx([0.5, 1.0])
+    assert factors[20:] == sorted(factors[20:], reverse=True)
+    assert [factors[60], factors[100]] == pytest.approx([0.5, 0.0])
+    constant = Recipe.of("finetune", {"warmup": 0.2})
+    assert [rate_factor(constant, progress) for progress in (0.1, 0.2, 1.0)] == pytest.approx([0.5, 1.0, 1.0])
+    plain = Recipe.of("finetune", {"schedule": "cosine"})
+    assert [rate_factor(plain, progress) for progress in (0.0, 0.5)] == pytest.approx([1.0, 0.5])

@@ -30,6 +30,9 @@ EVALUATION_BATCH = 64
 
 _SETTLING_STEPS = 16
 
+_COLD = 1 / 25
+"""Lowest share of the learning rates during the warmup."""
+
 log = logging.getLogger(__name__)
 
 
@@ -150,9 +153,18 @@ class _Loop:
             self.average.updates = state["updates"]
 
     def _set_rates(self, progress: float) -> None:
-        factor = (1 + math.cos(math.pi * progress)) / 2 if self.recipe.schedule == "cosine" else 1.0
+        factor = rate_factor(self.recipe, progress)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * factor
+
+
+def rate_factor(recipe: Recipe, progress: float) -> float:
+    """Return the share (0..1) of the learning rates in force after ``progress`` (0..1) of all steps."""
+    if progress < recipe.warmup:
+        return max(_COLD, progress / recipe.warmup)
+    if recipe.schedule == "constant":
+        return 1.0
+    return (1 + math.cos(math.pi * (progress - recipe.warmup) / (1 - recipe.warmup))) / 2
 
 
 def drawn_images(recipe: Recipe, train: Source) -> int:

@@ -18,6 +18,7 @@ _RANGES = {
     "weight_decay": (0, 10),
     "head_until": (0, 1),
     "top_until": (0, 1),
+    "warmup": (0, 0.9),
     "label_smoothing": (0, 0.9),
     "ema": (0, 0.99999),
     "flip": (0, 1),
@@ -60,7 +61,8 @@ class Recipe:
         weight_decay: AdamW's.
         head_until: share of the epochs in which only the head learns (rounded down).
         top_until: share of the epochs after which everything learns; in between the head and the last two blocks.
-        schedule: ``constant``, or ``cosine`` down to zero over all steps.
+        schedule: ``constant``, or ``cosine`` down to zero over all steps after the warmup.
+        warmup: share of all steps over which the learning rates rise in a straight line, from a 25th.
         label_smoothing: share of the target spread over all classes.
         ema: decay per step of the averaged weights that are validated and kept; 0 keeps the weights as they are.
         flip: probability of a mirrored image.
@@ -101,6 +103,7 @@ class Recipe:
     head_until: float = 0.1
     top_until: float = 0.3
     schedule: str = "constant"
+    warmup: float = 0.0
     label_smoothing: float = 0.0
     ema: float = 0.0
     flip: float = 0.5
