@@ -87,3 +87,15 @@ def test_stages_of_a_finetune(epochs: int, head: int, top: int) -> None:
 
 def test_a_probe_has_one_stage() -> None:
     assert {Recipe.of("probe", {}).stage(epoch) for epoch in range(5)} == {"head"}
+
+
+def test_each_generation_has_its_own_seed_epochs_and_strength() -> None:
+    options = {"generations": 3, "epochs": 4, "later_epochs": 9, "first_strength": 0.5, "scale": 0.2, "flip": 0.5}
+    recipe = Recipe.of("finetune", options)
+    first, second, third = (recipe.of_generation(number) for number in (1, 2, 3))
+    assert [one.seed for one in (first, second, third)] == [1337, 1338, 1339]
+    assert [one.epochs for one in (first, second, third)] == [4, 9, 9]
+    assert [one.scale for one in (first, second, third)] == [0.1, 0.2, 0.2]
+    assert first.flip == 0.5, "mirroring is no matter of strength"
+    only = Recipe.of("finetune", {"first_strength": 0.5, "later_epochs": 9, "epochs": 4})
+    assert only.of_generation(1) == only

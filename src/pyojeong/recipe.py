@@ -1,7 +1,7 @@
 """Everything that decides what a training run learns: one flat, frozen set of values, saved beside its run."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from pyojeong.crops import MARGIN
@@ -36,6 +36,7 @@ _RANGES = {
     "votes": (0, 1),
     "generations": (1, 10),
     "later_epochs": (0, 10_000),
+    "first_strength": (0, 1),
     "distil": (0, 1),
     "margin": (-0.4, 2),
     "offset": (-1, 1),
@@ -84,6 +85,8 @@ class Recipe:
         generations: how often the network is trained from its initial weights; each later one learns from the one
             before as well (Furlanello et al., "Born-Again Neural Networks", 2018).
         later_epochs: epochs of the later generations; 0 is as many as the first has.
+        first_strength: share of every augmentation's strength in the first of several generations: a teacher that
+            sees faces more as they are knows them better.
         distil: share of the target that later generations take from the one before.
         margin: the crops' margin, see ``crops.MARGIN``. A CSV with boxes is cropped with it; crops cut before
             are expected to have it. Whoever runs the model cuts its input with it.
@@ -121,6 +124,7 @@ class Recipe:
     votes: float = 0.0
     generations: int = 1
     later_epochs: int = 0
+    first_strength: float = 1.0
     distil: float = 0.5
     margin: float = MARGIN
     offset: float = 0.0
@@ -151,6 +155,15 @@ class Recipe:
     def augments(self) -> bool:
         """Whether training images are changed at random."""
         return any(getattr(self, name) > 0 for name in _AUGMENTATION)
+
+    def of_generation(self, number: int) -> "Recipe":
+        """Return what generation ``number`` (counted from 1) is trained with."""
+        own: dict[str, Any] = {"seed": self.seed + number - 1}
+        if number == 1 and self.generations > 1:
+            own |= {name: getattr(self, name) * self.first_strength for name in _AUGMENTATION if name != "flip"}
+        if number > 1 and self.later_epochs:
+            own["epochs"] = self.later_epochs
+        return replace(self, **own)
 
     def _coherent(self) -> "Recipe":
         if self.mode == "probe" and self.augments:

@@ -124,8 +124,7 @@ def _learn(
     counts = np.bincount(sets["val"].labels, minlength=len(scheme.classes)).clip(1)
     lesson = Lesson(labelled, (counts / counts.sum()) ** (1 - recipe.balance))
     for number in range(1, recipe.generations + 1):
-        epochs = recipe.later_epochs if number > 1 and recipe.later_epochs else recipe.epochs
-        own = replace(recipe, seed=recipe.seed + number - 1, epochs=epochs)
+        own = recipe.of_generation(number)
         network = _begin(fabric, own, scheme, train_source)
         last = out / f"last_{number}.pt"
         result = learn(fabric, network, own, train_source, val_source, lesson, last, f"{run} {number}")
