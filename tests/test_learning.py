@@ -95,6 +95,19 @@ def test_the_backbone_and_the_head_have_their_own_rates(network: MobileNetV3Smal
     assert {name.split(".")[0] for name in changed_blocks(before, network)} == {"features"}
 
 
+def test_the_scale_of_the_loss_is_kept_for_the_next_start(
+    network: MobileNetV3Small, fabric: Fabric, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = _Loop(fabric, network, Recipe.of("finetune", {}), Images(4), lesson_of(Images(4)))
+    precision = fabric.strategy.precision
+    restored: list[object] = []
+    monkeypatch.setattr(precision, "state_dict", lambda: {"scale": 512.0})
+    monkeypatch.setattr(precision, "load_state_dict", restored.append)
+    loop.restore(loop.state())
+
+    assert restored == [{"scale": 512.0}]
+
+
 def test_cosine_falls_from_the_peak_to_zero(network: MobileNetV3Small, fabric: Fabric) -> None:
     loop = _Loop(fabric, network, Recipe.of("finetune", {"schedule": "cosine"}), Images(4), lesson_of(Images(4)))
     rates = []

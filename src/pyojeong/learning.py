@@ -141,6 +141,8 @@ class _Loop:
     def state(self) -> dict[str, Any]:
         """Return everything that the next epoch depends on."""
         state: dict[str, Any] = {"module": self.module.state_dict(), "optimizer": self.optimizer.state_dict()}
+        # On GPUs without bfloat16 it holds the scale of the loss.
+        state["precision"] = self.fabric.strategy.precision.state_dict()
         if self.average:
             state |= {"average": self.average.module.state_dict(), "updates": self.average.updates}
         return state
@@ -148,6 +150,7 @@ class _Loop:
     def restore(self, state: dict[str, Any]) -> None:
         self.module.load_state_dict(state["module"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.fabric.strategy.precision.load_state_dict(state["precision"])
         if self.average:
             self.average.module.load_state_dict(state["average"])
             self.average.updates = state["updates"]
