@@ -120,15 +120,20 @@ def test_the_recipe_comes_from_the_profile_and_flags_win(monkeypatch, capsys, tm
 
     monkeypatch.setattr("pyojeong.training.train", train)
     csvs = [f"--{split}-csv={split}_BASIC7.csv" for split in ("train", "val", "test")]
-    for flags in ([], ["--profile", "best"], ["--profile", "best", "--epochs", "3", "--set", "flip=0"]):
+    for flags in (
+        [],
+        ["--profile", "best"],
+        ["--profile", "best", "--epochs", "3", "--set", "flip=0", "--set", "grey=.2"],
+    ):
         assert call(monkeypatch, capsys, "train", *csvs, "--out", "run", *flags)[0] == 0
     published, best, changed = calls
     assert (published["mode"], published["epochs"], published["batch"]) == ("finetune", 30, 1024)
-    assert "generations" not in published
+    assert "teachers" not in published
     expected = load_profile("best").training_options("finetune", "BASIC7")
-    assert (expected["box"], expected["generations"]) == ("detector", 2)
+    assert (expected["box"], expected["teachers"]) == ("detector", 2)
     assert expected.items() <= best.items()
     assert (changed["epochs"], changed["flip"], changed["stretch"]) == (3, 0, expected["stretch"])
+    assert changed["grey"] == 0.2
     code, _, err = call(monkeypatch, capsys, "train", *csvs, "--out", "run", "--profile", "none")
     assert (code, "full, best, sample" in err) == (2, True)
 

@@ -41,7 +41,7 @@ def test_options_replace_values_and_none_does_not() -> None:
         ({"balance": 1, "draws": 0.5}, "draws is 0.5; it must be a whole number"),
         ({"draws": 100}, "draws says how many images are drawn.*set balance as well"),
         ({"votes": 1.1}, "votes is 1.1"),
-        ({"generations": 0}, "generations is 0; it must be a whole number from 1"),
+        ({"teachers": -1}, "teachers is -1; it must be a whole number from 0"),
         ({"distil": -1}, "distil is -1"),
     ],
 )
@@ -72,9 +72,9 @@ def test_webcam_and_framing_changes_are_augmentation_and_off_by_default(name: st
 
 
 def test_a_probe_may_balance_vote_and_learn_from_itself() -> None:
-    recipe = Recipe.of("probe", {"balance": 0.5, "draws": 100, "votes": 0.5, "generations": 2, "distil": 1})
+    recipe = Recipe.of("probe", {"balance": 0.5, "draws": 100, "votes": 0.5, "teachers": 1, "distil": 1})
 
-    assert (recipe.balance, recipe.draws, recipe.votes, recipe.generations, recipe.distil) == (0.5, 100, 0.5, 2, 1.0)
+    assert (recipe.balance, recipe.draws, recipe.votes, recipe.teachers, recipe.distil) == (0.5, 100, 0.5, 1, 1.0)
 
 
 @pytest.mark.parametrize(("epochs", "head", "top"), [(1, 0, 0), (6, 0, 1), (10, 1, 2), (30, 3, 6), (50, 5, 10)])
@@ -89,13 +89,20 @@ def test_a_probe_has_one_stage() -> None:
     assert {Recipe.of("probe", {}).stage(epoch) for epoch in range(5)} == {"head"}
 
 
-def test_each_generation_has_its_own_seed_epochs_and_strength() -> None:
-    options = {"generations": 3, "epochs": 4, "later_epochs": 9, "first_strength": 0.5, "scale": 0.2, "flip": 0.5}
+def test_teachers_have_their_own_seeds_epochs_and_strength() -> None:
+    options = {
+        "teachers": 2,
+        "epochs": 9,
+        "teacher_epochs": 4,
+        "teacher_strength": 0.5,
+        "scale": 0.2,
+        "flip": 0.5,
+    }
     recipe = Recipe.of("finetune", options)
-    first, second, third = (recipe.of_generation(number) for number in (1, 2, 3))
-    assert [one.seed for one in (first, second, third)] == [1337, 1338, 1339]
-    assert [one.epochs for one in (first, second, third)] == [4, 9, 9]
-    assert [one.scale for one in (first, second, third)] == [0.1, 0.2, 0.2]
-    assert first.flip == 0.5, "mirroring is no matter of strength"
-    only = Recipe.of("finetune", {"first_strength": 0.5, "later_epochs": 9, "epochs": 4})
-    assert only.of_generation(1) == only
+    networks = [recipe.of_network(number) for number in (1, 2, 3)]
+    assert [one.seed for one in networks] == [1337, 1338, 1339]
+    assert [one.epochs for one in networks] == [4, 4, 9]
+    assert [one.scale for one in networks] == [0.1, 0.1, 0.2]
+    assert [one.flip for one in networks] == [0.5] * 3, "mirroring is no matter of strength"
+    alone = Recipe.of("finetune", {"teacher_strength": 0.5, "teacher_epochs": 9, "epochs": 4})
+    assert alone.of_network(1) == alone

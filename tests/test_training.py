@@ -112,7 +112,7 @@ def test_a_killed_run_ends_as_an_undisturbed_one(
 
 
 def killed_in_epoch(number: int) -> Any:
-    """Counted over all generations."""
+    """Counted over teachers and network."""
     judge = learning._judge
     left = [number]
 
@@ -138,10 +138,10 @@ def test_what_a_killed_run_of_another_recipe_left_is_not_used(root: Path, monkey
 
 @pytest.mark.parametrize("mode", ["finetune", "probe"])
 @pytest.mark.parametrize(("number", "done"), [(3, {"last_1.pt"}), (4, {"last_1.pt", "last_2.pt"})])
-def test_a_run_killed_in_its_second_generation_ends_as_an_undisturbed_one(
+def test_a_run_killed_behind_its_teacher_ends_as_an_undisturbed_one(
     root: Path, mode: str, number: int, done: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options: dict[str, Any] = {"generations": 2, "balance": 0.5, "ema": 0.5, "draws": 18, "top_until": 0.5}
+    options: dict[str, Any] = {"teachers": 1, "balance": 0.5, "ema": 0.5, "draws": 18, "top_until": 0.5}
     run(root, "whole", mode, **options)
     with monkeypatch.context() as patch:
         patch.setattr(learning, "_judge", killed_in_epoch(number))
@@ -154,7 +154,7 @@ def test_a_run_killed_in_its_second_generation_ends_as_an_undisturbed_one(
     assert {path.name for path in (root / "killed").iterdir()} == FILES
 
 
-def test_a_later_generation_learns_from_the_one_before(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_learns_from_the_mean_of_its_teachers(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lessons, seeds = [], []
 
     def learn(*arguments: Any) -> Any:
@@ -162,22 +162,26 @@ def test_a_later_generation_learns_from_the_one_before(root: Path, monkeypatch: 
         seeds.append(arguments[2].seed)
         return learning.learn(*arguments)
 
-    run(root, "first", epochs=1)
+    for seed in (1337, 1338):
+        run(root, f"alone {seed}", epochs=1, seed=seed)
     monkeypatch.setattr("pyojeong.training.learn", learn)
-    run(root, epochs=1, generations=2, distil=0.3)
-    teacher = Checkpoint.load(root / "first/best.pt").network()
+    run(root, epochs=1, teachers=2, distil=0.3)
     crops = open_crops(list_crops(root / "train.csv", scheme=M1, root=root, margin=0.15), root)
-    pixels = torch.from_numpy(crops.pixels[crops.rows]).permute(0, 3, 1, 2) / 255
-    with torch.inference_mode():
-        taught = teacher(normalise(pixels)).softmax(1).numpy()
+    pixels = normalise(torch.from_numpy(crops.pixels[crops.rows]).permute(0, 3, 1, 2) / 255)
+    taught = []
+    for seed in (1337, 1338):
+        teacher = Checkpoint.load(root / f"alone {seed}/best.pt").network()
+        with torch.inference_mode():
+            taught += [teacher(view).softmax(1).numpy() for view in (pixels, pixels.flip(3))]
     labelled = np.eye(6)[crops.labels]
 
     assert np.array_equal(lessons[0], labelled)
-    assert np.abs(lessons[1] - (0.7 * labelled + 0.3 * taught)).max() < 1e-6
-    assert seeds == [1337, 1338]
+    assert np.array_equal(lessons[1], labelled)
+    assert np.abs(lessons[2] - (0.7 * labelled + 0.3 * np.mean(taught, axis=0))).max() < 1e-6
+    assert seeds == [1337, 1338, 1339]
 
 
-def test_votes_are_learned_in_every_generation(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_votes_are_learned_by_teacher_and_network(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     frame = pl.read_csv(root / "train.csv").with_columns(votes_기쁨=pl.lit(2), votes_분노=pl.lit(1))
     write_csv(frame, root / "train.csv")
     lessons = []
@@ -187,7 +191,7 @@ def test_votes_are_learned_in_every_generation(root: Path, monkeypatch: pytest.M
         return learning.learn(*arguments)
 
     monkeypatch.setattr("pyojeong.training.learn", learn)
-    run(root, epochs=1, votes=0.6, generations=2, distil=0.0, balance=1.0)
+    run(root, epochs=1, votes=0.6, teachers=1, distil=0.0, balance=1.0)
 
     voted = 0.4 * np.eye(6)[[*range(6)] * 2]
     voted[:, M1.classes.index("happy")] += 0.4

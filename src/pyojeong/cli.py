@@ -234,6 +234,7 @@ def train(
     workers: Workers = 2,
 ) -> None:
     """Train MobileNetV3-Small on tables of crops."""
+    from pyojeong import processes
     from pyojeong.experiments import load_profile
     from pyojeong.training import train as run_train
 
@@ -264,8 +265,9 @@ def train(
         allow_empty=allow_empty_class,
         **options,
     )
-    _print_json({key: metrics[key] for key in ("n", "accuracy", "macro_f1", "epoch") if key in metrics})
-    print(f"{out}/test_metrics.json has all figures")
+    if processes.rank() == 0:
+        _print_json({key: metrics[key] for key in ("n", "accuracy", "macro_f1", "epoch") if key in metrics})
+        print(f"{out}/test_metrics.json has all figures")
 
 
 @app.command()
@@ -357,11 +359,17 @@ def _recipe_options(pairs: list[str]) -> dict[str, object]:
         key, equals, value = pair.partition("=")
         if not equals:
             raise InputError(f"--set {pair!r} is not KEY=VALUE")
-        try:
-            options[key] = json.loads(value)
-        except json.JSONDecodeError:
-            options[key] = value
+        options[key] = _number(value)
     return options
+
+
+def _number(text: str) -> object:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 def _say(line: str) -> None:

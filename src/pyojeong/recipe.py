@@ -34,9 +34,9 @@ _RANGES = {
     "balance": (0, 1),
     "draws": (0, 1_000_000_000),
     "votes": (0, 1),
-    "generations": (1, 10),
-    "later_epochs": (0, 10_000),
-    "first_strength": (0, 1),
+    "teachers": (0, 10),
+    "teacher_epochs": (0, 10_000),
+    "teacher_strength": (0, 1),
     "distil": (0, 1),
     "margin": (-0.4, 2),
     "offset": (-1, 1),
@@ -82,12 +82,13 @@ class Recipe:
             1 - balance. Then no class tells where an image comes from, and at 1 all classes come equally often.
         draws: images an epoch where they are drawn; 0 is the number of training images.
         votes: share of the target that goes to the annotators' votes (columns ``votes_<label>``), where a row has any.
-        generations: how often the network is trained from its initial weights; each later one learns from the one
-            before as well (Furlanello et al., "Born-Again Neural Networks", 2018).
-        later_epochs: epochs of the later generations; 0 is as many as the first has.
-        first_strength: share of every augmentation's strength in the first of several generations: a teacher that
-            sees faces more as they are knows them better.
-        distil: share of the target that later generations take from the one before.
+        teachers: how many networks are trained first; their probabilities, averaged over each image and its mirror
+            image, are part of what the last one learns (Hinton et al., "Distilling the Knowledge in a Neural
+            Network", 2015; of one architecture: Furlanello et al., "Born-Again Neural Networks", 2018).
+        teacher_epochs: their epochs; 0 is as many as the last network has.
+        teacher_strength: share of every augmentation's strength that they are trained with; one that sees faces more
+            as they are knows them better.
+        distil: share of the target that comes from the teachers.
         margin: the crops' margin, see ``crops.MARGIN``. A CSV with boxes is cropped with it; crops cut before
             are expected to have it. Whoever runs the model cuts its input with it.
         offset: how far the crops' centre lies below the box's, as a share of its longer side; used as ``margin`` is.
@@ -122,9 +123,9 @@ class Recipe:
     balance: float = 0.0
     draws: int = 0
     votes: float = 0.0
-    generations: int = 1
-    later_epochs: int = 0
-    first_strength: float = 1.0
+    teachers: int = 0
+    teacher_epochs: int = 0
+    teacher_strength: float = 1.0
     distil: float = 0.5
     margin: float = MARGIN
     offset: float = 0.0
@@ -156,13 +157,12 @@ class Recipe:
         """Whether training images are changed at random."""
         return any(getattr(self, name) > 0 for name in _AUGMENTATION)
 
-    def of_generation(self, number: int) -> "Recipe":
-        """Return what generation ``number`` (counted from 1) is trained with."""
+    def of_network(self, number: int) -> "Recipe":
+        """Return what network ``number`` (counted from 1: first the teachers, then the last) is trained with."""
         own: dict[str, Any] = {"seed": self.seed + number - 1}
-        if number == 1 and self.generations > 1:
-            own |= {name: getattr(self, name) * self.first_strength for name in _AUGMENTATION if name != "flip"}
-        if number > 1 and self.later_epochs:
-            own["epochs"] = self.later_epochs
+        if number <= self.teachers:
+            own["epochs"] = self.teacher_epochs or self.epochs
+            own |= {name: getattr(self, name) * self.teacher_strength for name in _AUGMENTATION if name != "flip"}
         return replace(self, **own)
 
     def _coherent(self) -> "Recipe":

@@ -23,12 +23,13 @@ import torch
 from lightning_fabric import Fabric
 
 from pyojeong import __version__, processes, weights
-from pyojeong.batches import PixelSource, targets
+from pyojeong.batches import Mirrored, PixelSource, targets
 from pyojeong.checkpoint import Checkpoint
 from pyojeong.errors import InputError
 from pyojeong.files import json_value, read_json, write_json
 from pyojeong.labels import Scheme
 from pyojeong.learning import Lesson, Result, learn, predict, settle
+from pyojeong.metrics import Floats
 from pyojeong.network import MobileNetV3Small
 from pyojeong.pixels import Crops, Listing, list_crops, open_crops
 from pyojeong.prepare import is_drawn_sample
@@ -118,20 +119,24 @@ def train(
 def _learn(
     fabric: Fabric, recipe: Recipe, sets: dict[str, Crops], scheme: Scheme, out: Path, run: str
 ) -> tuple[MobileNetV3Small, Result]:
-    """Train all generations and return the last one's best network and its scores."""
+    """Train the teachers, if any, then the network; return it at its best epoch, and its scores."""
     train_source, val_source = (PixelSource(sets[name], recipe) for name in ("train", "val"))
     labelled = targets(sets["train"].labels, len(scheme.classes), sets["train"].votes, recipe.votes)
     counts = np.bincount(sets["val"].labels, minlength=len(scheme.classes)).clip(1)
     lesson = Lesson(labelled, (counts / counts.sum()) ** (1 - recipe.balance))
-    for number in range(1, recipe.generations + 1):
-        own = recipe.of_generation(number)
+    taught: list[Floats] = []
+    for number in range(1, recipe.teachers + 2):
+        if number > recipe.teachers > 0:
+            mixed = (1 - recipe.distil) * labelled + recipe.distil * np.mean(taught, axis=0)
+            lesson = replace(lesson, targets=mixed)
+        own = recipe.of_network(number)
         network = _begin(fabric, own, scheme, train_source)
         last = out / f"last_{number}.pt"
         result = learn(fabric, network, own, train_source, val_source, lesson, last, f"{run} {number}")
         network.load_state_dict(result.best_state)
-        if number < recipe.generations:
-            taught = softmax(predict(network, train_source, fabric.device))
-            lesson = replace(lesson, targets=(1 - recipe.distil) * labelled + recipe.distil * taught)
+        if number <= recipe.teachers:
+            views = (train_source, Mirrored(train_source))
+            taught += [softmax(predict(network, view, fabric.device)) for view in views]
     return network, result
 
 
