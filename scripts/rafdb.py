@@ -1,0 +1,54 @@
+"""Write the three tables that the packaged model was trained, chosen and judged on, from RAF-DB's archive.
+
+    python scripts/rafdb.py RAFDB.zip [--project-root .]
+
+The archive holds ``rafdb/labels.csv`` (path, label_en, split) and the aligned faces; it is linked into ``data_raw``
+and read in place. A tenth of the official training part, drawn with a fixed seed, becomes the validation set.
+"""
+
+import argparse
+import io
+import zipfile
+from pathlib import Path
+
+import polars as pl
+
+from pyojeong.table import write_csv
+
+SEED = 1337
+LIST = "rafdb/labels.csv"
+
+
+def tables(archive: Path) -> dict[str, pl.DataFrame]:
+    """Return train, val and test as tables of path and label_en."""
+    with zipfile.ZipFile(archive) as file:
+        labels = pl.read_csv(io.BytesIO(file.read(LIST)))
+    labels = labels.with_columns(path=f"data_raw/{archive.name}!/" + pl.col("path"))
+    official = labels.filter(pl.col("split") == "train").sample(fraction=1, shuffle=True, seed=SEED)
+    held_out = official.height // 10
+    parts = {
+        "train": official.tail(-held_out),
+        "val": official.head(held_out),
+        "test": labels.filter(pl.col("split") == "test"),
+    }
+    return {name: part.select("path", "label_en") for name, part in parts.items()}
+
+
+def main() -> None:
+    """Write the tables and say how long they are."""
+    parser = argparse.ArgumentParser(description="Tables of RAF-DB for pyojeong train")
+    parser.add_argument("archive", type=Path)
+    parser.add_argument("--project-root", type=Path, default=Path())
+    arguments = parser.parse_args()
+    folder = arguments.project_root / "data_raw"
+    folder.mkdir(parents=True, exist_ok=True)
+    link = folder / arguments.archive.name
+    if not link.exists():
+        link.symlink_to(arguments.archive.resolve())
+    for name, part in tables(arguments.archive).items():
+        write_csv(part, folder / f"{name}_BASIC7.csv")
+        print(f"{folder / f'{name}_BASIC7.csv'}: {part.height} faces")
+
+
+if __name__ == "__main__":
+    main()
