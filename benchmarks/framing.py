@@ -1,12 +1,14 @@
 """How boxes and crops relate, and what a second look finds: the figures behind ``crops.as_annotated`` and others.
 
-    python benchmarks/framing.py --data ../shared/data [relation] [register] [retry]
+    python benchmarks/framing.py --data ../shared/data [relation] [register] [retry] [steady]
 
 ``relation``: AI Hub's annotator boxes in units of TinyFaceDetector's box (london_as_aihub/).
 ``register``: the square, relative to that box, in which a face looks as in RAF-DB's aligned crops: where the mean
 face of the square resembles RAF-DB's mean training face most (rafdb.zip, scut_asian.zip, london_as_aihub/).
 ``retry``: portraits, whole and cropped tighter, whose face the detector misses, searched again amid padding of each
 kind and width (scut_asian.zip). ``mine`` is what ``analyzer.find_faces`` does.
+``steady``: spread of the size that boxes give to faces, in the first look, the padded one, and with the padded one for
+faces longer than a share of the frame (scut_asian.zip, london_as_aihub/); the basis of ``analyzer.CLOSE``.
 """
 
 import argparse
@@ -42,15 +44,17 @@ FILLS: dict[str, Callable[[Pixels], Pixels | str]] = {
     "reflect": lambda _: "reflect",
 }
 MEAN_FACES = 800
+LIMITS = (0.4, 0.45, 0.5, 0.55, 0.6, 0.7)
+"""Shares of the frame above which a face is looked at again."""
 
 
 def main() -> None:
     """Print what is asked for, else all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", help="relation, register, retry")
+    parser.add_argument("parts", nargs="*", help="relation, register, retry, steady")
     parser.add_argument("--data", type=Path, required=True)
     given = parser.parse_args()
-    parts = {"relation": relation, "register": register, "retry": retry}
+    parts = {"relation": relation, "register": register, "retry": retry, "steady": steady}
     for name in given.parts or parts:
         print(f"\n{name}")
         parts[name](given.data, FaceApi(threads=1))
@@ -145,6 +149,34 @@ def retry(data: Path, detector: FaceApi) -> None:
     for way, look in ways.items():
         cells = [f"{name}: {_score(some, look)}" for name, some in missed.items()]
         print(f"{way:13}", "  ".join(cells), flush=True)
+
+
+def steady(data: Path, detector: FaceApi) -> None:
+    """Print, per set, the standard deviation of log(longer side of the box / height of the annotator's box)."""
+    east, west = list(scut(data)), list(london(data))
+    sets = {"scut whole": east, "london whole": west}
+    for share in (1.0, 1.3):
+        sets |= {f"scut {share}": [_tight(*portrait, share) for portrait in east]}
+    for share in (1.3, 2.0, 3.0):
+        sets |= {f"london {share}": [_tight(*portrait, share) for portrait in west]}
+    for name, portraits in sets.items():
+        share, plain, padded = np.array([look for one in portraits if (look := _two_looks(detector, *one))]).T
+        low, median, high = np.percentile(share, (5, 50, 95))
+        cells = [f"first {plain.std():.3f}  padded {padded.std():.3f}"]
+        for limit in LIMITS:
+            cells.append(f"> {limit}: {np.where(share > limit, padded, plain).std():.3f}")
+        print(f"{name:13} n {len(share):3}  share of the frame {low:.2f} {median:.2f} {high:.2f}  ", "  ".join(cells))
+
+
+def _two_looks(detector: FaceApi, image: Pixels, box: Box) -> tuple[float, float, float] | None:
+    """Share of the frame that the first look's best box takes, and both looks' log sizes; None: one finds no face."""
+    found = detector.detect(image)
+    padded = _padded(detector, "grey", analyzer.PADDING, image) if found else []
+    if not padded:
+        return None
+    sizes = [max(x1 - x0, y1 - y0) for x0, y0, x1, y1 in (found[0].box, padded[0])]
+    plain, second = (float(np.log(size / (box[3] - box[1]))) for size in sizes)
+    return sizes[0] / max(image.shape[:2]), plain, second
 
 
 def _score(missed: Sequence[Portrait], look: Callable[[Pixels], list[Box]]) -> str:

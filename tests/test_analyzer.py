@@ -84,11 +84,39 @@ class Scripted(FaceApi):
         return self.answers[len(self.shown) - 1]
 
 
-def test_where_something_is_found_there_is_no_second_look() -> None:
-    face = Detection((1.0, 2.0, 30.0, 40.0), 0.9)
+def test_where_a_face_is_found_at_a_distance_there_is_no_second_look() -> None:
+    face = Detection((1.0, 2.0, 30.0, 52.0), 0.9)
     scripted = Scripted([face], [])
     assert find_faces(scripted, np.zeros((100, 50, 3), np.uint8)) == [face]
     assert scripted.shown == [(100, 50, 3)]
+
+
+def test_a_close_face_gets_the_box_of_the_second_look() -> None:
+    near = Detection((10.0, 20.0, 60.0, 70.1), 0.9)
+    again = Detection((75 + 12.0, 75 + 18.0, 75 + 58.0, 75 + 74.0), 0.6)
+    assert find_faces(Scripted([near], [again]), np.zeros((100, 80, 3), np.uint8)) == [
+        Detection((12.0, 18.0, 58.0, 74.0), 0.6)
+    ]
+    assert find_faces(Scripted([near], []), np.zeros((100, 80, 3), np.uint8)) == [near]
+
+
+def test_a_close_face_costs_nobody_beside_it() -> None:
+    near, part = Detection((0.0, 10.0, 55.0, 70.0), 0.8), Detection((20.0, 60.0, 50.0, 90.0), 0.7)
+    behind = Detection((80.0, 10.0, 95.0, 25.0), 0.9)
+    again = Detection((75 + 2.0, 75 + 12.0, 75 + 54.0, 75 + 76.0), 0.6)
+    found = find_faces(Scripted([behind, near, part], [again]), np.zeros((100, 100, 3), np.uint8))
+    assert found == [behind, Detection((2.0, 12.0, 54.0, 76.0), 0.6)]
+
+
+def test_a_close_face_is_framed_alike_in_tighter_and_wider_frames(detector: FaceApi) -> None:
+    plain, steady = [], []
+    for share in (1.1, 1.3):
+        pixels = draw_tight(1, share)
+        for heights, faces in ((plain, detector.detect(pixels)), (steady, find_faces(detector, pixels))):
+            (face,) = faces
+            heights.append((face.box[3] - face.box[1]) * share / pixels.shape[0])
+    assert plain[1] / plain[0] > 1.1
+    assert steady[1] / steady[0] == pytest.approx(1, abs=0.05)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +134,7 @@ def test_a_large_frame_is_thinned_before_it_is_padded(size: tuple[int, int], ste
 def test_faces_without_a_patch_are_left_out(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = EmotionAnalyzer(model, threads=1)
     boxes = [(10.0, 10.0, 60.0, 50.0), (300.0, 10.0, 340.0, 50.0), (-400.0, -400.0, 500.0, 500.0)]
-    monkeypatch.setattr(found, "_detector", Scripted([Detection(box, 0.8) for box in boxes]))
+    monkeypatch.setattr(found, "_detector", Scripted([Detection(box, 0.8) for box in boxes], []))
 
     assert [face.box for face in found.analyze(np.zeros((100, 200, 3), np.uint8))] == boxes[:1]
 

@@ -6,7 +6,7 @@ import { Lifecycle } from './lifecycle.js';
 import { fetchModel, readMetadata } from './model.js';
 import { PixelReader, loaded } from './patch.js';
 import { checkProvider, describe, fetchOf, loadRuntime, openSession } from './runtime.js';
-import { pad } from './retry.js';
+import { isUnsure, merge, pad } from './retry.js';
 import { sample } from './sampling.js';
 
 export { EmotionError };
@@ -26,9 +26,9 @@ export { EmotionError };
  * @property {number} [inputSize] side of the detector's input, a multiple of 32; 416 when omitted, less is faster and
  *   misses small faces
  * @property {number} [scoreThreshold] weakest face that counts, between 0 and 1; 0.5 when omitted
- * @property {boolean} [retry] whether a frame in which no face is found is searched once more amid grey, because the
- *   detector misses faces that fill their frame. face-api.js does not: false when omitted for `FaceDetector`, true for
- *   `EmotionAnalyzer`
+ * @property {boolean} [retry] whether a frame in which no face, or a close one, is found is searched once more amid
+ *   grey, because the detector misses faces that fill their frame and frames close ones unsteadily. face-api.js does
+ *   not: false when omitted for `FaceDetector`, true for `EmotionAnalyzer`
  */
 
 /**
@@ -161,9 +161,10 @@ export class FaceNet {
    */
   async find(frame) {
     const found = await this.#look(frame);
-    if (found.length || !this.#retry) return found;
+    if (!this.#retry || !isUnsure(found, frame)) return found;
     const { padded, back } = pad(frame);
-    return (await this.#look(padded)).map(({ box, score }) => ({ box: back(box), score }));
+    const again = await this.#look(padded);
+    return merge(again.map(({ box, score }) => ({ box: back(box), score })), found);
   }
 
   /**

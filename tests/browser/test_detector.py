@@ -95,9 +95,27 @@ def test_a_second_look_finds_what_python_finds(page: Any, site: Any) -> None:
     for faces, pixels in zip(found, frames, strict=True):
         assert_same(faces, find_faces(python, pixels))
     assert [len(faces) for faces in found] == [1, 1, 1, 1, 1, 0]
-    # Where the first look finds a face there is no second.
+    # Where the first look finds a face at a distance there is no second.
     seen = site.put("seen.png", draw_group(480, 640, people=1))
     assert detect(page, [seen], {"retry": True}) == detect(page, [seen], {})
+
+
+def test_close_faces_get_the_boxes_that_python_gives_them(page: Any, site: Any) -> None:
+    close = [draw_tight(seed, share) for seed, share in ((1, 1.1), (1, 1.3), (6, 1.5), (12, 1.2))]
+    # A person behind, whom the second look is too small to see.
+    crowd = draw_group(640, 640, people=4, seed=5)
+    near = Image.fromarray(draw_tight(6, 1.3)).resize((540, 540), Image.Resampling.BICUBIC)
+    crowd.paste(near, (-60, 40))
+    frames = [*close, pixels_of(crowd)]
+    addresses = [site.put(f"close{index}.png", Image.fromarray(pixels)) for index, pixels in enumerate(frames)]
+    python = FaceApi(threads=1)
+    plain, found = (detect(page, addresses, {"retry": retry}) for retry in (False, True))
+    assert all(plain)
+    for before, faces, pixels in zip(plain, found, frames, strict=True):
+        assert_same(before, python.detect(pixels))
+        assert_same(faces, find_faces(python, pixels))
+        assert faces != before
+    assert [len(faces) for faces in found] == [1, 1, 1, 1, 2]
 
 
 def test_photographs_too(page: Any, site: Any, shared: Path) -> None:
