@@ -74,7 +74,6 @@ def compressed(image: Pixels) -> Pixels:
 
 
 CHANGES: dict[str, Change] = {
-    "crop as given": lambda image: image,
     "moved up to 10 %, scaled 0.85..1.25 at random": jittered(0),
     "scaled 0.85": lambda image: framed(image, 0.85),
     "scaled 1.25": lambda image: framed(image, 1.25),

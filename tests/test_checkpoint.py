@@ -67,6 +67,16 @@ def test_half_a_file_is_refused(tmp_path: Path) -> None:
         Checkpoint.load(tmp_path / "best.pt")
 
 
+def test_one_flipped_bit_of_a_weight_is_noticed(tmp_path: Path) -> None:
+    checkpoint().save(tmp_path / "best.pt")
+    data = bytearray((tmp_path / "best.pt").read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "best.pt").write_bytes(data)
+
+    with pytest.raises(InputError, match="damaged"):
+        Checkpoint.load(tmp_path / "best.pt")
+
+
 def test_a_file_that_holds_code_is_refused_and_not_run(tmp_path: Path) -> None:
     torch.save({"state_dict": Spy(tmp_path / "executed")}, tmp_path / "evil.pt")
 

@@ -85,6 +85,8 @@ def save_torch(values: Mapping[str, Any], path: Path) -> None:
 def load_torch(path: Path) -> dict[str, Any]:
     """Read a dictionary of tensors and plain values onto the CPU; InputError for anything else."""
     try:
+        # torch itself does not compare the checksums, and one flipped bit of a weight would go unnoticed.
+        _check_sums(path)
         values = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
@@ -96,6 +98,13 @@ def load_torch(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise InputError(f"{path}: holds a {type(values).__name__}, a dictionary of tensors is needed")
     return values
+
+
+def _check_sums(path: Path) -> None:
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if broken := archive.testzip():
+                raise ValueError(broken)
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:

@@ -30,7 +30,7 @@ MARKER = "SAMPLE.json"
 """The file at the top of a drawn data set that says that it is drawn."""
 
 FEWEST_PEOPLE = 6
-"""Fewer people cannot fill a training, a validation and a test set in all seven classes."""
+"""Fewer people cannot fill all seven classes; from eight on, the validation set has somebody, too."""
 
 _PER_ARCHIVE = 60
 _ENCODINGS = ("utf-8", "euc_kr", "utf-8", "euc_kr", "utf-8-sig", "utf-8", "euc_kr")
