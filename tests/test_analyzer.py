@@ -109,7 +109,8 @@ def test_a_close_face_costs_nobody_beside_it() -> None:
 
 
 def test_a_close_face_is_framed_alike_in_tighter_and_wider_frames(detector: FaceApi) -> None:
-    plain, steady = [], []
+    plain: list[float] = []
+    steady: list[float] = []
     for share in (1.1, 1.3):
         pixels = draw_tight(1, share)
         for heights, faces in ((plain, detector.detect(pixels)), (steady, find_faces(detector, pixels))):

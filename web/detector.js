@@ -143,7 +143,8 @@ export class FaceNet {
     const session = await openSession(runtime, bytes, option, fetch);
     const net = new FaceNet(runtime, session, options, bytes.byteLength);
     try {
-      await net.#look({ data: new Uint8Array(4), width: 1, height: 1 });
+      // Not square: graphs of old format want a square.
+      await net.#look({ data: new Uint8Array(8), width: 2, height: 1 });
     } catch (error) {
       await session.release();
       throw new EmotionError(
@@ -173,8 +174,9 @@ export class FaceNet {
    */
   async #look(frame) {
     const size = this.#inputSize;
-    const pixels = new this.#runtime.ort.Tensor('float32', sample(frame, size), [1, size, size, 3]);
-    const { cells } = await this.#session.run({ pixels });
+    const { pixels, rows, columns } = sample(frame, size);
+    const tensor = new this.#runtime.ort.Tensor('float32', pixels, [1, rows, columns, 3]);
+    const { cells } = await this.#session.run({ pixels: tensor });
     const values = /** @type {Float32Array} */ (cells?.data);
     if (values.length !== (size / STRIDE) ** 2 * ANCHORS.length * VALUES) throw new Error('the output has other cells');
     return decode(values, frame, size, this.#threshold);

@@ -1,43 +1,66 @@
 /**
- * Pads a frame with black on the right or below to a square and resizes it as face-api.js does on the wasm backend:
+ * Resizes a frame as face-api.js does on the wasm backend, amid black on the right or below that makes it a square:
  * bilinear, source position = target position * side / size, no smoothing, float32 throughout
- * (`pyojeong.faceapi.sampling.sample`, number for number).
+ * (`pyojeong.faceapi.sampling.sample`, number for number). Of the black only as much is made as the detector needs
+ * (`pyojeong.faceapi.detector.without_padding`).
  *
  * @param {import('./patch.js').Frame} frame
- * @param {number} size of the result
- * @returns {Float32Array} size * size * 3 levels 0..255, rows from the top
+ * @param {number} size of the square
+ * @returns {{ pixels: Float32Array, rows: number, columns: number }} rows * columns * 3 levels 0..255, rows from the top
  */
 export function sample({ data, width, height }, size) {
-  const { low, high, share } = taps(Math.max(width, height), size);
-  const round = Math.fround;
-  const result = new Float32Array(size * size * 3);
-  const pixels = width * height * 4;
-  for (let row = 0; row < size; row++) {
+  const side = Math.max(width, height);
+  const { low, high, share } = taps(side, size);
+  const rows = evenWithPadding((height * size) / side, size);
+  const columns = evenWithPadding((width * size) / side, size);
+  const pixels = new Float32Array(rows * columns * 3);
+  // Four bytes at once, red in the lowest.
+  const from = new Uint32Array(data.buffer, data.byteOffset, width * height);
+  for (let row = 0; row < rows; row++) {
     const upper = /** @type {number} */ (low[row]) * width;
-    // All that follows is padding.
-    if (upper * 4 >= pixels) break;
     const lower = /** @type {number} */ (high[row]) * width;
-    const below = lower * 4 < pixels;
+    // All that follows is padding.
+    if (upper >= from.length) break;
+    const below = lower < from.length;
     const down = /** @type {number} */ (share[row]);
-    for (let column = 0; column < size; column++) {
+    for (let column = 0, at = row * columns * 3; column < columns; column++, at += 3) {
       const left = /** @type {number} */ (low[column]);
-      if (left >= width) break;
       const right = /** @type {number} */ (high[column]);
+      if (left >= width) break;
       const beside = right < width;
       const across = /** @type {number} */ (share[column]);
-      let at = (row * size + column) * 3;
-      for (let channel = 0; channel < 3; channel++, at++) {
-        const a = /** @type {number} */ (data[(upper + left) * 4 + channel]);
-        const b = beside ? /** @type {number} */ (data[(upper + right) * 4 + channel]) : 0;
-        const c = below ? /** @type {number} */ (data[(lower + left) * 4 + channel]) : 0;
-        const d = below && beside ? /** @type {number} */ (data[(lower + right) * 4 + channel]) : 0;
-        const top = round(a + round((b - a) * across));
-        const bottom = round(c + round((d - c) * across));
-        result[at] = top + round(round(bottom - top) * down);
-      }
+      const a = /** @type {number} */ (from[upper + left]);
+      const b = beside ? /** @type {number} */ (from[upper + right]) : 0;
+      const c = below ? /** @type {number} */ (from[lower + left]) : 0;
+      const d = below && beside ? /** @type {number} */ (from[lower + right]) : 0;
+      pixels[at] = mix(a & 255, b & 255, c & 255, d & 255, across, down);
+      pixels[at + 1] = mix((a >> 8) & 255, (b >> 8) & 255, (c >> 8) & 255, (d >> 8) & 255, across, down);
+      pixels[at + 2] = mix((a >> 16) & 255, (b >> 16) & 255, (c >> 16) & 255, (d >> 16) & 255, across, down);
     }
   }
-  return result;
+  return { pixels, rows, columns };
+}
+
+/**
+ * @param {number} a upper left level
+ * @param {number} b upper right
+ * @param {number} c lower left
+ * @param {number} d lower right
+ * @param {number} across share of the right ones
+ * @param {number} down share of the lower ones
+ */
+function mix(a, b, c, d, across, down) {
+  const top = Math.fround(a + Math.fround((b - a) * across));
+  const bottom = Math.fround(c + Math.fround((d - c) * across));
+  return top + Math.fround(Math.fround(bottom - top) * down);
+}
+
+/**
+ * @param {number} length of the frame in the square
+ * @param {number} size of the square
+ */
+function evenWithPadding(length, size) {
+  return Math.min(size, 2 * Math.ceil((length + 1) / 2) + 4);
 }
 
 /**

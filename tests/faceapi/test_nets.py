@@ -1,3 +1,4 @@
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from pyojeong.errors import InputError
 from pyojeong.faceapi import nets
+from pyojeong.faceapi.detector import without_padding
 from pyojeong.faceapi.weights import find_package, read_weights
 
 
@@ -73,6 +75,21 @@ def test_the_detector_has_one_cell_for_32_pixels_and_a_divisor(size):
     mean = np.array(nets.DETECTOR_MEAN, np.float32)
     shrunk = run(graph, {"pixels": (pixels - mean) * np.float32(255 / 256) + mean})[0]
     assert np.abs(shrunk - other).max() < 1e-3
+
+
+@pytest.mark.parametrize("divisor", [255, 256])
+@pytest.mark.parametrize(("width", "height"), [(640, 480), (479, 640), (1280, 720), (1000, 1), (7, 416), (300, 299)])
+def test_the_detector_needs_little_of_the_padding(width, height, divisor):
+    graph = nets.build("tiny_face_detector", find_package())
+    columns, rows = (math.ceil(length * 224 / max(width, height)) for length in (width, height))
+    pixels = np.zeros((224, 224, 3), np.float32)
+    pixels[:rows, :columns] = np.random.default_rng(2).uniform(0, 255, (rows, columns, 3))
+    few = without_padding(pixels, width, height)
+    assert few.size < pixels.size or min(rows, columns) > 218
+    whole, found = (
+        run(graph, {"pixels": each[None], "divisor": np.array(divisor, np.float32)})[0] for each in (pixels, few)
+    )
+    assert np.array_equal(whole, found)
 
 
 def test_the_expression_net_s_first_layer_is_the_manifest_s_convolution():

@@ -79,7 +79,8 @@ class FaceApi:
         """
         raster = as_raster(image)
         pixels = sample(raster, (0, 0, raster.width, raster.height), self.input_size, self.precision, centred=False)
-        return self.decode_cells(self.cells(pixels), raster.width, raster.height)
+        cells = self.cells(without_padding(pixels, raster.width, raster.height))
+        return self.decode_cells(cells, raster.width, raster.height)
 
     def expressions(self, image: Pixels | Raster, boxes: Sequence[Box]) -> Samples:
         """Return probabilities float32 [N, 7] in the order of ``labels.FACEAPI``, one row per box.
@@ -98,7 +99,10 @@ class FaceApi:
         return found
 
     def cells(self, pixels: Samples) -> Samples:
-        """Run the detector net on sampled pixels [S, S, 3] in 0..255; raw cells [S/32, S/32, 5, 5]."""
+        """Run the detector net on sampled pixels [S, S, 3] in 0..255; raw cells [S/32, S/32, 5, 5].
+
+        Rows below, or columns to the right, may have been left out by ``without_padding``.
+        """
         cells: Samples = self._detector.run(None, {"pixels": pixels[None], "divisor": self._divisor})[0][0]
         return cells.reshape(*cells.shape[:2], 5, 5)
 
@@ -119,6 +123,24 @@ class FaceApi:
         boxes = np.stack([x, y, (x + w) - x, (y + h) - y], axis=1)
         kept = suppress(boxes, score)
         return [Detection(_to_pixels(boxes[index], width, height), float(score[index])) for index in kept]
+
+
+def without_padding(pixels: Samples, width: int, height: int) -> Samples:
+    """Leave out what the detector net can do without: most of the black below, or to the right of, a frame.
+
+    Args:
+        pixels: [S, S, 3], the sampled frame.
+        width: of the frame, in any unit.
+        height: of the frame, in the same.
+    """
+    size, side = len(pixels), max(width, height)
+    rows, columns = (_even_with_padding(length * size / side, size) for length in (height, width))
+    return np.ascontiguousarray(pixels[:rows, :columns])
+
+
+def _even_with_padding(length: float, size: int) -> int:
+    # One position more than the frame has, against rounding; four of black feed one row of the pooled first layer.
+    return min(size, 2 * math.ceil((length + 1) / 2) + 4)
 
 
 def check_options(library: str, input_size: int, score_threshold: float) -> None:

@@ -22,7 +22,7 @@ from pyojeong.files import write_bytes
 if TYPE_CHECKING:
     import onnx
 
-FORMAT = 2
+FORMAT = 3
 """Raised whenever the graphs built here change, so that nobody runs an old one from a cache."""
 
 VERSION = "1.7.15"
@@ -117,6 +117,15 @@ class _Graph:
         centred = self.add("Sub", planes, self.constant("mean", np.reshape(mean, (3, 1, 1))))
         return self.add("Div", centred, divisor)
 
+    def pad_to_square(self, x: str) -> str:
+        """Repeat the last row, or the last column, of NCHW until height and width are equal."""
+        from onnx import numpy_helper
+
+        self.constants.append(numpy_helper.from_array(np.zeros(6, np.int64), "elsewhere"))
+        sides = self.add("Shape", x, start=2)
+        gaps = self.add("Sub", self.add("ReduceMax", sides, keepdims=1), sides)
+        return self.add("Pad", x, self.add("Concat", "elsewhere", gaps, axis=0), mode="edge")
+
     def conv(self, x: str, name: str, **attributes: Any) -> str:
         """Add a full convolution with bias."""
         filters = self.constant(f"{name}/filters", self.weights[f"{name}/filters"].transpose(3, 2, 0, 1))
@@ -147,8 +156,11 @@ class _Graph:
 
 
 def _detector(weights: Weights) -> _Graph:
-    """Input pixels [N, S, S, 3], S a multiple of 32; output cells [N, S/32, S/32, 25]: 5 anchors x (tx ty tw th to).
+    """Input pixels [N, H, W, 3]; output cells [N, S/32, S/32, 25]: 5 anchors x (tx ty tw th to).
 
+    S, the longer of H and W, is a multiple of 32; the shorter is S, or even and without most of the black padding.
+    The first layer pads nothing, so all its rows (or columns) in the black are equal, and four black ones of the input
+    stand for the rest (see ``detector.without_padding``), and the cells are those of S x S to the last bit.
     ``divisor`` is a second input with the default 255 of @vladmandic/face-api; face-api.js 0.22.2 divides by 256.
     """
     graph = _Graph(weights)
@@ -157,6 +169,8 @@ def _detector(weights: Weights) -> _Graph:
     x = graph.add("LeakyRelu", graph.conv(x, "conv0"), alpha=0.1)
     for number in range(1, 6):
         x = graph.add("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2], auto_pad="SAME_UPPER")
+        if number == 1:
+            x = graph.pad_to_square(x)
         x = graph.add("LeakyRelu", graph.separable(x, f"conv{number}", pads=[1, 1, 1, 1]), alpha=0.1)
     x = graph.add("MaxPool", x, kernel_shape=[2, 2], strides=[1, 1], auto_pad="SAME_UPPER")
     cells = graph.add("Transpose", graph.conv(x, "conv8"), perm=[0, 2, 3, 1])
