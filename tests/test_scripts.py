@@ -27,7 +27,7 @@ def test_rafdb_becomes_three_tables_without_common_faces(tmp_path: Path) -> None
         tmp_path / "work",
     ]
     for _ in range(2):
-        done = subprocess.run(script, check=True, capture_output=True, text=True)
+        done = subprocess.run([str(part) for part in script], check=True, capture_output=True, text=True)
         assert "val_BASIC7.csv: 4 faces" in done.stdout
     parts = {name: pl.read_csv(tmp_path / f"work/data_raw/{name}_BASIC7.csv") for name in ("train", "val", "test")}
     assert {name: part.height for name, part in parts.items()} == {"train": 36, "val": 4, "test": 7}
