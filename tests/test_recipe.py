@@ -94,7 +94,7 @@ def test_teachers_have_their_own_seeds_epochs_and_strength() -> None:
         "teachers": 2,
         "epochs": 9,
         "teacher_epochs": 4,
-        "calm_strength": 0.5,
+        "teacher_strength": 0.5,
         "scale": 0.2,
         "stretch": 0.4,
         "flip": 0.5,
@@ -105,13 +105,5 @@ def test_teachers_have_their_own_seeds_epochs_and_strength() -> None:
     assert [one.epochs for one in networks] == [4, 4, 9]
     assert [one.scale for one in networks] == [0.1, 0.1, 0.2]
     assert [(one.flip, one.stretch) for one in networks] == [(0.5, 0.4)] * 3, "no matters of strength"
-    alone = Recipe.of("finetune", {"calm_strength": 0.5, "teacher_epochs": 9, "epochs": 4})
+    alone = Recipe.of("finetune", {"teacher_strength": 0.5, "teacher_epochs": 9, "epochs": 4})
     assert alone.of_network(1) == alone
-
-
-def test_the_calm_epochs_learn_all_of_it_slowly_and_without_a_warmup() -> None:
-    options = {"calm_epochs": 3, "calm_rate": 0.5, "calm_strength": 0.5, "warmup": 0.2, "lr_head": 0.1, "erase": 0.2}
-    calm = Recipe.of("finetune", {**options, "teachers": 2}).of_calm_epochs()
-    assert (calm.epochs, calm.seed, calm.warmup, calm.schedule) == (3, 1340, 0, "cosine")
-    assert (calm.lr_head, calm.erase) == pytest.approx((0.05, 0.1))
-    assert {calm.stage(epoch) for epoch in range(3)} == {"all"}

@@ -1,4 +1,3 @@
-import copy
 import csv
 import json
 import logging
@@ -398,27 +397,3 @@ def test_images_in_two_sets_are_reported(root: Path, caplog: pytest.LogCaptureFi
         run(root, epochs=1, test_csv=root / "val.csv")
 
     assert "share 6 images" in caplog.text
-
-
-def test_calm_epochs_go_on_from_the_best_and_count_where_they_are_better(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begun, results = [], []
-
-    def learn(*arguments: Any) -> Any:
-        begun.append(copy.deepcopy(arguments[1].state_dict()))
-        results.append(learning.learn(*arguments))
-        return results[-1]
-
-    monkeypatch.setattr("pyojeong.training.learn", learn)
-    run(root, epochs=2, calm_epochs=3, calm_strength=0.5)
-    checkpoint, history = Checkpoint.load(root / "run/best.pt"), pl.read_csv(root / "run/history.csv")
-
-    assert all(torch.equal(value, results[0].best_state[name]) for name, value in begun[1].items())
-    assert history["epoch"].to_list() == [1, 2, 3, 4, 5]
-    scores = history["val_macro_f1"].to_list()
-    best = max(range(2), key=lambda number: results[number].best_macro_f1)
-    assert max(scores) == results[best].best_macro_f1
-    assert all(torch.equal(value, results[best].best_state[name]) for name, value in checkpoint.state_dict.items())
-    assert json.loads((root / "run/test_metrics.json").read_text())["epoch"] == scores.index(max(scores)) + 1
-    assert {path.name for path in (root / "run").iterdir()} == FILES

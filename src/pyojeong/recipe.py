@@ -36,9 +36,7 @@ _RANGES = {
     "votes": (0, 1),
     "teachers": (0, 10),
     "teacher_epochs": (0, 10_000),
-    "calm_epochs": (0, 10_000),
-    "calm_rate": (0, 1),
-    "calm_strength": (0, 1),
+    "teacher_strength": (0, 1),
     "distil": (0, 1),
     "margin": (-0.4, 2),
     "offset": (-1, 1),
@@ -88,11 +86,8 @@ class Recipe:
             image, are part of what the last one learns (Hinton et al., "Distilling the Knowledge in a Neural
             Network", 2015; of one architecture: Furlanello et al., "Born-Again Neural Networks", 2018).
         teacher_epochs: their epochs; 0 is as many as the last network has.
-        calm_epochs: epochs that follow on the best one, with learning rates that fall from ``calm_rate`` of the others
-            to 0; the result counts where it is better.
-        calm_rate: see ``calm_epochs``.
-        calm_strength: share of every augmentation's strength, but for ``flip`` and ``stretch``, in the teachers'
-            training and in the calm epochs: who sees faces more as they are knows them better.
+        teacher_strength: share of every augmentation's strength, but for ``flip`` and ``stretch``, that they are
+            trained with; one that sees faces more as they are knows them better.
         distil: share of the target that comes from the teachers.
         margin: the crops' margin, see ``crops.MARGIN``. A CSV with boxes is cropped with it; crops cut before
             are expected to have it. Whoever runs the model cuts its input with it.
@@ -130,9 +125,7 @@ class Recipe:
     votes: float = 0.0
     teachers: int = 0
     teacher_epochs: int = 0
-    calm_epochs: int = 0
-    calm_rate: float = 0.3
-    calm_strength: float = 1.0
+    teacher_strength: float = 1.0
     distil: float = 0.5
     margin: float = MARGIN
     offset: float = 0.0
@@ -168,20 +161,11 @@ class Recipe:
         """Return what network ``number`` (counted from 1: first the teachers, then the last) is trained with."""
         own: dict[str, Any] = {"seed": self.seed + number - 1}
         if number <= self.teachers:
-            own |= {"epochs": self.teacher_epochs or self.epochs, **self._calm_augmentation()}
+            own["epochs"] = self.teacher_epochs or self.epochs
+            # Mirror images are no worse, and how far crops are squashed is no matter of strength.
+            scaled = [name for name in _AUGMENTATION if name not in ("flip", "stretch")]
+            own |= {name: getattr(self, name) * self.teacher_strength for name in scaled}
         return replace(self, **own)
-
-    def of_calm_epochs(self) -> "Recipe":
-        """Return what the epochs at the end are trained with."""
-        rates = {name: getattr(self, name) * self.calm_rate for name in ("lr_head", "lr_backbone")}
-        whole = {"warmup": 0.0, "schedule": "cosine", "head_until": 0.0, "top_until": 0.0}
-        own = {"epochs": self.calm_epochs, "seed": self.seed + self.teachers + 1, **rates, **whole}
-        return replace(self, **own, **self._calm_augmentation())
-
-    def _calm_augmentation(self) -> dict[str, Any]:
-        # Mirror images are no worse, and how far crops are squashed is no matter of strength.
-        scaled = [name for name in _AUGMENTATION if name not in ("flip", "stretch")]
-        return {name: getattr(self, name) * self.calm_strength for name in scaled}
 
     def _coherent(self) -> "Recipe":
         if self.mode == "probe" and self.augments:

@@ -137,20 +137,7 @@ def _learn(
         if number <= recipe.teachers:
             views = (train_source, Mirrored(train_source))
             taught += [softmax(predict(network, view, fabric.device)) for view in views]
-    if recipe.calm_epochs:
-        last, own = out / f"last_{recipe.teachers + 2}.pt", recipe.of_calm_epochs()
-        calm = learn(fabric, network, own, train_source, val_source, lesson, last, f"{run} calm")
-        result = _joined(result, calm)
-        network.load_state_dict(result.best_state)
     return network, result
-
-
-def _joined(first: Result, second: Result) -> Result:
-    """Return the better of two results, with the history of both as of one."""
-    rows = [{**row, "epoch": row["epoch"] + first.epochs_done} for row in second.history]
-    later = replace(second, best_epoch=second.best_epoch + first.epochs_done)
-    best = max(first, later, key=lambda one: one.best_macro_f1)
-    return replace(best, epochs_done=first.epochs_done + second.epochs_done, history=first.history + rows)
 
 
 def _begin(fabric: Fabric, recipe: Recipe, scheme: Scheme, train_source: PixelSource) -> MobileNetV3Small:
