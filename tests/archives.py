@@ -13,6 +13,19 @@ from pyojeong.labels import KOREAN
 
 BOX = (20.0, 10.0, 60.0, 70.0)
 
+NO_RECORD = {
+    "image_without_record",
+    "duplicate_image",
+    "unsafe_name",
+    "undecodable_name",
+    "symbolic_link",
+    "unfinished_download",
+    "unreadable_archive",
+    "unreadable_json",
+    "other_json",
+}
+"""Drops that are no record of a label file."""
+
 
 def jpeg(
     size: tuple[int, int] = (96, 80), colour: tuple[int, int, int] = (200, 120, 40), orientation: int = 0

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pyojeong.aihub import DROPS, Index, index, parse_items, survey
 from pyojeong.errors import InputError
 from pyojeong.images import read_bytes
-from tests.archives import file_name, image_zip, jpeg, label_zip, person, record, write_zip
+from tests.archives import NO_RECORD, file_name, image_zip, jpeg, label_zip, person, record, write_zip
 
 
 def read(source: Path, **options: Any) -> Index:
@@ -24,16 +24,7 @@ def assert_all_accounted(found: Index) -> None:
     """Every record and every photograph is a row or a drop, and no drop lacks a meaning."""
     assert set(found.drops) <= set(DROPS)
     of_photographs = found.drops["image_without_record"] + found.drops["duplicate_image"]
-    others = {
-        "unsafe_name",
-        "undecodable_name",
-        "symbolic_link",
-        "unfinished_download",
-        "unreadable_archive",
-        "unreadable_json",
-        "other_json",
-    }
-    of_records = sum(count for reason, count in found.drops.items() if reason not in others) - of_photographs
+    of_records = sum(count for reason, count in found.drops.items() if reason not in NO_RECORD)
     assert found.records == found.rows.height + of_records
     matched = found.records - sum(
         found.drops[reason] for reason in ("malformed_record", "duplicate_record", "record_without_image")

@@ -17,19 +17,7 @@ from pyojeong.errors import InputError
 from pyojeong.labels import KOREAN, UNKNOWN
 from pyojeong.prepare import prepare
 from pyojeong.table import read_csv
-from tests.archives import BOX, file_name, image_zip, jpeg, label_zip, record, write_zip
-
-NO_RECORD = {
-    "image_without_record",
-    "duplicate_image",
-    "unsafe_name",
-    "undecodable_name",
-    "symbolic_link",
-    "unfinished_download",
-    "unreadable_archive",
-    "unreadable_json",
-    "other_json",
-}
+from tests.archives import BOX, NO_RECORD, file_name, image_zip, jpeg, label_zip, record, write_zip
 
 
 def tree(folder: Path) -> set[tuple[str, int]]:
