@@ -79,7 +79,7 @@ def test_help_loads_nothing_heavy():
         (["compare", "a.csv", "b.csv", "--scheme", "M1", "--out", "x"], ["'a.csv'", "NAME=CSV"]),
         (["report"], ["none of the seven experiments", "pyojeong baseline"]),
         (["export"], ["best.pt"]),
-        (["demo", "--no-browser"], ["make run"]),
+        (["demo", "--no-browser", "--model-dir", "none"], ["none"]),
         (["prepare", "nothing"], ["nothing"]),
     ],
 )
