@@ -154,6 +154,9 @@ def test_a_run_killed_behind_its_teacher_ends_as_an_undisturbed_one(
     assert {path.name for path in (root / "killed").iterdir()} == FILES
 
 
+STILL: dict[str, Any] = {"rotate": 0.0, "scale": 0.0, "colour": 0.0, "grey": 0.0}
+
+
 def test_a_network_learns_from_the_mean_of_its_teachers(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lessons, seeds = [], []
 
@@ -163,9 +166,9 @@ def test_a_network_learns_from_the_mean_of_its_teachers(root: Path, monkeypatch:
         return learning.learn(*arguments)
 
     for seed in (1337, 1338):
-        run(root, f"alone {seed}", epochs=1, seed=seed)
+        run(root, f"alone {seed}", epochs=1, seed=seed, **STILL, shift=0.2, erase=0.25)
     monkeypatch.setattr("pyojeong.training.learn", learn)
-    run(root, epochs=1, teachers=2, distil=0.3)
+    run(root, epochs=1, teachers=2, distil=0.3, teacher_strength=0.5, **STILL, shift=0.4, erase=0.5)
     crops = open_crops(list_crops(root / "train.csv", scheme=M1, root=root, margin=0.15), root)
     pixels = normalise(torch.from_numpy(crops.pixels[crops.rows]).permute(0, 3, 1, 2) / 255)
     taught = []

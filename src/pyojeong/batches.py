@@ -103,8 +103,8 @@ def draw(labels: Ints, sets: Ints, shares: Floats, count: int, generator: np.ran
     for one in np.unique(sets):
         rows = [np.flatnonzero((sets == one) & (labels == name)) for name in range(len(shares))]
         present = np.where([len(some) > 0 for some in rows], shares, 0.0)
-        number = present / present.sum() * count / len(np.unique(sets))
-        wanted = np.maximum(np.rint(number), present > 0).astype(int)
+        exact = present / present.sum() * count / len(np.unique(sets))
+        wanted = np.maximum(np.rint(exact), present > 0).astype(int)
         for some, number in zip(rows, wanted, strict=True):
             rounds = -(-number // len(some)) if number else 0
             found += [np.concatenate([generator.permutation(some) for _ in range(rounds)])[:number]] if rounds else []

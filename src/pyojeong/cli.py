@@ -236,6 +236,7 @@ def train(
     """Train MobileNetV3-Small on tables of crops."""
     from pyojeong import processes
     from pyojeong.experiments import load_profile
+    from pyojeong.recipe import read_options
     from pyojeong.training import train as run_train
 
     named = {
@@ -246,7 +247,7 @@ def train(
         "seed": seed,
         "weights": weights,
     }
-    more = _recipe_options(option or [])
+    more = read_options(option or [])
     if taken := sorted(set(more) & {*named, "mode"}):
         raise InputError(f"--set {taken[0]}: this option has a flag of its own, --{taken[0].replace('_', '-')}")
     known_scheme = _scheme(scheme, train_csv)
@@ -350,26 +351,6 @@ def demo(
     from pyojeong.serve import serve
 
     serve(root, port, model_dir=model_dir, open_browser=browser, announce=_say)
-
-
-def _recipe_options(pairs: list[str]) -> dict[str, object]:
-    """Read KEY=VALUE flags: numbers become numbers, everything else stays text for the recipe to judge."""
-    options: dict[str, object] = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise InputError(f"--set {pair!r} is not KEY=VALUE")
-        options[key] = _number(value)
-    return options
-
-
-def _number(text: str) -> object:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
 
 
 def _say(line: str) -> None:

@@ -1,6 +1,6 @@
 """Everything that decides what a training run learns: one flat, frozen set of values, saved beside its run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -174,6 +174,29 @@ class Recipe:
         if self.draws and not self.balance:
             raise InputError("draws says how many images are drawn, but without balance none are; set balance as well")
         return self
+
+
+def read_options(pairs: Sequence[str]) -> dict[str, Any]:
+    """Read KEY=VALUE words: numbers become numbers, everything else stays text for ``Recipe.of`` to judge.
+
+    Raises InputError for a word without ``=``.
+    """
+    options: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise InputError(f"--set {pair!r} is not KEY=VALUE")
+        options[key] = _number(value)
+    return options
+
+
+def _number(text: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 def _checked(name: str, value: Any) -> Any:

@@ -120,7 +120,6 @@ def _learn(
     fabric: Fabric, recipe: Recipe, sets: dict[str, Crops], scheme: Scheme, out: Path, run: str
 ) -> tuple[MobileNetV3Small, Result]:
     """Train the teachers, if any, then the network; return it at its best epoch, and its scores."""
-    train_source, val_source = (PixelSource(sets[name], recipe) for name in ("train", "val"))
     labelled = targets(sets["train"].labels, len(scheme.classes), sets["train"].votes, recipe.votes)
     counts = np.bincount(sets["val"].labels, minlength=len(scheme.classes)).clip(1)
     lesson = Lesson(labelled, (counts / counts.sum()) ** (1 - recipe.balance))
@@ -130,6 +129,7 @@ def _learn(
             mixed = (1 - recipe.distil) * labelled + recipe.distil * np.mean(taught, axis=0)
             lesson = replace(lesson, targets=mixed)
         own = recipe.of_network(number)
+        train_source, val_source = (PixelSource(sets[name], own) for name in ("train", "val"))
         network = _begin(fabric, own, scheme, train_source)
         last = out / f"last_{number}.pt"
         result = learn(fabric, network, own, train_source, val_source, lesson, last, f"{run} {number}")
