@@ -33,7 +33,7 @@ from machine import machine, peak_megabytes
 from PIL import Image, ImageOps
 
 from pyojeong import aihub, cropping, images
-from pyojeong.crops import MARGIN, SIZE, enough_size, face_crop, patch_square, reduced_crop
+from pyojeong.crops import MARGIN, SIZE, enough_size, face_crop, patch_region, reduced_crop
 from pyojeong.drawing import draw_face
 from pyojeong.images import Pixels, Reduced
 from pyojeong.labels import KOREAN, UNKNOWN
@@ -173,10 +173,10 @@ def ours(folder: Path, turn: Turn) -> None:
 def plain_pillow(folder: Path, turn: Turn) -> None:
     """Decode in full, turn, crop and pad, average down, write."""
     for path, box in turn:
-        x, y, side = patch_square(box)
+        x, y, across, down = patch_region(box)
         with Image.open(folder / path) as image:
             upright = ImageOps.exif_transpose(image).convert("RGB")
-        patch = upright.crop((x, y, x + side, y + side)).resize((SIZE, SIZE), Image.Resampling.BOX)
+        patch = upright.crop((x, y, x + across, y + down)).resize((SIZE, SIZE), Image.Resampling.BOX)
         patch.save(folder / f"plain_{path}", "JPEG", quality=cropping.QUALITY, subsampling=0)
 
 
@@ -185,12 +185,12 @@ def plain_opencv(folder: Path, turn: Turn) -> None:
     import cv2
 
     for path, box in turn:
-        x, y, side = patch_square(box)
+        x, y, across, down = patch_region(box)
         image = np.asarray(cv2.imread(str(folder / path)), np.uint8)
         height, width = image.shape[:2]
         left, top = max(-x, 0), max(-y, 0)
-        right, bottom = max(x + side - width, 0), max(y + side - height, 0)
-        inside = image[max(y, 0) : y + side, max(x, 0) : x + side]
+        right, bottom = max(x + across - width, 0), max(y + down - height, 0)
+        inside = image[max(y, 0) : y + down, max(x, 0) : x + across]
         patch = cv2.copyMakeBorder(inside, top, bottom, left, right, cv2.BORDER_CONSTANT)
         small = cv2.resize(patch, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
         quality = [cv2.IMWRITE_JPEG_QUALITY, cropping.QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, 0x111111]
@@ -339,9 +339,9 @@ def difference(folder: Path, turn: Turn) -> float:
     for path, box in turn:
         data = (folder / path).read_bytes()
         width, height, _ = images.measure(data)
-        square = patch_square(box)
-        reduced = images.decode_reduced(data, enough_size(square, width, height))
-        ours = reduced_crop(reduced, square).astype(int)
+        region = patch_region(box)
+        reduced = images.decode_reduced(data, enough_size(region, width, height))
+        ours = reduced_crop(reduced, region).astype(int)
         found.append(float(np.abs(ours - face_crop(images.decode(data), box)).mean()))
     return max(found)
 

@@ -2,8 +2,10 @@
 
 The table lists aligned crops of faces, each the whole of its picture, as RAF-DB's are. Every face is classified as it
 is; with its crop moved or scaled; grey, small and compressed; and by the whole chain: pasted into an empty frame, found
-by TinyFaceDetector, cut by the model's own rule. Where the detector finds a pasted face at no size, the face counts
-as not found; the chain is compared with the given crop on the faces that were found.
+by TinyFaceDetector, cut by the model's own rule. A crop is pasted with the model's aspect, because it is a
+region of that shape which becomes such a crop when it is resized to a square; with ``--aspect`` all models see the same
+faces. Where the detector finds a pasted face at no size, the face counts as not found; the chain is compared with the
+given crop on the faces that were found.
 
     python benchmarks/robustness.py --csv data_raw/test_BASIC7.csv [--project-root .] [--model FILE] [--limit N]
 """
@@ -29,10 +31,10 @@ LOST = {"chain": 3.0, "jitter": 2.0}
 """Points of accuracy that the chain, and moved or scaled crops, may lose."""
 
 FRAMES = (4.0, 3.0, 1.5)
-"""Sides of the empty frames that a face is pasted into, in sides of its crop, tried in this order."""
+"""Sides of the empty frames that a face is pasted into, in its longer sides, tried in this order."""
 
 ENLARGED = 240
-"""Side in pixels at which a face is pasted."""
+"""Longer side in pixels at which a face is pasted."""
 
 Change = Callable[[Pixels], Pixels]
 
@@ -42,7 +44,7 @@ def framed(image: Pixels, scale: float = 1.0, right: float = 0.0, down: float = 
     side = max(image.shape[:2])
     half = scale * side / 2
     x, y = image.shape[1] / 2 + right * side, image.shape[0] / 2 + down * side
-    return crops.cut(image, crops.patch_square((x - half, y - half, x + half, y + half), 0))
+    return crops.cut(image, crops.patch_region((x - half, y - half, x + half, y + half), 0))
 
 
 def jittered(seed: int) -> Change:
@@ -87,19 +89,20 @@ CHANGES: dict[str, Change] = {
 }
 
 
-def chain(analyzer: EmotionAnalyzer, images: Iterable[Pixels]) -> list[NDArray[np.float32] | None]:
+def chain(analyzer: EmotionAnalyzer, images: Iterable[Pixels], aspect: float) -> list[NDArray[np.float32] | None]:
     """Return the probabilities of each face pasted into an empty frame; None where it was not found in any."""
-    return [_pasted(analyzer, image) for image in images]
+    return [_pasted(analyzer, image, aspect) for image in images]
 
 
-def _pasted(analyzer: EmotionAnalyzer, image: Pixels) -> NDArray[np.float32] | None:
-    face = np.asarray(Image.fromarray(image).resize((ENLARGED, ENLARGED), Image.Resampling.BICUBIC))
+def _pasted(analyzer: EmotionAnalyzer, image: Pixels, aspect: float) -> NDArray[np.float32] | None:
+    width, height = round(ENLARGED * min(1.0, aspect)), round(ENLARGED * min(1.0, 1 / aspect))
+    face = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
     for ratio in FRAMES:
         side = round(ENLARGED * ratio)
-        at = (side - ENLARGED) // 2
+        x, y = (side - width) // 2, (side - height) // 2
         frame = np.zeros((side, side, 3), np.uint8)
-        frame[at : at + ENLARGED, at : at + ENLARGED] = face
-        truth = (at, at, at + ENLARGED, at + ENLARGED)
+        frame[y : y + height, x : x + width] = face
+        truth = (x, y, x + width, y + height)
         for found in analyzer.analyze(frame):
             if found.box is not None and crops.iou(found.box, truth) >= 0.5:
                 return np.array([*found.emotions.values()], np.float32)
@@ -127,6 +130,9 @@ def main() -> None:
     parser.add_argument("--project-root", type=Path, default=Path())
     parser.add_argument("--model", type=Path, default=MODEL)
     parser.add_argument("--limit", type=int, default=None, help="only so many faces")
+    parser.add_argument(
+        "--aspect", type=float, default=None, help="width / height at which crops are pasted [the model's]"
+    )
     arguments = parser.parse_args()
     classifier = Classifier(arguments.model)
     table = read_table(arguments.csv, scheme=scheme_named(classifier.scheme), root=arguments.project_root)
@@ -138,7 +144,7 @@ def main() -> None:
     reference = row("crop as given", given, true, float("nan"))
     for name, change in CHANGES.items():
         row(name, classifier.predict_patches([change(image) for image in images]), true, reference)
-    found = chain(EmotionAnalyzer(arguments.model), images)
+    found = chain(EmotionAnalyzer(arguments.model), images, arguments.aspect or classifier.aspect)
     kept = np.array([one is not None for one in found])
     at_hand = row("crop as given, faces that the chain found", given[kept], true[kept], float("nan"))
     answers = np.stack([one for one in found if one is not None])

@@ -27,7 +27,7 @@ def detector() -> FaceApi:
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     """A network that answers with the mean of each channel of the patch it was given."""
-    return write_means(tmp_path / "means.onnx", FACTS | {"margin": "0.15", "offset": "-0.1"})
+    return write_means(tmp_path / "means.onnx", FACTS | {"margin": "0.15", "offset": "-0.1", "aspect": "0.76"})
 
 
 def test_every_face_gets_the_answer_of_its_own_patch(model: Path, detector: FaceApi) -> None:
@@ -37,7 +37,7 @@ def test_every_face_gets_the_answer_of_its_own_patch(model: Path, detector: Face
 
     assert len(found) == len(detections) == 2
     for face, detection in zip(found, detections, strict=True):
-        patch = crops.cut(image, crops.patch_square(crops.as_annotated(detection.box), 0.15, -0.1))
+        patch = crops.cut(image, crops.patch_region(crops.as_annotated(detection.box), 0.15, -0.1, 0.76))
         assert (face.box, face.score) == (detection.box, detection.score)
         assert list(face.emotions) == ["red", "green", "blue"]
         assert list(face.emotions.values()) == pytest.approx(patch.mean((0, 1)), rel=1e-5)

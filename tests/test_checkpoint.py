@@ -25,7 +25,15 @@ class Spy:
 def checkpoint() -> Checkpoint:
     network = MobileNetV3Small(2)
     return Checkpoint(
-        network.state_dict(), ("기쁨", "슬픔"), "K7", {"epochs": 3}, 0.15, 1.25, offset=-0.1, box="detector"
+        network.state_dict(),
+        ("기쁨", "슬픔"),
+        "K7",
+        {"epochs": 3},
+        0.15,
+        1.25,
+        offset=-0.1,
+        aspect=0.76,
+        box="detector",
     )
 
 
@@ -36,7 +44,7 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
 
     assert loaded.classes == ("기쁨", "슬픔")
     assert (loaded.scheme, loaded.margin, loaded.temperature, loaded.size) == ("K7", 0.15, 1.25, 160)
-    assert (loaded.offset, loaded.box) == (-0.1, "detector")
+    assert (loaded.offset, loaded.aspect, loaded.box) == (-0.1, 0.76, "detector")
     assert (loaded.mean, loaded.std) == (MEAN, STD)
     assert loaded.recipe == {"epochs": 3}
     assert all(torch.equal(loaded.state_dict[name], value) for name, value in saved.state_dict.items())
@@ -101,6 +109,14 @@ def test_a_checkpoint_of_an_earlier_version_names_what_it_lacks(tmp_path: Path) 
 
     with pytest.raises(InputError, match=r"old\.pt: .*without offset, box.*train one"):
         Checkpoint.load(tmp_path / "old.pt")
+
+
+def test_a_checkpoint_without_an_aspect_wants_squares(tmp_path: Path) -> None:
+    checkpoint().save(tmp_path / "best.pt")
+    values = torch.load(tmp_path / "best.pt", weights_only=True)
+    save_torch({name: value for name, value in values.items() if name != "aspect"}, tmp_path / "old.pt")
+
+    assert Checkpoint.load(tmp_path / "old.pt").aspect == 1
 
 
 def test_weights_come_from_every_kind_of_file(tmp_path: Path) -> None:

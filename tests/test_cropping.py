@@ -182,3 +182,11 @@ def test_crop_names_are_plain_and_depend_on_the_photograph_alone() -> None:
     assert first.crop.isascii()
     assert " " not in first.crop
     assert len({task(number).crop for number in range(50)}) == 50
+
+
+def test_the_journal_is_what_it_was_before_crops_had_an_aspect(tmp_path: Path) -> None:
+    make_crops(tmp_path, archive(tmp_path, 1), margin=MARGIN, workers=1)
+    (crop,) = existing_crops(tmp_path)
+    line = f'["{crop}","KEY","",96,80,0,20.0,10.0,60.0,70.0,false]\n'
+    assert (tmp_path / JOURNAL).read_text() == line.replace("KEY", task(0).key)
+    assert [task(number).key for number in (0, 1)] == ["885aa32a576fdd326f5e5a76", "12566a0b7693fb2cd4d84d6e"]

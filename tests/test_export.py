@@ -42,6 +42,7 @@ def trained() -> Checkpoint:
         margin=-0.1,
         temperature=1.3,
         offset=-0.125,
+        aspect=0.76,
         box="detector",
     )
 
@@ -95,7 +96,18 @@ def test_alpha_does_not_matter(model: Path) -> None:
 
 @pytest.mark.parametrize(
     ("height", "width"),
-    [(160, 160), (24, 24), (80, 80), (159, 159), (161, 161), (200, 200), (453, 453), (1200, 1200), (90, 500)],
+    [
+        (160, 160),
+        (24, 24),
+        (80, 80),
+        (159, 159),
+        (161, 161),
+        (200, 200),
+        (453, 453),
+        (1200, 1200),
+        (90, 500),
+        (500, 380),
+    ],
 )
 @pytest.mark.parametrize("channels", [3, 4])
 def test_the_graph_resizes_as_training_does(model: Path, height: int, width: int, channels: int) -> None:
@@ -115,6 +127,7 @@ def test_the_metadata_tell_how_to_use_it(model: Path) -> None:
     assert json.loads(facts["classes"]) == list(K7.classes)
     assert (facts["scheme"], facts["size"], float(facts["temperature"])) == ("K7", "160", 1.3)
     assert (float(facts["margin"]), float(facts["offset"]), facts["box"]) == (-0.1, -0.125, "detector")
+    assert float(facts["aspect"]) == 0.76
     assert facts["version"]
     assert facts["drawn_sample"] == "false"
     assert json.loads((model.parent / "classes.json").read_text(encoding="utf-8")) == {"classes": list(K7.classes)}
@@ -137,7 +150,7 @@ def test_the_runtime_reads_it(checkpoint: Path, model: Path) -> None:
     photograph = photographs((300, 400, 3))
     box = (120, 60, 230, 210)
     answer = Classifier(model).predict(photograph, box)
-    crop = crops.face_crop(photograph, box, -0.1, -0.125)
+    crop = crops.face_crop(photograph, box, -0.1, -0.125, 0.76)
     expected = export.probabilities(Checkpoint.load(checkpoint), crop[None])[0]
 
     assert tuple(answer) == K7.classes

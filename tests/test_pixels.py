@@ -105,15 +105,27 @@ def test_boxes_cut_the_face_out_of_the_photograph(tmp_path: Path) -> None:
     frame = pl.DataFrame({"path": ["photo.png"] * 3, "label": ["happy"] * 3} | columns)
     write_csv(frame, tmp_path / "splits.csv")
     keys = set()
-    for margin in (0.0, 0.15):
-        listing = list_crops(tmp_path / "splits.csv", scheme=M1, root=tmp_path, margin=margin)
+    for margin, aspect in ((0.0, 1.0), (0.15, 1.0), (0.15, 0.76)):
+        listing = list_crops(tmp_path / "splits.csv", scheme=M1, root=tmp_path, margin=margin, aspect=aspect)
         found = open_crops(listing, tmp_path)
         keys.add(listing.key)
 
         assert found.dropped == {"bad_box": 1}
         for row in (0, 1):
-            assert np.array_equal(found.pixels[row], crops.face_crop(photograph, boxes[row], margin))
-    assert len(keys) == 2
+            assert np.array_equal(found.pixels[row], crops.face_crop(photograph, boxes[row], margin, 0, aspect))
+    assert len(keys) == 3
+
+
+def test_a_square_crop_has_the_key_of_old(tmp_path: Path) -> None:
+    (tmp_path / "photo.png").write_bytes(bytes(100))
+    frame = pl.DataFrame({"path": ["photo.png"], "label": ["happy"], "minX": 20, "minY": 30, "maxX": 90, "maxY": 130})
+    write_csv(frame, tmp_path / "splits.csv")
+    keys = [
+        list_crops(tmp_path / "splits.csv", scheme=M1, root=tmp_path, margin=0.15, offset=-0.06, aspect=aspect).key
+        for aspect in (1.0, 0.76, 0.8)
+    ]
+    assert keys[0] == "6082498cfd67e8e8"
+    assert len(set(keys)) == 3
 
 
 def test_a_crop_that_is_not_square_keeps_its_shape(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ def test_the_defaults_are_the_published_recipes() -> None:
     assert (finetune.epochs, finetune.batch, finetune.seed) == (30, 1024, 1337)
     assert (finetune.lr_head, finetune.lr_backbone) == (5e-4, 1e-4)
     assert (probe.epochs, probe.lr_head, probe.batch) == (5, 7e-4, 1024)
+    assert (finetune.margin, finetune.offset, finetune.aspect, finetune.box) == (0.15, 0, 1, "annotator")
     assert finetune.augments
     assert not probe.augments
 
@@ -43,6 +44,8 @@ def test_options_replace_values_and_none_does_not() -> None:
         ({"votes": 1.1}, "votes is 1.1"),
         ({"teachers": -1}, "teachers is -1; it must be a whole number from 0"),
         ({"distil": -1}, "distil is -1"),
+        ({"aspect": 0.4}, "aspect is 0.4; it must be a number from 0.5 to 2"),
+        ({"aspect": 2.1}, "aspect is 2.1"),
     ],
 )
 def test_what_makes_no_sense_is_refused(options: dict[str, Any], message: str) -> None:

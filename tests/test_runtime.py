@@ -56,16 +56,33 @@ def test_the_file_says_what_it_is(classifier: Classifier) -> None:
     assert classifier.classes == ("red", "green", "blue")
     assert (classifier.scheme, classifier.version) == ("K7", "9")
     assert (classifier.margin, classifier.offset, classifier.box) == (0.5, 0.0, "annotator")
+    assert classifier.aspect == 1, "as in all files that do not say"
 
 
 def test_a_box_is_cut_with_the_margin_of_the_model(classifier: Classifier, image: np.ndarray) -> None:
     box = (40.0, 20.0, 60.0, 45.0)
-    expected = crops.cut(image, crops.patch_square(box, 0.5))
+    expected = crops.cut(image, crops.patch_region(box, 0.5))
     answer = classifier.predict(image, box)
 
     assert list(answer) == ["red", "green", "blue"]
     assert list(answer.values()) == pytest.approx(expected.mean((0, 1)), rel=1e-5)
     assert np.array_equal(classifier.patch(image, box), expected)
+
+
+@pytest.mark.parametrize("box", [(40, 20, 60, 45), (-5, 30, 20, 58), (70, 40, 99, 70), (3.2, 4.7, 3.9, 4.9)])
+@pytest.mark.parametrize("aspect", [0.5, 0.76, 2.0])
+def test_a_patch_has_the_aspect_of_the_model(
+    box: tuple[float, ...], aspect: float, tmp_path: Path, image: np.ndarray
+) -> None:
+    classifier = Classifier(write_means(tmp_path / "means.onnx", FACTS | {"aspect": repr(aspect)}), threads=1)
+    region = crops.patch_region(box, 0.5, 0.0, aspect)
+    expected = crops.cut(image, region)
+
+    assert classifier.aspect == aspect
+    assert classifier.region(box) == region
+    assert np.array_equal(classifier.patch(image, box), expected)
+    assert list(classifier.predict(image, box).values()) == pytest.approx(expected.mean((0, 1)), rel=1e-5)
+    assert classifier.patch(image).shape == (90, 90, 3), "a finished crop is square"
 
 
 def test_a_box_of_the_other_kind_is_converted(tmp_path: Path, image: np.ndarray) -> None:
@@ -74,10 +91,10 @@ def test_a_box_of_the_other_kind_is_converted(tmp_path: Path, image: np.ndarray)
         ("annotator", "detector", crops.as_annotated),
         ("detector", "annotator", crops.as_detected),
     ):
-        facts = FACTS | {"box": own, "margin": "-0.1", "offset": "-0.25"}
+        facts = FACTS | {"box": own, "margin": "-0.1", "offset": "-0.25", "aspect": "0.8"}
         classifier = Classifier(write_means(tmp_path / f"{own}.onnx", facts), threads=1)
-        same = crops.cut(image, crops.patch_square(box, -0.1, -0.25))
-        converted = crops.cut(image, crops.patch_square(convert(box), -0.1, -0.25))
+        same = crops.cut(image, crops.patch_region(box, -0.1, -0.25, 0.8))
+        converted = crops.cut(image, crops.patch_region(convert(box), -0.1, -0.25, 0.8))
 
         assert np.array_equal(classifier.patch(image, box), same)
         assert np.array_equal(classifier.patch(image, box, box_kind=own), same)
@@ -97,8 +114,8 @@ def test_without_a_box_the_whole_image_is_the_patch(classifier: Classifier, imag
 
 def test_patches_of_every_size_keep_their_order(classifier: Classifier) -> None:
     generator = np.random.default_rng(1)
-    sides = [5, 9, 5, 7, 9, *[5] * 70]
-    patches = [generator.integers(0, 256, (side, side, 3), dtype=np.uint8) for side in sides]
+    sizes = [(5, 5), (9, 9), (5, 5), (5, 7), (7, 5), (9, 9), *[(5, 5)] * 69]
+    patches = [generator.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
     found = classifier.predict_patches(patches)
 
     assert found.shape == (75, 3)
@@ -132,3 +149,9 @@ def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
         Classifier(tmp_path / "old.onnx")
     with pytest.raises(InputError, match=r"newer\.onnx: wants boxes of kind 'mask'"):
         Classifier(tmp_path / "newer.onnx")
+
+
+@pytest.mark.parametrize("aspect", ["0.49", "2.01", "0", "-1", "nan", "inf", "wide", ""])
+def test_an_aspect_that_cannot_be_is_refused(aspect: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"means\.onnx: wants crops of aspect .* from 0\.5 to 2\.0"):
+        Classifier(write_means(tmp_path / "means.onnx", FACTS | {"aspect": aspect}))

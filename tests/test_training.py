@@ -59,6 +59,7 @@ def test_a_run_leaves_everything_behind(root: Path) -> None:
     assert (metrics["n"], metrics["scheme"], metrics["dropped"]) == (12, "M1", {"train": {}, "test": {}})
     assert metrics["temperature"] == checkpoint.temperature > 0
     assert (checkpoint.classes, checkpoint.scheme, checkpoint.margin) == (M1.classes, "M1", 0.15)
+    assert (checkpoint.offset, checkpoint.aspect, checkpoint.box) == (0, 1, "annotator")
     assert config["recipe"] == checkpoint.recipe
     assert (config["recipe"]["epochs"], config["recipe"]["lr_head"], config["recipe"]["seed"]) == (2, 5e-4, 1337)
     best = max(history, key=lambda epoch: float(epoch["val_macro_f1"]))

@@ -125,8 +125,7 @@ export class Analysis {
     /** @type {Float32Array[]} */
     const values = [];
     for (const { box } of faces) {
-      const { pixels, side } = cut(frame, box, head.facts, boxKind);
-      values.push(await head.run(pixels, side));
+      values.push(await head.run(cut(frame, box, head.facts, boxKind)));
     }
     this.timings = { read: read - start, detect: detected - read, classify: performance.now() - detected };
     const whole = { x: 0, y: 0, width: frame.width, height: frame.height };

@@ -53,12 +53,11 @@ export class Head {
   }
 
   /**
-   * @param {Uint8Array} pixels RGBA, side * side * 4 bytes
-   * @param {number} side
+   * @param {import('./patch.js').Frame} patch of any size
    * @returns {Promise<Float32Array>} probabilities in class order
    */
-  async run(pixels, side) {
-    const image = new this.#runtime.ort.Tensor('uint8', pixels, [1, side, side, 4]);
+  async run({ data, width, height }) {
+    const image = new this.#runtime.ort.Tensor('uint8', data, [1, height, width, 4]);
     const { probabilities } = await this.#session.run({ image });
     return /** @type {Float32Array} */ (probabilities?.data);
   }
@@ -96,7 +95,7 @@ export class Head {
 
   async #outputCount() {
     try {
-      return (await this.run(new Uint8Array(160 * 160 * 4), 160)).length;
+      return (await this.run({ data: new Uint8Array(160 * 160 * 4), width: 160, height: 160 })).length;
     } catch (error) {
       throw new EmotionError(
         'model_invalid',

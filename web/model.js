@@ -1,13 +1,18 @@
 import { EmotionError, messageOf } from './errors.js';
 
+// As in pyojeong.crops.ASPECTS.
+const LEAST_ASPECT = 0.5;
+const GREATEST_ASPECT = 2;
+
 /**
  * What an exported model says about itself.
  *
  * @typedef {object} ModelFacts
  * @property {readonly string[]} classes class names in output order
  * @property {string | null} scheme label scheme, such as `K7`
- * @property {number} margin share of the longer side of a face box that is added on each side
+ * @property {number} margin share of the longer side of a face box that is added above and below
  * @property {number} offset share of that side by which the patch's centre lies below the box's; negative: above
+ * @property {number} aspect width / height of the patch before it is resized to a square; 1 where the model does not say
  * @property {import('./patch.js').BoxKind} box whose boxes margin and offset refer to
  * @property {number | null} size side of the network's input in pixels
  * @property {string | null} version of pyojeong that exported the model
@@ -50,7 +55,7 @@ export async function loadModel({ modelUrl, classesUrl, fetch }) {
  * @throws {EmotionError} `model_invalid`
  */
 function factsOf(classes, metadata) {
-  const { margin, offset, box } = metadata;
+  const { margin, offset, aspect = '1', box } = metadata;
   const known = box === 'annotator' || box === 'detector';
   if (!known || !Number.isFinite(Number(margin)) || !Number.isFinite(Number(offset))) {
     throw new EmotionError(
@@ -59,11 +64,19 @@ function factsOf(classes, metadata) {
         'export it with this version of "pyojeong export"',
     );
   }
+  if (!(Number(aspect) >= LEAST_ASPECT && Number(aspect) <= GREATEST_ASPECT)) {
+    throw new EmotionError(
+      'model_invalid',
+      `the model at modelUrl wants crops of aspect ${JSON.stringify(aspect)}, a number from ${LEAST_ASPECT} to ` +
+        `${GREATEST_ASPECT} is needed; export it with "pyojeong export"`,
+    );
+  }
   return {
     classes: Object.freeze([...classes]),
     scheme: metadata.scheme ?? null,
     margin: Number(margin),
     offset: Number(offset),
+    aspect: Number(aspect),
     box,
     size: metadata.size === undefined ? null : Number(metadata.size),
     version: metadata.version ?? null,

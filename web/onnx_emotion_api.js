@@ -1,7 +1,7 @@
 /**
  * Facial expression in the browser: a face goes in, a probability for each emotion comes out.
  *
- * Pixels never leave the page. The square patch around the face is cut here by the same rule as in Python; all
+ * Pixels never leave the page. The patch around the face is cut here by the same rule as in Python; all
  * further arithmetic (resizing, normalisation, network, softmax) is in the ONNX graph, which Python runs as well.
  */
 
@@ -128,7 +128,6 @@ export class EmotionAPI {
    */
   async #predict(source, box, { boxKind } = {}) {
     const head = this.#head.ready();
-    const { pixels, side } = this.#reader.patch(source, box, head.facts, boxKind);
-    return head.name(await head.run(pixels, side));
+    return head.name(await head.run(this.#reader.patch(source, box, head.facts, boxKind)));
   }
 }

@@ -13,15 +13,15 @@ import { EmotionError } from './errors.js';
  */
 
 /**
- * Which crop a model wants: margin and offset, relative to boxes of which kind.
+ * Which crop a model wants: margin, offset and width / height, relative to boxes of which kind.
  *
- * @typedef {{ margin: number, offset: number, box: BoxKind }} Framing
+ * @typedef {{ margin: number, offset: number, aspect: number, box: BoxKind }} Framing
  */
 
 /**
- * A square in whole source pixels; it may reach over the borders.
+ * Whole source pixels; it may reach over the borders.
  *
- * @typedef {{ x: number, y: number, side: number }} Square
+ * @typedef {{ x: number, y: number, width: number, height: number }} Region
  */
 
 /**
@@ -37,7 +37,7 @@ import { EmotionError } from './errors.js';
  *   | VideoFrame} Source
  */
 
-// As in pyojeong.crops.cut: a wider box is a mistake, and its patch could fill the memory.
+// As in pyojeong.crops.cut: a longer patch is a mistake, and it could fill the memory.
 const WIDEST = 3;
 
 // As in pyojeong.crops, which says how they were measured.
@@ -47,19 +47,23 @@ const ANNOTATOR_HEIGHT = 1.06;
 const ANNOTATOR_RISE = 0.164;
 
 /**
- * The square patch that the network sees for a box: the rule of `pyojeong.crops.patch_square`, number for number.
+ * What the network sees for a box: the rule of `pyojeong.crops.patch_region`, number for number.
  *
  * @param {Box} box
- * @param {number} margin added on each side, as a share of the longer side of the box
- * @param {number} offset of the square's centre below the box's, as a share of the same side
- * @returns {Square}
+ * @param {number} margin added above and below, as a share of the longer side of the box
+ * @param {number} offset of the region's centre below the box's, as a share of the same side
+ * @param {number} aspect width / height of the region
+ * @returns {Region}
  */
-export function patchSquare(box, margin, offset) {
+export function patchRegion(box, margin, offset, aspect) {
   const maxX = box.x + box.width;
   const maxY = box.y + box.height;
   const longer = longerOf(box);
-  const side = Math.max(1, round(longer * (1 + 2 * margin)));
-  return { x: round((box.x + maxX - side) / 2), y: round((box.y + maxY - side) / 2 + offset * longer), side };
+  const height = Math.max(1, round(longer * (1 + 2 * margin)));
+  const width = Math.max(1, round(longer * (1 + 2 * margin) * aspect));
+  const x = round((box.x + maxX - width) / 2);
+  const y = round((box.y + maxY - height) / 2 + offset * longer);
+  return { x, y, width, height };
 }
 
 /**
@@ -171,21 +175,20 @@ export class PixelReader {
   #context = null;
 
   /**
-   * The patch of a box as RGBA bytes, zeros outside the source. Without a box: the whole source, centred in a
-   * square, no margin.
+   * The patch of a box, zeros outside the source. Without a box: the whole source, centred in a square, no margin.
    *
    * @param {Source} source
    * @param {Box | null | undefined} box
    * @param {Framing} framing of the model
    * @param {BoxKind} [boxKind] the model's own when omitted
-   * @returns {{ pixels: Uint8Array, side: number }} `pixels` has side * side * 4 bytes, rows from the top
+   * @returns {Frame}
    * @throws {EmotionError} `bad_source`, `source_not_ready`, `empty_source`, `bad_box`, `tainted_source`,
    *   `bad_option`
    */
   patch(source, box, framing, boxKind) {
     const size = sizeOf(source);
-    const square = squareOf(box, framing, boxKind, size);
-    return { pixels: this.#read(source, overlapOf(square, size), square, square.side, square.side), side: square.side };
+    const region = regionOf(box, framing, boxKind, size);
+    return this.#read(source, overlapOf(region, size), region);
   }
 
   /**
@@ -196,9 +199,8 @@ export class PixelReader {
    * @throws {EmotionError} `bad_source`, `source_not_ready`, `empty_source`, `tainted_source`
    */
   frame(source) {
-    const { width, height } = sizeOf(source);
-    const origin = { x: 0, y: 0 };
-    return { data: this.#read(source, { ...origin, width, height }, origin, width, height), width, height };
+    const whole = { x: 0, y: 0, ...sizeOf(source) };
+    return this.#read(source, whole, whole);
   }
 
   /** Frees the canvas. */
@@ -209,21 +211,21 @@ export class PixelReader {
 
   /**
    * @param {Source} source
-   * @param {Box} part of the source
-   * @param {{ x: number, y: number }} origin of the result, in source pixels
-   * @param {number} width of the result
-   * @param {number} height of the result
+   * @param {Region} part that lies in the source
+   * @param {Region} region
+   * @returns {Frame}
    */
-  #read(source, part, origin, width, height) {
+  #read(source, part, region) {
+    const { width, height } = region;
     const context = this.#contextOf(width, height);
     context.clearRect(0, 0, width, height);
     if ('data' in source) {
-      context.putImageData(source, -origin.x, -origin.y);
+      context.putImageData(source, -region.x, -region.y);
     } else {
       const { x, y } = part;
-      context.drawImage(source, x, y, part.width, part.height, x - origin.x, y - origin.y, part.width, part.height);
+      context.drawImage(source, x, y, part.width, part.height, x - region.x, y - region.y, part.width, part.height);
     }
-    return bytesOf(context, width, height);
+    return { data: bytesOf(context, width, height), width, height };
   }
 
   /**
@@ -250,19 +252,20 @@ export class PixelReader {
  * @param {Box | null} box
  * @param {Framing} framing
  * @param {BoxKind} [boxKind]
- * @returns {{ pixels: Uint8Array, side: number }}
+ * @returns {Frame}
  * @throws {EmotionError} `bad_box`, `bad_option`
  */
 export function cut(frame, box, framing, boxKind) {
-  const square = squareOf(box, framing, boxKind, frame);
-  const { x, y, width, height } = overlapOf(square, frame);
-  const { side } = square;
-  const pixels = new Uint8Array(side * side * 4);
-  for (let row = y; row < y + height; row++) {
-    const from = (row * frame.width + x) * 4;
-    pixels.set(frame.data.subarray(from, from + width * 4), ((row - square.y) * side + x - square.x) * 4);
+  const region = regionOf(box, framing, boxKind, frame);
+  const part = overlapOf(region, frame);
+  const { width, height } = region;
+  const data = new Uint8Array(width * height * 4);
+  for (let row = part.y; row < part.y + part.height; row++) {
+    const from = (row * frame.width + part.x) * 4;
+    const line = frame.data.subarray(from, from + part.width * 4);
+    data.set(line, ((row - region.y) * width + part.x - region.x) * 4);
   }
-  return { pixels, side };
+  return { data, width, height };
 }
 
 function newContext() {
@@ -306,12 +309,13 @@ export function tainted(error) {
  * @param {Framing} framing
  * @param {BoxKind | undefined} boxKind
  * @param {{ width: number, height: number }} size of the source
- * @returns {Square}
+ * @returns {Region}
  */
-function squareOf(box, framing, boxKind, { width, height }) {
-  if (!box) return patchSquare({ x: 0, y: 0, width, height }, 0, 0);
-  const { margin, offset, box: own } = framing;
-  return patchSquare(boxAs(own, checked(box), boxKind ?? own), margin, offset);
+function regionOf(box, framing, boxKind, { width, height }) {
+  // A finished crop is square, whatever shape it was cut with.
+  if (!box) return patchRegion({ x: 0, y: 0, width, height }, 0, 0, 1);
+  const { margin, offset, aspect, box: own } = framing;
+  return patchRegion(boxAs(own, checked(box), boxKind ?? own), margin, offset, aspect);
 }
 
 /**
@@ -323,9 +327,10 @@ function squareOf(box, framing, boxKind, { width, height }) {
  * @param {BoxKind} boxKind
  */
 export function hasPatch({ width, height }, box, framing, boxKind) {
-  const { x, y, side } = squareOf(box, framing, boxKind, { width, height });
-  const inside = x < width && y < height && x + side > 0 && y + side > 0;
-  return inside && side <= WIDEST * Math.max(width, height);
+  const region = regionOf(box, framing, boxKind, { width, height });
+  const { x, y } = region;
+  const inside = x < width && y < height && x + region.width > 0 && y + region.height > 0;
+  return inside && Math.max(region.width, region.height) <= WIDEST * Math.max(width, height);
 }
 
 /**
@@ -344,23 +349,24 @@ function checked(box) {
 }
 
 /**
- * The part of the source that lies in the square, in source pixels.
+ * The part of the source that lies in the region.
  *
- * @param {Square} square
+ * @param {Region} region
  * @param {{ width: number, height: number }} size
- * @returns {Box}
+ * @returns {Region}
  */
-function overlapOf(square, size) {
-  if (square.side > WIDEST * Math.max(size.width, size.height)) {
+function overlapOf(region, size) {
+  if (Math.max(region.width, region.height) > WIDEST * Math.max(size.width, size.height)) {
     throw new EmotionError(
       'bad_box',
-      `the patch would be ${square.side} pixels wide, far more than the source (${size.width} x ${size.height})`,
+      `the patch would be ${region.width} x ${region.height} pixels, far more than the source ` +
+        `(${size.width} x ${size.height})`,
     );
   }
-  const x = Math.max(0, square.x);
-  const y = Math.max(0, square.y);
-  const width = Math.min(size.width, square.x + square.side) - x;
-  const height = Math.min(size.height, square.y + square.side) - y;
+  const x = Math.max(0, region.x);
+  const y = Math.max(0, region.y);
+  const width = Math.min(size.width, region.x + region.width) - x;
+  const height = Math.min(size.height, region.y + region.height) - y;
   if (width <= 0 || height <= 0) {
     throw new EmotionError('bad_box', `the box lies outside of the source (${size.width} x ${size.height} pixels)`);
   }

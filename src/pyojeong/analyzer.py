@@ -73,12 +73,12 @@ class EmotionAnalyzer:
     def analyze(self, image: Pixels) -> list[FaceEmotions]:
         """Return the faces of an upright RGB image (uint8 [H, W, 3], as ``images.decode`` gives it), best score first.
 
-        A face whose patch would show nothing of the image, or be more than three times as wide, is left out.
+        A face whose patch would show nothing of the image, or be more than three times as long, is left out.
         """
         height, width = image.shape[:2]
         found = find_faces(self._detector, image) if self._retry else self._detector.detect(image)
-        squares = [self.classifier.square(face.box, "detector") for face in found]
-        seen = [face for face, square in zip(found, squares, strict=True) if has_patch(square, width, height)]
+        regions = [self.classifier.region(face.box, "detector") for face in found]
+        seen = [face for face, region in zip(found, regions, strict=True) if has_patch(region, width, height)]
         return [self._classified(image, face) for face in seen]
 
     def _classified(self, image: Pixels, face: Detection) -> FaceEmotions:

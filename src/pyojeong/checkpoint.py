@@ -32,7 +32,8 @@ class Checkpoint:
         margin: crop margin the network was trained with, see ``crops.MARGIN``.
         temperature: divisor of the logits, fitted on the validation set.
         drawn_sample: whether it was trained on drawn faces, and so knows nothing about real ones.
-        offset: of the crop from the box, see ``crops.patch_square``.
+        offset: of the crop from the box, see ``crops.patch_region``.
+        aspect: of the crop, see the same.
         box: the kind of box that margin and offset refer to, of ``crops.BOX_KINDS``.
         size: side of the input in pixels.
         mean: per channel, subtracted from pixels in 0..1.
@@ -48,6 +49,7 @@ class Checkpoint:
     temperature: float
     drawn_sample: bool = False
     offset: float = 0.0
+    aspect: float = 1.0
     box: str = "annotator"
     size: int = SIZE
     mean: tuple[float, ...] = MEAN
@@ -57,7 +59,8 @@ class Checkpoint:
     @classmethod
     def load(cls, path: Path) -> "Checkpoint":
         """Read a checkpoint; InputError when it is missing, damaged or none of ours."""
-        values = load_torch(path)
+        # Before crops had an aspect, all were square.
+        values = {"aspect": 1.0} | load_torch(path)
         missing = [field.name for field in fields(cls) if field.name not in values]
         if missing:
             raise InputError(f"{path}: no checkpoint of pyojeong (without {', '.join(missing)}); train one")

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from pyojeong.crops import SIZE, enough_size, patch_square, reduced_crop
+from pyojeong.crops import SIZE, enough_size, patch_region, reduced_crop
 from pyojeong.executors import map_unordered
 from pyojeong.files import write_bytes, write_text
 from pyojeong.images import ImageError, decode_reduced, measure, read_bytes
@@ -130,12 +130,12 @@ def make_crop(root: Path, margin: float, task: Task) -> tuple[Done, bytes]:
         done = Done(task.crop, task.key, reason, width, height, orientation, *box, box != task.box)
         if reason:
             return done, b""
-        square = patch_square(box, margin)
-        image = decode_reduced(data, enough_size(square, width, height))
+        region = patch_region(box, margin)
+        image = decode_reduced(data, enough_size(region, width, height))
     except ImageError as error:
         return done._replace(reason=_REASONS[error.reason]), b""
     file = io.BytesIO()
-    Image.fromarray(reduced_crop(image, square)).save(file, "JPEG", quality=QUALITY, subsampling=0)
+    Image.fromarray(reduced_crop(image, region)).save(file, "JPEG", quality=QUALITY, subsampling=0)
     return done, file.getvalue()
 
 

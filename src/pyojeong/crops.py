@@ -1,6 +1,6 @@
-"""From a face box to the square patch that every classifier sees: the only place that knows margin, padding, size.
+"""From a face box to the patch that every classifier sees: the only place that knows margin, aspect, padding, size.
 
-Training, Python serving and the browser cut the same pixels. ``patch_square`` is plain double arithmetic, so that
+Training, Python serving and the browser cut the same pixels. ``patch_region`` is plain double arithmetic, so that
 JavaScript restates it exactly.
 """
 
@@ -21,7 +21,13 @@ BOX_KINDS = ("annotator", "detector")
 SIZE = 160
 """Side of a finished crop in pixels."""
 
+ASPECTS = (0.5, 2.0)
+"""Least and greatest width / height of a patch."""
+
 Box = tuple[float, float, float, float]
+
+Region = tuple[int, int, int, int]
+"""x, y, width, height in whole pixels; may reach beyond the image."""
 
 
 _WIDEST = 3
@@ -29,36 +35,39 @@ _DETECTOR_ASPECT = 1.19
 _ANNOTATOR_WIDTH, _ANNOTATOR_HEIGHT, _ANNOTATOR_RISE = 0.93, 1.06, 0.164
 
 
-def patch_square(box: Sequence[float], margin: float = MARGIN, offset: float = 0.0) -> tuple[int, int, int]:
-    """Return the square patch around a face box as (x, y, side) in whole pixels.
+def patch_region(box: Sequence[float], margin: float = MARGIN, offset: float = 0.0, aspect: float = 1.0) -> Region:
+    """Return the region around a face box that a classifier sees, as (x, y, width, height) in whole pixels.
 
     In IEEE doubles, in this order, with ``round(v) = floor(v + 0.5)``::
 
         longer = max(maxX - minX, maxY - minY)
-        side   = max(1, round(longer * (1 + 2 * margin)))
-        x      = round((minX + maxX - side) / 2)
-        y      = round((minY + maxY - side) / 2 + offset * longer)
+        height = max(1, round(longer * (1 + 2 * margin)))
+        width  = max(1, round(longer * (1 + 2 * margin) * aspect))
+        x      = round((minX + maxX - width) / 2)
+        y      = round((minY + maxY - height) / 2 + offset * longer)
 
     Args:
         box: minX, minY, maxX, maxY in pixels of the upright image; may lie partly or wholly outside it.
-        margin: share of the longer side added on each side; below 0 the square is smaller than the box, at -0.4 a
-            fifth of it.
-        offset: share of the longer side by which the square's centre lies below the box's; above it where negative.
+        margin: share of the longer side added above and below; below 0 the region is smaller than the box, at -0.4
+            a fifth of it.
+        offset: share of the longer side by which the region's centre lies below the box's; above it where negative.
+        aspect: width / height of the region, within ``ASPECTS``. Resized to a square, a face is squashed by it.
 
     Returns:
-        Pixel columns ``x .. x+side-1`` and rows ``y .. y+side-1``; x and y may be negative.
+        Pixel columns ``x .. x+width-1`` and rows ``y .. y+height-1``; x and y may be negative.
 
     Raises:
         ValueError: a number is not finite, or the box has no area.
     """
     min_x, min_y, max_x, max_y = map(float, box)
-    width, height = max_x - min_x, max_y - min_y
-    if not (math.isfinite(width) and math.isfinite(height) and width > 0 and height > 0):
+    across, down = max_x - min_x, max_y - min_y
+    if not (math.isfinite(across) and math.isfinite(down) and across > 0 and down > 0):
         raise ValueError(f"the box {tuple(box)} has no area")
-    longer = max(width, height)
-    side = max(1, math.floor(longer * (1 + 2 * margin) + 0.5))
-    x, y = (min_x + max_x - side) / 2, (min_y + max_y - side) / 2 + offset * longer
-    return math.floor(x + 0.5), math.floor(y + 0.5), side
+    longer = max(across, down)
+    height = max(1, math.floor(longer * (1 + 2 * margin) + 0.5))
+    width = max(1, math.floor(longer * (1 + 2 * margin) * aspect + 0.5))
+    x, y = (min_x + max_x - width) / 2, (min_y + max_y - height) / 2 + offset * longer
+    return math.floor(x + 0.5), math.floor(y + 0.5), width, height
 
 
 def as_annotated(box: Sequence[float]) -> Box:
@@ -109,28 +118,28 @@ def iou(first: Sequence[float], second: Sequence[float]) -> float:
     return common / (areas - common)
 
 
-def has_patch(square: tuple[int, int, int], width: int, height: int) -> bool:
-    """Whether ``cut`` takes the square (x, y, side) and it shows something of an image of ``width`` x ``height``."""
-    x, y, side = square
-    inside = x < width and y < height and x + side > 0 and y + side > 0
-    return inside and side <= _WIDEST * max(width, height)
+def has_patch(region: Region, width: int, height: int) -> bool:
+    """Whether ``cut`` takes the region and it shows something of an image of ``width`` x ``height``."""
+    x, y, across, down = region
+    inside = x < width and y < height and x + across > 0 and y + down > 0
+    return inside and max(across, down) <= _WIDEST * max(width, height)
 
 
-def cut(image: Pixels, square: tuple[int, int, int]) -> Pixels:
-    """Cut ``square`` (x, y, side) out of ``image`` (uint8 [H, W, C]); black where it lies outside.
+def cut(image: Pixels, region: Region) -> Pixels:
+    """Cut ``region`` (x, y, width, height) out of ``image`` (uint8 [H, W, C]); black where it lies outside.
 
-    Returns uint8 [side, side, C]. Raises ValueError when the square is more than three times as wide as the
-    image is long, because such a box is a mistake and its patch could fill the memory.
+    Returns uint8 [height, width, C] of the region. Raises ValueError when the region is more than three times as
+    long as the image, because such a box is a mistake and its patch could fill the memory.
     """
-    x, y, side = square
+    x, y, across, down = region
     height, width = image.shape[:2]
-    if side > _WIDEST * max(height, width):
-        raise ValueError(f"a patch of {side} pixels is far larger than the image of {width}x{height}")
+    if max(across, down) > _WIDEST * max(height, width):
+        raise ValueError(f"a patch of {across}x{down} pixels is far larger than the image of {width}x{height}")
     left, top = max(x, 0), max(y, 0)
-    right, bottom = min(x + side, width), min(y + side, height)
-    if (left, top, right, bottom) == (x, y, x + side, y + side):
+    right, bottom = min(x + across, width), min(y + down, height)
+    if (left, top, right, bottom) == (x, y, x + across, y + down):
         return image[top:bottom, left:right]
-    patch = np.zeros((side, side, image.shape[2]), np.uint8)
+    patch = np.zeros((down, across, image.shape[2]), np.uint8)
     if left < right and top < bottom:
         patch[top - y : bottom - y, left - x : right - x] = image[top:bottom, left:right]
     return patch
@@ -145,34 +154,38 @@ def resize(patch: Pixels, size: int = SIZE) -> Pixels:
     return np.asarray(Image.fromarray(patch).resize((size, size), Image.Resampling.BILINEAR))
 
 
-def face_crop(image: Pixels, box: Sequence[float], margin: float = MARGIN, offset: float = 0.0) -> Pixels:
-    """Return the face patch of ``box`` in an upright image as uint8 [160, 160, 3]; see ``patch_square``.
+def face_crop(
+    image: Pixels, box: Sequence[float], margin: float = MARGIN, offset: float = 0.0, aspect: float = 1.0
+) -> Pixels:
+    """Return the face patch of ``box`` in an upright image as uint8 [160, 160, 3]; see ``patch_region``.
 
-    Raises ValueError as ``patch_square`` and ``cut`` do.
+    Raises ValueError as ``patch_region`` and ``cut`` do.
     """
-    return resize(cut(image, patch_square(box, margin, offset)))
+    return resize(cut(image, patch_region(box, margin, offset, aspect)))
 
 
-def enough_size(square: tuple[int, int, int], width: int, height: int, size: int = SIZE) -> tuple[int, int]:
-    """Return the (width, height) that an image must at least be decoded at for a good crop of ``square``.
+def enough_size(region: Region, width: int, height: int, size: int = SIZE) -> tuple[int, int]:
+    """Return the (width, height) that an image must at least be decoded at for a good crop of ``region``.
 
     The patch then still has 1.5 times the pixels of the crop on each side, so that the decoder's own reduction
     costs no visible detail: ``benchmarks/prepare.py`` prints how far the pixels are from those of a full decode.
     """
-    scale = min(1.0, 1.5 * size / square[2])
+    scale = min(1.0, 1.5 * size / min(region[2:]))
     return math.ceil(width * scale), math.ceil(height * scale)
 
 
-def reduced_crop(image: Reduced, square: tuple[int, int, int], size: int = SIZE) -> Pixels:
-    """Return the crop of ``square`` (x, y, side in pixels of the full-size image) from a reduced one.
+def reduced_crop(image: Reduced, region: Region, size: int = SIZE) -> Pixels:
+    """Return the crop of ``region`` (in pixels of the full-size image) from a reduced one.
 
-    Of an image at its full size the result is that of ``resize(cut(image, square), size)``. Returns uint8
+    Of an image at its full size the result is that of ``resize(cut(image, region), size)``. Returns uint8
     [size, size, 3], black outside the image. Raises ValueError as ``cut`` does.
     """
-    x, y, side = square
-    x_in, y_in, side_in = (value / image.divisor for value in (x - image.left, y - image.top, side))
-    left, top = math.floor(x_in), math.floor(y_in)
-    window = max(math.ceil(x_in + side_in) - left, math.ceil(y_in + side_in) - top)
-    patch = Image.fromarray(cut(image.pixels, (left, top, window)))
-    box = (x_in - left, y_in - top, x_in - left + side_in, y_in - top + side_in)
+    x, y, across, down = region
+    at_x, at_y, width, height = (value / image.divisor for value in (x - image.left, y - image.top, across, down))
+    left, top = math.floor(at_x), math.floor(at_y)
+    columns, rows = math.ceil(width), math.ceil(height)
+    # The filter reaches into a line beyond the box; where one axis has it, the other gets it too.
+    spare = max(math.ceil(at_x + width) - left - columns, math.ceil(at_y + height) - top - rows)
+    patch = Image.fromarray(cut(image.pixels, (left, top, columns + spare, rows + spare)))
+    box = (at_x - left, at_y - top, at_x - left + width, at_y - top + height)
     return np.asarray(patch.resize((size, size), Image.Resampling.BILINEAR, box=box))

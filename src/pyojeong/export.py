@@ -4,7 +4,8 @@ The graph takes ``image`` uint8 [N, H, W, C], C = 3 or 4 (alpha is ignored), and
 [N, K]. Resizing to 160 x 160, normalisation, network, temperature and softmax are inside, so Python and a browser
 cannot disagree about them. Its metadata carry ``classes`` (JSON list), ``scheme``, ``size``,
 ``temperature``, ``version``, ``drawn_sample`` (``true`` when trained on drawn faces) and the crop that the network
-wants: ``margin`` and ``offset`` (see ``crops.patch_square``) relative to a ``box`` of one of ``crops.BOX_KINDS``.
+wants: ``margin``, ``offset`` and ``aspect`` (see ``crops.patch_region``) relative to a ``box`` of one of
+``crops.BOX_KINDS``.
 """
 
 import copy
@@ -207,6 +208,7 @@ def _metadata(trained: Checkpoint) -> dict[str, str]:
         "scheme": trained.scheme,
         "margin": repr(trained.margin),
         "offset": repr(trained.offset),
+        "aspect": repr(trained.aspect),
         "box": trained.box,
         "size": str(trained.size),
         "temperature": repr(trained.temperature),

@@ -47,7 +47,8 @@ class Listing:
         sets: number of each row's data set (column ``set``), int64 [rows]; all 0 without that column.
         votes: annotators' votes by class, float64 [rows, K]; None without the columns ``votes_<label>``.
         margin: crop margin where there are boxes.
-        offset: of the crop from the box, see ``crops.patch_square``.
+        offset: of the crop from the box, see ``crops.patch_region``.
+        aspect: of the crop, see the same.
         key: identifies the pixels.
     """
 
@@ -59,6 +60,7 @@ class Listing:
     votes: Floats | None
     margin: float
     offset: float
+    aspect: float
     key: str
 
 
@@ -90,7 +92,9 @@ class Crops:
         return len(self.rows)
 
 
-def list_crops(csv: Path, *, scheme: Scheme, root: Path, margin: float, offset: float = 0.0) -> Listing:
+def list_crops(
+    csv: Path, *, scheme: Scheme, root: Path, margin: float, offset: float = 0.0, aspect: float = 1.0
+) -> Listing:
     """Read and check a CSV of the contract; with box columns its images are whole photographs.
 
     Raises InputError as ``table.read_table`` does.
@@ -101,8 +105,10 @@ def list_crops(csv: Path, *, scheme: Scheme, root: Path, margin: float, offset: 
     boxes = frame.select(BOX_COLUMNS).to_numpy() if with_boxes else None
     labels = encode(frame["label"].to_list(), scheme.classes)
     votes = _votes(frame, csv, scheme)
-    key = _key(paths, boxes, (margin, offset), root)
-    return Listing(csv, paths, boxes, labels, _sets(frame), votes, margin, offset, key)
+    # A square crop's key has no aspect, so that arrays decoded before there was one are found.
+    framing = (margin, offset) if aspect == 1 else (margin, offset, aspect)
+    key = _key(paths, boxes, framing, root)
+    return Listing(csv, paths, boxes, labels, _sets(frame), votes, margin, offset, aspect, key)
 
 
 def open_crops(listing: Listing, root: Path, workers: int = 4) -> Crops:
@@ -153,7 +159,7 @@ def _words(counts: dict[str, int]) -> str:
     return ", ".join(f"{reason}: {number}" for reason, number in counts.items())
 
 
-def _key(paths: list[str], boxes: NDArray[np.float64] | None, framing: tuple[float, float], root: Path) -> str:
+def _key(paths: list[str], boxes: NDArray[np.float64] | None, framing: tuple[float, ...], root: Path) -> str:
     @cache
     def size(file: str) -> int:
         try:
@@ -191,7 +197,8 @@ def _crop(listing: Listing, root: Path, row: int) -> Pixels | str:
     try:
         image = images.decode(images.read_bytes(root, listing.paths[row]))
         if listing.boxes is not None:
-            return crops.face_crop(image, listing.boxes[row].tolist(), listing.margin, listing.offset)
+            box = listing.boxes[row].tolist()
+            return crops.face_crop(image, box, listing.margin, listing.offset, listing.aspect)
         height, width = image.shape[:2]
         return crops.face_crop(image, (0, 0, width, height), margin=0)
     except ImageError as error:

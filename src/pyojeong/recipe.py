@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from pyojeong.crops import MARGIN
+from pyojeong.crops import ASPECTS, MARGIN
 from pyojeong.errors import InputError
 
 _CHOICES = {"mode": ("probe", "finetune"), "schedule": ("constant", "cosine"), "box": ("annotator", "detector")}
@@ -40,6 +40,7 @@ _RANGES = {
     "distil": (0, 1),
     "margin": (-0.4, 2),
     "offset": (-1, 1),
+    "aspect": ASPECTS,
 }
 
 _AUGMENTATION = ("flip", "rotate", "scale", "stretch", "shift", "colour", "grey", "low_resolution", "jpeg", "erase")
@@ -92,6 +93,8 @@ class Recipe:
         margin: the crops' margin, see ``crops.MARGIN``. A CSV with boxes is cropped with it; crops cut before
             are expected to have it. Whoever runs the model cuts its input with it.
         offset: how far the crops' centre lies below the box's, as a share of its longer side; used as ``margin`` is.
+        aspect: width / height of what a crop shows of a photograph before it is resized to a square; used as
+            ``margin`` is.
         box: whose box ``margin`` and ``offset`` start from: ``annotator`` (AI Hub's) or ``detector``
             (TinyFaceDetector's).
     """
@@ -129,6 +132,7 @@ class Recipe:
     distil: float = 0.5
     margin: float = MARGIN
     offset: float = 0.0
+    aspect: float = 1.0
     box: str = "annotator"
 
     @classmethod

@@ -1,7 +1,8 @@
 """The trained model in Python: an image and a face box in, probabilities by class name out. No PyTorch needed."""
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,9 +27,10 @@ class Classifier:
     Attributes:
         classes: class names in output order.
         scheme: name of the label scheme.
-        margin: of the crop that the network wants, see ``crops.patch_square``.
+        margin: of the crop that the network wants, see ``crops.patch_region``.
         offset: of that crop.
-        box: the kind of box that both refer to, of ``crops.BOX_KINDS``.
+        aspect: of that crop; 1 where the file does not say.
+        box: the kind of box that margin and offset refer to, of ``crops.BOX_KINDS``.
         version: of the package that wrote the file.
 
     Raises:
@@ -61,6 +63,7 @@ class Classifier:
         self.scheme = facts["scheme"]
         self.margin = float(facts["margin"])
         self.offset = float(facts["offset"])
+        self.aspect = _aspect(facts, model)
         self.box = facts["box"]
         self.version = facts["version"]
 
@@ -71,8 +74,8 @@ class Classifier:
 
         Args:
             image: upright RGB, uint8 [H, W, 3], as ``images.decode`` gives it.
-            box: the face: minX, minY, maxX, maxY in pixels. None takes the whole image as a finished patch; where
-                it is not square, black is added.
+            box: the face: minX, minY, maxX, maxY in pixels. None takes the whole image as a finished crop,
+                which is square whatever the model's aspect; where it is not, black is added.
             box_kind: ``annotator`` or ``detector``: whose box it is, see ``crops.BOX_KINDS``. A box of the other
                 kind than the model's own is converted; None means the model's own.
 
@@ -83,17 +86,17 @@ class Classifier:
         return dict(zip(self.classes, map(float, row), strict=True))
 
     def patch(self, image: Pixels, box: Sequence[float] | None = None, *, box_kind: str | None = None) -> Pixels:
-        """Return the square patch, uint8 [side, side, 3], that the network sees for ``box``; see ``predict``."""
+        """Return the patch, uint8 [H, W, 3], that the network sees for ``box``; see ``predict``."""
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ValueError(f"an image is uint8 [H, W, 3], not {image.dtype} {list(image.shape)}")
         height, width = image.shape[:2]
-        whole = crops.patch_square((0, 0, width, height), 0)
-        return crops.cut(image, whole if box is None else self.square(box, box_kind))
+        whole = crops.patch_region((0, 0, width, height), 0)
+        return crops.cut(image, whole if box is None else self.region(box, box_kind))
 
-    def square(self, box: Sequence[float], box_kind: str | None = None) -> tuple[int, int, int]:
-        """Return the square (x, y, side) in whole pixels that the network sees for ``box``; see ``predict``."""
+    def region(self, box: Sequence[float], box_kind: str | None = None) -> crops.Region:
+        """Return (x, y, width, height) in whole pixels of what the network sees for ``box``; see ``predict``."""
         own = crops.box_as(self.box, box, self.box if box_kind is None else box_kind)
-        return crops.patch_square(own, self.margin, self.offset)
+        return crops.patch_region(own, self.margin, self.offset, self.aspect)
 
     def predict_patches(self, patches: Sequence[Pixels]) -> NDArray[np.float32]:
         """Return probabilities, float32 [N, K], of face patches uint8 [H, W, 3], each of any size."""
@@ -107,3 +110,15 @@ class Classifier:
                 image = np.stack([patches[index] for index in some])
                 result[some] = np.asarray(self._session.run(None, {"image": image})[0])
         return result
+
+
+def _aspect(facts: Mapping[str, str], model: Path) -> float:
+    text = facts.get("aspect", "1")
+    try:
+        aspect = float(text)
+    except ValueError:
+        aspect = math.nan
+    low, high = crops.ASPECTS
+    if not low <= aspect <= high:
+        raise InputError(f"{model}: wants crops of aspect {text!r}, a number from {low} to {high} is needed; export it")
+    return aspect

@@ -85,7 +85,9 @@ def train(
     recipe = Recipe.of(mode, options)
     csvs = {"train": train_csv, "val": val_csv, "test": test_csv}
     listings = {
-        name: list_crops(csv, scheme=scheme, root=root, margin=recipe.margin, offset=recipe.offset)
+        name: list_crops(
+            csv, scheme=scheme, root=root, margin=recipe.margin, offset=recipe.offset, aspect=recipe.aspect
+        )
         for name, csv in csvs.items()
     }
     if not allow_empty:
@@ -188,6 +190,7 @@ def _publish(
         temperature,
         drawn_sample,
         recipe.offset,
+        recipe.aspect,
         recipe.box,
     ).save(out / "best.pt")
     write_csv(pl.DataFrame(result.history), out / "history.csv")

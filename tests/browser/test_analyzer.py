@@ -1,5 +1,6 @@
 """Several faces, found and classified in one call, as Python does it in two."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from PIL import Image
 from pyojeong.analyzer import EmotionAnalyzer
 from pyojeong.faceapi.detector import FaceApi
 from pyojeong.labels import KOREAN
-from tests.browser.conftest import RUN
+from tests.browser.conftest import FACTS, RUN
 from tests.browser.faces import draw_group, draw_tight, pixels_of
 
 pytestmark = pytest.mark.browser
@@ -87,6 +88,38 @@ def test_a_tight_portrait_gets_the_answer_that_python_gives(page: Any, site: Any
     assert face["emotions"] == pytest.approx(expected.emotions, abs=1e-4)
     assert face["label"] == expected.label
     assert without == []
+
+
+def test_a_model_of_another_aspect_gets_the_answers_that_python_gives(
+    page: Any, site: Any, model_writer: Callable[..., None]
+) -> None:
+    model = site.root / "models/narrow.onnx"
+    model_writer(model, metadata=FACTS | {"box": "detector", "margin": "0.1", "aspect": "0.6"})
+    image = draw_group(900, 400, people=3, seed=4)
+    found = page.evaluate(
+        """async (address) => {
+          const { EmotionAnalyzer } = await import('/web/analyzer.js');
+          const options = { modelUrl: '/models/narrow.onnx', detectorUrl: '/models/detector.onnx' };
+          const here = new EmotionAnalyzer(options);
+          await here.init();
+          const there = await EmotionAnalyzer.inWorker(options);
+          const img = await picture(address);
+          const answers = [];
+          for (const analyzer of [here, there])
+            answers.push([await analyzer.analyze(img), analyzer.info().aspect]);
+          await there.dispose();
+          return answers;
+        }""",
+        site.put("narrow.png", image),
+    )
+    expected = EmotionAnalyzer(model, threads=1).analyze(pixels_of(image))
+    assert len(expected) == 3
+    for faces, aspect in found:
+        assert aspect == 0.6
+        for face, python in zip(faces, expected, strict=True):
+            assert face["emotions"] == pytest.approx(python.emotions, abs=1e-4)
+    square = EmotionAnalyzer(site.root / RUN / "k7_mnv3s_160.onnx", threads=1).analyze(pixels_of(image))
+    assert square[0].emotions != pytest.approx(expected[0].emotions, abs=0.01)
 
 
 def test_given_boxes_are_classified_without_searching(page: Any, site: Any, oracle: Any, painter: Any) -> None:

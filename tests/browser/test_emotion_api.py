@@ -1,3 +1,4 @@
+import hashlib
 import json
 import math
 import shutil
@@ -69,31 +70,67 @@ def largest_difference(first: dict[str, float], second: dict[str, float]) -> flo
     return max(abs(first[name] - second[name]) for name in first)
 
 
-def test_patch_square_is_the_rule_of_crops_number_for_number(page: Any) -> None:
+def test_patch_region_is_the_rule_of_crops_number_for_number(page: Any) -> None:
     random = np.random.default_rng(1)
     boxes = random.uniform((-500, -500, 0.01, 0.01), (4000, 4000, 3000, 3000), (3000, 4))
     # Halves and quarters are where roundings part.
     boxes[::2] = np.maximum(np.round(boxes[::2] * 4) / 4, (-500, -500, 0.25, 0.25))
     margins = random.choice([0, 0.15, 0.25, 0.5, -0.1, -0.4], len(boxes))
     offsets = random.choice([0, 0.1, -0.1, 0.25, -0.37], len(boxes))
-    squares = page.evaluate(
+    aspects = random.choice([1, 0.5, 0.75, 0.76, 1.3, 2, *random.uniform(*crops.ASPECTS, 20)], len(boxes))
+    regions = page.evaluate(
         """async (rows) => {
-          const { boxAs, patchSquare } = await import('/web/patch.js');
-          return rows.map(([x, y, width, height, margin, offset]) => {
+          const { boxAs, patchRegion } = await import('/web/patch.js');
+          return rows.map(([x, y, width, height, margin, offset, aspect]) => {
             const given = { x, y, width, height };
             const boxes = [given, boxAs('annotator', given, 'detector'), boxAs('detector', given, 'annotator')];
             return boxes.map((box) => {
-              const square = patchSquare(box, margin, offset);
-              return [box.x, box.y, box.x + box.width, box.y + box.height, square.x, square.y, square.side];
+              const found = patchRegion(box, margin, offset, aspect);
+              return [box.x, box.y, box.x + box.width, box.y + box.height, found.x, found.y, found.width, found.height];
             });
           });
         }""",
-        np.column_stack((boxes, margins, offsets)).tolist(),
+        np.column_stack((boxes, margins, offsets, aspects)).tolist(),
     )
-    for (x, y, width, height), margin, offset, found in zip(boxes, margins, offsets, squares, strict=True):
+    rows = zip(boxes, margins, offsets, aspects, regions, strict=True)
+    for (x, y, width, height), margin, offset, aspect, found in rows:
         box = (x, y, x + width, y + height)
         expected = [box, crops.as_annotated(box), crops.as_detected(box)]
-        assert found == [[*one, *crops.patch_square(one, margin, offset)] for one in expected]
+        assert found == [[*one, *crops.patch_region(one, margin, offset, aspect)] for one in expected]
+
+
+@pytest.mark.parametrize("aspect", [1, 0.5, 0.76, 2])
+def test_patches_have_the_pixels_that_python_cuts(aspect: float, page: Any, site: Any, painter: Any) -> None:
+    image = painter(WIDTH, HEIGHT, seed=2)
+    boxes = [box for box in BOXES.values() if box]
+    found = page.evaluate(
+        """async ({ address, boxes, aspect }) => {
+          const { PixelReader, cut } = await import('/web/patch.js');
+          const framing = { margin: 0.15, offset: -0.1, aspect, box: 'annotator' };
+          const reader = new PixelReader();
+          const img = await picture(address);
+          const frame = reader.frame(img);
+          const hash = async ({ data, width, height }) => {
+            const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', data));
+            return [width, height, [...digest].map((byte) => byte.toString(16).padStart(2, '0')).join('')];
+          };
+          const code = async (make) => { try { return await hash(make()); } catch (error) { return error.code; } };
+          return Promise.all(boxes.map(boxOf).map(async (box) =>
+            [await code(() => reader.patch(img, box, framing)), await code(() => cut(frame, box, framing))]));
+        }""",
+        {"address": save(site, "pixels.png", image), "boxes": boxes, "aspect": aspect},
+    )
+    pixels = np.asarray(image)
+    for (x, y, width, height), (read, cut) in zip(boxes, found, strict=True):
+        region = crops.patch_region((x, y, x + width, y + height), 0.15, -0.1, aspect)
+        if not crops.has_patch(region, WIDTH, HEIGHT):
+            assert (read, cut) == ("bad_box", "bad_box")
+            continue
+        # Outside, a canvas reads opaque black, and a cut leaves zeros; the graph ignores alpha.
+        opaque = crops.cut(np.dstack([pixels, np.full((HEIGHT, WIDTH), 255, np.uint8)]), region).copy()
+        assert cut == [*region[2:], hashlib.sha256(opaque.tobytes()).hexdigest()]
+        opaque[..., 3] = 255
+        assert read == [*region[2:], hashlib.sha256(opaque.tobytes()).hexdigest()]
 
 
 @pytest.mark.parametrize("name", ["lossless.png", "lossless.webp", "photo.jpg"])
@@ -253,6 +290,7 @@ def test_names_come_in_class_order_and_are_never_changed(page: Any) -> None:
     assert "isolated" in info["threadsWhy"]
     assert info["scheme"] == "K7"
     assert info["margin"] == crops.MARGIN
+    assert info["aspect"] == 1, "as of all models that do not say"
     assert info["drawnSample"] is False
 
 
@@ -273,13 +311,19 @@ def test_the_model_is_enough_without_classes_json_and_the_other_way_round(
 
 
 @pytest.mark.parametrize(
-    ("own", "margin", "offset"),
-    [("annotator", "0.15", "0.0"), ("detector", "-0.1", "-0.1"), ("detector", "0.2", "0.3")],
+    "framing",
+    [
+        {"box": "annotator", "margin": "0.15", "offset": "0.0"},
+        {"box": "detector", "margin": "-0.1", "offset": "-0.1", "aspect": "1.0"},
+        {"box": "detector", "margin": "0.2", "offset": "0.3", "aspect": "0.5"},
+        {"box": "detector", "margin": "-0.1", "offset": "-0.06", "aspect": "0.76"},
+        {"box": "annotator", "margin": "0.15", "offset": "0.1", "aspect": "2.0"},
+    ],
 )
 def test_the_crop_is_the_one_that_the_model_wants_whosever_box_is_given(
-    own: str, margin: str, offset: str, page: Any, site: Any, painter: Any, model_writer: Callable[..., None]
+    framing: dict[str, str], page: Any, site: Any, painter: Any, model_writer: Callable[..., None]
 ) -> None:
-    model_writer(site.root / "models/framed.onnx", metadata=FACTS | {"box": own, "margin": margin, "offset": offset})
+    model_writer(site.root / "models/framed.onnx", metadata=FACTS | framing)
     image = painter(WIDTH, HEIGHT, seed=11)
     # The huge box's patch, moved and widened, would be refused.
     boxes = [box for name, box in BOXES.items() if box and name != "huge"]
@@ -288,28 +332,38 @@ def test_the_crop_is_the_one_that_the_model_wants_whosever_box_is_given(
           const api = makeApi({ modelUrl: '/models/framed.onnx' });
           await api.init();
           const img = await picture(address);
-          const { box, margin, offset } = api.info();
+          const { box, margin, offset, aspect } = api.info();
           const answers = [];
           for (const one of boxes.map(boxOf)) {
             answers.push([await api.predictFromImage(img, one, {}),
               await api.predictFromCanvas(img, one, { boxKind: 'annotator' }),
               await api.predictFromVideo(img, one, { boxKind: 'detector' })]);
           }
-          return [[box, String(margin), String(offset)], answers];
+          return [{ box, margin, offset, aspect }, answers];
         }""",
         {"address": save(site, "framed.png", image), "boxes": boxes},
     )
-    assert info == [own, margin.removesuffix(".0"), offset.removesuffix(".0")]
+    numbers = {name: float(framing.get(name, "1")) for name in ("margin", "offset", "aspect")}
+    assert info == {"box": framing["box"], **numbers}
     oracle = Oracle(site.root / "models/framed.onnx")
     for box, (plain, annotated, detected) in zip(boxes, answers, strict=True):
         assert largest_difference(annotated, oracle(image, box, "annotator")) <= 1e-4, box
         assert largest_difference(detected, oracle(image, box, "detector")) <= 1e-4, box
-        assert plain == (annotated if own == "annotator" else detected)
+        assert plain == (annotated if framing["box"] == "annotator" else detected)
     # The kinds are so far apart that a mistake would have been seen.
     assert max(largest_difference(one, other) for _, one, other in answers) > 0.02
 
 
-@pytest.mark.parametrize("lost", [{"margin": "wide"}, {"offset": None}, {"box": None}, {"box": "mine"}])
+@pytest.mark.parametrize(
+    "lost",
+    [
+        {"margin": "wide"},
+        {"offset": None},
+        {"box": None},
+        {"box": "mine"},
+        *({"aspect": aspect} for aspect in ("wide", "", "0.49", "2.01", "NaN", "-1")),
+    ],
+)
 def test_a_model_that_does_not_say_which_crop_it_wants_is_refused(
     lost: dict[str, str | None], page: Any, site: Any, model_writer: Callable[..., None]
 ) -> None:

@@ -1,10 +1,12 @@
 """A page written for face-api.js keeps its code and gets our expressions."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from pyojeong.labels import FACEAPI, KOREAN
+from tests.browser.conftest import FACTS, Oracle
 from tests.browser.faces import draw_group
 
 pytestmark = pytest.mark.browser
@@ -115,6 +117,22 @@ def test_every_way_of_asking_gets_our_probabilities(tab: Any, page: Any, site: A
     assert (found["nobody"], found["drawn"], found["known"]) == (True, True, True)
     assert [entry["expression"] for entry in found["sorted"]] == sorted(answers[0], key=answers[0].get, reverse=True)
     assert tab.errors == [line for line in tab.errors if "willReadFrequently" in line]
+
+
+def test_faces_are_cut_with_the_aspect_of_the_model(page: Any, site: Any, model_writer: Callable[..., None]) -> None:
+    model = site.root / "models/wide.onnx"
+    model_writer(model, metadata=FACTS | {"box": "detector", "margin": "-0.1", "aspect": "1.5"})
+    found = page.evaluate(
+        """async () => {
+          await installed({ modelUrl: '/models/wide.onnx' });
+          const all = await faceapi.detectAllFaces(photo, options).withFaceExpressions();
+          return all.map((face) => [boxOf(face), plain(face)]);
+        }"""
+    )
+    image, oracle = draw_group(480, 320, people=2), Oracle(model)
+    assert len(found) >= 2
+    for box, answer in found:
+        assert answer == pytest.approx(in_words(oracle(image, tuple(box), "detector")), abs=1e-4)
 
 
 def test_words_can_be_chosen_and_the_old_ones_come_back(page: Any, oracle: Any) -> None:
