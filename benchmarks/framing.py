@@ -3,8 +3,8 @@
     python benchmarks/framing.py --data ../shared/data [relation] [register] [retry] [steady]
 
 ``relation``: AI Hub's annotator boxes in units of TinyFaceDetector's box (london_as_aihub/).
-``register``: the square, relative to that box, in which a face looks as in RAF-DB's aligned crops: where the mean
-face of the square resembles RAF-DB's mean training face most (rafdb.zip, scut_asian.zip, london_as_aihub/).
+``register``: the region, relative to that box, in which a face looks as in RAF-DB's aligned crops: for each aspect,
+where its mean face resembles RAF-DB's mean training face most (rafdb.zip, scut_asian.zip, london_as_aihub/).
 ``retry``: portraits, whole and cropped tighter, whose face the detector misses, searched again amid padding of each
 kind and width (scut_asian.zip). ``mine`` is what ``analyzer.find_faces`` does.
 ``steady``: spread of the size that boxes give to faces, in the first look, the padded one, and with the padded one for
@@ -44,6 +44,9 @@ FILLS: dict[str, Callable[[Pixels], Pixels | str]] = {
     "reflect": lambda _: "reflect",
 }
 MEAN_FACES = 800
+ASPECTS = (1.0, 0.9, 0.84, 0.8, 0.76, 0.72, 0.68)
+"""Widths of regions, in their heights."""
+
 LIMITS = (0.4, 0.45, 0.5, 0.55, 0.6, 0.7)
 """Shares of the frame above which a face is looked at again."""
 
@@ -103,25 +106,30 @@ def _print_spread(name: str, values: NDArray[np.float64]) -> None:
 
 
 def register(data: Path, detector: FaceApi) -> None:
-    """Print the squares in which detected faces resemble RAF-DB's mean face most."""
+    """Print the regions in which detected faces resemble RAF-DB's mean face most, by aspect."""
     with ZipFile(data / "rafdb.zip") as archive:
         names = [name for name in archive.namelist() if "/train/" in name and name.endswith(".jpg")]
         some = np.random.default_rng(0).choice(names, MEAN_FACES, replace=False)
         model = _look(np.mean([_look(decode(archive.read(str(name)))) for name in some], 0))
     for name, portraits in (("scut", scut(data)), ("london", london(data))):
         faces = [(image, found[0].box) for image, _ in portraits if (found := detector.detect(image))]
-        likeness = {
-            (side, offset): float((model * _mean_face(faces[:80], side, offset)).mean())
-            for side in np.arange(0.60, 1.06, 0.05).round(2)
-            for offset in np.arange(-0.20, 0.11, 0.02).round(2)
-        }
-        for side, offset in sorted(likeness, key=likeness.__getitem__, reverse=True)[:3]:
-            share = likeness[side, offset]
-            print(f"{name}: side {side:.2f}  centre below {offset:.2f}  correlation {share:.3f}  n {len(faces[:80])}")
+        for aspect in ASPECTS:
+            likeness = {
+                (height, offset): float((model * _mean_face(faces[:80], height, offset, aspect)).mean())
+                for height in np.arange(0.60, 1.06, 0.05).round(2)
+                for offset in np.arange(-0.20, 0.11, 0.02).round(2)
+            }
+            height, offset = max(likeness, key=likeness.__getitem__)
+            print(
+                f"{name}: aspect {aspect:.2f}  height {height:.2f}  centre below {offset:.2f}  "
+                f"correlation {likeness[height, offset]:.3f}  n {len(faces[:80])}",
+                flush=True,
+            )
 
 
-def _mean_face(faces: Sequence[Portrait], side: float, offset: float) -> NDArray[np.float64]:
-    return _look(np.mean([_look(face_crop(image, box, (side - 1) / 2, offset)) for image, box in faces], 0))
+def _mean_face(faces: Sequence[Portrait], height: float, offset: float, aspect: float) -> NDArray[np.float64]:
+    crops = [face_crop(image, box, (height - 1) / 2, offset, aspect) for image, box in faces]
+    return _look(np.mean([_look(crop) for crop in crops], 0))
 
 
 def _look(image: Pixels | NDArray[np.float64]) -> NDArray[np.float64]:
