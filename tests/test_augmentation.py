@@ -112,7 +112,7 @@ def test_erasing_blanks_one_rectangle_of_the_allowed_size() -> None:
     assert 36 <= int(untouched.sum()) <= 60
 
 
-def test_stretching_makes_taller_never_wider() -> None:
+def test_stretching_changes_the_height_alone() -> None:
     disc = torch.zeros(64, 3, 160, 160)
     rows, columns = torch.meshgrid(torch.arange(160) - 79.5, torch.arange(160) - 79.5, indexing="ij")
     disc[:, :, rows**2 + columns**2 < 40**2] = 1
@@ -120,9 +120,9 @@ def test_stretching_makes_taller_never_wider() -> None:
     heights, widths = (result.amax(axis).sum(1) for axis in (2, 1))
 
     assert (widths - 80).abs().max() < 3
-    assert heights.min() >= 78
+    assert 52 <= heights.min() < 60
     assert 110 < heights.max() <= 122
-    assert 90 < heights.mean() < 106
+    assert 74 < heights.mean() < 92
 
 
 def test_low_resolution_takes_the_detail_and_leaves_the_rest(pixels: Tensor) -> None:

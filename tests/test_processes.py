@@ -93,7 +93,7 @@ def assert_same(one: Path, two: Path, finished: subprocess.CompletedProcess[str]
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["finetune", "probe"])
 def test_two_processes_learn_what_one_does(root: Path, mode: str) -> None:
-    options = OPTIONS if mode == "finetune" else {"batch": 9, "epochs": 3, "balance": 0.5, "teachers": 1}
+    options = OPTIONS if mode == "finetune" else {"batch": 9, "epochs": 3, "balance": 0.5}
     in_one(root, "one", mode, **options)
     finished = in_two(root, "two", mode, **options)
 

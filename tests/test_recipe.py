@@ -43,7 +43,9 @@ def test_options_replace_values_and_none_does_not() -> None:
         ({"draws": 100}, "draws says how many images are drawn.*set balance as well"),
         ({"votes": 1.1}, "votes is 1.1"),
         ({"teachers": -1}, "teachers is -1; it must be a whole number from 0"),
+        ({"teacher_lr": 11}, "teacher_lr is 11"),
         ({"distil": -1}, "distil is -1"),
+        ({"clip": -1}, "clip is -1"),
         ({"aspect": 0.4}, "aspect is 0.4; it must be a number from 0.5 to 2"),
         ({"aspect": 2.1}, "aspect is 2.1"),
     ],
@@ -74,10 +76,12 @@ def test_webcam_and_framing_changes_are_augmentation_and_off_by_default(name: st
         Recipe.of("probe", {name: 0.1})
 
 
-def test_a_probe_may_balance_vote_and_learn_from_itself() -> None:
-    recipe = Recipe.of("probe", {"balance": 0.5, "draws": 100, "votes": 0.5, "teachers": 1, "distil": 1})
+def test_a_probe_may_balance_and_vote_but_has_no_teachers() -> None:
+    recipe = Recipe.of("probe", {"balance": 0.5, "draws": 100, "votes": 0.5})
 
-    assert (recipe.balance, recipe.draws, recipe.votes, recipe.teachers, recipe.distil) == (0.5, 100, 0.5, 1, 1.0)
+    assert (recipe.balance, recipe.draws, recipe.votes) == (0.5, 100, 0.5)
+    with pytest.raises(InputError, match="a probe keeps only features; leave teachers out"):
+        Recipe.of("probe", {"teachers": 1})
 
 
 @pytest.mark.parametrize(("epochs", "head", "top"), [(1, 0, 0), (6, 0, 1), (10, 1, 2), (30, 3, 6), (50, 5, 10)])
@@ -92,9 +96,10 @@ def test_a_probe_has_one_stage() -> None:
     assert {Recipe.of("probe", {}).stage(epoch) for epoch in range(5)} == {"head"}
 
 
-def test_teachers_have_their_own_seeds_epochs_and_strength() -> None:
+def test_teachers_have_their_own_seeds_epochs_rates_and_strength() -> None:
     options = {
         "teachers": 2,
+        "teacher_lr": 3e-4,
         "epochs": 9,
         "teacher_epochs": 4,
         "teacher_strength": 0.5,
@@ -106,6 +111,8 @@ def test_teachers_have_their_own_seeds_epochs_and_strength() -> None:
     networks = [recipe.of_network(number) for number in (1, 2, 3)]
     assert [one.seed for one in networks] == [1337, 1338, 1339]
     assert [one.epochs for one in networks] == [4, 4, 9]
+    assert [one.lr_backbone for one in networks] == [3e-4, 3e-4, 1e-4]
+    assert [one.stage(0) for one in networks] == ["all", "all", "top"]
     assert [one.scale for one in networks] == [0.1, 0.1, 0.2]
     assert [(one.flip, one.stretch) for one in networks] == [(0.5, 0.4)] * 3, "no matters of strength"
     alone = Recipe.of("finetune", {"teacher_strength": 0.5, "teacher_epochs": 9, "epochs": 4})

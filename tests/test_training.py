@@ -19,7 +19,6 @@ from pyojeong.errors import InputError
 from pyojeong.files import write_json
 from pyojeong.labels import BASIC7, K7, M1
 from pyojeong.network import MobileNetV3Small
-from pyojeong.pixels import list_crops, open_crops
 from pyojeong.predictions import read_predictions
 from pyojeong.table import write_csv
 from pyojeong.training import train
@@ -137,52 +136,71 @@ def test_what_a_killed_run_of_another_recipe_left_is_not_used(root: Path, monkey
     assert contents(root / "killed") == contents(root / "whole")
 
 
-@pytest.mark.parametrize("mode", ["finetune", "probe"])
 @pytest.mark.parametrize(("number", "done"), [(3, {"last_1.pt"}), (4, {"last_1.pt", "last_2.pt"})])
 def test_a_run_killed_behind_its_teacher_ends_as_an_undisturbed_one(
-    root: Path, mode: str, number: int, done: set[str], monkeypatch: pytest.MonkeyPatch
+    root: Path, number: int, done: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options: dict[str, Any] = {"teachers": 1, "balance": 0.5, "ema": 0.5, "draws": 18, "top_until": 0.5}
-    run(root, "whole", mode, **options)
+    run(root, "whole", **options)
     with monkeypatch.context() as patch:
         patch.setattr(learning, "_judge", killed_in_epoch(number))
         with pytest.raises(KeyboardInterrupt):
-            run(root, "killed", mode, **options)
+            run(root, "killed", **options)
     assert {path.name for path in (root / "killed").iterdir()} == done
-    run(root, "killed", mode, **options)
+    run(root, "killed", **options)
 
     assert contents(root / "killed") == contents(root / "whole")
     assert {path.name for path in (root / "killed").iterdir()} == FILES
 
 
-STILL: dict[str, Any] = {"rotate": 0.0, "scale": 0.0, "colour": 0.0, "grey": 0.0}
-
-
-def test_a_network_learns_from_the_mean_of_its_teachers(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lessons, seeds = [], []
+def test_a_network_learns_from_its_teachers_view_of_each_changed_image(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lessons, seen, wanted = [], [], []
+    targets = learning._Loop._targets
 
     def learn(*arguments: Any) -> Any:
-        lessons.append(arguments[5].targets)
-        seeds.append(arguments[2].seed)
+        lessons.append(arguments[5])
         return learning.learn(*arguments)
 
-    for seed in (1337, 1338):
-        run(root, f"alone {seed}", epochs=1, seed=seed, **STILL, shift=0.2, erase=0.25)
-    monkeypatch.setattr("pyojeong.training.learn", learn)
-    run(root, epochs=1, teachers=2, distil=0.3, teacher_strength=0.5, **STILL, shift=0.4, erase=0.5)
-    crops = open_crops(list_crops(root / "train.csv", scheme=M1, root=root, margin=0.15), root)
-    pixels = normalise(torch.from_numpy(crops.pixels[crops.rows]).permute(0, 3, 1, 2) / 255)
-    taught = []
-    for seed in (1337, 1338):
-        teacher = Checkpoint.load(root / f"alone {seed}/best.pt").network()
-        with torch.inference_mode():
-            taught += [teacher(view).softmax(1).numpy() for view in (pixels, pixels.flip(3))]
-    labelled = np.eye(6)[crops.labels]
+    def remember(loop: Any, rows: Any, inputs: torch.Tensor) -> torch.Tensor:
+        wanted.append((rows, targets(loop, rows, inputs)))
+        seen.append(inputs.clone())
+        return wanted[-1][1]
 
-    assert np.array_equal(lessons[0], labelled)
-    assert np.array_equal(lessons[1], labelled)
-    assert np.abs(lessons[2] - (0.7 * labelled + 0.3 * np.mean(taught, axis=0))).max() < 1e-6
-    assert seeds == [1337, 1338, 1339]
+    monkeypatch.setattr("pyojeong.training.learn", learn)
+    monkeypatch.setattr(learning._Loop, "_targets", remember)
+    run(root, epochs=1, batch=16, teachers=2, distil=0.3, shift=0.4, erase=0.5)
+    rows, mixed = wanted[2]
+    with torch.inference_mode():
+        taught = torch.stack([teacher(seen[2]).softmax(1) for teacher in lessons[2].teachers]).mean(0)
+    labels = [name % 6 for name in rows]
+
+    assert [len(lesson.teachers) for lesson in lessons] == [0, 0, 2]
+    assert [bool(teacher.training) for teacher in lessons[2].teachers] == [False, False]
+    assert torch.equal(wanted[0][1], torch.eye(6)[[name % 6 for name in wanted[0][0]]])
+    assert (mixed - (0.7 * torch.eye(6)[labels] + 0.3 * taught)).abs().max() < 1e-6
+    assert not torch.equal(*(next(teacher.parameters()) for teacher in lessons[2].teachers))
+
+
+def test_gradients_are_clipped_to_the_norm_asked_for(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    norms = []
+    step = torch.optim.AdamW.step
+
+    def remember(optimizer: torch.optim.AdamW, *arguments: Any, **options: Any) -> Any:
+        gradients = [
+            value.grad for group in optimizer.param_groups for value in group["params"] if value.grad is not None
+        ]
+        norms.append(float(torch.cat([gradient.flatten() for gradient in gradients]).norm()))
+        return step(optimizer, *arguments, **options)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", remember)
+    for clip in (0.0, 0.01):
+        run(root, f"{clip}", epochs=1, clip=clip)
+    free, clipped = norms[: len(norms) // 2], norms[len(norms) // 2 :]
+
+    assert min(free) > 0.05
+    assert clipped == pytest.approx([0.01] * len(clipped), rel=1e-3)
 
 
 def test_votes_are_learned_by_teacher_and_network(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

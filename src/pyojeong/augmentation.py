@@ -50,7 +50,7 @@ def _warp(pixels: Tensor, recipe: Recipe, generator: np.random.Generator, share:
     angle = np.radians(generator.uniform(-recipe.rotate, recipe.rotate, count))
     zoom = 1 + generator.uniform(-recipe.scale, recipe.scale, count)
     shift = generator.uniform(-2 * recipe.shift, 2 * recipe.shift, (2, count))
-    taller = (1 + recipe.stretch) ** generator.random(count)
+    taller = (1 + recipe.stretch) ** generator.uniform(-1, 1, count)
     cos, sin = np.cos(angle) / zoom, np.sin(angle) / zoom
     rows = ((mirror * cos, -sin, shift[0]), (mirror * sin / taller, cos / taller, shift[1]))
     matrix = torch.from_numpy(np.stack([np.stack(row, -1) for row in rows], 1)[share.own]).to(pixels)

@@ -52,20 +52,6 @@ class PixelSource:
         return normalise(pixels).contiguous(memory_format=torch.channels_last)
 
 
-class Mirrored:
-    """The images of another source with left and right exchanged, never changed at random."""
-
-    def __init__(self, source: PixelSource) -> None:
-        self.labels, self.sets = source.labels, source.sets
-        self._source = source
-
-    def read(self, rows: Ints) -> Tensor:
-        return self._source.read(rows)
-
-    def prepare(self, raw: Tensor, seeds: Sequence[int] | None = None, share: Share | None = None) -> Tensor:
-        return self._source.prepare(raw).flip(3)
-
-
 class FeatureSource:
     """Features of a frozen backbone, float32 [N, 576] in memory."""
 

@@ -20,7 +20,7 @@ from pyojeong.checkpoint import load_torch, save_torch
 from pyojeong.errors import InputError
 from pyojeong.frozen import Backbone
 from pyojeong.metrics import Floats, Ints
-from pyojeong.network import MOMENTUM, MobileNetV3Small
+from pyojeong.network import MOMENTUM, MobileNetV3Small, Network
 from pyojeong.processes import Share
 from pyojeong.progress import Advance, bar
 from pyojeong.recipe import Recipe
@@ -73,20 +73,20 @@ class Lesson:
     Attributes:
         targets: probability of each class for each training image, float64 [N, K].
         shares: of the classes among the drawn images, float64 [K]; of no effect where every image is shown.
+        teachers: networks in evaluation mode whose answers to an image, as changed at random, are part of its target.
     """
 
     targets: Floats
     shares: Floats
+    teachers: tuple[nn.Module, ...] = ()
 
 
 class _Loop:
     """One run's moving parts: what learns, how, and how far it is."""
 
-    def __init__(
-        self, fabric: Fabric, network: MobileNetV3Small, recipe: Recipe, train: Source, lesson: Lesson
-    ) -> None:
-        self.fabric, self.recipe, self.train = fabric, recipe, train
-        self.targets, self.shares = torch.from_numpy(lesson.targets).float(), lesson.shares
+    def __init__(self, fabric: Fabric, network: Network, recipe: Recipe, train: Source, lesson: Lesson) -> None:
+        self.fabric, self.recipe, self.train, self.lesson = fabric, recipe, train, lesson
+        self.labelled = torch.from_numpy(lesson.targets).float()
         processes.unite(network)
         self.network = network
         # A probe learns the head alone, on features; everything else is the same loop.
@@ -120,12 +120,13 @@ class _Loop:
         for step, raw in enumerate(read_ahead(self.train, own, pin=self.fabric.device.type == "cuda")):
             self._set_rates((epoch + step / len(plan)) / recipe.epochs)
             inputs = self.train.prepare(self.fabric.to_device(raw), (recipe.seed, epoch, step), shares[step])
-            targets = self.fabric.to_device(self.targets[torch.from_numpy(own[step])])
             loss = shares[step].weight * nn.functional.cross_entropy(
-                forward(inputs).float(), targets, label_smoothing=recipe.label_smoothing
+                forward(inputs).float(), self._targets(own[step], inputs), label_smoothing=recipe.label_smoothing
             )
             self.stepper.zero_grad()
             self.fabric.backward(loss)
+            if recipe.clip:
+                self.fabric.clip_gradients(forward, self.stepper, max_norm=recipe.clip)
             self.stepper.step()
             if self.average:
                 self.average.update(self.module)
@@ -133,10 +134,21 @@ class _Loop:
             advance(len(plan[step]), note)
         return float(processes.total(total)) / processes.size() / len(order)
 
+    @torch.no_grad()
+    def _targets(self, rows: Ints, inputs: Tensor) -> Tensor:
+        labelled: Tensor = self.fabric.to_device(self.labelled[torch.from_numpy(rows)])
+        if not self.lesson.teachers:
+            return labelled
+        with self.fabric.autocast():
+            taught = torch.stack([teacher(inputs).float().softmax(1) for teacher in self.lesson.teachers]).mean(0)
+        return labelled.lerp(taught, self.recipe.distil)
+
     def _order(self, generator: np.random.Generator) -> Ints:
         if not self.recipe.balance:
             return generator.permutation(len(self.train.labels))
-        return draw(self.train.labels, self.train.sets, self.shares, drawn_images(self.recipe, self.train), generator)
+        return draw(
+            self.train.labels, self.train.sets, self.lesson.shares, drawn_images(self.recipe, self.train), generator
+        )
 
     def state(self) -> dict[str, Any]:
         """Return everything that the next epoch depends on."""
@@ -175,7 +187,7 @@ def drawn_images(recipe: Recipe, train: Source) -> int:
     return recipe.draws or len(train.labels)
 
 
-def set_stage(network: MobileNetV3Small, stage: str) -> None:
+def set_stage(network: Network, stage: str) -> None:
     """Let only the parts of ``stage`` (``head``, ``top``, ``all``) learn.
 
     The others get no gradient, and their BatchNorm uses its stored statistics and leaves them alone.
@@ -223,7 +235,7 @@ def predict(module: nn.Module, source: Source, device: torch.device) -> Floats:
 
 def learn(
     fabric: Fabric,
-    network: MobileNetV3Small,
+    network: Network,
     recipe: Recipe,
     train: Source,
     val: Source,
@@ -247,6 +259,7 @@ def learn(
         InputError: the loss is no longer finite.
     """
     if recipe.mode == "probe":
+        assert isinstance(network, MobileNetV3Small)
         train, val = (_features(network, source, fabric.device) for source in (train, val))
     loop = _Loop(fabric, network, recipe, train, lesson)
     result = _resume(loop, last, run)

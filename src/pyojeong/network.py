@@ -36,7 +36,14 @@ _BLOCKS = (
 )
 
 
-class MobileNetV3Small(nn.Module):
+class Network(nn.Module):
+    """What the training loop knows of a network: ``features``, the backbone, and ``classifier``, the head."""
+
+    features: nn.Sequential
+    classifier: nn.Sequential
+
+
+class MobileNetV3Small(Network):
     """Normalised RGB in, logits out.
 
     ``features`` (13 blocks) is the backbone, ``classifier`` (576 -> 1024 -> ``classes``) the head. New weights

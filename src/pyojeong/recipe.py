@@ -21,6 +21,7 @@ _RANGES = {
     "warmup": (0, 0.9),
     "label_smoothing": (0, 0.9),
     "ema": (0, 0.99999),
+    "clip": (0, 1e9),
     "flip": (0, 1),
     "rotate": (0, 180),
     "scale": (0, 0.5),
@@ -36,6 +37,7 @@ _RANGES = {
     "votes": (0, 1),
     "teachers": (0, 10),
     "teacher_epochs": (0, 10_000),
+    "teacher_lr": (0, 10),
     "teacher_strength": (0, 1),
     "distil": (0, 1),
     "margin": (-0.4, 2),
@@ -67,11 +69,12 @@ class Recipe:
         warmup: share of all steps over which the learning rates rise in a straight line, from a 25th.
         label_smoothing: share of the target spread over all classes.
         ema: decay per step of the averaged weights that are validated and kept; 0 keeps the weights as they are.
+        clip: largest norm of all gradients together; 0 leaves them as they are.
         flip: probability of a mirrored image.
         rotate: at most so many degrees.
         scale: at most so much larger or smaller, as a share.
-        stretch: at most so much taller than wide, as a share. Crops that were aligned on eyes and mouth, as RAF-DB's,
-            are squashed; those around a box are not.
+        stretch: at most so much taller or flatter, as a share. Crops that were aligned on eyes and mouth, as RAF-DB's,
+            have not the shape of those around a box.
         shift: at most so far, as a share of the side.
         colour: brightness, contrast and saturation each by at most this share.
         grey: probability of a grey image.
@@ -83,10 +86,12 @@ class Recipe:
             1 - balance. Then no class tells where an image comes from, and at 1 all classes come equally often.
         draws: images an epoch where they are drawn; 0 is the number of training images.
         votes: share of the target that goes to the annotators' votes (columns ``votes_<label>``), where a row has any.
-        teachers: how many networks are trained first; their probabilities, averaged over each image and its mirror
-            image, are part of what the last one learns (Hinton et al., "Distilling the Knowledge in a Neural
-            Network", 2015; of one architecture: Furlanello et al., "Born-Again Neural Networks", 2018).
+        teachers: how many larger networks (``pyojeong.teacher``) are trained first; their mean probabilities for each
+            changed image are part of what MobileNetV3-Small learns from it (Hinton et al., "Distilling the Knowledge
+            in a Neural Network", 2015; on the same view of an image: Beyer et al., "Knowledge distillation: A good
+            teacher is patient and consistent", 2022).
         teacher_epochs: their epochs; 0 is as many as the last network has.
+        teacher_lr: the learning rate of their features; they have no BatchNorm that would bear a larger one.
         teacher_strength: share of every augmentation's strength, but for ``flip`` and ``stretch``, that they are
             trained with; one that sees faces more as they are knows them better.
         distil: share of the target that comes from the teachers.
@@ -113,6 +118,7 @@ class Recipe:
     warmup: float = 0.0
     label_smoothing: float = 0.0
     ema: float = 0.0
+    clip: float = 0.0
     flip: float = 0.5
     rotate: float = 10.0
     scale: float = 0.1
@@ -128,6 +134,7 @@ class Recipe:
     votes: float = 0.0
     teachers: int = 0
     teacher_epochs: int = 0
+    teacher_lr: float = 2e-4
     teacher_strength: float = 1.0
     distil: float = 0.5
     margin: float = MARGIN
@@ -165,7 +172,8 @@ class Recipe:
         """Return what network ``number`` (counted from 1: first the teachers, then the last) is trained with."""
         own: dict[str, Any] = {"seed": self.seed + number - 1}
         if number <= self.teachers:
-            own["epochs"] = self.teacher_epochs or self.epochs
+            own |= {"epochs": self.teacher_epochs or self.epochs, "lr_backbone": self.teacher_lr}
+            own |= {"head_until": 0.0, "top_until": 0.0}
             # Mirror images are no worse, and how far crops are squashed is no matter of strength.
             scaled = [name for name in _AUGMENTATION if name not in ("flip", "stretch")]
             own |= {name: getattr(self, name) * self.teacher_strength for name in scaled}
@@ -175,6 +183,8 @@ class Recipe:
         if self.mode == "probe" and self.augments:
             on = [name for name in _AUGMENTATION if getattr(self, name) > 0]
             raise InputError(f"a probe computes its features once, so {', '.join(on)} cannot be used; leave it out")
+        if self.mode == "probe" and self.teachers:
+            raise InputError("teachers look at images, and a probe keeps only features; leave teachers out")
         if self.draws and not self.balance:
             raise InputError("draws says how many images are drawn, but without balance none are; set balance as well")
         return self

@@ -23,19 +23,19 @@ import torch
 from lightning_fabric import Fabric
 
 from pyojeong import __version__, processes, weights
-from pyojeong.batches import Mirrored, PixelSource, targets
+from pyojeong.batches import PixelSource, targets
 from pyojeong.checkpoint import Checkpoint
 from pyojeong.errors import InputError
 from pyojeong.files import json_value, read_json, write_json
 from pyojeong.labels import Scheme
 from pyojeong.learning import Lesson, Result, learn, predict, settle
-from pyojeong.metrics import Floats
-from pyojeong.network import MobileNetV3Small
+from pyojeong.network import MobileNetV3Small, Network
 from pyojeong.pixels import Crops, Listing, list_crops, open_crops
 from pyojeong.prepare import is_drawn_sample
 from pyojeong.recipe import Recipe
-from pyojeong.scoring import fit_temperature, measure, predictions, require_classes, softmax
+from pyojeong.scoring import fit_temperature, measure, predictions, require_classes
 from pyojeong.table import write_csv
+from pyojeong.teacher import Teacher
 
 _OUTPUTS = ("best.pt", "history.csv", "val_metrics_best.json", "test_preds.csv", "test_metrics.json")
 
@@ -125,21 +125,28 @@ def _learn(
     labelled = targets(sets["train"].labels, len(scheme.classes), sets["train"].votes, recipe.votes)
     counts = np.bincount(sets["val"].labels, minlength=len(scheme.classes)).clip(1)
     lesson = Lesson(labelled, (counts / counts.sum()) ** (1 - recipe.balance))
-    taught: list[Floats] = []
-    for number in range(1, recipe.teachers + 2):
-        if number > recipe.teachers > 0:
-            mixed = (1 - recipe.distil) * labelled + recipe.distil * np.mean(taught, axis=0)
-            lesson = replace(lesson, targets=mixed)
+
+    def learned(network: Network, number: int, lesson: Lesson) -> Result:
         own = recipe.of_network(number)
-        train_source, val_source = (PixelSource(sets[name], own) for name in ("train", "val"))
-        network = _begin(fabric, own, scheme, train_source)
+        sources = [PixelSource(sets[name], own) for name in ("train", "val")]
         last = out / f"last_{number}.pt"
-        result = learn(fabric, network, own, train_source, val_source, lesson, last, f"{run} {number}")
+        result = learn(fabric, network, own, sources[0], sources[1], lesson, last, f"{run} {number}")
         network.load_state_dict(result.best_state)
-        if number <= recipe.teachers:
-            views = (train_source, Mirrored(train_source))
-            taught += [softmax(predict(network, view, fabric.device)) for view in views]
-    return network, result
+        return result
+
+    for number in range(1, recipe.teachers + 1):
+        teacher = _teacher(fabric, recipe.of_network(number), scheme)
+        learned(teacher, number, replace(lesson, teachers=()))
+        lesson = replace(lesson, teachers=(*lesson.teachers, teacher.eval().requires_grad_(False)))
+    network = _begin(fabric, recipe.of_network(recipe.teachers + 1), scheme, PixelSource(sets["train"], recipe))
+    return network, learned(network, recipe.teachers + 1, lesson)
+
+
+def _teacher(fabric: Fabric, recipe: Recipe, scheme: Scheme) -> Teacher:
+    torch.manual_seed(recipe.seed)
+    teacher = Teacher(len(scheme.classes))
+    teacher.load_faces()
+    return teacher.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def _begin(fabric: Fabric, recipe: Recipe, scheme: Scheme, train_source: PixelSource) -> MobileNetV3Small:
