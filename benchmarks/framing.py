@@ -27,7 +27,7 @@ from pyojeong import analyzer
 from pyojeong.crops import Box, as_annotated, face_crop, iou
 from pyojeong.faceapi.detector import FaceApi
 from pyojeong.images import Pixels, decode, read_bytes
-from pyojeong.labels import K7
+from pyojeong.labels import BASIC7
 from pyojeong.prepare import prepare
 from pyojeong.table import BOX_COLUMNS, read_table
 
@@ -64,14 +64,19 @@ def main() -> None:
 
 
 def london(data: Path) -> Iterator[Portrait]:
-    """Photographs in AI Hub's shape and their annotators' boxes, as ``pyojeong prepare`` reads them."""
+    """Photographs in AI Hub's shape and their annotators' boxes."""
+    yield from ((image, box) for image, box, _ in labelled_london(data))
+
+
+def labelled_london(data: Path) -> Iterator[tuple[Pixels, Box, str]]:
+    """Photographs, annotators' boxes and labels of BASIC7, as ``pyojeong prepare`` reads them."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         prepare(data / "london_as_aihub", root)
         for split in ("train", "val", "test"):
-            table = read_table(root / f"data_shared/splits_csv/{split}_K7.csv", scheme=K7, root=root, boxes=True)
-            for path, *box in table.select("path", *BOX_COLUMNS).iter_rows():
-                yield decode(read_bytes(root, path)), (box[0], box[1], box[2], box[3])
+            table = read_table(root / f"data_shared/splits_csv/{split}_K7.csv", scheme=BASIC7, root=root, boxes=True)
+            for path, label, *box in table.select("path", "label", *BOX_COLUMNS).iter_rows():
+                yield decode(read_bytes(root, path)), (box[0], box[1], box[2], box[3]), label
 
 
 def scut(data: Path) -> Iterator[Portrait]:
@@ -146,7 +151,7 @@ def _look(image: Pixels | NDArray[np.float64]) -> NDArray[np.float64]:
 def retry(data: Path, detector: FaceApi) -> None:
     """Print found / missed before, on the face (IoU >= 0.5 as an annotator's box), elsewhere (IoU < 0.3)."""
     whole = list(scut(data))
-    sets = {"whole": whole, **{str(share): [_tight(*portrait, share) for portrait in whole] for share in FRAMES}}
+    sets = {"whole": whole, **{str(share): [tight(*portrait, share) for portrait in whole] for share in FRAMES}}
     missed = {name: [one for one in some if not detector.detect(one[0])] for name, some in sets.items()}
     ways: dict[str, Callable[[Pixels], list[Box]]] = {
         "mine": lambda image: [face.box for face in analyzer.find_faces(detector, image)]
@@ -164,9 +169,9 @@ def steady(data: Path, detector: FaceApi) -> None:
     east, west = list(scut(data)), list(london(data))
     sets = {"scut whole": east, "london whole": west}
     for share in (1.0, 1.3):
-        sets |= {f"scut {share}": [_tight(*portrait, share) for portrait in east]}
+        sets |= {f"scut {share}": [tight(*portrait, share) for portrait in east]}
     for share in (1.3, 2.0, 3.0):
-        sets |= {f"london {share}": [_tight(*portrait, share) for portrait in west]}
+        sets |= {f"london {share}": [tight(*portrait, share) for portrait in west]}
     for name, portraits in sets.items():
         share, plain, padded = np.array([look for one in portraits if (look := _two_looks(detector, *one))]).T
         low, median, high = np.percentile(share, (5, 50, 95))
@@ -208,7 +213,7 @@ def _padded(detector: FaceApi, fill: str, amount: float, image: Pixels) -> list[
     return [(box[0], box[1], box[2], box[3]) for box in shifted]
 
 
-def _tight(image: Pixels, box: Box, share: float) -> Portrait:
+def tight(image: Pixels, box: Box, share: float) -> Portrait:
     """Cut a square of ``share`` longer sides around a box, moved into the image, and resize it to 256 x 256."""
     height, width = image.shape[:2]
     side = min(share * max(box[2] - box[0], box[3] - box[1]), height, width)

@@ -57,5 +57,5 @@ def test_a_face_gives_logits_and_every_part_learns(teacher: Teacher) -> None:
 
 
 def test_missing_weights_are_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="face_recognition_model-weights_manifest.json"):
+    with pytest.raises(InputError, match="face_recognition_model-weights_manifest"):
         Teacher(7).load_faces(tmp_path)

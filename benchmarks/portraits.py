@@ -1,0 +1,117 @@
+"""The whole chain on studio photographs that no model has seen: which crop of a detected face is read best.
+
+    python benchmarks/portraits.py --data ../shared/data [--model FILE] [--csv data_raw/val_BASIC7.csv] [--scan]
+
+Faces of the London set (happy and neutral, what two of three annotators say) are found by ``analyzer.find_faces``, in
+the whole photograph and in squares of 1.3 and 1.0 heights of the face at 256 x 256, and cut by the model's own rule.
+With ``--csv``, a table of aligned crops, each crop is also pasted into an empty frame, as wide as high and 0.76 times
+as wide, and found there. With ``--scan`` the same for rules around the model's own: margin, offset and aspect of a
+model are chosen by this table, on faces that are no test set.
+"""
+
+import argparse
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from framing import labelled_london, tight
+from PIL import Image
+
+from pyojeong import crops
+from pyojeong.analyzer import MODEL, find_faces
+from pyojeong.crops import Box
+from pyojeong.faceapi.detector import FaceApi
+from pyojeong.images import Pixels, decode, read_bytes
+from pyojeong.labels import BASIC7
+from pyojeong.metrics import wilson_interval
+from pyojeong.runtime import Classifier
+from pyojeong.table import read_table
+
+HEIGHTS = (1.3, 1.0)
+"""Sides of the tight squares in heights of the annotator's box."""
+
+NATURAL = 0.76
+"""Width by height at which an aligned crop of RAF-DB has the shape of a face; see ``framing.py register``."""
+
+FACE, FRAME = 240, 720
+"""Height of a pasted crop and side of its frame, in pixels."""
+
+STEPS = {"margin": (-0.05, 0.0, 0.05), "offset": (-0.04, 0.0, 0.04), "aspect": (0.76, 0.85, 1.0)}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A photograph, the detector's box in it (None: no face found), and what it shows."""
+
+    image: Pixels
+    box: Box | None
+    label: str
+
+
+def pasted(image: Pixels, aspect: float) -> Pixels:
+    """Return an empty frame with the crop in its middle."""
+    face = Image.fromarray(image).resize((round(FACE * aspect), FACE), Image.Resampling.BICUBIC)
+    frame = Image.new("RGB", (FRAME, FRAME))
+    frame.paste(face, ((FRAME - face.width) // 2, (FRAME - FACE) // 2))
+    return np.asarray(frame)
+
+
+def found(detector: FaceApi, image: Pixels, label: str) -> Found:
+    """Return the photograph with its best face."""
+    faces = find_faces(detector, image)
+    return Found(image, faces[0].box if faces else None, label)
+
+
+def collect(detector: FaceApi, data: Path, csv: Path | None, root: Path) -> dict[str, list[Found]]:
+    """Return every set of photographs, each face looked for once."""
+    photographs = list(labelled_london(data))
+    sets = {"london": [found(detector, image, label) for image, _, label in photographs]}
+    for height in HEIGHTS:
+        squares = [(tight(image, box, height)[0], label) for image, box, label in photographs]
+        sets[f"london {height}"] = [found(detector, image, label) for image, label in squares]
+    if csv:
+        rows = read_table(csv, scheme=BASIC7, root=root).select("path", "label").iter_rows()
+        aligned = [(decode(read_bytes(root, path)), label) for path, label in rows]
+        for aspect in (1.0, NATURAL):
+            sets[f"pasted {aspect}"] = [found(detector, pasted(image, aspect), label) for image, label in aligned]
+    return sets
+
+
+def right(classifier: Classifier, photographs: list[Found], rule: tuple[float, float, float]) -> tuple[int, int]:
+    """Return how many faces were found, and how many of them read right when cut by ``rule``."""
+    seen = [one for one in photographs if one.box is not None]
+    patches = [crops.cut(one.image, crops.patch_region(one.box, *rule)) for one in seen if one.box is not None]
+    named = classifier.predict_patches([crops.resize(patch) for patch in patches]).argmax(1)
+    return len(seen), sum(classifier.classes[name] == one.label for name, one in zip(named, seen, strict=True))
+
+
+def main() -> None:
+    """Print a row for each rule."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--model", type=Path, default=MODEL)
+    parser.add_argument("--csv", type=Path, help="aligned crops, each the whole of its picture")
+    parser.add_argument("--project-root", type=Path, default=Path())
+    parser.add_argument("--scan", action="store_true", help="rules around the model's own as well")
+    given = parser.parse_args()
+    classifier = Classifier(given.model)
+    sets = collect(FaceApi(threads=1), given.data, given.csv, given.project_root)
+    own = (classifier.margin, classifier.offset, classifier.aspect)
+    margins, offsets, aspects = STEPS.values()
+    around = itertools.product(margins, offsets, aspects)
+    rules = [own, *((own[0] + margin, own[1] + offset, aspect) for margin, offset, aspect in around if given.scan)]
+    print("| margin | offset | aspect | " + " | ".join(f"{name}: right / found / n" for name in sets) + " |")
+    print("|---|---|---|" + "---|" * len(sets))
+    for rule in rules:
+        cells = []
+        for photographs in sets.values():
+            count, hits = right(classifier, photographs, rule)
+            low, high = wilson_interval(hits, len(photographs))
+            share = 100 * hits / len(photographs)
+            cells.append(f"{share:.1f} % ({100 * low:.0f}-{100 * high:.0f}), {hits} / {count} / {len(photographs)}")
+        print("| " + " | ".join([*(f"{value:.3f}" for value in rule), *cells]) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
