@@ -111,8 +111,8 @@ def test_teachers_have_their_own_seeds_epochs_rates_and_strength() -> None:
     networks = [recipe.of_network(number) for number in (1, 2, 3)]
     assert [one.seed for one in networks] == [1337, 1338, 1339]
     assert [one.epochs for one in networks] == [4, 4, 9]
-    assert [one.lr_backbone for one in networks] == [3e-4, 3e-4, 1e-4]
-    assert [one.stage(0) for one in networks] == ["all", "all", "top"]
+    assert [one.lr_backbone for one in networks] == [3e-4, 1e-4, 1e-4]
+    assert [one.stage(0) for one in networks] == ["all", "top", "top"]
     assert [one.scale for one in networks] == [0.1, 0.1, 0.2]
     assert [(one.flip, one.stretch) for one in networks] == [(0.5, 0.4)] * 3, "no matters of strength"
     alone = Recipe.of("finetune", {"teacher_strength": 0.5, "teacher_epochs": 9, "epochs": 4})

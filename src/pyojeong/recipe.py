@@ -86,12 +86,14 @@ class Recipe:
             1 - balance. Then no class tells where an image comes from, and at 1 all classes come equally often.
         draws: images an epoch where they are drawn; 0 is the number of training images.
         votes: share of the target that goes to the annotators' votes (columns ``votes_<label>``), where a row has any.
-        teachers: how many larger networks (``pyojeong.teacher``) are trained first; their mean probabilities for each
-            changed image are part of what MobileNetV3-Small learns from it (Hinton et al., "Distilling the Knowledge
-            in a Neural Network", 2015; on the same view of an image: Beyer et al., "Knowledge distillation: A good
-            teacher is patient and consistent", 2022).
+        teachers: how many networks are trained before the last one. Each learns from the labels and from the mean
+            probabilities that all before it give to an image as it was changed (Hinton et al., "Distilling the
+            Knowledge in a Neural Network", 2015; on the same view: Beyer et al., "Knowledge distillation: A good
+            teacher is patient and consistent", 2022). The first is a larger one that knows faces
+            (``pyojeong.teacher``), the others are of the last one's kind (Furlanello et al., "Born-Again Neural
+            Networks", 2018).
         teacher_epochs: their epochs; 0 is as many as the last network has.
-        teacher_lr: the learning rate of their features; they have no BatchNorm that would bear a larger one.
+        teacher_lr: the learning rate of the first one's features; it has no BatchNorm that would bear a larger one.
         teacher_strength: share of every augmentation's strength, but for ``flip`` and ``stretch``, that they are
             trained with; one that sees faces more as they are knows them better.
         distil: share of the target that comes from the teachers.
@@ -172,11 +174,12 @@ class Recipe:
         """Return what network ``number`` (counted from 1: first the teachers, then the last) is trained with."""
         own: dict[str, Any] = {"seed": self.seed + number - 1}
         if number <= self.teachers:
-            own |= {"epochs": self.teacher_epochs or self.epochs, "lr_backbone": self.teacher_lr}
-            own |= {"head_until": 0.0, "top_until": 0.0}
+            own["epochs"] = self.teacher_epochs or self.epochs
             # Mirror images are no worse, and how far crops are squashed is no matter of strength.
             scaled = [name for name in _AUGMENTATION if name not in ("flip", "stretch")]
             own |= {name: getattr(self, name) * self.teacher_strength for name in scaled}
+        if number == 1 <= self.teachers:
+            own |= {"lr_backbone": self.teacher_lr, "head_until": 0.0, "top_until": 0.0}
         return replace(self, **own)
 
     def _coherent(self) -> "Recipe":

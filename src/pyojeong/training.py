@@ -120,36 +120,33 @@ def train(
 
 def _learn(
     fabric: Fabric, recipe: Recipe, sets: dict[str, Crops], scheme: Scheme, out: Path, run: str
-) -> tuple[MobileNetV3Small, Result]:
+) -> tuple[Network, Result]:
     """Train the teachers, if any, then the network; return it at its best epoch, and its scores."""
     labelled = targets(sets["train"].labels, len(scheme.classes), sets["train"].votes, recipe.votes)
     counts = np.bincount(sets["val"].labels, minlength=len(scheme.classes)).clip(1)
     lesson = Lesson(labelled, (counts / counts.sum()) ** (1 - recipe.balance))
 
-    def learned(network: Network, number: int, lesson: Lesson) -> Result:
+    for number in range(1, recipe.teachers + 2):
         own = recipe.of_network(number)
-        sources = [PixelSource(sets[name], own) for name in ("train", "val")]
+        train_source, val_source = (PixelSource(sets[name], own) for name in ("train", "val"))
+        begin = _begin_teacher if number == 1 <= recipe.teachers else _begin
+        network = begin(fabric, own, scheme, train_source)
         last = out / f"last_{number}.pt"
-        result = learn(fabric, network, own, sources[0], sources[1], lesson, last, f"{run} {number}")
+        result = learn(fabric, network, own, train_source, val_source, lesson, last, f"{run} {number}")
         network.load_state_dict(result.best_state)
-        return result
-
-    for number in range(1, recipe.teachers + 1):
-        teacher = _teacher(fabric, recipe.of_network(number), scheme)
-        learned(teacher, number, replace(lesson, teachers=()))
-        lesson = replace(lesson, teachers=(*lesson.teachers, teacher.eval().requires_grad_(False)))
-    network = _begin(fabric, recipe.of_network(recipe.teachers + 1), scheme, PixelSource(sets["train"], recipe))
-    return network, learned(network, recipe.teachers + 1, lesson)
+        lesson = replace(lesson, teachers=(*lesson.teachers, network.eval().requires_grad_(False)))
+    return network, result
 
 
-def _teacher(fabric: Fabric, recipe: Recipe, scheme: Scheme) -> Teacher:
+def _begin_teacher(fabric: Fabric, recipe: Recipe, scheme: Scheme, train_source: PixelSource) -> Network:
     torch.manual_seed(recipe.seed)
     teacher = Teacher(len(scheme.classes))
     teacher.load_faces()
-    return teacher.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    teacher.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return teacher
 
 
-def _begin(fabric: Fabric, recipe: Recipe, scheme: Scheme, train_source: PixelSource) -> MobileNetV3Small:
+def _begin(fabric: Fabric, recipe: Recipe, scheme: Scheme, train_source: PixelSource) -> Network:
     torch.manual_seed(recipe.seed)
     network = MobileNetV3Small(len(scheme.classes))
     with processes.first_alone():
@@ -161,7 +158,7 @@ def _begin(fabric: Fabric, recipe: Recipe, scheme: Scheme, train_source: PixelSo
 
 
 def _publish(
-    network: MobileNetV3Small,
+    network: Network,
     result: Result,
     sets: dict[str, Crops],
     scheme: Scheme,
