@@ -51,14 +51,23 @@ def test_answers_stay_close_on_drawn_faces(models: tuple[Path, Path], patches: l
     assert 0 < np.abs(full - small).mean() < 0.02
 
 
+def weight_names(model: onnx.ModelProto) -> list[str]:
+    """Weights of convolutions, dense layers, and those from which matrices are gathered."""
+    made = {node.output[0] for node in model.graph.node if node.op_type in ("Cast", "DequantizeLinear")}
+    made |= {tensor.name for tensor in model.graph.initializer}
+    places = {"Conv": 1, "Gemm": 1, "Gather": 0}
+    names = [node.input[places[node.op_type]] for node in model.graph.node if node.op_type in places]
+    return [name for name in names if name in made]
+
+
 def weights_of(model: onnx.ModelProto) -> list[np.ndarray[Any, Any]]:
     values = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    return [np.array(values[node.input[1]]) for node in model.graph.node if node.op_type in ("Conv", "Gemm")]
+    return [np.array(values[name]) for name in weight_names(model)]
 
 
 def expanded(model: onnx.ModelProto) -> list[np.ndarray[Any, Any]]:
     """The weights that the small file stands for, by onnx's own reference implementation."""
-    names = [node.input[1] for node in model.graph.node if node.op_type in ("Conv", "Gemm")]
+    names = weight_names(model)
     makers = {node.output[0]: node for node in model.graph.node if node.op_type in ("Cast", "DequantizeLinear")}
     outputs = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names]
     graph = onnx.helper.make_graph([makers[n] for n in names], "weights", [], outputs, model.graph.initializer)

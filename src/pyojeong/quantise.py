@@ -40,6 +40,8 @@ def eight_bit(model: bytes) -> bytes:
     whole = onnx.load_from_string(model)
     graph = whole.graph
     weights = {node.input[1] for node in graph.node if node.op_type in ("Conv", "Gemm")}
+    # Filters from which matrices are gathered, see ``kernels``.
+    weights |= {node.input[0] for node in graph.node if node.op_type == "Gather"}
     values: list[onnx.TensorProto] = []
     nodes: list[onnx.NodeProto] = []
     for tensor in graph.initializer:

@@ -22,7 +22,7 @@ from pyojeong.files import write_bytes
 if TYPE_CHECKING:
     import onnx
 
-FORMAT = 3
+FORMAT = 4
 """Raised whenever the graphs built here change, so that nobody runs an old one from a cache."""
 
 VERSION = "1.7.15"
@@ -103,6 +103,13 @@ class _Graph:
         self.constants.append(numpy_helper.from_array(np.array(value, np.float32, order="C"), name))
         return name
 
+    def integers(self, name: str, value: npt.ArrayLike) -> str:
+        from onnx import numpy_helper
+
+        if all(constant.name != name for constant in self.constants):
+            self.constants.append(numpy_helper.from_array(np.array(value, np.int64), name))
+        return name
+
     def add(self, operator: str, *inputs: str, **attributes: Any) -> str:
         from onnx import helper
 
@@ -117,14 +124,27 @@ class _Graph:
         centred = self.add("Sub", planes, self.constant("mean", np.reshape(mean, (3, 1, 1))))
         return self.add("Div", centred, divisor)
 
-    def pad_to_square(self, x: str) -> str:
-        """Repeat the last row, or the last column, of NCHW until height and width are equal."""
-        from onnx import numpy_helper
+    def pad_to_square(self, x: str) -> tuple[str, str]:
+        """Repeat the last row, or the last column, of NCHW until height and width are equal, but for some rows.
 
-        self.constants.append(numpy_helper.from_array(np.zeros(6, np.int64), "elsewhere"))
+        Returns the map and how many rows ``put_rows_back`` has to add when the map is a quarter as high.
+        """
         sides = self.add("Shape", x, start=2)
         gaps = self.add("Sub", self.add("ReduceMax", sides, keepdims=1), sides)
-        return self.add("Pad", x, self.add("Concat", "elsewhere", gaps, axis=0), mode="edge")
+        # Three of the small map's rows see where the frame ends. Columns stay: they cannot be repeated cheaply.
+        spare = self.add("Sub", self.add("Div", gaps, self.integers("four", 4)), self.integers("three", 3))
+        fewer = self.add("Mul", self.add("Max", spare, self.integers("none", 0)), self.integers("rows_only", [1, 0]))
+        added = self.add("Sub", gaps, self.add("Mul", fewer, self.integers("four", 4)))
+        square = self.add("Pad", x, self.add("Concat", self.integers("elsewhere", [0] * 6), added, axis=0), mode="edge")
+        return square, self.add("Gather", fewer, self.integers("none", 0))
+
+    def put_rows_back(self, x: str, count: str) -> str:
+        """Repeat the last row but one of NCHW ``count`` times; the last is another, as what follows it is 0."""
+        high = self.add("Gather", self.add("Shape", x), self.integers("two", 2))
+        whole = self.add("Add", high, count)
+        rows = self.add("Range", self.integers("none", 0), whole, self.integers("one", 1))
+        repeated = self.add("Min", rows, self.add("Sub", high, self.integers("two", 2)))
+        return self.add("Gather", x, self.add("Max", repeated, self.add("Sub", rows, count)), axis=2)
 
     def conv(self, x: str, name: str, **attributes: Any) -> str:
         """Add a full convolution with bias."""
@@ -160,7 +180,8 @@ def _detector(weights: Weights) -> _Graph:
 
     S, the longer of H and W, is a multiple of 32; the shorter is S, or even and without most of the black padding.
     The first layer pads nothing, so all its rows (or columns) in the black are equal, and four black ones of the input
-    stand for the rest (see ``detector.without_padding``), and the cells are those of S x S to the last bit.
+    stand for the rest (see ``detector.without_padding``). Of the equal rows of the next two layers' results most are
+    left out as well. The cells are those of S x S to the last bit.
     ``divisor`` is a second input with the default 255 of @vladmandic/face-api; face-api.js 0.22.2 divides by 256.
     """
     graph = _Graph(weights)
@@ -170,7 +191,9 @@ def _detector(weights: Weights) -> _Graph:
     for number in range(1, 6):
         x = graph.add("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2], auto_pad="SAME_UPPER")
         if number == 1:
-            x = graph.pad_to_square(x)
+            x, left_out = graph.pad_to_square(x)
+        if number == 3:
+            x = graph.put_rows_back(x, left_out)
         x = graph.add("LeakyRelu", graph.separable(x, f"conv{number}", pads=[1, 1, 1, 1]), alpha=0.1)
     x = graph.add("MaxPool", x, kernel_shape=[2, 2], strides=[1, 1], auto_pad="SAME_UPPER")
     cells = graph.add("Transpose", graph.conv(x, "conv8"), perm=[0, 2, 3, 1])
