@@ -11,7 +11,6 @@ import re
 import stat
 import unicodedata
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -21,7 +20,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from pyojeong.errors import InputError
-from pyojeong.images import member_name, plain_hangul
+from pyojeong.images import BROKEN_MEMBER, member_name, plain_hangul
 from pyojeong.progress import track
 from pyojeong.records import SCHEMA, clean_text, read_records
 
@@ -54,7 +53,7 @@ _IMAGES = (".jpg", ".jpeg", ".png")
 _PHOTOGRAPH = ("name", "path", "stamp")
 _UNFINISHED = re.compile(r"\.(part\d*|partial|crdownload|download|tmp)$", re.IGNORECASE)
 _MAX_JSON = 1 << 29
-_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError)
+_UNREADABLE = (*BROKEN_MEMBER, RuntimeError)
 _JSON = json.JSONDecoder()
 _JSON_FLOATS = json.JSONDecoder(parse_int=float)
 _JSON_SPACE = " \t\n\r"
