@@ -1,5 +1,6 @@
 import json
 import os
+import tracemalloc
 import unicodedata
 import zipfile
 from collections import Counter
@@ -221,6 +222,32 @@ def test_a_gigantic_number_costs_its_own_record_only(tmp_path: Path) -> None:
     found = read(tmp_path)
     assert found.rows["person"].to_list() == [person(1)]
     assert found.drops == {"no_box": 1}
+
+
+def test_a_label_file_of_millions_of_items_that_are_no_records_fits_the_memory(tmp_path: Path) -> None:
+    label_zip(tmp_path, "기쁨", [record(file_name(1))])
+    image_zip(tmp_path, "기쁨", {file_name(1): jpeg()})
+    (tmp_path / "zeros.json").write_bytes(b"[" + b"0," * 100_000 + b"0]")
+    mixed = json.dumps([record(file_name(2)), *[0] * 12_000, record(file_name(3))])
+    (tmp_path / "mixed.json").write_text(mixed, encoding="utf-8")
+    tracemalloc.start()
+    found = read(tmp_path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10_000_000
+    assert found.drops == {"other_json": 1, "malformed_record": 12_000, "record_without_image": 2}
+    assert_all_accounted(found)
+
+
+@pytest.mark.parametrize(
+    ("folder", "official"),
+    [("Validation", "validation"), ("validated/Training", "training"), ("training set/2.Validation", "validation")],
+)
+def test_the_official_part_is_the_one_named_last(tmp_path: Path, folder: str, official: str) -> None:
+    (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / folder / "labels.json").write_text(json.dumps([record(file_name(1))]), encoding="utf-8")
+    image_zip(tmp_path, "기쁨", {file_name(1): jpeg()})
+    assert read(tmp_path).rows["official"].to_list() == [official]
 
 
 def test_what_is_missing_altogether_is_said(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,6 +54,7 @@ _IMAGES = (".jpg", ".jpeg", ".png")
 _PHOTOGRAPH = ("name", "path", "stamp")
 _UNFINISHED = re.compile(r"\.(part\d*|partial|crdownload|download|tmp)$", re.IGNORECASE)
 _MAX_JSON = 1 << 29
+_BATCH = 5000
 _UNREADABLE = (*BROKEN_MEMBER, RuntimeError)
 _JSON = json.JSONDecoder()
 _JSON_FLOATS = json.JSONDecoder(parse_int=float)
@@ -242,19 +244,37 @@ def _kind(name: str) -> str:
 def _take_records(
     read: Callable[[], bytes], size: int, path: str, policy: str, parts: _Found, drops: Counter[str]
 ) -> None:
-    official = "validation" if "valid" in path.lower() else "training"
+    words = path.lower()
+    # The last word counts: above AI Hub's folders there may be one of the owner's, such as "validated".
+    official = "validation" if words.rfind("valid") > words.rfind("train") else "training"
     try:
         if size > _MAX_JSON:
             raise ValueError("larger than half a GiB")
-        records = read_records(parse_items(read()), _key, policy, official)
+        found, malformed = _named_records(parse_items(read()), policy, official)
     except (*_UNREADABLE, RecursionError) as error:
         parts.unreadable.append(f"{path} ({error})")
         drops["unreadable_json"] += 1
         return
-    if records["name"].null_count() == records.height:
+    if not found:
         drops["other_json"] += 1
-    else:
-        parts.records.append(records)
+        return
+    parts.records.extend(found)
+    _count(drops, malformed_record=malformed)
+
+
+def _named_records(items: Iterator[Any], policy: str, official: str) -> tuple[list[pl.DataFrame], int]:
+    """Return the records that have a file name, and the number of items that have none.
+
+    Batch by batch, because a file of nothing but zeros would take 300 times its size as rows.
+    """
+    found, malformed = [], 0
+    while batch := [*islice(items, _BATCH)]:
+        rows = read_records(batch, _key, policy, official)
+        named = rows.filter(pl.col("name").is_not_null())
+        malformed += rows.height - named.height
+        if named.height:
+            found.append(named)
+    return found, malformed
 
 
 def parse_items(data: bytes) -> Iterator[Any]:
@@ -313,21 +333,19 @@ def _key(name: str) -> str:
 
 def _match(records: pl.DataFrame, images: pl.DataFrame, drops: Counter[str]) -> Index:
     unique = images.unique("name", keep="first", maintain_order=True)
-    named = records.filter(pl.col("name").is_not_null())
-    first = named.unique("name", keep="first", maintain_order=True)
+    first = records.unique("name", keep="first", maintain_order=True)
     joined = first.join(unique, on="name", how="inner")
     _count(
         drops,
         duplicate_image=images.height - unique.height,
-        malformed_record=records.height - named.height,
-        duplicate_record=named.height - first.height,
+        duplicate_record=records.height - first.height,
         record_without_image=first.height - joined.height,
         image_without_record=unique.height - joined.height,
     )
     _count(drops, **_reasons(joined))
     rows = joined.filter(pl.col("reason").is_null()).drop("reason").sort("path")
     columns = ["path", "stamp", *(name for name in SCHEMA if name != "reason")]
-    return Index(rows.select(columns), records.height, images.height, drops, [])
+    return Index(rows.select(columns), records.height + drops["malformed_record"], images.height, drops, [])
 
 
 def _reasons(joined: pl.DataFrame) -> dict[str, int]:
