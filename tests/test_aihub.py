@@ -179,6 +179,46 @@ def test_a_name_in_no_encoding_is_counted(tmp_path: Path) -> None:
     assert read(tmp_path).drops == {"undecodable_name": 1}
 
 
+def test_every_file_below_a_folder_whose_name_is_no_text_is_counted(tmp_path: Path) -> None:
+    label_zip(tmp_path, "기쁨", [record(file_name(1))])
+    image_zip(tmp_path, "기쁨", {file_name(1): jpeg()})
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + "기쁨".encode("cp949")))
+    try:
+        (folder / "deeper").mkdir(parents=True)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    for number in range(3):
+        (folder / "deeper" / f"{number}.jpg").write_bytes(jpeg())
+    assert read(tmp_path).drops == {"undecodable_name": 3}
+
+
+@pytest.mark.parametrize("name", ["[원천]EMOIMG_당황_TRAIN_01.zip", "Validation"])
+def test_a_link_to_a_disk_that_is_not_there_is_named_or_counted(tmp_path: Path, name: str) -> None:
+    label_zip(tmp_path, "기쁨", [record(file_name(1))])
+    image_zip(tmp_path, "기쁨", {file_name(1): jpeg()})
+    (tmp_path / name).symlink_to(tmp_path / "disk2" / name)
+    (tmp_path / ".#lock").symlink_to("somebody@somewhere")
+    with pytest.raises(InputError, match="which is not there") as caught:
+        read(tmp_path)
+    assert name in str(caught.value)
+    assert read(tmp_path, skip_unreadable=True).drops == {"unreadable_archive": 1}
+
+
+def test_archives_of_another_kind_or_inside_another_are_named(tmp_path: Path) -> None:
+    label_zip(tmp_path, "기쁨", [record(file_name(1))])
+    image_zip(tmp_path, "기쁨", {file_name(1): jpeg(), "more/inner.zip": b"PK", "inner.7z": b"7z", "readme.txt": b""})
+    others = ("a.tar", "b.ZIP.001", "c.egg", "d.z01", "e.tar.gz")
+    for name in (*others, "readme.pdf"):
+        (tmp_path / name).write_bytes(b"x")
+    found = read(tmp_path)
+    assert found.rows.height == 1
+    assert found.drops == {"other_archive": 7}
+    names = [line.partition(" (")[0] for line in found.unreadable]
+    photographs = "data_raw/set/[원천]EMOIMG_기쁨_TRAIN_01.zip"
+    inner = [f"{photographs}!/more/inner.zip", f"{photographs}!/inner.7z"]
+    assert sorted(names) == sorted([*(f"data_raw/set/{name}" for name in others), *inner])
+
+
 @pytest.mark.parametrize("what", ["images", "labels"])
 def test_a_truncated_archive_is_named_or_counted(tmp_path: Path, what: str) -> None:
     for label in ("기쁨", "슬픔"):

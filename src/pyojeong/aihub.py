@@ -41,7 +41,8 @@ DROPS = {
     "undecodable_name": "a file name in no known encoding",
     "symbolic_link": "a link inside SOURCE (links directly in SOURCE are followed)",
     "unfinished_download": "a file that a downloader has not finished",
-    "unreadable_archive": "an archive that is truncated or no zip (only with --skip-unreadable)",
+    "unreadable_archive": "an archive that is truncated or no zip, or a link to nowhere (only with --skip-unreadable)",
+    "other_archive": "an archive of another kind than zip, or one inside another: unpack it once",
     "unreadable_json": "a JSON file that cannot be read (only with --skip-unreadable)",
     "other_json": "a JSON file that holds no label records",
 }
@@ -52,6 +53,7 @@ SAMPLE_MARKER = "SAMPLE.json"
 
 _IMAGES = (".jpg", ".jpeg", ".png")
 _PHOTOGRAPH = ("name", "path", "stamp")
+_OTHER_ARCHIVE = re.compile(r"\.(tar|tgz|gz|bz2|xz|7z|rar|alz|egg|z\d\d|zip\.\d+)$", re.IGNORECASE)
 _UNFINISHED = re.compile(r"\.(part\d*|partial|crdownload|download|tmp)$", re.IGNORECASE)
 _MAX_JSON = 1 << 29
 _BATCH = 5000
@@ -91,7 +93,7 @@ class Index(NamedTuple):
         records: label records read.
         images: photographs found.
         drops: count per reason of ``DROPS``.
-        unreadable: the archives and label files that were passed over: path below the root, and why.
+        unreadable: the archives and label files that were passed over: path below the root, and why in brackets.
     """
 
     rows: pl.DataFrame
@@ -105,6 +107,7 @@ class _Found(NamedTuple):
     images: list[pl.DataFrame]
     records: list[pl.DataFrame]
     unreadable: list[str]
+    others: list[str]
 
 
 def survey(source: Path) -> Survey:
@@ -132,7 +135,7 @@ def index(found: Survey, base: str, *, policy: str = "majority", skip_unreadable
         InputError: an archive or label file is unreadable, or there is no record or no photograph at all.
     """
     drops = Counter(found.drops)
-    parts = _Found([], [], [])
+    parts = _Found([], [], [], [])
     for file in track(found.files, "reading the archives' tables"):
         _read(found.source, file.path, base, policy, parts, drops)
     if parts.unreadable and not skip_unreadable:
@@ -145,7 +148,7 @@ def index(found: Survey, base: str, *, policy: str = "majority", skip_unreadable
         raise InputError(f"{found.source}: no label records (a .json inside the [라벨] archives) were found")
     if not any(part.height for part in parts.images):
         raise InputError(f"{found.source}: no photographs (.jpg inside the [원천] archives) were found")
-    unreadable = [f"{base}/{problem}" if base else problem for problem in parts.unreadable]
+    unreadable = [f"{base}/{problem}" if base else problem for problem in parts.unreadable + parts.others]
     return _match(pl.concat(parts.records), pl.concat(parts.images), drops)._replace(unreadable=unreadable)
 
 
@@ -160,17 +163,22 @@ def _walk(source: Path, drops: Counter[str]) -> Iterator[File]:
         below = folders.pop()
         for entry in os.scandir(source / below):
             path = f"{below}/{entry.name}" if below else entry.name
-            if not _is_text(path):
-                drops["undecodable_name"] += 1
-            elif below and entry.is_symlink():
+            if below and entry.is_symlink():
                 drops["symbolic_link"] += 1
             elif entry.is_dir():
                 folders.append(path)
+            elif not _is_text(path):
+                drops["undecodable_name"] += 1
             elif _UNFINISHED.search(entry.name):
                 drops["unfinished_download"] += 1
-            elif entry.is_file() and not entry.name.startswith(".") and path != SAMPLE_MARKER:
+            elif entry.name.startswith(".") or path == SAMPLE_MARKER:
+                continue
+            elif entry.is_file():
                 status = entry.stat()
                 yield File(path, status.st_size, status.st_mtime_ns)
+            elif entry.is_symlink():
+                # To a disk that is not there; index names it.
+                yield File(path, 0, 0)
 
 
 def _is_text(name: str) -> bool:
@@ -184,6 +192,10 @@ def _is_text(name: str) -> bool:
 def _read(source: Path, path: str, base: str, policy: str, parts: _Found, drops: Counter[str]) -> None:
     kind = _kind(path)
     file = source / path
+    if file.is_symlink() and not file.exists():
+        parts.unreadable.append(f"{path} (links to {file.readlink()}, which is not there)")
+        drops["unreadable_archive"] += 1
+        return
     where = f"{base}/{path}" if base else path
     try:
         if kind == ".zip":
@@ -194,6 +206,8 @@ def _read(source: Path, path: str, base: str, policy: str, parts: _Found, drops:
             status = file.stat()
             stamp = f"{status.st_size}-{status.st_mtime_ns}"
             parts.images.append(_photographs([_key(plain_hangul(path))], [where], [stamp]))
+        elif _OTHER_ARCHIVE.search(path):
+            _pass_over(path, parts, drops)
     except _UNREADABLE as error:
         parts.unreadable.append(f"{path} ({error})")
         drops["unreadable_archive"] += 1
@@ -206,9 +220,13 @@ def _read_archive(file: Path, path: str, where: str, policy: str, parts: _Found,
             name = member_name(info)
             last = _last(name)
             kind = _kind(last)
-            if info.is_dir() or last.startswith(".") or kind not in (*_IMAGES, ".json"):
+            if info.is_dir() or last.startswith("."):
                 continue
-            if not _is_safe(name):
+            if kind == ".zip" or _OTHER_ARCHIVE.search(last):
+                _pass_over(f"{path}!/{name}", parts, drops)
+            elif kind not in (*_IMAGES, ".json"):
+                continue
+            elif not _is_safe(name):
                 drops["unsafe_name"] += 1
             elif stat.S_ISLNK(info.external_attr >> 16):
                 drops["symbolic_link"] += 1
@@ -220,6 +238,11 @@ def _read_archive(file: Path, path: str, where: str, policy: str, parts: _Found,
                 paths.append(f"{where}!/{name}")
                 stamps.append(f"{info.file_size}-{info.CRC:08x}")
     parts.images.append(_photographs(names, paths, stamps))
+
+
+def _pass_over(path: str, parts: _Found, drops: Counter[str]) -> None:
+    parts.others.append(f"{path} ({DROPS['other_archive']})")
+    drops["other_archive"] += 1
 
 
 def _photographs(names: list[str], paths: list[str], stamps: list[str]) -> pl.DataFrame:
