@@ -204,19 +204,20 @@ def test_a_link_to_a_disk_that_is_not_there_is_named_or_counted(tmp_path: Path, 
     assert read(tmp_path, skip_unreadable=True).drops == {"unreadable_archive": 1}
 
 
-def test_archives_of_another_kind_or_inside_another_are_named(tmp_path: Path) -> None:
+def test_archives_that_are_unfinished_of_another_kind_or_inside_another_are_named(tmp_path: Path) -> None:
     label_zip(tmp_path, "기쁨", [record(file_name(1))])
     image_zip(tmp_path, "기쁨", {file_name(1): jpeg(), "more/inner.zip": b"PK", "inner.7z": b"7z", "readme.txt": b""})
     others = ("a.tar", "b.ZIP.001", "c.egg", "d.z01", "e.tar.gz")
-    for name in (*others, "readme.pdf"):
+    unfinished = ("f.zip.part0", "g.zip.crdownload")
+    for name in (*others, *unfinished, "readme.pdf"):
         (tmp_path / name).write_bytes(b"x")
     found = read(tmp_path)
     assert found.rows.height == 1
-    assert found.drops == {"other_archive": 7}
+    assert found.drops == {"other_archive": 7, "unfinished_download": 2}
     names = [line.partition(" (")[0] for line in found.unreadable]
     photographs = "data_raw/set/[원천]EMOIMG_기쁨_TRAIN_01.zip"
     inner = [f"{photographs}!/more/inner.zip", f"{photographs}!/inner.7z"]
-    assert sorted(names) == sorted([*(f"data_raw/set/{name}" for name in others), *inner])
+    assert sorted(names) == sorted([*(f"data_raw/set/{name}" for name in (*others, *unfinished)), *inner])
 
 
 @pytest.mark.parametrize("what", ["images", "labels"])

@@ -169,10 +169,11 @@ def _walk(source: Path, drops: Counter[str]) -> Iterator[File]:
                 folders.append(path)
             elif not _is_text(path):
                 drops["undecodable_name"] += 1
-            elif _UNFINISHED.search(entry.name):
-                drops["unfinished_download"] += 1
             elif entry.name.startswith(".") or path == SAMPLE_MARKER:
                 continue
+            elif _UNFINISHED.search(entry.name):
+                # Its size would make every look at a download that goes on a change of SOURCE.
+                yield File(path, 0, 0)
             elif entry.is_file():
                 status = entry.stat()
                 yield File(path, status.st_size, status.st_mtime_ns)
@@ -207,7 +208,9 @@ def _read(source: Path, path: str, base: str, policy: str, parts: _Found, drops:
             stamp = f"{status.st_size}-{status.st_mtime_ns}"
             parts.images.append(_photographs([_key(plain_hangul(path))], [where], [stamp]))
         elif _OTHER_ARCHIVE.search(path):
-            _pass_over(path, parts, drops)
+            _pass_over(path, "other_archive", parts, drops)
+        elif _UNFINISHED.search(path):
+            _pass_over(path, "unfinished_download", parts, drops)
     except _UNREADABLE as error:
         parts.unreadable.append(f"{path} ({error})")
         drops["unreadable_archive"] += 1
@@ -223,7 +226,7 @@ def _read_archive(file: Path, path: str, where: str, policy: str, parts: _Found,
             if info.is_dir() or last.startswith("."):
                 continue
             if kind == ".zip" or _OTHER_ARCHIVE.search(last):
-                _pass_over(f"{path}!/{name}", parts, drops)
+                _pass_over(f"{path}!/{name}", "other_archive", parts, drops)
             elif kind not in (*_IMAGES, ".json"):
                 continue
             elif not _is_safe(name):
@@ -240,9 +243,9 @@ def _read_archive(file: Path, path: str, where: str, policy: str, parts: _Found,
     parts.images.append(_photographs(names, paths, stamps))
 
 
-def _pass_over(path: str, parts: _Found, drops: Counter[str]) -> None:
-    parts.others.append(f"{path} ({DROPS['other_archive']})")
-    drops["other_archive"] += 1
+def _pass_over(path: str, reason: str, parts: _Found, drops: Counter[str]) -> None:
+    parts.others.append(f"{path} ({DROPS[reason]})")
+    drops[reason] += 1
 
 
 def _photographs(names: list[str], paths: list[str], stamps: list[str]) -> pl.DataFrame:

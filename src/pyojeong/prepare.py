@@ -22,7 +22,7 @@ CROPS_CSV = "data_shared/cropped_faces_csv"
 SUMMARY = "data_shared/summary.json"
 PAGE = "data_shared/summary.html"
 
-LOST = ("unreadable_archive", "unreadable_json", "other_archive", "lost_archive")
+LOST = ("unreadable_archive", "unreadable_json", "other_archive", "unfinished_download", "lost_archive")
 """Drops that mean that a whole file of SOURCE is missing; the command line then ends with exit code 3."""
 
 _PERSON = ("person", "gender", "age", "profession", "place")
