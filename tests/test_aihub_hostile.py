@@ -136,6 +136,20 @@ def test_damage_in_a_packed_member_is_counted(tmp_path: Path, method: int) -> No
     assert prepared(tmp_path)["drops"] == {"corrupt_image": 1, "unreadable_json": 1}
 
 
+def test_a_member_that_the_memory_does_not_hold_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = good(tmp_path)
+    write_zip(source / "big.zip", {"big.json": b"[{}]", file_name(2): jpeg()})
+    read = zipfile.ZipFile.read
+
+    def short_of_memory(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+        if Path(str(archive.filename)).name == "big.zip":
+            raise MemoryError
+        return read(archive, member)
+
+    monkeypatch.setattr(zipfile.ZipFile, "read", short_of_memory)
+    assert prepared(tmp_path)["drops"] == {"corrupt_image": 1, "unreadable_json": 1}
+
+
 def test_a_member_that_claims_too_much_is_not_inflated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aihub, "_MAX_JSON", 5000)
     monkeypatch.setattr("pyojeong.images.MAX_BYTES", 5000)

@@ -31,8 +31,17 @@ MAX_PIXELS = 89_478_485
 MAX_BYTES = 1 << 28
 """A file or archive member that claims more is not read."""
 
-BROKEN_MEMBER = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, OSError, ValueError)
-"""What ``zipfile`` raises for a member that cannot be read to its end."""
+BROKEN_MEMBER = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    MemoryError,
+    NotImplementedError,
+    OSError,
+    ValueError,
+)
+"""What ``zipfile`` raises for a member that cannot be read to its end; LZMA may claim 4 GiB before its first byte."""
 
 # Formats that browsers show too. Others stay closed: EPS starts a program, TIFF turns pixels by itself.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
