@@ -21,6 +21,7 @@ NO_RECORD = {
     "symbolic_link",
     "unfinished_download",
     "unreadable_archive",
+    "other_archive",
     "unreadable_json",
     "other_json",
 }

@@ -1,5 +1,6 @@
 import json
 import os
+import tracemalloc
 import unicodedata
 import zipfile
 from collections import Counter
@@ -178,6 +179,47 @@ def test_a_name_in_no_encoding_is_counted(tmp_path: Path) -> None:
     assert read(tmp_path).drops == {"undecodable_name": 1}
 
 
+def test_every_file_below_a_folder_whose_name_is_no_text_is_counted(tmp_path: Path) -> None:
+    label_zip(tmp_path, "기쁨", [record(file_name(1))])
+    image_zip(tmp_path, "기쁨", {file_name(1): jpeg()})
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + "기쁨".encode("cp949")))
+    try:
+        (folder / "deeper").mkdir(parents=True)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    for number in range(3):
+        (folder / "deeper" / f"{number}.jpg").write_bytes(jpeg())
+    assert read(tmp_path).drops == {"undecodable_name": 3}
+
+
+@pytest.mark.parametrize("name", ["[원천]EMOIMG_당황_TRAIN_01.zip", "Validation"])
+def test_a_link_to_a_disk_that_is_not_there_is_named_or_counted(tmp_path: Path, name: str) -> None:
+    label_zip(tmp_path, "기쁨", [record(file_name(1))])
+    image_zip(tmp_path, "기쁨", {file_name(1): jpeg()})
+    (tmp_path / name).symlink_to(tmp_path / "disk2" / name)
+    (tmp_path / ".#lock").symlink_to("somebody@somewhere")
+    with pytest.raises(InputError, match="which is not there") as caught:
+        read(tmp_path)
+    assert name in str(caught.value)
+    assert read(tmp_path, skip_unreadable=True).drops == {"unreadable_archive": 1}
+
+
+def test_archives_that_are_unfinished_of_another_kind_or_inside_another_are_named(tmp_path: Path) -> None:
+    label_zip(tmp_path, "기쁨", [record(file_name(1))])
+    image_zip(tmp_path, "기쁨", {file_name(1): jpeg(), "more/inner.zip": b"PK", "inner.7z": b"7z", "readme.txt": b""})
+    others = ("a.tar", "b.ZIP.001", "c.egg", "d.z01", "e.tar.gz")
+    unfinished = ("f.zip.part0", "g.zip.crdownload")
+    for name in (*others, *unfinished, "readme.pdf"):
+        (tmp_path / name).write_bytes(b"x")
+    found = read(tmp_path)
+    assert found.rows.height == 1
+    assert found.drops == {"other_archive": 7, "unfinished_download": 2}
+    names = [line.partition(" (")[0] for line in found.unreadable]
+    photographs = "data_raw/set/[원천]EMOIMG_기쁨_TRAIN_01.zip"
+    inner = [f"{photographs}!/more/inner.zip", f"{photographs}!/inner.7z"]
+    assert sorted(names) == sorted([*(f"data_raw/set/{name}" for name in (*others, *unfinished)), *inner])
+
+
 @pytest.mark.parametrize("what", ["images", "labels"])
 def test_a_truncated_archive_is_named_or_counted(tmp_path: Path, what: str) -> None:
     for label in ("기쁨", "슬픔"):
@@ -221,6 +263,32 @@ def test_a_gigantic_number_costs_its_own_record_only(tmp_path: Path) -> None:
     found = read(tmp_path)
     assert found.rows["person"].to_list() == [person(1)]
     assert found.drops == {"no_box": 1}
+
+
+def test_a_label_file_of_millions_of_items_that_are_no_records_fits_the_memory(tmp_path: Path) -> None:
+    label_zip(tmp_path, "기쁨", [record(file_name(1))])
+    image_zip(tmp_path, "기쁨", {file_name(1): jpeg()})
+    (tmp_path / "zeros.json").write_bytes(b"[" + b"0," * 100_000 + b"0]")
+    mixed = json.dumps([record(file_name(2)), *[0] * 12_000, record(file_name(3))])
+    (tmp_path / "mixed.json").write_text(mixed, encoding="utf-8")
+    tracemalloc.start()
+    found = read(tmp_path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10_000_000
+    assert found.drops == {"other_json": 1, "malformed_record": 12_000, "record_without_image": 2}
+    assert_all_accounted(found)
+
+
+@pytest.mark.parametrize(
+    ("folder", "official"),
+    [("Validation", "validation"), ("validated/Training", "training"), ("training set/2.Validation", "validation")],
+)
+def test_the_official_part_is_the_one_named_last(tmp_path: Path, folder: str, official: str) -> None:
+    (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / folder / "labels.json").write_text(json.dumps([record(file_name(1))]), encoding="utf-8")
+    image_zip(tmp_path, "기쁨", {file_name(1): jpeg()})
+    assert read(tmp_path).rows["official"].to_list() == [official]
 
 
 def test_what_is_missing_altogether_is_said(tmp_path: Path) -> None:

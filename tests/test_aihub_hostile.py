@@ -123,6 +123,33 @@ def test_a_member_that_inflates_beyond_what_it_claims_is_corrupt(tmp_path: Path)
     assert prepared(tmp_path)["drops"] == {"corrupt_image": 1, "record_without_image": 1}
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damage_in_a_packed_member_is_counted(tmp_path: Path, method: int) -> None:
+    source = good(tmp_path)
+    for name, data in (("labels.json", str([*range(999)]).encode()), (file_name(2), jpeg())):
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", method) as archive:
+            archive.writestr(name, data)
+        begin = 30 + len(name.encode()) + 12
+        damaged = packed.getvalue()[:begin] + b"\xff" * 20 + packed.getvalue()[begin + 20 :]
+        (source / f"{len(data)}.zip").write_bytes(damaged)
+    assert prepared(tmp_path)["drops"] == {"corrupt_image": 1, "unreadable_json": 1}
+
+
+def test_a_member_that_the_memory_does_not_hold_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = good(tmp_path)
+    write_zip(source / "big.zip", {"big.json": b"[{}]", file_name(2): jpeg()})
+    read = zipfile.ZipFile.read
+
+    def short_of_memory(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+        if Path(str(archive.filename)).name == "big.zip":
+            raise MemoryError
+        return read(archive, member)
+
+    monkeypatch.setattr(zipfile.ZipFile, "read", short_of_memory)
+    assert prepared(tmp_path)["drops"] == {"corrupt_image": 1, "unreadable_json": 1}
+
+
 def test_a_member_that_claims_too_much_is_not_inflated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aihub, "_MAX_JSON", 5000)
     monkeypatch.setattr("pyojeong.images.MAX_BYTES", 5000)

@@ -124,6 +124,20 @@ def test_the_rest_of_a_damaged_download_is_done_and_the_exit_code_says_so(
     assert summary["unreadable"][0].startswith(f"set/{broken.name}")
 
 
+def test_an_archive_that_is_still_being_downloaded_is_said_by_the_exit_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = data_set(tmp_path / "set", 1)
+    part = source / "[원천]EMOIMG_기쁨_TRAIN_02.zip.part"
+    for size in (100, 200):  # it grows, and the second run still has nothing to do
+        part.write_bytes(bytes(size))
+        assert call(monkeypatch, source, tmp_path) == 3
+        shown = capsys.readouterr()
+        assert "incomplete: 1 unfinished_download" in shown.err
+    assert '"crops_made": 0' in shown.out
+    assert part.name in read_json(tmp_path / module.SUMMARY)["unreadable"][0]
+
+
 def test_a_hole_in_the_middle_of_an_archive_costs_the_photographs_in_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -223,6 +223,7 @@ def test_a_path_splits_at_the_archive() -> None:
     assert split_path("data_raw/a.jpg") == ("data_raw/a.jpg", None)
     assert split_path("data_raw/[원천]a.ZIP!/b/c.jpg") == ("data_raw/[원천]a.ZIP", "b/c.jpg")
     assert split_path("what!/a.jpg") == ("what!/a.jpg", None)
+    assert split_path("İstanbul/a.zip!/b.jpg") == ("İstanbul/a.zip", "b.jpg"), "İ has two characters in lower case"
 
 
 @pytest.mark.parametrize("cp949", [True, False])

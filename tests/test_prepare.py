@@ -203,6 +203,7 @@ def test_the_workspace_itself_is_no_source(tmp_path: Path) -> None:
         ({"margin": -0.1}, "between 0 and 1"),
         ({"margin": float("nan")}, "between 0 and 1"),
         ({"workers": 0}, "at least 1"),
+        ({"seed": 10**70}, "more than 63 bits"),
     ],
 )
 def test_impossible_arguments_are_named_before_anything_is_done(

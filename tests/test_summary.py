@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from pyojeong import aihub, cropping
-from pyojeong.labels import KOREAN
+from pyojeong.labels import KOREAN, UNKNOWN
 from pyojeong.records import read_records
 from pyojeong.summary import BOX_EDGES, summarise
 from tests.archives import file_name, record
@@ -48,6 +48,13 @@ def test_people_labels_and_uploaders_are_counted() -> None:
     }
     assert found["photographs_per_person"]["0.95"] == 2
     assert {line.split(":")[0] for line in found["warnings"]} == set(KOREAN)
+
+
+def test_uploaders_words_that_are_no_emotion_count_as_unknown() -> None:
+    box = (0.0, 0.0, 100.0, 200.0)
+    words = ["기쁨", "", UNKNOWN, *(f"말 {number}" for number in range(40))]
+    rows = rows_of(*((number, "기쁨", word, box, "train") for number, word in enumerate(words)))
+    assert summary_of(rows)["uploader"] == {"기쁨": {"": 1, "기쁨": 1, UNKNOWN: 41}}
 
 
 def test_box_sizes_fall_into_their_bins() -> None:

@@ -11,7 +11,9 @@ from PIL import Image
 from pyojeong import aihub, cropping
 from pyojeong.labels import KOREAN
 from pyojeong.prepare import PAGE, prepare
-from pyojeong.summary_page import KOREAN_MEANINGS, SHEET, render
+from pyojeong.splits import SPLITS
+from pyojeong.summary import warnings_of
+from pyojeong.summary_page import KOREAN_MEANINGS, KOREAN_WARNINGS, SHEET, render
 from tests.archives import data_set, file_name, image_zip, jpeg, label_zip, record
 
 
@@ -82,6 +84,17 @@ def test_the_contact_sheet_has_small_crops_of_different_people(prepared: tuple[d
 
 def test_each_reason_is_explained_in_korean() -> None:
     assert set(KOREAN_MEANINGS) == {*aihub.DROPS, *cropping.DROPS}
+
+
+def test_each_warning_is_explained_in_korean(prepared: tuple[dict[str, Any], str]) -> None:
+    summary, _ = prepared
+    empty = dict.fromkeys(SPLITS, dict.fromkeys(KOREAN, 0))
+    one = empty | {"train": empty["train"] | {"기쁨": 1}}
+    other = empty | {"val": empty["val"] | {"기쁨": 1}}
+    for warning in {*warnings_of(empty), *warnings_of(one), *warnings_of(other)}:
+        html = render(summary | {"warnings": [warning]}, {label: [] for label in KOREAN})
+        label, _, meaning = warning.partition(": ")
+        assert f"{label}: {KOREAN_WARNINGS[meaning]} · {meaning}" in html
 
 
 def test_what_comes_from_the_data_cannot_become_markup(prepared: tuple[dict[str, Any], str]) -> None:

@@ -11,17 +11,17 @@ import re
 import stat
 import unicodedata
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
 
 from pyojeong.errors import InputError
-from pyojeong.images import member_name, plain_hangul
+from pyojeong.images import BROKEN_MEMBER, member_name, plain_hangul
 from pyojeong.progress import track
 from pyojeong.records import SCHEMA, clean_text, read_records
 
@@ -41,7 +41,8 @@ DROPS = {
     "undecodable_name": "a file name in no known encoding",
     "symbolic_link": "a link inside SOURCE (links directly in SOURCE are followed)",
     "unfinished_download": "a file that a downloader has not finished",
-    "unreadable_archive": "an archive that is truncated or no zip (only with --skip-unreadable)",
+    "unreadable_archive": "an archive that is truncated or no zip, or a link to nowhere (only with --skip-unreadable)",
+    "other_archive": "an archive of another kind than zip, or one inside another: unpack it once",
     "unreadable_json": "a JSON file that cannot be read (only with --skip-unreadable)",
     "other_json": "a JSON file that holds no label records",
 }
@@ -52,9 +53,11 @@ SAMPLE_MARKER = "SAMPLE.json"
 
 _IMAGES = (".jpg", ".jpeg", ".png")
 _PHOTOGRAPH = ("name", "path", "stamp")
+_OTHER_ARCHIVE = re.compile(r"\.(tar|tgz|gz|bz2|xz|7z|rar|alz|egg|z\d\d|zip\.\d+)$", re.IGNORECASE)
 _UNFINISHED = re.compile(r"\.(part\d*|partial|crdownload|download|tmp)$", re.IGNORECASE)
 _MAX_JSON = 1 << 29
-_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError)
+_BATCH = 5000
+_UNREADABLE = (*BROKEN_MEMBER, RuntimeError)
 _JSON = json.JSONDecoder()
 _JSON_FLOATS = json.JSONDecoder(parse_int=float)
 _JSON_SPACE = " \t\n\r"
@@ -90,7 +93,7 @@ class Index(NamedTuple):
         records: label records read.
         images: photographs found.
         drops: count per reason of ``DROPS``.
-        unreadable: the archives and label files that were passed over: path below the root, and why.
+        unreadable: the archives and label files that were passed over: path below the root, and why in brackets.
     """
 
     rows: pl.DataFrame
@@ -104,6 +107,7 @@ class _Found(NamedTuple):
     images: list[pl.DataFrame]
     records: list[pl.DataFrame]
     unreadable: list[str]
+    others: list[str]
 
 
 def survey(source: Path) -> Survey:
@@ -131,7 +135,7 @@ def index(found: Survey, base: str, *, policy: str = "majority", skip_unreadable
         InputError: an archive or label file is unreadable, or there is no record or no photograph at all.
     """
     drops = Counter(found.drops)
-    parts = _Found([], [], [])
+    parts = _Found([], [], [], [])
     for file in track(found.files, "reading the archives' tables"):
         _read(found.source, file.path, base, policy, parts, drops)
     if parts.unreadable and not skip_unreadable:
@@ -144,7 +148,7 @@ def index(found: Survey, base: str, *, policy: str = "majority", skip_unreadable
         raise InputError(f"{found.source}: no label records (a .json inside the [라벨] archives) were found")
     if not any(part.height for part in parts.images):
         raise InputError(f"{found.source}: no photographs (.jpg inside the [원천] archives) were found")
-    unreadable = [f"{base}/{problem}" if base else problem for problem in parts.unreadable]
+    unreadable = [f"{base}/{problem}" if base else problem for problem in parts.unreadable + parts.others]
     return _match(pl.concat(parts.records), pl.concat(parts.images), drops)._replace(unreadable=unreadable)
 
 
@@ -159,17 +163,23 @@ def _walk(source: Path, drops: Counter[str]) -> Iterator[File]:
         below = folders.pop()
         for entry in os.scandir(source / below):
             path = f"{below}/{entry.name}" if below else entry.name
-            if not _is_text(path):
-                drops["undecodable_name"] += 1
-            elif below and entry.is_symlink():
+            if below and entry.is_symlink():
                 drops["symbolic_link"] += 1
             elif entry.is_dir():
                 folders.append(path)
+            elif not _is_text(path):
+                drops["undecodable_name"] += 1
+            elif entry.name.startswith(".") or path == SAMPLE_MARKER:
+                continue
             elif _UNFINISHED.search(entry.name):
-                drops["unfinished_download"] += 1
-            elif entry.is_file() and not entry.name.startswith(".") and path != SAMPLE_MARKER:
+                # Its size would make every look at a download that goes on a change of SOURCE.
+                yield File(path, 0, 0)
+            elif entry.is_file():
                 status = entry.stat()
                 yield File(path, status.st_size, status.st_mtime_ns)
+            elif entry.is_symlink():
+                # To a disk that is not there; index names it.
+                yield File(path, 0, 0)
 
 
 def _is_text(name: str) -> bool:
@@ -183,6 +193,10 @@ def _is_text(name: str) -> bool:
 def _read(source: Path, path: str, base: str, policy: str, parts: _Found, drops: Counter[str]) -> None:
     kind = _kind(path)
     file = source / path
+    if file.is_symlink() and not file.exists():
+        parts.unreadable.append(f"{path} (links to {file.readlink()}, which is not there)")
+        drops["unreadable_archive"] += 1
+        return
     where = f"{base}/{path}" if base else path
     try:
         if kind == ".zip":
@@ -193,6 +207,10 @@ def _read(source: Path, path: str, base: str, policy: str, parts: _Found, drops:
             status = file.stat()
             stamp = f"{status.st_size}-{status.st_mtime_ns}"
             parts.images.append(_photographs([_key(plain_hangul(path))], [where], [stamp]))
+        elif _OTHER_ARCHIVE.search(path):
+            _pass_over(path, "other_archive", parts, drops)
+        elif _UNFINISHED.search(path):
+            _pass_over(path, "unfinished_download", parts, drops)
     except _UNREADABLE as error:
         parts.unreadable.append(f"{path} ({error})")
         drops["unreadable_archive"] += 1
@@ -205,9 +223,13 @@ def _read_archive(file: Path, path: str, where: str, policy: str, parts: _Found,
             name = member_name(info)
             last = _last(name)
             kind = _kind(last)
-            if info.is_dir() or last.startswith(".") or kind not in (*_IMAGES, ".json"):
+            if info.is_dir() or last.startswith("."):
                 continue
-            if not _is_safe(name):
+            if kind == ".zip" or _OTHER_ARCHIVE.search(last):
+                _pass_over(f"{path}!/{name}", "other_archive", parts, drops)
+            elif kind not in (*_IMAGES, ".json"):
+                continue
+            elif not _is_safe(name):
                 drops["unsafe_name"] += 1
             elif stat.S_ISLNK(info.external_attr >> 16):
                 drops["symbolic_link"] += 1
@@ -219,6 +241,11 @@ def _read_archive(file: Path, path: str, where: str, policy: str, parts: _Found,
                 paths.append(f"{where}!/{name}")
                 stamps.append(f"{info.file_size}-{info.CRC:08x}")
     parts.images.append(_photographs(names, paths, stamps))
+
+
+def _pass_over(path: str, reason: str, parts: _Found, drops: Counter[str]) -> None:
+    parts.others.append(f"{path} ({DROPS[reason]})")
+    drops[reason] += 1
 
 
 def _photographs(names: list[str], paths: list[str], stamps: list[str]) -> pl.DataFrame:
@@ -243,19 +270,37 @@ def _kind(name: str) -> str:
 def _take_records(
     read: Callable[[], bytes], size: int, path: str, policy: str, parts: _Found, drops: Counter[str]
 ) -> None:
-    official = "validation" if "valid" in path.lower() else "training"
+    words = path.lower()
+    # The last word counts: above AI Hub's folders there may be one of the owner's, such as "validated".
+    official = "validation" if words.rfind("valid") > words.rfind("train") else "training"
     try:
         if size > _MAX_JSON:
             raise ValueError("larger than half a GiB")
-        records = read_records(parse_items(read()), _key, policy, official)
+        found, malformed = _named_records(parse_items(read()), policy, official)
     except (*_UNREADABLE, RecursionError) as error:
         parts.unreadable.append(f"{path} ({error})")
         drops["unreadable_json"] += 1
         return
-    if records["name"].null_count() == records.height:
+    if not found:
         drops["other_json"] += 1
-    else:
-        parts.records.append(records)
+        return
+    parts.records.extend(found)
+    _count(drops, malformed_record=malformed)
+
+
+def _named_records(items: Iterator[Any], policy: str, official: str) -> tuple[list[pl.DataFrame], int]:
+    """Return the records that have a file name, and the number of items that have none.
+
+    Batch by batch, because a file of nothing but zeros would take 300 times its size as rows.
+    """
+    found, malformed = [], 0
+    while batch := [*islice(items, _BATCH)]:
+        rows = read_records(batch, _key, policy, official)
+        named = rows.filter(pl.col("name").is_not_null())
+        malformed += rows.height - named.height
+        if named.height:
+            found.append(named)
+    return found, malformed
 
 
 def parse_items(data: bytes) -> Iterator[Any]:
@@ -314,21 +359,19 @@ def _key(name: str) -> str:
 
 def _match(records: pl.DataFrame, images: pl.DataFrame, drops: Counter[str]) -> Index:
     unique = images.unique("name", keep="first", maintain_order=True)
-    named = records.filter(pl.col("name").is_not_null())
-    first = named.unique("name", keep="first", maintain_order=True)
+    first = records.unique("name", keep="first", maintain_order=True)
     joined = first.join(unique, on="name", how="inner")
     _count(
         drops,
         duplicate_image=images.height - unique.height,
-        malformed_record=records.height - named.height,
-        duplicate_record=named.height - first.height,
+        duplicate_record=records.height - first.height,
         record_without_image=first.height - joined.height,
         image_without_record=unique.height - joined.height,
     )
     _count(drops, **_reasons(joined))
     rows = joined.filter(pl.col("reason").is_null()).drop("reason").sort("path")
     columns = ["path", "stamp", *(name for name in SCHEMA if name != "reason")]
-    return Index(rows.select(columns), records.height, images.height, drops, [])
+    return Index(rows.select(columns), records.height + drops["malformed_record"], images.height, drops, [])
 
 
 def _reasons(joined: pl.DataFrame) -> dict[str, int]:

@@ -5,7 +5,9 @@ member's name as people read it (Hangul decoded and composed), whatever bytes th
 """
 
 import io
+import lzma
 import os
+import re
 import unicodedata
 import zipfile
 import zlib
@@ -29,10 +31,24 @@ MAX_PIXELS = 89_478_485
 MAX_BYTES = 1 << 28
 """A file or archive member that claims more is not read."""
 
+BROKEN_MEMBER = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    MemoryError,
+    NotImplementedError,
+    OSError,
+    ValueError,
+)
+"""What ``zipfile`` raises for a member that cannot be read to its end; LZMA may claim 4 GiB before its first byte."""
+
 # Formats that browsers show too. Others stay closed: EPS starts a program, TIFF turns pixels by itself.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 
 _ORIENTATION_TAG = 0x0112
+
+_INSIDE = re.compile(r"\.zip!/", re.ASCII | re.IGNORECASE)
 
 # Views, not copies: most callers look at a part of the picture.
 _TURNS: dict[int, Callable[[Pixels], Pixels]] = {
@@ -112,8 +128,8 @@ def plain_hangul(name: str) -> str:
 
 def split_path(path: str) -> tuple[str, str | None]:
     """Split ``a.zip!/b.jpg`` into archive and member name; the member is None for a plain file."""
-    at = path.lower().find(".zip!/")
-    return (path, None) if at < 0 else (path[: at + 4], path[at + 6 :])
+    found = _INSIDE.search(path)
+    return (path[: found.end() - 2], path[found.end() :]) if found else (path, None)
 
 
 def read_bytes(root: Path, path: str) -> bytes:
@@ -209,7 +225,7 @@ def _member(path: Path, member: str) -> bytes:
         raise ImageError("too_large", f"{path}!/{member}")
     try:
         return archive.read(info)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, ValueError) as error:
+    except BROKEN_MEMBER as error:
         raise ImageError("corrupt", f"{path}!/{member}: {error}") from None
 
 

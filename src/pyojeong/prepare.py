@@ -22,7 +22,7 @@ CROPS_CSV = "data_shared/cropped_faces_csv"
 SUMMARY = "data_shared/summary.json"
 PAGE = "data_shared/summary.html"
 
-LOST = ("unreadable_archive", "unreadable_json", "lost_archive")
+LOST = ("unreadable_archive", "unreadable_json", "other_archive", "unfinished_download", "lost_archive")
 """Drops that mean that a whole file of SOURCE is missing; the command line then ends with exit code 3."""
 
 _PERSON = ("person", "gender", "age", "profession", "place")
@@ -67,7 +67,7 @@ def prepare(
     Raises:
         InputError: an argument or the source cannot be used, or the disk is full; finished crops stay.
     """
-    _check(policy, split, margin, workers)
+    _check(policy, split, seed, margin, workers)
     try:
         base = _base(source, root)
         found = aihub.survey(root / base)
@@ -119,13 +119,15 @@ def _sweep(root: Path) -> None:
             left.unlink(missing_ok=True)
 
 
-def _check(policy: str, split: str, margin: float, workers: int) -> None:
+def _check(policy: str, split: str, seed: int, margin: float, workers: int) -> None:
     if policy not in POLICIES:
         raise InputError(f"there is no label policy {policy!r}; choose one of {', '.join(POLICIES)}")
     if split not in splits.BY:
         raise InputError(f"there is no split by {split!r}; choose one of {', '.join(splits.BY)}")
     if not 0 <= margin <= 1:
         raise InputError(f"the margin {margin} is not between 0 and 1")
+    if abs(seed) >= 1 << 63:
+        raise InputError(f"the seed {seed} has more than 63 bits; choose a smaller one")
     if workers < 1:
         raise InputError(f"{workers} workers cannot work; give at least 1")
 

@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from pyojeong import aihub, cropping
-from pyojeong.labels import K7, KOREAN, M1, M2, Scheme
+from pyojeong.labels import K7, KOREAN, M1, M2, UNKNOWN, Scheme
 from pyojeong.splits import SPLITS
 
 SCHEMES = (M1, M2, K7)
@@ -46,8 +46,8 @@ def summarise(index: aihub.Index, rows: pl.DataFrame, done: list[cropping.Done])
         "orientations": {str(key): count for key, count in sorted(Counter(rows["orientation"]).items())},
         "box_sizes": _box_sizes(rows),
         "agreement": _table_of(rows, "label", "agreement"),
-        "uploader": _table_of(rows, "label", "uploader"),
-        "warnings": _warnings(images),
+        "uploader": _table_of(rows.with_columns(_known_word("uploader")), "label", "uploader"),
+        "warnings": warnings_of(images),
     }
 
 
@@ -62,6 +62,12 @@ def _per_class(images: dict[str, int], scheme: Scheme) -> dict[str, int]:
         if label in scheme.from_korean:
             counts[scheme.from_korean[label]] += count
     return counts
+
+
+def _known_word(column: str) -> pl.Expr:
+    """As among the votes, any other word counts as 알수없음; hostile records may hold any number of them."""
+    word = pl.col(column)
+    return pl.when(word.is_in([*KOREAN, ""])).then(word).otherwise(pl.lit(UNKNOWN)).alias(column)
 
 
 def _table_of(rows: pl.DataFrame, first: str, second: str) -> dict[str, dict[str, int]]:
@@ -91,7 +97,8 @@ def _quantiles(values: pl.Series) -> dict[str, float | None]:
     return {share: None if value is None else round(float(value), 4) for share, value in found.items()}
 
 
-def _warnings(images: dict[str, dict[str, int]]) -> list[str]:
+def warnings_of(images: dict[str, dict[str, int]]) -> list[str]:
+    """Say which labels have no photograph, at all or in a split; ``images`` is split -> label -> count."""
     warnings = []
     for label in KOREAN:
         counts = {split: images[split][label] for split in SPLITS}

@@ -35,7 +35,8 @@ KOREAN_MEANINGS = {
     "undecodable_name": "알려진 인코딩이 아닌 파일 이름",
     "symbolic_link": "SOURCE 안쪽의 심볼릭 링크 (바로 아래 것만 따라감)",
     "unfinished_download": "내려받기가 끝나지 않은 파일",
-    "unreadable_archive": "잘렸거나 zip이 아닌 압축 파일",
+    "unreadable_archive": "잘렸거나 zip이 아닌 압축 파일, 또는 끊어진 링크",
+    "other_archive": "zip이 아니거나 다른 압축 파일 안에 든 압축 파일 (한 번 풀어야 함)",
     "unreadable_json": "읽을 수 없는 JSON 파일",
     "other_json": "라벨 기록이 없는 JSON 파일",
     "box_outside_image": "얼굴 박스의 절반 이상이 사진 밖에 있음",
@@ -49,6 +50,14 @@ KOREAN_MEANINGS = {
     "lost_archive": "준비 도중 읽을 수 없게 된 압축 파일의 사진",
 }
 """Reason of a drop -> what it means, in Korean; English is in the summary itself."""
+
+KOREAN_WARNINGS = {
+    "no photograph at all": "사진이 하나도 없음",
+    "no photograph in train": "학습 분할에 사진이 없음",
+    "no photograph in val": "검증 분할에 사진이 없음",
+    "no photograph in test": "시험 분할에 사진이 없음",
+}
+"""What a warning of the summary says about a class, in Korean."""
 
 _ORIENTATIONS = {
     "0": "정보 없음 · none",
@@ -162,10 +171,17 @@ def _notices(summary: Mapping[str, Any]) -> Iterator[str]:
             '<p class="notice">그린 얼굴: 절차만 검증하며 실제 정확도를 뜻하지 않음<br>'
             "Drawn faces: they prove the machinery and say nothing about real accuracy.</p>"
         )
-    lines = [*summary["unreadable"], *summary["warnings"]]
+    lines = [f"읽지 않음 · passed over: {line}" for line in summary["unreadable"]]
+    lines += [_in_both_languages(line) for line in summary["warnings"]]
     if lines:
         items = "".join(f"<li>{escape(line)}</li>" for line in lines)
         yield f'<div class="notice">확인할 것 · Please look at<ul>{items}</ul></div>'
+
+
+def _in_both_languages(warning: str) -> str:
+    label, _, meaning = warning.partition(": ")
+    korean = KOREAN_WARNINGS.get(meaning)
+    return f"{label}: {korean} · {meaning}" if korean else warning
 
 
 def _tiles(summary: Mapping[str, Any]) -> str:
