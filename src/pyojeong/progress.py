@@ -1,7 +1,8 @@
-"""Progress bars with rate and time left on a terminal, silence elsewhere."""
+"""Progress bars with rate and time left on a terminal; elsewhere a line now and then, as for a log file."""
 
 import logging
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import TypeVar
@@ -16,6 +17,10 @@ Item = TypeVar("Item")
 
 Advance = Callable[..., None]
 """``advance(count=1, note="")``: count items as done and show ``note`` behind the bar."""
+
+
+LINE_EVERY = 60.0
+"""Seconds between two lines of progress where there is no terminal."""
 
 
 # One console for bars and messages: rich then prints a message above a running bar, not into it.
@@ -59,11 +64,30 @@ class _Rate(TextColumn):
         return Text(f"{speed:,.1f}/s" if speed else "", style="dim")
 
 
+class _Lines:
+    """Counts items and writes a line when the last one is long past."""
+
+    def __init__(self, what: str, total: int | None) -> None:
+        self.what, self.total = what, total
+        self.done = 0
+        self.start = self.last = time.monotonic()
+
+    def __call__(self, count: int = 1, note: str = "") -> None:
+        self.done += count
+        now = time.monotonic()
+        if now - self.last < LINE_EVERY:
+            return
+        self.last = now
+        of = "" if self.total is None else f" of {self.total:,}"
+        rate = f"{self.done / (now - self.start):,.1f}/s"
+        print(f"{self.what}: {self.done:,}{of}, {rate}{note and f', {note}'}", file=sys.stderr, flush=True)
+
+
 @contextmanager
 def bar(what: str, total: int | None) -> Iterator[Advance]:
     """Show a bar for ``total`` items (None when unknown) and yield the function that advances it."""
     if not sys.stderr.isatty():
-        yield lambda count=1, note="": None
+        yield _Lines(what, total)
         return
     columns = (
         TextColumn("{task.description}"),
