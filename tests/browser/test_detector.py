@@ -26,20 +26,16 @@ FRAMES = {
 }
 
 
-@pytest.fixture
-def page(tab: Any, site: Any) -> Any:
-    tab.page.goto(f"{site.origin}/blank.html")
-    tab.page.evaluate(
-        """async () => {
-          const { FaceDetector } = await import('/web/detector.js');
-          window.makeDetector = (more) => new FaceDetector({ modelUrl: '/models/detector.onnx', ...more });
-          window.picture = async (url) => {
-            const img = new Image(); img.src = url; await img.decode(); return img; };
-          window.codeOf = async (make) => { try { await make(); } catch (error) { return [error.code, error.message]; }
-            return ['no error', '']; };
-        }"""
-    )
-    return tab.page
+PRELUDE = """
+async () => {
+  const { FaceDetector } = await import('/web/detector.js');
+  window.makeDetector = (more) => new FaceDetector({ modelUrl: '/models/detector.onnx', ...more });
+  window.picture = async (url) => {
+    const img = new Image(); img.src = url; await img.decode(); return img; };
+  window.codeOf = async (make) => { try { await make(); } catch (error) { return [error.code, error.message]; }
+    return ['no error', '']; };
+}
+"""
 
 
 def detect(page: Any, addresses: list[str], options: dict[str, Any]) -> list[list[dict[str, Any]]]:

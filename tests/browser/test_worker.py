@@ -25,13 +25,6 @@ async () => {
 """
 
 
-@pytest.fixture
-def page(tab: Any, site: Any) -> Any:
-    tab.page.goto(f"{site.origin}/blank.html")
-    tab.page.evaluate(PRELUDE)
-    return tab.page
-
-
 def test_the_worker_gives_the_same_answers_for_every_source(tab: Any, page: Any, site: Any) -> None:
     found = page.evaluate(
         """async (address) => {
