@@ -192,6 +192,7 @@ def test_misuse_has_a_name(page: Any) -> None:
             "bad_option",
             "boxKind",
         ),
+        "() => ready.analyze(new ImageData(9, 9), { x: 2, y: 2, width: 5, height: 5 })": ("bad_box", "list"),
         "() => ready.analyze(new ImageData(9, 9), [{ x: 20, y: 0, width: 5, height: 5 }])": ("bad_box", "outside"),
     }
     found = page.evaluate(

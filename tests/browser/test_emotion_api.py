@@ -189,11 +189,15 @@ def test_every_kind_of_source_gives_the_same_answer(page: Any, site: Any, oracle
           offscreen.getContext('2d').drawImage(img, 0, 0);
           const late = new Image();
           late.src = address + '?late';
+          const lazy = new Image();
+          lazy.loading = 'lazy';
+          lazy.src = address + '?lazy';
           const frame = new VideoFrame(canvas, { timestamp: 0 });
           const at = boxOf(box);
           const answers = {
             image: await api.predictFromImage(img, at),
             late: await api.predictFromImage(late, at),
+            lazy: await api.predictFromImage(lazy, at),
             canvas: await api.predictFromCanvas(canvas, at),
             offscreen: await api.predictFromCanvas(offscreen, at),
             bitmap: await api.predictFromImage(await createImageBitmap(img), at),
@@ -207,7 +211,7 @@ def test_every_kind_of_source_gives_the_same_answer(page: Any, site: Any, oracle
     )
     expected = oracle(image, BOXES["left"])
     assert {name: largest_difference(answer, expected) <= 1e-4 for name, answer in answers.items()} == dict.fromkeys(
-        ("image", "late", "canvas", "offscreen", "bitmap", "data", "frame"), True
+        ("image", "late", "lazy", "canvas", "offscreen", "bitmap", "data", "frame"), True
     )
 
 
