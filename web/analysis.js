@@ -2,7 +2,7 @@ import { EmotionError } from './errors.js';
 import { FaceNet, checkSearch } from './detector.js';
 import { Head, checkModelUrl } from './head.js';
 import { Lifecycle } from './lifecycle.js';
-import { PixelReader, cut, hasPatch, loaded } from './patch.js';
+import { PixelReader, cut, hasPatch, listOf, loaded } from './patch.js';
 import { checkProvider } from './runtime.js';
 import { Smoother } from './smoothing.js';
 
@@ -113,13 +113,31 @@ export class Analysis {
    * @returns {Promise<FaceEmotions[]>}
    */
   async analyzeAt(time, source, boxes, options) {
-    const { head, net } = this.#nets.ready();
+    return this.#nets.use(async (nets) => this.#analyze(nets, time, source, boxes, options));
+  }
+
+  /** Frees models and canvas when all frames are done. The object cannot be used afterwards. */
+  async dispose() {
+    this.#reader.dispose();
+    await this.#nets.end();
+  }
+
+  /**
+   * @param {{ head: Head, net: FaceNet }} nets
+   * @param {number} time
+   * @param {Source} source
+   * @param {readonly (Box | null)[]} [boxes]
+   * @param {PredictOptions} [options]
+   * @returns {Promise<FaceEmotions[]>}
+   */
+  async #analyze({ head, net }, time, source, boxes, options) {
+    const given = listOf(boxes);
     const start = performance.now();
     const frame = this.#reader.frame(source);
     const read = performance.now();
-    const boxKind = boxes ? options?.boxKind : 'detector';
-    const faces = boxes
-      ? boxes.map((box) => ({ box, score: null }))
+    const boxKind = given ? options?.boxKind : 'detector';
+    const faces = given
+      ? given.map((box) => ({ box, score: null }))
       : (await net.find(frame)).filter(({ box }) => hasPatch(frame, box, head.facts, 'detector'));
     const detected = performance.now();
     /** @type {Float32Array[]} */
@@ -132,12 +150,6 @@ export class Analysis {
     const answers = values.map((value, at) => ({ box: faces[at]?.box ?? whole, values: value }));
     const smooth = this.#smoother?.next(answers, time) ?? values;
     return faces.map((face, at) => named(face, head, /** @type {Float32Array} */ (smooth[at])));
-  }
-
-  /** Frees models and canvas. The object cannot be used afterwards. */
-  async dispose() {
-    this.#reader.dispose();
-    await this.#nets.end();
   }
 }
 

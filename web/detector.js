@@ -84,9 +84,9 @@ export class FaceDetector {
    *   `tainted_source`
    */
   async detect(source) {
-    const net = this.#net.ready();
+    this.#net.ready();
     await loaded(source);
-    return net.find(this.#reader.frame(source));
+    return this.#net.use(async (net) => net.find(this.#reader.frame(source)));
   }
 
   /**
@@ -99,7 +99,7 @@ export class FaceDetector {
     return this.#net.ready().info();
   }
 
-  /** Frees model and canvas. The object cannot be used afterwards. */
+  /** Frees model and canvas when all searches are done. The object cannot be used afterwards. */
   async dispose() {
     this.#reader.dispose();
     await this.#net.end();

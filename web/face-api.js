@@ -66,8 +66,10 @@ export async function install(faceapi, options) {
   await api.init();
   try {
     const words = wordsOf(api.outputKeys, options);
-    await uninstall(faceapi);
+    // Without a pause between the two, or another call might come between.
+    const ending = uninstall(faceapi);
     replace(faceapi, api, options.keys === 'own' ? words : WORDS, words);
+    await ending;
   } catch (error) {
     await api.dispose();
     throw error;

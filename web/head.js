@@ -1,4 +1,4 @@
-import { EmotionError } from './errors.js';
+import { EmotionError, messageOf } from './errors.js';
 import { loadModel } from './model.js';
 import { describe, fetchOf, loadRuntime, openSession } from './runtime.js';
 
@@ -55,11 +55,21 @@ export class Head {
   /**
    * @param {import('./patch.js').Frame} patch of any size
    * @returns {Promise<Float32Array>} probabilities in class order
+   * @throws {EmotionError} `bad_source`
    */
   async run({ data, width, height }) {
     const image = new this.#runtime.ort.Tensor('uint8', data, [1, height, width, 4]);
-    const { probabilities } = await this.#session.run({ image });
-    return /** @type {Float32Array} */ (probabilities?.data);
+    try {
+      const { probabilities } = await this.#session.run({ image });
+      return /** @type {Float32Array} */ (probabilities?.data);
+    } catch (error) {
+      throw new EmotionError(
+        'bad_source',
+        `onnxruntime-web cannot compute a patch of ${width} x ${height} pixels (${messageOf(error)}); make the picture ` +
+          'smaller first',
+        error,
+      );
+    }
   }
 
   /**

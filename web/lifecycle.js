@@ -13,6 +13,8 @@ export class Lifecycle {
   #loading = null;
   /** @type {T | null} */
   #loaded = null;
+  /** @type {Set<Promise<unknown>>} */
+  #uses = new Set();
   #ended = false;
 
   /**
@@ -30,7 +32,7 @@ export class Lifecycle {
    * Loads. Calling it again does nothing; after a failure it tries again.
    *
    * @returns {Promise<void>}
-   * @throws {EmotionError} `disposed`, and what loading throws
+   * @throws {EmotionError} `disposed`, also where it ends while it loads, and what loading throws
    */
   async start() {
     if (this.#ended) throw this.#disposed();
@@ -53,11 +55,30 @@ export class Lifecycle {
     return this.#loaded;
   }
 
-  /** Frees what was loaded; what is being loaded is freed as soon as it is there. */
+  /**
+   * Does something with what was loaded, which is not freed before that is done.
+   *
+   * @template R
+   * @param {(loaded: T) => Promise<R>} task
+   * @returns {Promise<R>}
+   * @throws {EmotionError} `not_initialised`, `disposed`
+   */
+  async use(task) {
+    const using = task(this.ready());
+    this.#uses.add(using);
+    try {
+      return await using;
+    } finally {
+      this.#uses.delete(using);
+    }
+  }
+
+  /** Frees what was loaded after its last use; what is being loaded is freed as soon as it is there. */
   async end() {
     this.#ended = true;
     const loaded = this.#loaded;
     this.#loaded = null;
+    await Promise.allSettled(this.#uses);
     if (loaded) await this.#free(loaded);
   }
 
@@ -69,8 +90,11 @@ export class Lifecycle {
       this.#loading = null;
       throw error;
     }
-    if (this.#ended) await this.#free(loaded);
-    else this.#loaded = loaded;
+    if (this.#ended) {
+      await this.#free(loaded);
+      throw this.#disposed();
+    }
+    this.#loaded = loaded;
   }
 
   #disposed() {

@@ -89,11 +89,11 @@ function factsOf(classes, metadata) {
  * @param {typeof globalThis.fetch} fetch
  * @param {string} option that gave the address, for errors
  * @returns {Promise<Uint8Array>}
- * @throws {EmotionError} `model_not_found`, `model_is_html`
+ * @throws {EmotionError} `model_not_found`, `model_is_html`, `model_truncated`
  */
 export async function fetchModel(url, fetch, option) {
   const response = await fetched(url, fetch, 'model_not_found', option);
-  const bytes = new Uint8Array(await response.arrayBuffer());
+  const bytes = new Uint8Array(await arrived(response.arrayBuffer(), url, 'model_truncated', option));
   const start = new TextDecoder().decode(bytes.subarray(0, 64)).trimStart();
   if (start.startsWith('<')) {
     throw new EmotionError(
@@ -110,12 +110,12 @@ export async function fetchModel(url, fetch, option) {
  */
 async function fetchClasses(url, fetch) {
   const response = await fetched(url, fetch, 'classes_not_found', 'classesUrl');
-  const text = await response.text();
+  const text = await arrived(response.text(), url, 'classes_not_found', 'classesUrl');
   const classes = classesOf(text);
   if (classes) return classes;
   throw new EmotionError(
     'classes_invalid',
-    `classesUrl (${url}) must be JSON like {"classes": ["기쁨", …]}, it begins ${JSON.stringify(text.slice(0, 40))}`,
+    `classesUrl (${url}) must be JSON like {"classes": ["기쁨", …]}, each name once; it begins ${JSON.stringify(text.slice(0, 40))}`,
   );
 }
 
@@ -137,7 +137,23 @@ async function fetched(url, fetch, code, option) {
 }
 
 /**
- * The class names in a JSON list, or in an object with the key `classes`; null when there are none.
+ * @template T
+ * @param {Promise<T>} body
+ * @param {string | URL} url
+ * @param {'model_truncated' | 'classes_not_found'} code
+ * @param {string} option
+ * @returns {Promise<T>}
+ */
+async function arrived(body, url, code, option) {
+  try {
+    return await body;
+  } catch (error) {
+    throw new EmotionError(code, `${option} (${url}) broke off on its way (${messageOf(error)}); load it again`, error);
+  }
+}
+
+/**
+ * The class names in a JSON list, or in an object with the key `classes`; null when there are none, or one comes twice.
  *
  * @param {string | undefined} text
  * @returns {string[] | null}
@@ -152,7 +168,7 @@ function classesOf(text) {
   }
   const list = Array.isArray(value) ? value : value?.classes;
   const fine = Array.isArray(list) && list.length > 0 && list.every((name) => typeof name === 'string');
-  return fine ? list : null;
+  return fine && new Set(list).size === list.length ? list : null;
 }
 
 /**

@@ -115,7 +115,7 @@ export class EmotionAPI {
     return this.#predict(source, box, options);
   }
 
-  /** Frees model and canvas. The object cannot be used afterwards. */
+  /** Frees model and canvas when all predictions are done. The object cannot be used afterwards. */
   async dispose() {
     this.#reader.dispose();
     await this.#head.end();
@@ -127,7 +127,8 @@ export class EmotionAPI {
    * @param {PredictOptions} [options]
    */
   async #predict(source, box, { boxKind } = {}) {
-    const head = this.#head.ready();
-    return head.name(await head.run(this.#reader.patch(source, box, head.facts, boxKind)));
+    return this.#head.use(async (head) =>
+      head.name(await head.run(this.#reader.patch(source, box, head.facts, boxKind))),
+    );
   }
 }

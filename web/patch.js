@@ -1,4 +1,4 @@
-import { EmotionError } from './errors.js';
+import { EmotionError, messageOf } from './errors.js';
 
 /**
  * A face box in source pixels, in the frame that a person sees (EXIF orientation applied). Fractions are allowed.
@@ -37,8 +37,13 @@ import { EmotionError } from './errors.js';
  *   | VideoFrame} Source
  */
 
+const SOURCES = 'an img, video or canvas element, OffscreenCanvas, ImageBitmap, ImageData or VideoFrame';
+
 // As in pyojeong.crops.cut: a longer patch is a mistake, and it could fill the memory.
 const WIDEST = 3;
+
+// Pixels of a patch: wasm's memory holds what the graph makes of them a few times.
+const MOST = 2 ** 27;
 
 // As in pyojeong.crops, which says how they were measured.
 const DETECTOR_ASPECT = 1.19;
@@ -144,10 +149,7 @@ function rawSizeOf(source) {
     if ('displayWidth' in source) return { width: source.displayWidth, height: source.displayHeight };
     if (typeof source.width === 'number') return { width: source.width, height: source.height };
   }
-  throw new EmotionError(
-    'bad_source',
-    'the source must be an img, video or canvas element, OffscreenCanvas, ImageBitmap, ImageData or VideoFrame',
-  );
+  throw new EmotionError('bad_source', `the source must be ${SOURCES}`);
 }
 
 /**
@@ -165,6 +167,8 @@ function notReady(what, remedy) {
  */
 export async function loaded(source) {
   if (source && typeof source === 'object' && 'naturalWidth' in source && !source.complete) {
+    // A lazy one that is not in sight would never come.
+    if (source.loading === 'lazy') source.loading = 'eager';
     await source.decode().catch(() => undefined);
   }
 }
@@ -219,11 +223,15 @@ export class PixelReader {
     const { width, height } = region;
     const context = this.#contextOf(width, height);
     context.clearRect(0, 0, width, height);
-    if ('data' in source) {
-      context.putImageData(source, -region.x, -region.y);
-    } else {
-      const { x, y } = part;
-      context.drawImage(source, x, y, part.width, part.height, x - region.x, y - region.y, part.width, part.height);
+    try {
+      if ('data' in source) {
+        context.putImageData(source, -region.x, -region.y);
+      } else {
+        const { x, y } = part;
+        context.drawImage(source, x, y, part.width, part.height, x - region.x, y - region.y, part.width, part.height);
+      }
+    } catch (error) {
+      throw unreadable(error);
     }
     return { data: bytesOf(context, width, height), width, height };
   }
@@ -290,8 +298,22 @@ function bytesOf(context, width, height) {
     const { data } = context.getImageData(0, 0, width, height);
     return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   } catch (error) {
-    throw tainted(error);
+    if (error instanceof DOMException && error.name === 'SecurityError') throw tainted(error);
+    throw new EmotionError(
+      'bad_source',
+      `this browser cannot read ${width} x ${height} pixels at once; make the picture smaller first`,
+      error,
+    );
   }
+}
+
+/**
+ * @param {unknown} error what the browser threw when it was given a source
+ * @returns {EmotionError}
+ */
+export function unreadable(error) {
+  if (error instanceof DOMException && error.name === 'SecurityError') return tainted(error);
+  return new EmotionError('bad_source', `the browser cannot read the source (${messageOf(error)}); give ${SOURCES}`, error);
 }
 
 /** @param {unknown} error what the browser threw */
@@ -334,10 +356,23 @@ export function hasPatch({ width, height }, box, framing, boxKind) {
 }
 
 /**
+ * @param {readonly (Box | null)[] | undefined} boxes
+ * @returns {readonly (Box | null)[] | undefined}
+ * @throws {EmotionError} `bad_box`
+ */
+export function listOf(boxes) {
+  if (!boxes || Array.isArray(boxes)) return boxes;
+  throw new EmotionError('bad_box', `the boxes must be a list of boxes, not ${JSON.stringify(boxes)}`);
+}
+
+/**
+ * A copy of a box as a plain object, whatever it was: a `DOMRect`, a `Box` of face-api.js, a proxy.
+ *
  * @param {Box} box
  * @returns {Box}
+ * @throws {EmotionError} `bad_box`
  */
-function checked(box) {
+export function checked(box) {
   const { x, y, width, height } = box;
   if (![x, y, width, height].every(Number.isFinite) || width <= 0 || height <= 0) {
     throw new EmotionError(
@@ -345,7 +380,7 @@ function checked(box) {
       `the box must be {x, y, width, height} in pixels with width and height above 0, not ${JSON.stringify(box)}`,
     );
   }
-  return box;
+  return { x, y, width, height };
 }
 
 /**
@@ -361,6 +396,12 @@ function overlapOf(region, size) {
       'bad_box',
       `the patch would be ${region.width} x ${region.height} pixels, far more than the source ` +
         `(${size.width} x ${size.height})`,
+    );
+  }
+  if (region.width * region.height > MOST) {
+    throw new EmotionError(
+      'bad_source',
+      `the patch would be ${region.width} x ${region.height} pixels; make the picture smaller first, or give a box`,
     );
   }
   const x = Math.max(0, region.x);

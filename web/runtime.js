@@ -36,6 +36,8 @@ const FILES = {
   webgpu: { module: 'ort.webgpu.bundle.min.mjs', wasm: 'ort-wasm-simd-threaded.asyncify.wasm' },
 };
 const MAX_THREADS = 4;
+// How onnxruntime-web's message begins when WebAssembly does not start.
+const NO_BACKEND = 'no available backend found';
 
 /**
  * @param {RuntimeOptions} options
@@ -100,7 +102,7 @@ async function choose(wanted) {
  * @param {string} option that named the model, for errors
  * @param {typeof globalThis.fetch} fetch
  * @returns {Promise<InferenceSession>}
- * @throws {EmotionError} `wasm_not_found`, `model_invalid`
+ * @throws {EmotionError} `wasm_not_found`, `runtime_failed`, `model_invalid`
  */
 export async function openSession(runtime, bytes, option, fetch) {
   if (runtime.provider === 'webgpu') {
@@ -110,11 +112,36 @@ export async function openSession(runtime, bytes, option, fetch) {
       Object.assign(runtime, { provider: 'wasm', providerWhy: `WebGPU failed: ${messageOf(error)}` });
     }
   }
+  const policy = watchPolicy();
   try {
-    return await create(runtime, bytes);
+    return await Promise.race([create(runtime, bytes), policy.forbids]);
   } catch (error) {
     throw await explain(error, runtime.wasmUrl, option, fetch);
+  } finally {
+    policy.unwatch();
   }
+}
+
+/** @type {Error | null} onnxruntime-web does not recover from it, so it holds until the page is loaded again */
+let forbidden = null;
+
+/** Notices when the page's policy forbids a worker: onnxruntime-web would wait for its threads forever. */
+function watchPolicy() {
+  /** @type {(error: Error) => void} */
+  let refuse = () => {};
+  /** @type {Promise<never>} */
+  const forbids = new Promise((_, reject) => {
+    refuse = reject;
+  });
+  if (forbidden) refuse(forbidden);
+  const hear = (/** @type {Event} */ event) => {
+    const { effectiveDirective, blockedURI } = /** @type {SecurityPolicyViolationEvent} */ (event);
+    if (effectiveDirective !== 'worker-src') return;
+    forbidden = new Error(`${NO_BACKEND}: worker-src forbids ${blockedURI}`);
+    refuse(forbidden);
+  };
+  globalThis.addEventListener?.('securitypolicyviolation', hear);
+  return { forbids, unwatch: () => globalThis.removeEventListener?.('securitypolicyviolation', hear) };
 }
 
 /**
@@ -136,14 +163,19 @@ function create({ ort, provider }, bytes) {
  * @returns {RuntimeInfo}
  */
 export function describe({ ort, provider, providerWhy }) {
-  const threads = ort.env.wasm.numThreads ?? 1;
+  const isolated = globalThis.crossOriginIsolated;
+  // onnxruntime-web uses one thread where it may not use more, whatever the page has set.
+  const threads = isolated ? (ort.env.wasm.numThreads ?? 1) : 1;
+  const ours = threads === threadsHere();
   return {
     provider,
     providerWhy,
     threads,
-    threadsWhy: globalThis.crossOriginIsolated
-      ? `the page is cross-origin isolated; ${navigator.hardwareConcurrency} cores, at most ${MAX_THREADS} threads`
-      : 'the page is not cross-origin isolated (COOP and COEP headers), so there is one thread',
+    threadsWhy: !isolated
+      ? 'the page is not cross-origin isolated (COOP and COEP headers), so there is one thread'
+      : ours
+        ? `the page is cross-origin isolated; ${navigator.hardwareConcurrency} cores, at most ${MAX_THREADS} threads`
+        : 'the page has set ort.env.wasm.numThreads',
     runtimeVersion: ort.env.versions.web ?? ort.env.versions.common,
   };
 }
@@ -167,7 +199,7 @@ async function importFrom(url) {
 
 /** @param {string | URL} path */
 function folderUrl(path) {
-  const url = absolute(path);
+  const url = absolute(path, 'wasmBasePath');
   return url.endsWith('/') ? url : `${url}/`;
 }
 
@@ -175,9 +207,15 @@ function folderUrl(path) {
  * A relative address starts from the page.
  *
  * @param {string | URL} path
+ * @param {string} option that gave it, for errors
+ * @throws {EmotionError} `bad_option`
  */
-export function absolute(path) {
-  return new URL(path, globalThis.document?.baseURI ?? globalThis.location.href).href;
+export function absolute(path, option) {
+  try {
+    return new URL(path, globalThis.document?.baseURI ?? globalThis.location.href).href;
+  } catch (error) {
+    throw new EmotionError('bad_option', `${option} must be an address, not ${JSON.stringify(path)}`, error);
+  }
 }
 
 function neighbourFolder() {
@@ -193,10 +231,12 @@ function neighbourFolder() {
  * @returns {Ort}
  */
 function withThreads(ort) {
-  ort.env.wasm.numThreads ||= globalThis.crossOriginIsolated
-    ? Math.min(MAX_THREADS, navigator.hardwareConcurrency || 1)
-    : 1;
+  ort.env.wasm.numThreads ||= threadsHere();
   return ort;
+}
+
+function threadsHere() {
+  return globalThis.crossOriginIsolated ? Math.min(MAX_THREADS, navigator.hardwareConcurrency || 1) : 1;
 }
 
 /**
@@ -219,5 +259,22 @@ async function explain(error, wasmUrl, option, fetch) {
       error,
     );
   }
-  return new EmotionError('model_invalid', `onnxruntime-web cannot run the model of ${option}: ${messageOf(error)}`, error);
+  const message = messageOf(error);
+  if (/fetching of the wasm failed|magic word/.test(message)) {
+    return new EmotionError(
+      'wasm_not_found',
+      `onnxruntime-web does not find its wasm file (${message}); set wasmBasePath to the address of its dist folder, or ` +
+        'ort.env.wasm.wasmPaths where you pass ort, and reload the page',
+      error,
+    );
+  }
+  if (message.includes(NO_BACKEND)) {
+    return new EmotionError(
+      'runtime_failed',
+      `onnxruntime-web does not start (${message}); a Content-Security-Policy must allow 'wasm-unsafe-eval' in ` +
+        "script-src and, for threads, 'self' and blob: in worker-src",
+      error,
+    );
+  }
+  return new EmotionError('model_invalid', `onnxruntime-web cannot run the model of ${option}: ${message}`, error);
 }

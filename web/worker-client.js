@@ -1,6 +1,6 @@
 import { checkAnalyzer } from './analysis.js';
 import { EmotionError, messageOf } from './errors.js';
-import { loaded, sizeOf, tainted } from './patch.js';
+import { checked, listOf, loaded, sizeOf, tainted, unreadable } from './patch.js';
 import { absolute } from './runtime.js';
 
 /** @typedef {import('./analysis.js').AnalyzerOptions} AnalyzerOptions */
@@ -65,7 +65,7 @@ export class WorkerAnalyzer {
     }
     // Relative addresses start from the page, not from the worker's file.
     const given = { ...options };
-    for (const name of URLS) if (given[name] !== undefined) given[name] = absolute(given[name]);
+    for (const name of URLS) if (given[name] !== undefined) given[name] = absolute(given[name], name);
     const analyzer = new WorkerAnalyzer(newWorker(workerUrl));
     try {
       await analyzer.#init(given);
@@ -133,6 +133,7 @@ export class WorkerAnalyzer {
   /** @param {Wish} wish */
   async #analyze({ source, boxes, options }) {
     if (this.#end) throw this.#end;
+    const given = boxesOf(boxes);
     await loaded(source);
     const begin = performance.now();
     sizeOf(source);
@@ -140,8 +141,12 @@ export class WorkerAnalyzer {
     const between = performance.now();
     const frame = await capturing;
     const captured = performance.now();
-    const question = { kind: 'analyze', frame, time: begin, boxes, boxKind: options?.boxKind };
-    const asking = this.#ask(question, 'data' in frame ? [] : [frame]);
+    const question = { kind: 'analyze', frame, time: begin, boxes: given, boxKind: options?.boxKind };
+    const asking = this.#ask(question, 'data' in frame ? [] : [frame]).catch((error) => {
+      // Where it was not handed over, nobody else does.
+      close(frame);
+      throw error;
+    });
     const first = between - begin;
     const second = performance.now() - captured;
     const { faces, timings } = await asking;
@@ -171,8 +176,10 @@ export class WorkerAnalyzer {
       try {
         this.#worker.postMessage({ id, ...question }, transfer);
       } catch (error) {
+        if (!(error instanceof DOMException && error.name === 'DataCloneError')) throw error;
         // A bitmap with pixels of another site stays on its page.
-        throw error instanceof DOMException && error.name === 'DataCloneError' ? tainted(error) : error;
+        if (transfer.length) throw tainted(error);
+        throw new EmotionError('bad_option', `an option cannot be handed to a worker (${messageOf(error)})`, error);
       }
       this.#open.set(id, { resolve, reject });
     });
@@ -212,9 +219,10 @@ export class WorkerAnalyzer {
 function newWorker(url) {
   try {
     // Bundlers look for the second form, word for word.
-    if (url !== undefined) return new Worker(absolute(url), { type: 'module' });
+    if (url !== undefined) return new Worker(absolute(url, 'workerUrl'), { type: 'module' });
     return new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
   } catch (error) {
+    if (error instanceof EmotionError) throw error;
     throw new EmotionError(
       'worker_not_found',
       `the browser refuses the worker (${messageOf(error)}); set workerUrl to worker.js on your own site`,
@@ -236,13 +244,28 @@ function lost(why) {
  */
 async function capture(source) {
   if ('data' in source || 'displayWidth' in source || source instanceof ImageBitmap) return source;
-  // A video frame shares its pixels where a bitmap copies them.
-  const live = !('naturalWidth' in source) && typeof VideoFrame === 'function';
-  try {
-    return live ? new VideoFrame(source, { timestamp: 0 }) : await createImageBitmap(source);
-  } catch (error) {
-    throw error instanceof DOMException && error.name === 'SecurityError' ? tainted(error) : error;
+  if (!('naturalWidth' in source) && typeof VideoFrame === 'function') {
+    try {
+      // A video frame shares its pixels where a bitmap copies them.
+      return new VideoFrame(source, { timestamp: 0 });
+    } catch {
+      // A canvas on which nothing was drawn has none; what is wrong otherwise, a bitmap says as well.
+    }
   }
+  try {
+    return await createImageBitmap(source);
+  } catch (error) {
+    throw unreadable(error);
+  }
+}
+
+/**
+ * Boxes as plain objects: the members of others would be lost on the way to the worker.
+ *
+ * @param {readonly (Box | null)[] | undefined} boxes
+ */
+function boxesOf(boxes) {
+  return listOf(boxes)?.map((box) => box && checked(box));
 }
 
 /** @param {Wish} wish that a newer one replaces */

@@ -134,6 +134,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         server.terminate()
 
 
+@pytest.fixture
+def page(request: pytest.FixtureRequest, tab: Tab, site: Site) -> Page:
+    """An empty page of the site on which the test module's ``PRELUDE`` has run."""
+    tab.page.goto(f"{site.origin}/blank.html")
+    tab.page.evaluate(request.module.PRELUDE)
+    return tab.page
+
+
 def write_model(path: Path, *, outputs: int = 7, metadata: dict[str, str] | None = None, seed: int = 7) -> None:
     """Write a network with the exported one's inputs and outputs: patch -> 16 x 16 -> linear -> softmax."""
     weights = np.random.default_rng(seed).normal(0, 0.2, (3 * 16 * 16, outputs)).astype(np.float32)

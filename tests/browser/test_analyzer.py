@@ -27,13 +27,6 @@ async () => {
 """
 
 
-@pytest.fixture
-def page(tab: Any, site: Any) -> Any:
-    tab.page.goto(f"{site.origin}/blank.html")
-    tab.page.evaluate(PRELUDE)
-    return tab.page
-
-
 def test_each_face_gets_the_answer_of_its_own_box(tab: Any, page: Any, site: Any, oracle: Any) -> None:
     image = draw_group(900, 400, people=3, seed=4)
     faces, keys, info, timings = page.evaluate(
@@ -199,6 +192,7 @@ def test_misuse_has_a_name(page: Any) -> None:
             "bad_option",
             "boxKind",
         ),
+        "() => ready.analyze(new ImageData(9, 9), { x: 2, y: 2, width: 5, height: 5 })": ("bad_box", "list"),
         "() => ready.analyze(new ImageData(9, 9), [{ x: 20, y: 0, width: 5, height: 5 }])": ("bad_box", "outside"),
     }
     found = page.evaluate(

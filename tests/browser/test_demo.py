@@ -260,6 +260,52 @@ def test_models_can_be_switched(tab: Any, site: Any, model_writer: Any, face: An
         server.shutdown()
 
 
+def test_what_is_written_over_a_face_stays_in_the_picture(page: Any) -> None:
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.evaluate(
+        """async () => {
+          const { Boxes } = await import('./boxes.js');
+          document.getElementById('stage').hidden = false;
+          const picture = document.getElementById('picture');
+          picture.src = Object.assign(document.createElement('canvas'), { width: 900, height: 400 }).toDataURL();
+          picture.hidden = false;
+          await picture.decode();
+          const faces = [[10, -30], [400, 150], [800, 5]].map(([x, y]) => (
+            { box: { x, y, width: 90, height: 120 }, score: 1, label: 'surprised', emotions: { surprised: 1 } }));
+          window.mirror = (on) => {
+            document.getElementById('stage').classList.toggle('mirrored', on);
+            new Boxes(document.getElementById('faces')).show(faces, { width: 900, height: 400 }, 0);
+          };
+        }"""
+    )
+    for mirrored in (False, True):
+        page.evaluate("(mirrored) => mirror(mirrored)", mirrored)
+        stage = page.locator("#stage").bounding_box()
+        for words in page.locator("#faces .face span").all():
+            at = words.bounding_box()
+            assert at["x"] >= stage["x"] - 2.5
+            assert at["x"] + at["width"] <= stage["x"] + stage["width"] + 2.5
+            assert at["y"] >= stage["y"] - 2.5
+
+
+def test_a_model_that_is_gone_leaves_the_one_that_answers_chosen(
+    tab: Any, site: Any, model_writer: Any, face: Any, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(site.root / RUN, run)
+    model_writer(run / "k7_mnv3s_160_8bit.onnx", seed=8)
+    with make_server(site.root, 0, model_dir=run) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}).start()
+        tab.page.goto(f"http://127.0.0.1:{server.server_port}{DEMO}")
+        tab.page.wait_for_function("() => window.api")
+        (run / "k7_mnv3s_160_8bit.onnx").unlink()
+        tab.page.get_by_label("모델").select_option("k7_mnv3s_160_8bit.onnx")
+        tab.page.locator("#problem", has_text="모델이 없습니다").wait_for()
+        assert tab.page.get_by_label("모델").input_value() == MODEL
+        assert f"모델 {MODEL} " in tab.page.locator("#figures").inner_text()
+        server.shutdown()
+
+
 def test_face_api_answers_beside_ours_on_request(tab: Any, page: Any, origin: str, tmp_path: Path) -> None:
     draw_group(480, 480, people=1).save(tmp_path / "one.png")
     assert page.locator("#rival-result").is_hidden()
@@ -340,6 +386,8 @@ def test_without_a_run_the_page_shows_the_package_s_own_model(
         tab.page.locator("#bars .top").wait_for()
         expected = Oracle(own)(face[0], None)
         assert tab.page.locator("#bars .top").inner_text().split()[0] == max(expected, key=expected.__getitem__)
+        korean = tab.page.locator("#bars li small[lang=ko]").all_inner_texts()
+        assert korean == ["중립", "기쁨", "슬픔", "분노", "두려움", "혐오", "놀람"]
         server.shutdown()
 
 

@@ -26,20 +26,16 @@ FRAMES = {
 }
 
 
-@pytest.fixture
-def page(tab: Any, site: Any) -> Any:
-    tab.page.goto(f"{site.origin}/blank.html")
-    tab.page.evaluate(
-        """async () => {
-          const { FaceDetector } = await import('/web/detector.js');
-          window.makeDetector = (more) => new FaceDetector({ modelUrl: '/models/detector.onnx', ...more });
-          window.picture = async (url) => {
-            const img = new Image(); img.src = url; await img.decode(); return img; };
-          window.codeOf = async (make) => { try { await make(); } catch (error) { return [error.code, error.message]; }
-            return ['no error', '']; };
-        }"""
-    )
-    return tab.page
+PRELUDE = """
+async () => {
+  const { FaceDetector } = await import('/web/detector.js');
+  window.makeDetector = (more) => new FaceDetector({ modelUrl: '/models/detector.onnx', ...more });
+  window.picture = async (url) => {
+    const img = new Image(); img.src = url; await img.decode(); return img; };
+  window.codeOf = async (make) => { try { await make(); } catch (error) { return [error.code, error.message]; }
+    return ['no error', '']; };
+}
+"""
 
 
 def detect(page: Any, addresses: list[str], options: dict[str, Any]) -> list[list[dict[str, Any]]]:
@@ -191,3 +187,27 @@ def test_misuse_and_broken_models_have_a_name(page: Any, site: Any) -> None:
     for (fault, (code, words)), (got, message) in zip(faults.items(), found, strict=True):
         assert got == code, f"{fault}: {message}"
         assert words in message
+
+
+def test_dispose_waits_for_searches_and_ends_what_waits_for_its_image(page: Any, site: Any) -> None:
+    codes = page.evaluate(
+        """async (address) => {
+          const late = await picture(address);
+          let complete = false;
+          Object.defineProperty(late, 'complete', { get: () => complete });
+          late.decode = async () => {
+            await new Promise((resolve) => setTimeout(resolve, 200));
+            complete = true;
+          };
+          return Promise.all([new ImageData(300, 200), late].map(async (source) => {
+            const detector = makeDetector({ inputSize: 224 });
+            await detector.init();
+            const asked = codeOf(() => detector.detect(source));
+            await new Promise((resolve) => setTimeout(resolve));
+            await detector.dispose();
+            return (await asked)[0];
+          }));
+        }""",
+        site.put("late.png", draw_group(160, 200, people=1)),
+    )
+    assert codes == ["no error", "disposed"]

@@ -1,10 +1,9 @@
+"""EmotionAPI answers what Python answers: every box, source and framing."""
+
 import hashlib
-import json
 import math
-import shutil
 from collections.abc import Callable
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from PIL import Image
 from pyojeong import crops
 from pyojeong.labels import KOREAN
 from tests.browser.conftest import FACTS, FRAMING, Oracle
+from tests.browser.pages import EMOTION_API
 
 pytestmark = pytest.mark.browser
 
@@ -32,26 +32,7 @@ BOXES: dict[str, tuple[float, float, float, float] | None] = {
     "huge": (-200, -200, 700, 650),
 }
 
-# Every test opens a page that knows these.
-PRELUDE = """
-async (options) => {
-  const { EmotionAPI } = await import('/web/onnx_emotion_api.js');
-  window.run = '/models/mobilenetv3_classifier/runs/finetune_K7_160/';
-  window.makeApi = (more) => new EmotionAPI({
-    modelUrl: run + 'k7_mnv3s_160.onnx', classesUrl: run + 'classes.json', provider: 'wasm', ...more });
-  window.picture = async (url) => { const img = new Image(); img.src = url; await img.decode(); return img; };
-  window.boxOf = (box) => box && { x: box[0], y: box[1], width: box[2], height: box[3] };
-  window.codeOf = async (make) => { try { await make(); } catch (error) {
-    return [error.constructor.name, error.code, error.message]; } return ['', 'no error', '']; };
-}
-"""
-
-
-@pytest.fixture
-def page(tab: Any, site: Any) -> Any:
-    tab.page.goto(f"{site.origin}/blank.html")
-    tab.page.evaluate(PRELUDE)
-    return tab.page
+PRELUDE = EMOTION_API
 
 
 def save(site: Any, name: str, data: bytes | Image.Image, **options: Any) -> str:
@@ -208,11 +189,15 @@ def test_every_kind_of_source_gives_the_same_answer(page: Any, site: Any, oracle
           offscreen.getContext('2d').drawImage(img, 0, 0);
           const late = new Image();
           late.src = address + '?late';
+          const lazy = new Image();
+          lazy.loading = 'lazy';
+          lazy.src = address + '?lazy';
           const frame = new VideoFrame(canvas, { timestamp: 0 });
           const at = boxOf(box);
           const answers = {
             image: await api.predictFromImage(img, at),
             late: await api.predictFromImage(late, at),
+            lazy: await api.predictFromImage(lazy, at),
             canvas: await api.predictFromCanvas(canvas, at),
             offscreen: await api.predictFromCanvas(offscreen, at),
             bitmap: await api.predictFromImage(await createImageBitmap(img), at),
@@ -226,7 +211,7 @@ def test_every_kind_of_source_gives_the_same_answer(page: Any, site: Any, oracle
     )
     expected = oracle(image, BOXES["left"])
     assert {name: largest_difference(answer, expected) <= 1e-4 for name, answer in answers.items()} == dict.fromkeys(
-        ("image", "late", "canvas", "offscreen", "bitmap", "data", "frame"), True
+        ("image", "late", "lazy", "canvas", "offscreen", "bitmap", "data", "frame"), True
     )
 
 
@@ -354,26 +339,6 @@ def test_the_crop_is_the_one_that_the_model_wants_whosever_box_is_given(
     assert max(largest_difference(one, other) for _, one, other in answers) > 0.02
 
 
-@pytest.mark.parametrize(
-    "lost",
-    [
-        {"margin": "wide"},
-        {"offset": None},
-        {"box": None},
-        {"box": "mine"},
-        *({"aspect": aspect} for aspect in ("wide", "", "0.49", "2.01", "NaN", "-1")),
-    ],
-)
-def test_a_model_that_does_not_say_which_crop_it_wants_is_refused(
-    lost: dict[str, str | None], page: Any, site: Any, model_writer: Callable[..., None]
-) -> None:
-    facts = {name: value for name, value in (FACTS | lost).items() if value is not None}
-    model_writer(site.root / "models/unframed.onnx", metadata=facts)
-    found = page.evaluate("() => codeOf(() => makeApi({ modelUrl: '/models/unframed.onnx' }).init())")
-    assert found[:2] == ["EmotionError", "model_invalid"]
-    assert "pyojeong export" in found[2]
-
-
 def test_runtime_and_fetch_can_be_injected(page: Any) -> None:
     asked, same = page.evaluate(
         """async () => {
@@ -404,175 +369,6 @@ def test_questions_asked_at_once_get_their_own_answers(page: Any, site: Any, ora
     )
     for answer, box in zip(answers, boxes, strict=True):
         assert largest_difference(answer, oracle(image, box)) <= 1e-4
-
-
-def test_after_dispose_nothing_answers(page: Any) -> None:
-    codes = page.evaluate(
-        """async () => {
-          const api = makeApi();
-          await api.init();
-          await api.predictFromImage(new ImageData(4, 4));
-          await api.dispose();
-          await api.dispose();
-          return [await codeOf(() => api.predictFromImage(new ImageData(4, 4))), await codeOf(() => api.init())];
-        }"""
-    )
-    assert [code for _, code, _ in codes] == ["disposed", "disposed"]
-
-
-def test_dispose_during_init_frees_the_model(page: Any) -> None:
-    released = page.evaluate(
-        """async () => {
-          const ort = await import('/node_modules/onnxruntime-web/dist/ort.wasm.bundle.min.mjs');
-          let released = 0;
-          const counting = { ...ort, env: ort.env, Tensor: ort.Tensor, InferenceSession: {
-            create: async (...given) => {
-              const session = await ort.InferenceSession.create(...given);
-              const release = session.release.bind(session);
-              session.release = async () => { released += 1; return release(); };
-              return session;
-            } } };
-          const api = makeApi({ ort: counting });
-          const starting = api.init();
-          await api.dispose();
-          await starting.catch(() => undefined);
-          return released;
-        }"""
-    )
-    assert released == 1
-
-
-SOURCE_FAULTS = {
-    "() => makeApi().predictFromImage(new ImageData(4, 4))": ("not_initialised", "init()"),
-    "() => makeApi().info()": ("not_initialised", "init()"),
-    "() => makeApi({ modelUrl: '' })": ("bad_option", "modelUrl"),
-    "() => makeApi({ provider: 'cuda' })": ("bad_option", "provider"),
-    "() => api.predictFromImage(null)": ("bad_source", "ImageBitmap"),
-    "() => api.predictFromImage('face.png')": ("bad_source", "ImageBitmap"),
-    "() => api.predictFromImage(new Image())": ("empty_source", "0 x 0"),
-    "() => api.predictFromCanvas(new OffscreenCanvas(0, 10))": ("empty_source", "0 x 10"),
-    "() => api.predictFromVideo(document.createElement('video'))": ("source_not_ready", "loadeddata"),
-    "() => api.predictFromImage(Object.assign(new Image(), { src: '/blank.html' }))": ("empty_source", "0 x 0"),
-    "() => api.predictFromImage(data, { x: 0, y: 0, width: 0, height: 5 })": ("bad_box", "width and height"),
-    "() => api.predictFromImage(data, { x: NaN, y: 0, width: 5, height: 5 })": ("bad_box", "width and height"),
-    "() => api.predictFromImage(data, [0, 0, 5, 5])": ("bad_box", "width and height"),
-    "() => api.predictFromImage(data, { x: 90, y: 90, width: 5, height: 5 })": ("bad_box", "outside"),
-    "() => api.predictFromImage(data, { x: 0, y: 0, width: 1e9, height: 5 })": ("bad_box", "far more"),
-}
-
-
-def test_each_misuse_has_a_name_and_a_remedy(page: Any) -> None:
-    found = page.evaluate(
-        """async (faults) => {
-          const api = makeApi();
-          await api.init();
-          const data = new ImageData(40, 40);
-          const found = {};
-          for (const fault of faults)
-            found[fault] = await codeOf(new Function('api', 'data', `return (${fault})()`).bind(null, api, data));
-          return found;
-        }""",
-        list(SOURCE_FAULTS),
-    )
-    for fault, (code, words) in SOURCE_FAULTS.items():
-        name, got, message = found[fault]
-        assert (name, got) == ("EmotionError", code), f"{fault}: {message}"
-        assert words in message
-
-
-def test_pixels_of_another_site_are_refused_by_name(page: Any, site: Any, painter: Any) -> None:
-    address = save(site, "foreign.png", painter(40, 40))
-    foreign = site.origin.replace("127.0.0.1", "localhost") + address
-    _, code, message = page.evaluate(
-        """async (address) => {
-          const api = makeApi();
-          await api.init();
-          const img = await picture(address);
-          const first = await codeOf(() => api.predictFromImage(img));
-          // One refusal must not spoil what follows.
-          await api.predictFromImage(new ImageData(4, 4));
-          return first;
-        }""",
-        foreign,
-    )
-    assert code == "tainted_source"
-    assert "crossOrigin" in message
-
-
-def test_each_broken_model_has_a_name_and_a_remedy(page: Any, site: Any, model_writer: Callable[..., None]) -> None:
-    folder = site.root / "models/broken"
-    model_writer(folder / "five.onnx", outputs=5)
-    whole = (folder / "five.onnx").read_bytes()
-    (folder / "truncated.onnx").write_bytes(whole[: len(whole) // 2])
-    (folder / "page.onnx").write_text("<!doctype html><title>404</title>")
-    (folder / "pointer.onnx").write_text("version https://git-lfs.github.com/spec/v1\n")
-    (folder / "empty.onnx").write_bytes(b"")
-    (folder / "other.onnx").write_bytes(_identity_model())
-    (folder / "english.json").write_text(json.dumps({"classes": ["joy", "anger"]}))
-    (folder / "text.json").write_text("기쁨, 당황", encoding="utf-8")
-    faults = {
-        "modelUrl: '/models/broken/none.onnx'": ("model_not_found", "modelUrl"),
-        "modelUrl: 'http://127.0.0.1:1/model.onnx'": ("model_not_found", "modelUrl"),
-        "modelUrl: '/models/broken/page.onnx'": ("model_is_html", "HTML"),
-        "modelUrl: '/models/broken/truncated.onnx'": ("model_truncated", "ends too early"),
-        "modelUrl: '/models/broken/pointer.onnx'": ("model_invalid", "modelUrl"),
-        "modelUrl: '/models/broken/empty.onnx'": ("model_invalid", "modelUrl"),
-        "modelUrl: '/models/broken/other.onnx', classesUrl: '/models/broken/english.json'": (
-            "model_invalid",
-            "pyojeong export",
-        ),
-        "modelUrl: '/models/broken/five.onnx'": ("class_mismatch", "5 outputs"),
-        "classesUrl: '/models/broken/english.json'": ("class_mismatch", "same export"),
-        "classesUrl: '/models/broken/text.json'": ("classes_invalid", "classesUrl"),
-        "classesUrl: '/models/broken/none.json'": ("classes_not_found", "classesUrl"),
-    }
-    found = page.evaluate(
-        """async (faults) => {
-          const found = {};
-          for (const fault of faults)
-            found[fault] = await codeOf(() => new Function('makeApi', `return makeApi({ ${fault} })`)(makeApi).init());
-          return found;
-        }""",
-        list(faults),
-    )
-    for fault, (code, words) in faults.items():
-        name, got, message = found[fault]
-        assert (name, got) == ("EmotionError", code), f"{fault}: {message}"
-        assert words in message
-
-
-def _identity_model() -> bytes:
-    from onnx import TensorProto, helper
-
-    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N"]) for name in ("x", "y")]
-    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "other", values[:1], values[1:])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    return bytes(model.SerializeToString())
-
-
-def test_a_runtime_in_the_wrong_place_is_named(page: Any) -> None:
-    _, code, message = page.evaluate("() => codeOf(() => makeApi({ wasmBasePath: '/nowhere/' }).init())")
-    assert code == "runtime_not_found"
-    assert "wasmBasePath" in message
-
-
-def test_a_missing_wasm_file_is_named(page: Any, site: Any) -> None:
-    dist = Path(__file__).resolve().parents[2] / "node_modules/onnxruntime-web/dist"
-    (site.root / "half").mkdir()
-    shutil.copy(dist / "ort.wasm.bundle.min.mjs", site.root / "half")
-    _, code, message = page.evaluate("() => codeOf(() => makeApi({ wasmBasePath: '/half/' }).init())")
-    assert code == "wasm_not_found"
-    assert "wasmBasePath" in message
-    assert "404" in message
-
-
-def test_init_can_be_tried_again_after_a_failure(page: Any, site: Any) -> None:
-    late = site.root / "models/late.onnx"
-    late.unlink(missing_ok=True)
-    page.evaluate("() => { window.api = makeApi({ modelUrl: '/models/late.onnx' }); }")
-    assert page.evaluate("() => codeOf(() => api.init())")[1] == "model_not_found"
-    shutil.copy(site.root / "models/mobilenetv3_classifier/runs/finetune_K7_160/k7_mnv3s_160.onnx", late)
-    assert page.evaluate("async () => { await api.init(); return api.outputKeys.length; }") == 7
 
 
 def test_a_page_with_an_import_map_needs_no_path(tab: Any, site: Any) -> None:

@@ -171,6 +171,21 @@ def test_words_can_be_chosen_and_the_old_ones_come_back(page: Any, oracle: Any) 
     assert found["before"][0][1] != pytest.approx(found["mapped"][0][1], abs=1e-3)
 
 
+def test_of_two_installations_at_once_one_is_left(page: Any) -> None:
+    """As where a framework runs an effect twice."""
+    before, after, codes = page.evaluate(
+        """async () => {
+          const ask = async () => (await faceapi.detectAllFaces(photo, options).withFaceExpressions()).map(plain);
+          const before = await ask();
+          const apis = await Promise.all([installed(), installed()]);
+          await adapter.uninstall(faceapi);
+          return [before, await ask(), await Promise.all(apis.map((api) => codeOf(() => api.info())))];
+        }"""
+    )
+    assert after == before
+    assert [code for code, _ in codes] == ["disposed", "disposed"]
+
+
 def test_misuse_has_a_name(page: Any) -> None:
     faults = {
         "() => adapter.install({}, { modelUrl: 'x' })": ("bad_option", "face-api.js"),

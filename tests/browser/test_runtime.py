@@ -29,13 +29,6 @@ async () => {
 """
 
 
-@pytest.fixture
-def page(tab: Any, site: Any) -> Any:
-    tab.page.goto(f"{site.origin}/blank.html")
-    tab.page.evaluate(PRELUDE)
-    return tab.page
-
-
 @pytest.mark.parametrize(
     ("adapter", "broken", "providers", "used", "why"),
     [

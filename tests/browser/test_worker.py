@@ -25,13 +25,6 @@ async () => {
 """
 
 
-@pytest.fixture
-def page(tab: Any, site: Any) -> Any:
-    tab.page.goto(f"{site.origin}/blank.html")
-    tab.page.evaluate(PRELUDE)
-    return tab.page
-
-
 def test_the_worker_gives_the_same_answers_for_every_source(tab: Any, page: Any, site: Any) -> None:
     found = page.evaluate(
         """async (address) => {
@@ -74,6 +67,29 @@ def test_the_worker_gives_the_same_answers_for_every_source(tab: Any, page: Any,
     assert min(found["timings"].values()) >= 0
     assert found["timings"]["detect"] > 0
     tab.assert_clean(site.origin)
+
+
+def test_boxes_of_any_kind_reach_the_worker(page: Any) -> None:
+    """A Box of face-api.js has its sides as getters of its class, and reactive frameworks wrap objects in proxies."""
+    answers = page.evaluate(
+        """async () => {
+          const there = await inWorker();
+          const plain = { x: 10, y: 12, width: 60, height: 70 };
+          class Box {
+            get x() { return 10; }
+            get y() { return 12; }
+            get width() { return 60; }
+            get height() { return 70; }
+          }
+          const kinds = [plain, new Box(), new Proxy(plain, {}), { ...plain, draw() {} }, new DOMRect(10, 12, 60, 70)];
+          const data = new ImageData(100, 100);
+          const answers = [];
+          for (const box of kinds) answers.push(JSON.stringify(await there.analyze(data, [box])));
+          return answers;
+        }"""
+    )
+    assert answers == answers[:1] * 5
+    assert '"width":60' in answers[0]
 
 
 def test_only_the_newest_wish_waits(page: Any, site: Any) -> None:
@@ -135,6 +151,10 @@ def test_each_fault_has_a_name_and_a_remedy(page: Any, site: Any) -> None:
         "() => good.analyze(document.createElement('video'))": ("source_not_ready", "loadeddata"),
         "() => good.analyze(new OffscreenCanvas(0, 4))": ("empty_source", "0 x 4"),
         "() => good.analyze('face.png')": ("bad_source", "ImageBitmap"),
+        "() => good.analyze({ width: 4, height: 4 })": ("bad_source", "ImageBitmap"),
+        "() => good.analyze(new ImageData(9, 9), { x: 0, y: 0, width: 5, height: 5 })": ("bad_box", "list"),
+        "() => inWorker({ onReady() {} })": ("bad_option", "onReady"),
+        "() => inWorker({ modelUrl: 'http://[' })": ("bad_option", "modelUrl"),
         "() => good.analyze(foreign)": ("tainted_source", "crossOrigin"),
         "() => good.analyze(new ImageData(9, 9), [{ x: 0, y: 0, width: 0, height: 1 }])": (
             "bad_box",

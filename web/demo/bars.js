@@ -1,6 +1,7 @@
-/** English beside the seven Korean classes; other models show their own words alone. */
-const ENGLISH = /** @type {Record<string, string>} */ ({
+/** English beside the seven Korean classes, Korean beside face-api.js's words; others stand alone. */
+const OTHER = /** @type {Record<string, string>} */ ({
   기쁨: 'joy', 당황: 'embarrassed', 분노: 'anger', 불안: 'anxiety', 상처: 'hurt', 슬픔: 'sadness', 중립: 'neutral',
+  neutral: '중립', happy: '기쁨', sad: '슬픔', angry: '분노', fearful: '두려움', disgusted: '혐오', surprised: '놀람',
 });
 
 // A live picture changes many times a second; a screen reader must be able to finish its sentence.
@@ -37,7 +38,7 @@ export class Bars {
       fill.style.transform = `translateX(${100 * (share - 1)}%)`;
       value.textContent = `${(share * 100).toFixed(1)}%`;
     }
-    this.#answer.replaceChildren(`${top} `, small(`${ENGLISH[top] ?? ''} ${(best * 100).toFixed(0)}%`));
+    this.#answer.replaceChildren(`${top} `, small(`${OTHER[top] ?? ''} ${(best * 100).toFixed(0)}%`));
     this.#timer ??= setTimeout(() => this.#speak(), SPEAK_EVERY);
   }
 
@@ -65,7 +66,7 @@ export class Bars {
   #newRow(name) {
     const row = document.createElement('li');
     const label = document.createElement('span');
-    label.append(name, ' ', small(ENGLISH[name] ?? ''));
+    label.append(name, ' ', small(OTHER[name] ?? ''));
     const track = Object.assign(document.createElement('span'), { className: 'track', ariaHidden: 'true' });
     const fill = Object.assign(document.createElement('span'), { className: 'fill' });
     const value = Object.assign(document.createElement('span'), { className: 'value' });
@@ -78,5 +79,5 @@ export class Bars {
 
 /** @param {string} text */
 function small(text) {
-  return Object.assign(document.createElement('small'), { textContent: text, lang: 'en' });
+  return Object.assign(document.createElement('small'), { textContent: text, lang: /[가-힣]/.test(text) ? 'ko' : 'en' });
 }

@@ -27,8 +27,25 @@ export class Boxes {
         height: `${(100 * box.height) / height}%`,
       });
       const text = `${label} ${(100 * (emotions[label] ?? 0)).toFixed(0)}%`;
-      if (face.firstElementChild) face.firstElementChild.textContent = text;
+      const words = /** @type {HTMLElement} */ (face.firstElementChild);
+      words.textContent = text;
+      this.#keepInSight(face, words);
     });
+  }
+
+  /**
+   * Words that would reach over the picture's edge are put into the box, or end where it ends.
+   *
+   * @param {HTMLElement} face
+   * @param {HTMLElement} words
+   */
+  #keepInSight(face, words) {
+    const mirrored = this.#layer.closest('.mirrored') !== null;
+    const room = mirrored ? face.offsetLeft + face.offsetWidth : this.#layer.clientWidth - face.offsetLeft;
+    // Boxes are not clipped to the picture.
+    face.style.setProperty('--above', `${-face.offsetTop}px`);
+    face.classList.toggle('high', face.offsetTop < words.offsetHeight);
+    face.classList.toggle('aside', room < words.offsetWidth);
   }
 
   clear() {

@@ -19,6 +19,9 @@ const REMEDIES = {
   class_mismatch: '모델과 classes.json 이 맞지 않습니다. pyojeong export 를 다시 실행하십시오.',
   runtime_not_found: 'onnxruntime-web 이 없습니다. npm i onnxruntime-web 을 실행하십시오.',
   wasm_not_found: 'onnxruntime-web 의 wasm 파일이 없습니다. npm i onnxruntime-web 을 다시 실행하십시오.',
+  empty_source: '화면에 픽셀이 없습니다. 그림이 있는 사진이나 영상을 고르십시오.',
+  bad_source: '사진이 너무 큽니다. 줄인 뒤 다시 고르십시오.',
+  runtime_failed: '이 브라우저나 페이지의 보안 정책이 WebAssembly를 막습니다. 다른 브라우저에서 열어 보십시오.',
   worker_lost: '계산하던 작업자가 멈췄습니다. 페이지를 새로 고치십시오.',
   NotAllowedError: '카메라 사용이 거부되었습니다. 주소 표시줄의 카메라 단추에서 허용한 뒤 다시 켜십시오.',
   NotFoundError: '카메라를 찾지 못했습니다. 연결을 확인하거나 사진을 쓰십시오.',
@@ -52,6 +55,8 @@ let source = null;
 let bars;
 /** @type {Available} */
 let available = { models: [], rival: false, rivalWasm: false };
+let shown = ''; // name of the model that answers
+let watch = 0; // the frame callback that is awaited
 let busy = false;
 let waiting = false;
 let pace = { read: 0, detect: 0, classify: 0, interval: 0, last: 0 };
@@ -76,7 +81,13 @@ async function useModel(name) {
     classesUrl: `${RUN}classes.json`,
     detectorUrl: '../../faceapi/tiny_face_detector.onnx',
   });
+  if (name !== models.value && models.value) {
+    // Another was chosen meanwhile.
+    next.dispose();
+    return;
+  }
   analyzer?.dispose();
+  shown = name;
   analyzer = next;
   bars = new Bars(element('bars'), element('answer'), element('spoken'), next.outputKeys);
   element('notice').hidden = !next.info().drawnSample;
@@ -175,7 +186,7 @@ function describePace() {
   element('figures').textContent = [
     pace.last ? stages : '',
     live ? `초당 ${(1000 / pace.interval).toFixed(0)}회` : '',
-    `모델 ${models.value} (${scheme}, ${(modelBytes / 1e6).toFixed(1)} MB)`,
+    `모델 ${shown} (${scheme}, ${(modelBytes / 1e6).toFixed(1)} MB)`,
     `스레드 ${threads}`,
     `onnxruntime-web ${runtimeVersion}`,
   ].filter(Boolean).join(' · ');
@@ -270,7 +281,7 @@ async function openVideo(chosen) {
   }
   report(null);
   put(video, sizeOf(video));
-  video.requestVideoFrameCallback(onFrame);
+  awaitFrame();
 }
 
 async function startCamera() {
@@ -287,7 +298,7 @@ async function startCamera() {
     await video.play();
     report(null);
     put(video, sizeOf(video));
-    video.requestVideoFrameCallback(onFrame);
+    awaitFrame();
   } catch (error) {
     report(error);
   }
@@ -298,7 +309,13 @@ async function startCamera() {
 function onFrame() {
   if (source !== video) return;
   classify();
-  video.requestVideoFrameCallback(onFrame);
+  awaitFrame();
+}
+
+function awaitFrame() {
+  // One left over from an earlier film would double the work.
+  video.cancelVideoFrameCallback(watch);
+  watch = video.requestVideoFrameCallback(onFrame);
 }
 
 function stopCamera() {
@@ -344,7 +361,16 @@ video.addEventListener('resize', () => {
   if (source === video) put(video, sizeOf(video));
 });
 camera.addEventListener('click', () => (video.srcObject ? stopCamera() : startCamera()));
-models.addEventListener('change', () => useModel(models.value).catch(report));
+models.addEventListener('change', () =>
+  useModel(models.value).then(
+    () => report(null),
+    (error) => {
+      // The list names what answers.
+      models.value = shown;
+      report(error);
+    },
+  ),
+);
 compare.addEventListener('change', () => {
   element('rival-result').hidden = !compare.checked;
   classify();
