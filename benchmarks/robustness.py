@@ -8,6 +8,7 @@ faces. Where the detector finds a pasted face at no size, the face counts as not
 given crop on the faces that were found.
 
     python benchmarks/robustness.py --csv data_raw/test_BASIC7.csv [--project-root .] [--model FILE] [--limit N]
+                                    [--float32 FILE: the same model unrounded; says how many labels agree]
 """
 
 import argparse
@@ -129,6 +130,7 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, required=True)
     parser.add_argument("--project-root", type=Path, default=Path())
     parser.add_argument("--model", type=Path, default=MODEL)
+    parser.add_argument("--float32", type=Path, default=None, help="the model before its weights were rounded")
     parser.add_argument("--limit", type=int, default=None, help="only so many faces")
     parser.add_argument(
         "--aspect", type=float, default=None, help="width / height at which crops are pasted [the model's]"
@@ -142,6 +144,10 @@ def main() -> None:
     print("| faces | n | accuracy % (95 %) | macro-F1 | ECE | points lost |\n|---|---|---|---|---|---|")
     given = classifier.predict_patches(images)
     reference = row("crop as given", given, true, float("nan"))
+    if arguments.float32:
+        exact = Classifier(arguments.float32).predict_patches(images)
+        same = (exact.argmax(1) == given.argmax(1)).mean()
+        row(f"float32 weights (same label: {100 * same:.2f} %)", exact, true, reference)
     for name, change in CHANGES.items():
         row(name, classifier.predict_patches([change(image) for image in images]), true, reference)
     found = chain(EmotionAnalyzer(arguments.model), images, arguments.aspect or classifier.aspect)
