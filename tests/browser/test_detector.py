@@ -158,9 +158,12 @@ def write_old_graph(graph: Path, out: Path) -> None:
     """Take out of a detector's graph what completes a frame to a square, as it was before format 3."""
     model = onnx.load(graph)
     (pad,) = (node for node in model.graph.node if node.op_type == "Pad")
+    (rows,) = (node for node in model.graph.node if any(one.name == "axis" and one.i == 2 for one in node.attribute))
+    past = {node.output[0]: node.input[0] for node in (pad, rows)}
     for node in model.graph.node:
-        node.input[:] = [pad.input[0] if name == pad.output[0] else name for name in node.input]
-    model.graph.node.remove(pad)
+        node.input[:] = [past.get(name, name) for name in node.input]
+    for node in (pad, rows):
+        model.graph.node.remove(node)
     onnx.save(model, out)
 
 
