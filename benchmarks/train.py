@@ -144,7 +144,7 @@ def probe_part(folder: Path, fabric: Fabric, images: int, rounds: int, threads: 
     def probe() -> None:
         last = folder / "last.pt"
         last.unlink(missing_ok=True)
-        learn(fabric, network, recipe, sources[0], sources[1], lesson_of(sources[0]), last, "benchmark")
+        learn(fabric, network, recipe, sources[0], sources[1], lesson_of(sources[0]), last, "benchmark", "probe")
 
     return race({"probe": probe, "forward pass": forward}, rounds)
 

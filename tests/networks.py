@@ -1,7 +1,11 @@
 """Networks that nobody trained, but whose answers differ from face to face."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
+from safetensors.torch import save_file
+from torch import nn
 
 from pyojeong import crops
 from pyojeong.batches import normalise
@@ -10,6 +14,7 @@ from pyojeong.drawing import draw_face
 from pyojeong.images import Pixels
 from pyojeong.labels import KOREAN
 from pyojeong.network import MobileNetV3Small
+from pyojeong.teacher import FaceMobileNet
 
 
 def drawn_patches(count: int, size: tuple[int, int] = (240, 320)) -> list[Pixels]:
@@ -34,3 +39,20 @@ def telling_network(patches: list[Pixels]) -> Checkpoint:
         head.bias -= network(inputs).mean(0)
     state = {name: value.detach() for name, value in network.state_dict().items()}
     return Checkpoint(state, KOREAN, "K7", {}, crops.MARGIN, 1.0)
+
+
+def write_face_mobilenet(path: Path, seed: int = 0) -> Path:
+    """Write weights of the teacher ``vggface2``, drawn at random, as its script writes them."""
+    torch.manual_seed(seed)
+    layers = [layer for layer in FaceMobileNet(1).features if isinstance(layer, nn.Conv2d)]
+    for layer in layers:
+        nn.init.kaiming_normal_(layer.weight)
+    save_file(
+        {
+            f"{number}.{name}": value
+            for number, layer in enumerate(layers)
+            for name, value in layer.state_dict().items()
+        },
+        path,
+    )
+    return path

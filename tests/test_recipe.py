@@ -42,7 +42,9 @@ def test_options_replace_values_and_none_does_not() -> None:
         ({"balance": 1, "draws": 0.5}, "draws is 0.5; it must be a whole number"),
         ({"draws": 100}, "draws says how many images are drawn.*set balance as well"),
         ({"votes": 1.1}, "votes is 1.1"),
-        ({"teachers": -1}, "teachers is -1; it must be a whole number from 0"),
+        ({"teachers": "dlib vgg 2"}, "teachers names 2, vgg; choose from dlib, vggface2, own"),
+        ({"teachers": 2}, "teachers names 2; choose from"),
+        ({"teachers": "own vggface2"}, "vggface2 needs its weights; run scripts/vggface2.py and set teacher_weights"),
         ({"teacher_lr": 11}, "teacher_lr is 11"),
         ({"distil": -1}, "distil is -1"),
         ({"clip": -1}, "clip is -1"),
@@ -81,7 +83,7 @@ def test_a_probe_may_balance_and_vote_but_has_no_teachers() -> None:
 
     assert (recipe.balance, recipe.draws, recipe.votes) == (0.5, 100, 0.5)
     with pytest.raises(InputError, match="a probe keeps only features; leave teachers out"):
-        Recipe.of("probe", {"teachers": 1})
+        Recipe.of("probe", {"teachers": "own"})
 
 
 @pytest.mark.parametrize(("epochs", "head", "top"), [(1, 0, 0), (6, 0, 1), (10, 1, 2), (30, 3, 6), (50, 5, 10)])
@@ -98,7 +100,7 @@ def test_a_probe_has_one_stage() -> None:
 
 def test_teachers_have_their_own_seeds_epochs_rates_and_strength() -> None:
     options = {
-        "teachers": 2,
+        "teachers": "own dlib",
         "teacher_lr": 3e-4,
         "epochs": 9,
         "teacher_epochs": 4,
@@ -109,10 +111,11 @@ def test_teachers_have_their_own_seeds_epochs_rates_and_strength() -> None:
     }
     recipe = Recipe.of("finetune", options)
     networks = [recipe.of_network(number) for number in (1, 2, 3)]
+    assert [recipe.kind(number) for number in (1, 2, 3)] == ["own", "dlib", "own"]
     assert [one.seed for one in networks] == [1337, 1338, 1339]
     assert [one.epochs for one in networks] == [4, 4, 9]
-    assert [one.lr_backbone for one in networks] == [3e-4, 1e-4, 1e-4]
-    assert [one.stage(0) for one in networks] == ["all", "top", "top"]
+    assert [one.lr_backbone for one in networks] == [1e-4, 3e-4, 1e-4]
+    assert [one.stage(0) for one in networks] == ["top", "all", "top"]
     assert [one.scale for one in networks] == [0.1, 0.1, 0.2]
     assert [(one.flip, one.stretch) for one in networks] == [(0.5, 0.4)] * 3, "no matters of strength"
     alone = Recipe.of("finetune", {"teacher_strength": 0.5, "teacher_epochs": 9, "epochs": 4})

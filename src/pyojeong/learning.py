@@ -242,6 +242,7 @@ def learn(
     lesson: Lesson,
     last: Path,
     run: str,
+    title: str,
 ) -> Result:
     """Train ``network`` in place and return the epoch with the best validation macro-F1.
 
@@ -254,6 +255,7 @@ def learn(
         lesson: what is to be learned from ``train``.
         last: file that holds everything needed to go on after the last whole epoch.
         run: identifies the run; a ``last`` of another run is ignored.
+        title: of the progress bar.
 
     Raises:
         InputError: the loss is no longer finite.
@@ -265,7 +267,7 @@ def learn(
     result = _resume(loop, last, run)
     left = drawn_images(recipe, train) * (recipe.epochs - result.epochs_done)
     silent: AbstractContextManager[Advance] = nullcontext(lambda count=1, note="": None)
-    with bar(f"Training {last.parent.name}", left) if processes.rank() == 0 else silent as advance:
+    with bar(f"Training {title}", left) if processes.rank() == 0 else silent as advance:
         for epoch in range(result.epochs_done, recipe.epochs):
             loss = loop.epoch(epoch, advance)
             _judge(loop, val, result, epoch, loss)

@@ -9,6 +9,13 @@ from pyojeong.errors import InputError
 
 _CHOICES = {"mode": ("probe", "finetune"), "schedule": ("constant", "cosine"), "box": ("annotator", "detector")}
 
+FACE_NETWORKS = ("dlib", "vggface2")
+"""The teachers that know faces, see ``pyojeong.teacher``."""
+
+TEACHERS = (*FACE_NETWORKS, "own")
+
+_TEXTS = ("weights", "teachers", "teacher_weights")
+
 _RANGES = {
     "epochs": (1, 10_000),
     "batch": (2, 1_000_000),
@@ -35,7 +42,6 @@ _RANGES = {
     "balance": (0, 1),
     "draws": (0, 1_000_000_000),
     "votes": (0, 1),
-    "teachers": (0, 10),
     "teacher_epochs": (0, 10_000),
     "teacher_lr": (0, 10),
     "teacher_strength": (0, 1),
@@ -86,14 +92,16 @@ class Recipe:
             1 - balance. Then no class tells where an image comes from, and at 1 all classes come equally often.
         draws: images an epoch where they are drawn; 0 is the number of training images.
         votes: share of the target that goes to the annotators' votes (columns ``votes_<label>``), where a row has any.
-        teachers: how many networks are trained before the last one. Each learns from the labels and from the mean
-            probabilities that all before it give to an image as it was changed (Hinton et al., "Distilling the
-            Knowledge in a Neural Network", 2015; on the same view: Beyer et al., "Knowledge distillation: A good
-            teacher is patient and consistent", 2022). The first is a larger one that knows faces
-            (``pyojeong.teacher``), the others are of the last one's kind (Furlanello et al., "Born-Again Neural
-            Networks", 2018).
+        teachers: which networks are trained before the last one, as words in their order. Each learns from the
+            labels and from the mean probabilities that all before it give to an image as it was changed (Hinton et
+            al., "Distilling the Knowledge in a Neural Network", 2015; on the same view: Beyer et al., "Knowledge
+            distillation: A good teacher is patient and consistent", 2022). ``dlib`` and ``vggface2`` are larger
+            networks that know faces (``pyojeong.teacher``), ``own`` is one of the last one's kind (Furlanello et
+            al., "Born-Again Neural Networks", 2018).
+        teacher_weights: the file that ``vggface2`` starts from, made by ``scripts/vggface2.py``.
         teacher_epochs: their epochs; 0 is as many as the last network has.
-        teacher_lr: the learning rate of the first one's features; it has no BatchNorm that would bear a larger one.
+        teacher_lr: the learning rate of the face networks' features; they have no BatchNorm that would bear a larger
+            one.
         teacher_strength: share of every augmentation's strength, but for ``flip`` and ``stretch``, that they are
             trained with; one that sees faces more as they are knows them better.
         distil: share of the target that comes from the teachers.
@@ -134,7 +142,8 @@ class Recipe:
     balance: float = 0.0
     draws: int = 0
     votes: float = 0.0
-    teachers: int = 0
+    teachers: str = ""
+    teacher_weights: str = ""
     teacher_epochs: int = 0
     teacher_lr: float = 2e-4
     teacher_strength: float = 1.0
@@ -170,15 +179,24 @@ class Recipe:
         """Whether training images are changed at random."""
         return any(getattr(self, name) > 0 for name in _AUGMENTATION)
 
+    @property
+    def teacher_kinds(self) -> list[str]:
+        """The teachers, one word for each."""
+        return self.teachers.split()
+
+    def kind(self, number: int) -> str:
+        """Return what network ``number`` (counted from 1) is: one of ``TEACHERS``, and ``own`` for the last."""
+        return [*self.teacher_kinds, "own"][number - 1]
+
     def of_network(self, number: int) -> "Recipe":
         """Return what network ``number`` (counted from 1: first the teachers, then the last) is trained with."""
         own: dict[str, Any] = {"seed": self.seed + number - 1}
-        if number <= self.teachers:
+        if number <= len(self.teacher_kinds):
             own["epochs"] = self.teacher_epochs or self.epochs
             # Mirror images are no worse, and how far crops are squashed is no matter of strength.
             scaled = [name for name in _AUGMENTATION if name not in ("flip", "stretch")]
             own |= {name: getattr(self, name) * self.teacher_strength for name in scaled}
-        if number == 1 <= self.teachers:
+        if self.kind(number) in FACE_NETWORKS:
             own |= {"lr_backbone": self.teacher_lr, "head_until": 0.0, "top_until": 0.0}
         return replace(self, **own)
 
@@ -188,6 +206,8 @@ class Recipe:
             raise InputError(f"a probe computes its features once, so {', '.join(on)} cannot be used; leave it out")
         if self.mode == "probe" and self.teachers:
             raise InputError("teachers look at images, and a probe keeps only features; leave teachers out")
+        if "vggface2" in self.teacher_kinds and not self.teacher_weights:
+            raise InputError("the teacher vggface2 needs its weights; run scripts/vggface2.py and set teacher_weights")
         if self.draws and not self.balance:
             raise InputError("draws says how many images are drawn, but without balance none are; set balance as well")
         return self
@@ -221,7 +241,9 @@ def _checked(name: str, value: Any) -> Any:
         if value not in _CHOICES[name]:
             raise InputError(f"training option {name} is {value!r}; choose one of {', '.join(_CHOICES[name])}")
         return value
-    if name == "weights":
+    if name == "teachers" and (unknown := sorted(set(str(value).split()) - set(TEACHERS))):
+        raise InputError(f"training option teachers names {', '.join(unknown)}; choose from {', '.join(TEACHERS)}")
+    if name in _TEXTS:
         return str(value)
     kind = type(getattr(Recipe, name))
     low, high = _RANGES[name]

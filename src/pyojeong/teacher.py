@@ -1,16 +1,18 @@
-"""The teacher: a larger network that has learned faces, of which MobileNetV3-Small learns expressions.
+"""The teachers: larger networks that have learned faces, of which MobileNetV3-Small learns expressions.
 
-It is face-api.js's FaceRecognitionNet, dlib's residual network for telling people apart (D. E. King,
-``dlib_face_recognition_resnet_model_v1``, 2017, learned on about three million faces, public domain), up to its pooled
-features; a new last layer names expressions. The weights come with the npm package that brings the baseline.
+Each is a network for telling people apart up to its pooled features; a new last layer names expressions.
 """
 
+from contextlib import AbstractContextManager, nullcontext
+from itertools import pairwise
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, pad, relu
 
+from pyojeong.checkpoint import load_weights
+from pyojeong.errors import InputError
 from pyojeong.faceapi.weights import read_weights
 from pyojeong.network import MEAN, STD, Network
 
@@ -18,22 +20,80 @@ SIZE = 128
 """Side in pixels at which faces are looked at: there an aligned face is about as large as in dlib's own crops."""
 
 _MODEL = "face_recognition_model"
-_MEAN = (122.782, 117.001, 104.298)
-_DIVISOR = 256.0
-_WIDTH = 256
+
+# channels of each map, and the stride from it to the next (Howard et al., "MobileNets", 2017, table 1)
+_MOBILE = (
+    (32, 1),
+    (64, 2),
+    (128, 1),
+    (128, 2),
+    (256, 1),
+    (256, 2),
+    *((512, 1) for _ in range(5)),
+    (512, 2),
+    (1024, 1),
+    (1024, 1),
+)
 
 
 class Teacher(Network):
     """Normalised RGB in, logits out, as ``MobileNetV3Small``; ``features`` are what the face network knows.
 
     Args:
+        layers: the face network, from pixels to the maps whose means are the features.
+        width: how many maps.
         classes: number of outputs.
     """
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, layers: list[nn.Module], width: int, classes: int) -> None:
         super().__init__()
-        self.features = nn.Sequential(
-            _Pixels(),
+        self.features = nn.Sequential(*layers)
+        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(width, classes))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return logits float [N, classes] for normalised ``pixels`` float [N, 3, H, W].
+
+        Processors that multiply bfloat16 do so; a step then takes about .7 of its time.
+        """
+        with _fast(pixels.device):
+            logits: Tensor = self.classifier(self.features(pixels).mean((2, 3)))
+        return logits.float()
+
+    def fold(self) -> None:
+        """Put what follows a convolution into it: faster answers, but weights that no longer learn as well."""
+
+
+def teacher(kind: str, classes: int, weights: str) -> Teacher:
+    """Return a teacher that knows faces and has yet to learn expressions.
+
+    Args:
+        kind: one of ``recipe.FACE_NETWORKS``.
+        classes: number of outputs.
+        weights: the file of ``vggface2``'s weights.
+
+    Raises:
+        InputError: the weights are not there, or not this network's.
+    """
+    if kind == "dlib":
+        network = FaceRecognitionNet(classes)
+        network.load_faces()
+        return network
+    mobile = FaceMobileNet(classes)
+    mobile.load_faces(Path(weights))
+    return mobile
+
+
+class FaceRecognitionNet(Teacher):
+    """face-api.js's FaceRecognitionNet, dlib's residual network (D. E. King, 2017).
+
+    It is ``dlib_face_recognition_resnet_model_v1``, learned on about three million faces, public domain. The weights
+    come with the npm package that brings the baseline.
+    """
+
+    def __init__(self, classes: int) -> None:
+        layers = [
+            # face-api.js subtracts dlib's means and divides by 256.
+            _Pixels((122.782, 117.001, 104.298), 256.0),
             _Scaled(3, 32, 7, stride=2, padding=0),
             nn.ReLU(),
             nn.MaxPool2d(3, 2),
@@ -44,14 +104,9 @@ class Teacher(Network):
             *(_Residual(128) for _ in range(2)),
             _Reduction(128, 256),
             *(_Residual(256) for _ in range(2)),
-            _Reduction(256, _WIDTH),
-        )
-        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(_WIDTH, classes))
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Return logits float [N, classes] for normalised ``pixels`` float [N, 3, H, W]."""
-        logits: Tensor = self.classifier(self.features(pixels).mean((2, 3)))
-        return logits
+            _Reduction(256, 256),
+        ]
+        super().__init__(layers, 256, classes)
 
     def load_faces(self, package: Path | None = None) -> None:
         """Load the official weights into ``features``; InputError where the npm package lacks."""
@@ -67,15 +122,62 @@ class Teacher(Network):
             }
             layer.load_state_dict({key: torch.from_numpy(value) for key, value in state.items()})
 
+    def fold(self) -> None:
+        for layer in self.features.modules():
+            if isinstance(layer, _Scaled):
+                layer.fold()
+
+
+class FaceMobileNet(Teacher):
+    """MobileNet (Howard et al., 2017) that A. Savchenko trained on VGGFace2 for identity, age and gender.
+
+    "Efficient facial representations for age, gender and identity recognition in organizing photo albums using
+    multi-output CNN" (2019). ``scripts/vggface2.py`` gets the weights out of an npm package.
+    """
+
+    def __init__(self, classes: int) -> None:
+        # Keras' preparation for its first networks: the means of ImageNet's pixels, no divisor.
+        layers: list[nn.Module] = [_Pixels((123.68, 116.779, 103.939), 1.0), *_convolved(3, 32, 3, stride=2)]
+        for (channels, stride), (out, _) in pairwise(_MOBILE):
+            layers += [
+                *_convolved(channels, channels, 3, stride=stride, groups=channels),
+                *_convolved(channels, out, 1),
+            ]
+        super().__init__(layers, _MOBILE[-1][0], classes)
+
+    def load_faces(self, weights: Path) -> None:
+        """Load ``features`` from a file of ``scripts/vggface2.py``; InputError where it is none."""
+        state = load_weights(weights)
+        layers = [layer for layer in self.features if isinstance(layer, nn.Conv2d)]
+        try:
+            for number, layer in enumerate(layers):
+                layer.load_state_dict({name: state[f"{number}.{name}"] for name in ("weight", "bias")})
+        except (KeyError, RuntimeError):
+            raise InputError(f"{weights}: not the MobileNet that scripts/vggface2.py writes; run it again") from None
+
+
+def _fast(device: torch.device) -> AbstractContextManager[object]:
+    capable = torch.cpu.get_capabilities()
+    if device.type == "cpu" and (capable.get("avx512_bf16") or capable.get("amx_bf16")):
+        return torch.autocast("cpu", torch.bfloat16)
+    return nullcontext()
+
+
+def _convolved(channels: int, out: int, kernel: int, *, stride: int = 1, groups: int = 1) -> list[nn.Module]:
+    # TensorFlow's "same" puts the odd row and column of zeros last.
+    padding: list[nn.Module] = [nn.ZeroPad2d((0, 1, 0, 1))] if stride == 2 else []
+    convolution = nn.Conv2d(channels, out, kernel, stride, 0 if stride == 2 else kernel // 2, groups=groups)
+    return [*padding, convolution, nn.ReLU6()]
+
 
 class _Pixels(nn.Module):
-    """From ImageNet's normalisation to face-api's, at the size that the face network is used to."""
+    """From ImageNet's normalisation to the face network's, at the size that it is used to."""
 
-    def __init__(self) -> None:
+    def __init__(self, means: tuple[float, float, float], divisor: float) -> None:
         super().__init__()
-        mean, std, own = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD, _MEAN))
-        self.register_buffer("scale", 255 * std / _DIVISOR, persistent=False)
-        self.register_buffer("shift", (255 * mean - own) / _DIVISOR, persistent=False)
+        mean, std, own = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD, means))
+        self.register_buffer("scale", 255 * std / divisor, persistent=False)
+        self.register_buffer("shift", (255 * mean - own) / divisor, persistent=False)
 
     def forward(self, pixels: Tensor) -> Tensor:
         small = interpolate(pixels, size=(SIZE, SIZE), mode="bilinear", align_corners=False)
@@ -90,10 +192,18 @@ class _Scaled(nn.Module):
         self.conv = nn.Conv2d(channels, out, kernel, stride, padding)
         self.scale = nn.Parameter(torch.ones(out, 1, 1))
         self.shift = nn.Parameter(torch.zeros(out, 1, 1))
+        self.folded = False
 
     def forward(self, pixels: Tensor) -> Tensor:
         result: Tensor = self.conv(pixels)
-        return result * self.scale + self.shift
+        return result if self.folded else result * self.scale.to(result.dtype) + self.shift.to(result.dtype)
+
+    @torch.no_grad()
+    def fold(self) -> None:
+        bias = self.get_parameter("conv.bias")
+        self.conv.weight.mul_(self.scale[:, None])
+        bias.copy_(bias * self.scale.flatten() + self.shift.flatten())
+        self.folded = True
 
 
 class _Residual(nn.Module):
@@ -116,7 +226,8 @@ class _Reduction(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         result = self.second(relu(self.first(pixels)))
-        passed = avg_pool2d(pixels, 2)
+        # Autocast averages in float32, and every layer behind would follow it.
+        passed = avg_pool2d(pixels, 2).to(result.dtype)
         missing = (passed.shape[2] - result.shape[2], passed.shape[3] - result.shape[3])
         result = pad(result, (0, missing[1], 0, missing[0]))
         return relu(result + pad(passed, (0, 0, 0, 0, 0, result.shape[1] - passed.shape[1])))

@@ -32,10 +32,10 @@ from pyojeong.learning import Lesson, Result, learn, predict, settle
 from pyojeong.network import MobileNetV3Small, Network
 from pyojeong.pixels import Crops, Listing, list_crops, open_crops
 from pyojeong.prepare import is_drawn_sample
-from pyojeong.recipe import Recipe
+from pyojeong.recipe import FACE_NETWORKS, Recipe
 from pyojeong.scoring import fit_temperature, measure, predictions, require_classes
 from pyojeong.table import write_csv
-from pyojeong.teacher import Teacher
+from pyojeong.teacher import Teacher, teacher
 
 _OUTPUTS = ("best.pt", "history.csv", "val_metrics_best.json", "test_preds.csv", "test_metrics.json")
 
@@ -74,7 +74,8 @@ def train(
 
     Returns:
         The content of ``test_metrics.json``. Also written to ``out``: ``best.pt``, ``val_metrics_best.json``,
-        ``test_preds.csv`` (calibrated probabilities), ``history.csv`` (one row per epoch) and, last,
+        ``test_preds.csv`` (calibrated probabilities), ``history.csv`` (one row per epoch of each network, the
+        teachers before the last) and, last,
         ``config.json``. A finished run of the same recipe on the same data is left as it is.
 
     Raises:
@@ -121,38 +122,39 @@ def train(
 def _learn(
     fabric: Fabric, recipe: Recipe, sets: dict[str, Crops], scheme: Scheme, out: Path, run: str
 ) -> tuple[Network, Result]:
-    """Train the teachers, if any, then the network; return it at its best epoch, and its scores."""
+    """Train the teachers, if any, then the network; return it at its best epoch, and the scores of all."""
     labelled = targets(sets["train"].labels, len(scheme.classes), sets["train"].votes, recipe.votes)
     counts = np.bincount(sets["val"].labels, minlength=len(scheme.classes)).clip(1)
     lesson = Lesson(labelled, (counts / counts.sum()) ** (1 - recipe.balance))
 
-    for number in range(1, recipe.teachers + 2):
+    history: list[dict[str, Any]] = []
+    networks = len(recipe.teacher_kinds) + 1
+    for number in range(1, networks + 1):
         own = recipe.of_network(number)
         train_source, val_source = (PixelSource(sets[name], own) for name in ("train", "val"))
-        begin = _begin_teacher if number == 1 <= recipe.teachers else _begin
-        network = begin(fabric, own, scheme, train_source)
+        network = _begin(fabric, own, recipe.kind(number), len(scheme.classes), train_source)
         last = out / f"last_{number}.pt"
-        result = learn(fabric, network, own, train_source, val_source, lesson, last, f"{run} {number}")
+        title = f"{out.name}, {recipe.kind(number)} ({number} of {networks})" if networks > 1 else out.name
+        result = learn(fabric, network, own, train_source, val_source, lesson, last, f"{run} {number}", title)
+        history += [{"network": number, **epoch} for epoch in result.history]
         network.load_state_dict(result.best_state)
+        if isinstance(network, Teacher):
+            network.fold()
         lesson = replace(lesson, teachers=(*lesson.teachers, network.eval().requires_grad_(False)))
-    return network, result
+    return network, replace(result, history=history)
 
 
-def _begin_teacher(fabric: Fabric, recipe: Recipe, scheme: Scheme, train_source: PixelSource) -> Network:
+def _begin(fabric: Fabric, recipe: Recipe, kind: str, classes: int, train_source: PixelSource) -> Network:
     torch.manual_seed(recipe.seed)
-    teacher = Teacher(len(scheme.classes))
-    teacher.load_faces()
-    teacher.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return teacher
-
-
-def _begin(fabric: Fabric, recipe: Recipe, scheme: Scheme, train_source: PixelSource) -> Network:
-    torch.manual_seed(recipe.seed)
-    network = MobileNetV3Small(len(scheme.classes))
-    with processes.first_alone():
-        weights.start(network, recipe.weights)
+    network: Network
+    if kind in FACE_NETWORKS:
+        network = teacher(kind, classes, recipe.teacher_weights)
+    else:
+        network = MobileNetV3Small(classes)
+        with processes.first_alone():
+            weights.start(network, recipe.weights)
     network.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if recipe.weights == "random":
+    if isinstance(network, MobileNetV3Small) and recipe.weights == "random":
         settle(network, train_source, fabric.device)
     return network
 
@@ -207,7 +209,7 @@ def _publish(
 
 def _configuration(recipe: Recipe, scheme: Scheme, listings: dict[str, Listing]) -> dict[str, Any]:
     identity = {
-        "recipe": {**asdict(recipe), "weights": weights.fingerprint(recipe.weights)},
+        "recipe": {**asdict(recipe), **_fingerprints(recipe)},
         "scheme": scheme.name,
         "classes": scheme.classes,
         "data": {name: [item.key, hashlib.sha256(_lessons_of(item)).hexdigest()] for name, item in listings.items()},
@@ -219,6 +221,14 @@ def _configuration(recipe: Recipe, scheme: Scheme, listings: dict[str, Listing])
         "version": __version__,
         "run": hashlib.sha256(json.dumps(identity, ensure_ascii=False).encode()).hexdigest(),
     }
+
+
+def _fingerprints(recipe: Recipe) -> dict[str, str]:
+    own = {"weights": weights.fingerprint(recipe.weights)}
+    if "vggface2" not in recipe.teacher_kinds:
+        return own
+    remedy = "run scripts/vggface2.py and set teacher_weights to its file"
+    return own | {"teacher_weights": weights.file_fingerprint(Path(recipe.teacher_weights), remedy)}
 
 
 def _lessons_of(listing: Listing) -> bytes:
