@@ -66,6 +66,35 @@ def assert_shows(page: Any, expected: dict[str, float]) -> None:
     assert tuple(bars_of(page)) == KOREAN
 
 
+def test_the_picture_chosen_last_stays_though_an_earlier_one_is_read_later(
+    page: Any, oracle: Any, painter: Any, face: Any, tmp_path: Path
+) -> None:
+    painter(640, 480, seed=5).save(tmp_path / "slow.png")
+    page.evaluate(
+        """() => {
+          const decode = Image.prototype.decode;
+          let slow = true;
+          Image.prototype.decode = async function () {
+            const later = slow && new Promise((resolve) => (window.release = resolve));
+            slow = false;
+            await decode.call(this);
+            await later;
+            if (later) setTimeout(() => (window.released = true), 300);
+          };
+        }"""
+    )
+    chooser = page.get_by_label("사진·영상 고르기")
+    chooser.set_input_files(tmp_path / "slow.png")
+    page.wait_for_function("() => window.release")
+    chooser.set_input_files(face[1])
+    assert_shows(page, oracle(face[0], None))
+    page.evaluate("() => window.release()")
+    page.wait_for_function("() => window.released")
+
+    assert page.locator("#picture").evaluate("(shown) => [shown.naturalWidth, shown.naturalHeight]") == [300, 200]
+    assert_shows(page, oracle(face[0], None))
+
+
 def test_a_chosen_picture_gets_bars_in_class_order(tab: Any, page: Any, origin: str, oracle: Any, face: Any) -> None:
     image, path = face
     page.get_by_label("사진·영상 고르기").set_input_files(path)

@@ -59,6 +59,7 @@ let shown = ''; // name of the model that answers
 let watch = 0; // the frame callback that is awaited
 let busy = false;
 let waiting = false;
+let wish = 0; // grows with every picture, film or camera asked for; only the newest comes on the stage
 let pace = { read: 0, detect: 0, classify: 0, interval: 0, last: 0 };
 
 async function start() {
@@ -245,8 +246,9 @@ function put(next, size) {
 /** @param {File | undefined} chosen */
 async function open(chosen) {
   if (!chosen) return;
+  const mine = ++wish;
   if (chosen.type.startsWith('video/')) {
-    await openVideo(chosen);
+    await openVideo(chosen, mine);
     return;
   }
   const next = new Image();
@@ -258,37 +260,53 @@ async function open(chosen) {
     report(new Error(`"${chosen.name}" 은(는) 사진으로 열리지 않습니다. JPEG, PNG, WebP 사진을 고르십시오.`));
     return;
   }
+  if (mine !== wish) {
+    URL.revokeObjectURL(next.src);
+    return;
+  }
   stopCamera();
   URL.revokeObjectURL(picture.src);
   picture.src = next.src;
-  await picture.decode();
+  // It fails where the next picture takes this one's place.
+  await picture.decode().catch(() => {});
+  if (mine !== wish) return;
   report(null);
   put(picture, { width: picture.naturalWidth, height: picture.naturalHeight });
 }
 
-/** @param {File} chosen */
-async function openVideo(chosen) {
+/**
+ * @param {File} chosen
+ * @param {number} mine
+ */
+async function openVideo(chosen, mine) {
   stopCamera();
   const address = URL.createObjectURL(chosen);
   video.src = address;
   try {
     await video.play();
   } catch {
+    if (mine !== wish) return;
     URL.revokeObjectURL(address);
     video.removeAttribute('src');
     report(new Error(`"${chosen.name}" 은(는) 영상으로 열리지 않습니다. MP4, WebM 영상을 고르십시오.`));
     return;
   }
+  if (mine !== wish) return;
   report(null);
   put(video, sizeOf(video));
   awaitFrame();
 }
 
 async function startCamera() {
+  const mine = ++wish;
   camera.disabled = true;
   try {
     if (!navigator.mediaDevices) throw new Error('카메라는 http://localhost 나 https 주소에서만 쓸 수 있습니다.');
     const stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: 'user' } });
+    if (mine !== wish) {
+      for (const track of stream.getTracks()) track.stop();
+      return;
+    }
     stream.getVideoTracks()[0]?.addEventListener('ended', () => {
       stopCamera();
       report(new Error('카메라 연결이 끊겼습니다. 다시 켜십시오.'));
@@ -300,10 +318,11 @@ async function startCamera() {
     put(video, sizeOf(video));
     awaitFrame();
   } catch (error) {
-    report(error);
+    if (mine === wish) report(error);
+  } finally {
+    camera.disabled = false;
+    showCameraState();
   }
-  camera.disabled = false;
-  showCameraState();
 }
 
 function onFrame() {
