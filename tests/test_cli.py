@@ -100,6 +100,9 @@ def test_training_flags_are_checked(monkeypatch, capsys, tmp_path):
     for extra, word in (
         (["--set", "flipp=1"], "flipp"),
         (["--set", "flip"], "KEY=VALUE"),
+        (["--set", "=3"], "KEY=VALUE"),
+        (["--set", "scheme=K7"], "unknown training option scheme"),
+        (["--set", "out=elsewhere"], "unknown training option out"),
         (["--set", "epochs=2"], "--epochs"),
         (["--set", "flip=much"], "'much'"),
         (["--epochs", "0"], "epochs"),

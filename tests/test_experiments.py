@@ -59,6 +59,15 @@ def test_a_profile_is_checked_before_anything_runs(tmp_path, text, words):
         assert word in str(caught.value)
 
 
+def test_missing_weights_are_named_before_the_first_stage(tmp_path):
+    text = f'[tiny.finetune.K7]\nteachers = "vggface2"\nteacher_weights = "{tmp_path}/none.safetensors"'
+    (tmp_path / "mine.toml").write_text(text)
+    said: list[str] = []
+    with pytest.raises(InputError, match=r"none.safetensors: no such file; run scripts/vggface2.py"):
+        experiments.run(tmp_path, None, load_profile("tiny", tmp_path / "mine.toml"), say=said.append)
+    assert said == []
+
+
 @pytest.mark.slow
 def test_a_tiny_sample_goes_through_everything_and_a_second_run_only_looks(tmp_path):
     (tmp_path / "mine.toml").write_text(TINY)

@@ -223,3 +223,11 @@ def test_folding_changes_nothing() -> None:
 def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"best\.pt: no such file"):
         export.export(tmp_path / "best.pt", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../other.onnx", "folder/model.onnx", "model", "", ".onnx"])
+def test_the_model_stays_in_its_folder(name: str, checkpoint: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(InputError, match="is no file name for a model; give one like k7"):
+        export.export(checkpoint, out, name)
+    assert [*tmp_path.rglob("*.onnx")] == []

@@ -203,3 +203,18 @@ def test_sets_and_votes_of_unusable_rows_are_left_out(tmp_path: Path) -> None:
     assert found.votes is not None
     assert found.votes[:, M1.classes.index("angry")].tolist() == [0, 2, 3, 4, 5]
     assert found.votes.sum() == 14
+
+
+def test_votes_for_words_of_the_scheme_count_and_others_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    csv = write_crops(tmp_path, "train", 1)
+    rows = pl.read_csv(csv).height
+    columns = {"votes_happy": 2, "votes_기쁨": 1, "votes_알수없음": 1, "votes_bored": 3}
+    write_csv(pl.read_csv(csv).with_columns(**{name: pl.lit(count) for name, count in columns.items()}), csv)
+    votes = list_crops(csv, scheme=BASIC7, root=tmp_path, margin=0.0).votes
+
+    assert votes is not None
+    assert votes.tolist() == [[3.0 if name == "happy" else 0.0 for name in BASIC7.classes]] * rows
+    assert "train.csv: votes_bored: no label of BASIC7, so these votes are left out" in caplog.text
+    assert "알수없음" not in caplog.text

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from pyojeong.errors import InputError
-from pyojeong.recipe import _AUGMENTATION, Recipe
+from pyojeong.recipe import _AUGMENTATION, Recipe, read_options
 
 
 def test_the_defaults_are_the_published_recipes() -> None:
@@ -44,7 +44,7 @@ def test_options_replace_values_and_none_does_not() -> None:
         ({"votes": 1.1}, "votes is 1.1"),
         ({"teachers": "dlib vgg 2"}, "teachers names 2, vgg; choose from dlib, vggface2, own"),
         ({"teachers": 2}, "teachers names 2; choose from"),
-        ({"teachers": "own vggface2"}, "vggface2 needs its weights; run scripts/vggface2.py and set teacher_weights"),
+        ({"teachers": "own vggface2"}, "vggface2 needs teacher_weights, the file that scripts/vggface2.py writes"),
         ({"teacher_lr": 11}, "teacher_lr is 11"),
         ({"distil": -1}, "distil is -1"),
         ({"clip": -1}, "clip is -1"),
@@ -120,3 +120,14 @@ def test_teachers_have_their_own_seeds_epochs_rates_and_strength() -> None:
     assert [(one.flip, one.stretch) for one in networks] == [(0.5, 0.4)] * 3, "no matters of strength"
     alone = Recipe.of("finetune", {"teacher_strength": 0.5, "teacher_epochs": 9, "epochs": 4})
     assert alone.of_network(1) == alone
+
+
+def test_words_become_numbers_where_a_number_is_meant() -> None:
+    assert read_options(["teacher_weights=2019_1", "flip=.5", "seed=007", "schedule=cosine"]) == {
+        "teacher_weights": "2019_1",
+        "flip": 0.5,
+        "seed": 7,
+        "schedule": "cosine",
+    }
+    with pytest.raises(InputError, match="unknown training option scheme; there are aspect, "):
+        read_options(["scheme=K7"])

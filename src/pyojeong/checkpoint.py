@@ -137,5 +137,8 @@ def _load_npz(path: Path) -> dict[str, Tensor]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
-    except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
+    except OSError as error:
         raise InputError(f"{path}: not readable as .npz ({error})") from None
+    except (ValueError, TypeError, zipfile.BadZipFile):
+        # numpy's own words advise to load pickles.
+        raise InputError(f"{path}: no .npz file of numbers; make it anew, or give another") from None

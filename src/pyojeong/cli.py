@@ -307,7 +307,7 @@ def compare(
     from pyojeong.report import compare as run_compare
 
     pairs = [file.partition("=") for file in files]
-    wrong = [file for file, pair in zip(files, pairs, strict=True) if not pair[2]]
+    wrong = [file for file, pair in zip(files, pairs, strict=True) if not (pair[0] and pair[2])]
     if wrong:
         raise InputError(f"{wrong[0]!r} names no contender; write NAME=CSV")
     contenders = [(name, Path(path)) for name, _, path in pairs]

@@ -16,7 +16,7 @@ from pyojeong.prepare import prepare
 from pyojeong.recipe import Recipe
 from pyojeong.report import CROPS, EXPERIMENTS, SPLITS, Report, report
 from pyojeong.sample import draw_sample
-from pyojeong.training import train
+from pyojeong.training import check_weights, train
 
 SAMPLE_FOLDER = "data_raw/sample"
 K7_RUN = Path(EXPERIMENTS["Finetune_K7_160"]).parent.as_posix()
@@ -92,6 +92,8 @@ def run(
     Raises:
         InputError: as the stages do. What was finished stays, and the next call goes on from there.
     """
+    for mode, scheme in TRAINED.values():
+        check_weights(Recipe.of(mode, profile.training_options(mode, scheme)))
     if source is None:
         source = root / SAMPLE_FOLDER
         say(f"Drawing the sample data set into {SAMPLE_FOLDER}")

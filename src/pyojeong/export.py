@@ -27,6 +27,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from pyojeong.batches import normalise
 from pyojeong.checkpoint import Checkpoint
+from pyojeong.errors import InputError
 from pyojeong.files import write_bytes, write_json
 from pyojeong.images import Pixels
 from pyojeong.kernels import quicken
@@ -53,9 +54,11 @@ def export(checkpoint: Path, out_dir: Path, name: str = "k7_mnv3s_160.onnx", pat
         patches: face patches (uint8 [160, 160, 3]) on which file and checkpoint are compared, besides drawn noise.
 
     Raises:
-        InputError: the checkpoint cannot be read.
+        InputError: the checkpoint cannot be read, or ``name`` is no plain name that ends in ``.onnx``.
         RuntimeError: a probability differs by more than 1e-4; nothing is written.
     """
+    if Path(name).name != name or Path(name).suffix != ".onnx":
+        raise InputError(f"{name!r} is no file name for a model; give one like k7.onnx, without folders")
     trained = Checkpoint.load(checkpoint)
     model = build(trained)
     difference = largest_difference(model, trained, patches)

@@ -224,7 +224,10 @@ def settle(network: MobileNetV3Small, source: Source, device: torch.device) -> N
 
 @torch.inference_mode()
 def predict(module: nn.Module, source: Source, device: torch.device) -> Floats:
-    """Return float64 outputs [N, ...] of ``module``, in evaluation mode and float32, for all rows in order."""
+    """Return float64 outputs [N, ...] of ``module``, in evaluation mode, for all rows in order.
+
+    They are computed in float32, but for teachers on processors that multiply bfloat16.
+    """
     module.eval()
     plan = steps(np.arange(len(source.labels)), EVALUATION_BATCH)
     # A process without a batch of its own does the first one, to learn what rows look like.
@@ -290,9 +293,10 @@ def _judge(loop: _Loop, val: Source, result: Result, epoch: int, loss: float) ->
     logits = predict(loop.judged, val, loop.fabric.device)
     score, val_loss = macro_f1_of(logits, val.labels), loss_of(logits, val.labels)
     if not math.isfinite(loss + val_loss):
+        rate = "--lr-backbone" if isinstance(loop.network, MobileNetV3Small) else "--set teacher_lr"
         raise InputError(
             f"the loss is {loss} in training and {val_loss} in validation after epoch {epoch + 1}; "
-            f"lower --lr-head (now {loop.recipe.lr_head}) and --lr-backbone (now {loop.recipe.lr_backbone})"
+            f"lower --lr-head (now {loop.recipe.lr_head}) and {rate} (now {loop.recipe.lr_backbone})"
         )
     result.history.append(
         {
@@ -354,8 +358,12 @@ def _resume(loop: _Loop, last: Path, run: str) -> Result:
         log.warning("%s: damaged, training starts anew", last)
         return Result()
     if saved.get("run") != run:
+        log.warning("%s: is of another recipe or other data, training starts anew", last)
         return Result()
-    loop.restore(saved["loop"])
-    result = Result(**saved["result"])
+    try:
+        result = Result(**saved["result"])
+        loop.restore(saved["loop"])
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError):
+        raise InputError(f"{last}: does not fit this network; delete it, and training starts anew") from None
     log.warning("%s: going on after epoch %d", last.parent, result.epochs_done)
     return result

@@ -7,6 +7,7 @@ their labels (M1, M2, K7) share one, and changed crops get a new one. Old ones m
 
 import hashlib
 import json
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -92,6 +93,9 @@ class Crops:
         return len(self.rows)
 
 
+log = logging.getLogger(__name__)
+
+
 def list_crops(
     csv: Path, *, scheme: Scheme, root: Path, margin: float, offset: float = 0.0, aspect: float = 1.0
 ) -> Listing:
@@ -141,7 +145,10 @@ def _sets(frame: pl.DataFrame) -> Ints:
 
 
 def _votes(frame: pl.DataFrame, csv: Path, scheme: Scheme) -> Floats | None:
-    columns = {name: scheme.class_of(name.removeprefix("votes_")) for name in frame.columns if name in VOTES}
+    named = {name: name.removeprefix("votes_") for name in frame.columns if name.startswith("votes_")}
+    columns = {name: scheme.class_of(label) for name, label in named.items() if name in VOTES or scheme.class_of(label)}
+    if unknown := sorted(set(named) - set(columns)):
+        log.warning("%s: %s: no label of %s, so these votes are left out", csv, ", ".join(unknown), scheme.name)
     if not columns:
         return None
     votes = np.zeros((frame.height, len(scheme.classes)))

@@ -1,6 +1,6 @@
 """Everything that decides what a training run learns: one flat, frozen set of values, saved beside its run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -98,7 +98,8 @@ class Recipe:
             distillation: A good teacher is patient and consistent", 2022). ``dlib`` and ``vggface2`` are larger
             networks that know faces (``pyojeong.teacher``), ``own`` is one of the last one's kind (Furlanello et
             al., "Born-Again Neural Networks", 2018).
-        teacher_weights: the file that ``vggface2`` starts from, made by ``scripts/vggface2.py``.
+        teacher_weights: the file that ``vggface2`` starts from, made by ``scripts/vggface2.py``; like ``weights``, its
+            path starts from the current folder.
         teacher_epochs: their epochs; 0 is as many as the last network has.
         teacher_lr: the learning rate of the face networks' features; they have no BatchNorm that would bear a larger
             one.
@@ -160,10 +161,7 @@ class Recipe:
         Raises InputError for an unknown key, a value of the wrong kind or out of range, and for augmentation in
         a probe, whose features are computed once.
         """
-        known = {field.name for field in fields(cls)}
-        unknown = sorted(set(options) - known)
-        if unknown:
-            raise InputError(f"unknown training option {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+        _require_known(options)
         given = {name: value for name, value in options.items() if value is not None}
         values = {**asdict(cls()), **(_PROBE if mode == "probe" else {}), **given, "mode": mode}
         return cls(**{name: _checked(name, value) for name, value in values.items()})._coherent()
@@ -207,7 +205,7 @@ class Recipe:
         if self.mode == "probe" and self.teachers:
             raise InputError("teachers look at images, and a probe keeps only features; leave teachers out")
         if "vggface2" in self.teacher_kinds and not self.teacher_weights:
-            raise InputError("the teacher vggface2 needs its weights; run scripts/vggface2.py and set teacher_weights")
+            raise InputError("the teacher vggface2 needs teacher_weights, the file that scripts/vggface2.py writes")
         if self.draws and not self.balance:
             raise InputError("draws says how many images are drawn, but without balance none are; set balance as well")
         return self
@@ -216,15 +214,22 @@ class Recipe:
 def read_options(pairs: Sequence[str]) -> dict[str, Any]:
     """Read KEY=VALUE words: numbers become numbers, everything else stays text for ``Recipe.of`` to judge.
 
-    Raises InputError for a word without ``=``.
+    Raises InputError for a word without ``=`` and for a key that is no field of ``Recipe``.
     """
     options: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
-        if not equals:
+        if not equals or not key:
             raise InputError(f"--set {pair!r} is not KEY=VALUE")
-        options[key] = _number(value)
+        options[key] = value if key in _TEXTS else _number(value)
+    _require_known(options)
     return options
+
+
+def _require_known(names: Iterable[str]) -> None:
+    known = {field.name for field in fields(Recipe)}
+    if unknown := sorted(set(names) - known):
+        raise InputError(f"unknown training option {', '.join(unknown)}; there are {', '.join(sorted(known))}")
 
 
 def _number(text: str) -> Any:

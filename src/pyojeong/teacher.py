@@ -1,8 +1,10 @@
 """The teachers: larger networks that have learned faces, of which MobileNetV3-Small learns expressions.
 
-Each is a network for telling people apart up to its pooled features; a new last layer names expressions.
+Each is a network for telling people or their ages apart, up to its pooled features; a new last layer names
+expressions.
 """
 
+import hashlib
 from contextlib import AbstractContextManager, nullcontext
 from itertools import pairwise
 from pathlib import Path
@@ -16,8 +18,15 @@ from pyojeong.errors import InputError
 from pyojeong.faceapi.weights import read_weights
 from pyojeong.network import MEAN, STD, Network
 
+States = list[dict[str, Tensor]]
+
 SIZE = 128
 """Side in pixels at which faces are looked at: there an aligned face is about as large as in dlib's own crops."""
+
+_REMEDIES = {
+    "dlib": "run `npm ci` in the project folder again",
+    "vggface2": "run scripts/vggface2.py and set teacher_weights to its file",
+}
 
 _MODEL = "face_recognition_model"
 
@@ -59,28 +68,13 @@ class Teacher(Network):
             logits: Tensor = self.classifier(self.features(pixels).mean((2, 3)))
         return logits.float()
 
-    def fold(self) -> None:
-        """Put what follows a convolution into it: faster answers, but weights that no longer learn as well."""
-
-
-def teacher(kind: str, classes: int, weights: str) -> Teacher:
-    """Return a teacher that knows faces and has yet to learn expressions.
-
-    Args:
-        kind: one of ``recipe.FACE_NETWORKS``.
-        classes: number of outputs.
-        weights: the file of ``vggface2``'s weights.
-
-    Raises:
-        InputError: the weights are not there, or not this network's.
-    """
-    if kind == "dlib":
-        network = FaceRecognitionNet(classes)
-        network.load_faces()
-        return network
-    mobile = FaceMobileNet(classes)
-    mobile.load_faces(Path(weights))
-    return mobile
+    def load_faces(self, states: States) -> None:
+        """Load the state of each convolution into ``features``; RuntimeError or ValueError where they do not fit."""
+        modules = [*self.features.modules()]
+        scaled = [layer for layer in modules if isinstance(layer, _Scaled)]
+        plain = [layer for layer in modules if isinstance(layer, nn.Conv2d)]
+        for layer, state in zip(scaled or plain, states, strict=True):
+            layer.load_state_dict(state)
 
 
 class FaceRecognitionNet(Teacher):
@@ -108,21 +102,8 @@ class FaceRecognitionNet(Teacher):
         ]
         super().__init__(layers, 256, classes)
 
-    def load_faces(self, package: Path | None = None) -> None:
-        """Load the official weights into ``features``; InputError where the npm package lacks."""
-        weights = read_weights(_MODEL, package)
-        layers = [layer for layer in self.features.modules() if isinstance(layer, _Scaled)]
-        names = [name.removesuffix("/conv/filters") for name in weights if name.endswith("/conv/filters")]
-        for layer, name in zip(layers, names, strict=True):
-            state = {
-                "conv.weight": weights[f"{name}/conv/filters"].transpose(3, 2, 0, 1).copy(),
-                "conv.bias": weights[f"{name}/conv/bias"],
-                "scale": weights[f"{name}/scale/weights"].reshape(-1, 1, 1),
-                "shift": weights[f"{name}/scale/biases"].reshape(-1, 1, 1),
-            }
-            layer.load_state_dict({key: torch.from_numpy(value) for key, value in state.items()})
-
     def fold(self) -> None:
+        """Put factors and summands into the convolutions: faster answers, but weights that no longer learn as well."""
         for layer in self.features.modules():
             if isinstance(layer, _Scaled):
                 layer.fold()
@@ -145,15 +126,65 @@ class FaceMobileNet(Teacher):
             ]
         super().__init__(layers, _MOBILE[-1][0], classes)
 
-    def load_faces(self, weights: Path) -> None:
-        """Load ``features`` from a file of ``scripts/vggface2.py``; InputError where it is none."""
-        state = load_weights(weights)
-        layers = [layer for layer in self.features if isinstance(layer, nn.Conv2d)]
-        try:
-            for number, layer in enumerate(layers):
-                layer.load_state_dict({name: state[f"{number}.{name}"] for name in ("weight", "bias")})
-        except (KeyError, RuntimeError):
-            raise InputError(f"{weights}: not the MobileNet that scripts/vggface2.py writes; run it again") from None
+
+def teacher(kind: str, classes: int, weights: str) -> Teacher:
+    """Return a teacher that knows faces and has yet to learn expressions.
+
+    Args:
+        kind: one of ``recipe.FACE_NETWORKS``.
+        classes: number of outputs.
+        weights: the file of ``vggface2``'s weights; without effect on ``dlib``, which finds its own.
+
+    Raises:
+        InputError: the weights are not there, damaged, or not this network's.
+    """
+    network: Teacher = FaceRecognitionNet(classes) if kind == "dlib" else FaceMobileNet(classes)
+    try:
+        network.load_faces(_states(kind, weights))
+    except (RuntimeError, ValueError):
+        raise InputError(f"the weights of the teacher {kind} are another network's; {_REMEDIES[kind]}") from None
+    return network
+
+
+def fingerprint(kind: str, weights: str) -> str:
+    """Return the SHA-256 of the weights that ``teacher`` loads; InputError as there."""
+    digest = hashlib.sha256()
+    for state in _states(kind, weights):
+        for value in state.values():
+            digest.update(value.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _states(kind: str, weights: str) -> States:
+    try:
+        states = _dlib_states() if kind == "dlib" else _mobile_states(Path(weights))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise InputError(f"the weights of the teacher {kind} are damaged; {_REMEDIES[kind]}") from None
+    if not all(value.isfinite().all() for state in states for value in state.values()):
+        raise InputError(f"the weights of the teacher {kind} are damaged, not all are numbers; {_REMEDIES[kind]}")
+    return states
+
+
+def _dlib_states() -> States:
+    weights = read_weights(_MODEL)
+    names = [name.removesuffix("/conv/filters") for name in weights if name.endswith("/conv/filters")]
+    arrays = [
+        {
+            "conv.weight": weights[f"{name}/conv/filters"].transpose(3, 2, 0, 1).copy(),
+            "conv.bias": weights[f"{name}/conv/bias"],
+            "scale": weights[f"{name}/scale/weights"].reshape(-1, 1, 1),
+            "shift": weights[f"{name}/scale/biases"].reshape(-1, 1, 1),
+        }
+        for name in names
+    ]
+    return [{name: torch.from_numpy(value) for name, value in layer.items()} for layer in arrays]
+
+
+def _mobile_states(path: Path) -> States:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; {_REMEDIES['vggface2']}")
+    state = load_weights(path)
+    return [{name: state[f"{number}.{name}"] for name in ("weight", "bias")} for number in range(len(state) // 2)]
 
 
 def _fast(device: torch.device) -> AbstractContextManager[object]:

@@ -13,6 +13,7 @@ import hashlib
 import json
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ import polars as pl
 import torch
 from lightning_fabric import Fabric
 
-from pyojeong import __version__, processes, weights
+from pyojeong import __version__, processes, teacher, weights
 from pyojeong.batches import PixelSource, targets
 from pyojeong.checkpoint import Checkpoint
 from pyojeong.errors import InputError
@@ -35,7 +36,6 @@ from pyojeong.prepare import is_drawn_sample
 from pyojeong.recipe import FACE_NETWORKS, Recipe
 from pyojeong.scoring import fit_temperature, measure, predictions, require_classes
 from pyojeong.table import write_csv
-from pyojeong.teacher import Teacher, teacher
 
 _OUTPUTS = ("best.pt", "history.csv", "val_metrics_best.json", "test_preds.csv", "test_metrics.json")
 
@@ -68,7 +68,7 @@ def train(
         root: project root that the CSVs' paths start from.
         workers: threads that decode crops.
         device: ``auto``, ``cpu`` or ``cuda``. On a GPU it learns in mixed precision bfloat16 where it has that;
-            scores are always computed in float32.
+            the last network's scores are always computed in float32.
         allow_empty: whether a class of the scheme may have no training row.
         **options: fields of ``Recipe``; None means the published value of the mode.
 
@@ -93,12 +93,15 @@ def train(
     }
     if not allow_empty:
         require_classes(listings["train"].labels, scheme, train_csv)
-    configuration = _configuration(recipe, scheme, listings)
+    runs = _runs(recipe, scheme, listings)
+    configuration = _configuration(recipe, scheme, listings, runs[-1])
     if _is_finished(out, configuration):
         log.info("%s: already trained with this recipe on these data", out)
         return dict(read_json(out / "test_metrics.json"))
     _warn_of_leaks(listings)
     fabric = _fabric(device)
+    # All of them now: an error in the last one's weights should not come after hours of teaching.
+    networks = [_begin(recipe, number, len(scheme.classes)) for number in range(1, len(runs) + 1)]
     with processes.first_alone():
         sets = {name: open_crops(listing, root, workers) for name, listing in listings.items()}
     if not allow_empty:
@@ -110,53 +113,63 @@ def train(
             log.warning("%s: unusable images are left out: %s", csvs[name], some.dropped)
     out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(_threads(recipe.batch))
-    network, result = _learn(fabric, recipe, sets, scheme, out, configuration["run"])
+    result = _learn(fabric, recipe, networks, sets, scheme, out, runs)
     drawn = is_drawn_sample(root) and train_csv.resolve().is_relative_to((root / "data_shared").resolve())
-    metrics = _publish(network, result, sets, scheme, recipe, configuration, out, drawn_sample=drawn)
+    metrics = _publish(networks[-1], result, sets, scheme, recipe, configuration, out, drawn_sample=drawn)
     if processes.rank() == 0:
         for left in out.glob("last_*.pt"):
             left.unlink()
     return metrics
 
 
+def check_weights(recipe: Recipe) -> None:
+    """Raise InputError where a network of ``recipe`` lacks the local files that it starts from."""
+    for number in range(1, len(recipe.teacher_kinds) + 2):
+        if recipe.kind(number) in FACE_NETWORKS or recipe.weights not in ("random", "imagenet"):
+            _begin(recipe, number, 2)
+
+
+def _begin(recipe: Recipe, number: int, classes: int) -> Network:
+    torch.manual_seed(recipe.of_network(number).seed)
+    kind = recipe.kind(number)
+    if kind in FACE_NETWORKS:
+        return teacher.teacher(kind, classes, recipe.teacher_weights)
+    network = MobileNetV3Small(classes)
+    with processes.first_alone():
+        weights.start(network, recipe.weights)
+    return network
+
+
 def _learn(
-    fabric: Fabric, recipe: Recipe, sets: dict[str, Crops], scheme: Scheme, out: Path, run: str
-) -> tuple[Network, Result]:
-    """Train the teachers, if any, then the network; return it at its best epoch, and the scores of all."""
+    fabric: Fabric,
+    recipe: Recipe,
+    networks: Sequence[Network],
+    sets: dict[str, Crops],
+    scheme: Scheme,
+    out: Path,
+    runs: Sequence[str],
+) -> Result:
+    """Train the teachers, if any, then the last network; leave all at their best epochs and return their scores."""
     labelled = targets(sets["train"].labels, len(scheme.classes), sets["train"].votes, recipe.votes)
     counts = np.bincount(sets["val"].labels, minlength=len(scheme.classes)).clip(1)
     lesson = Lesson(labelled, (counts / counts.sum()) ** (1 - recipe.balance))
 
     history: list[dict[str, Any]] = []
-    networks = len(recipe.teacher_kinds) + 1
-    for number in range(1, networks + 1):
+    for number, (network, run) in enumerate(zip(networks, runs, strict=True), 1):
         own = recipe.of_network(number)
         train_source, val_source = (PixelSource(sets[name], own) for name in ("train", "val"))
-        network = _begin(fabric, own, recipe.kind(number), len(scheme.classes), train_source)
+        network.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if isinstance(network, MobileNetV3Small) and recipe.weights == "random":
+            settle(network, train_source, fabric.device)
         last = out / f"last_{number}.pt"
-        title = f"{out.name}, {recipe.kind(number)} ({number} of {networks})" if networks > 1 else out.name
-        result = learn(fabric, network, own, train_source, val_source, lesson, last, f"{run} {number}", title)
+        title = f"{out.name}, {recipe.kind(number)} ({number} of {len(runs)})" if len(runs) > 1 else out.name
+        result = learn(fabric, network, own, train_source, val_source, lesson, last, run, title)
         history += [{"network": number, **epoch} for epoch in result.history]
         network.load_state_dict(result.best_state)
-        if isinstance(network, Teacher):
+        if isinstance(network, teacher.FaceRecognitionNet):
             network.fold()
         lesson = replace(lesson, teachers=(*lesson.teachers, network.eval().requires_grad_(False)))
-    return network, replace(result, history=history)
-
-
-def _begin(fabric: Fabric, recipe: Recipe, kind: str, classes: int, train_source: PixelSource) -> Network:
-    torch.manual_seed(recipe.seed)
-    network: Network
-    if kind in FACE_NETWORKS:
-        network = teacher(kind, classes, recipe.teacher_weights)
-    else:
-        network = MobileNetV3Small(classes)
-        with processes.first_alone():
-            weights.start(network, recipe.weights)
-    network.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if isinstance(network, MobileNetV3Small) and recipe.weights == "random":
-        settle(network, train_source, fabric.device)
-    return network
+    return replace(result, history=history)
 
 
 def _publish(
@@ -207,28 +220,37 @@ def _publish(
     return metrics["test"]
 
 
-def _configuration(recipe: Recipe, scheme: Scheme, listings: dict[str, Listing]) -> dict[str, Any]:
-    identity = {
-        "recipe": {**asdict(recipe), **_fingerprints(recipe)},
-        "scheme": scheme.name,
-        "classes": scheme.classes,
-        "data": {name: [item.key, hashlib.sha256(_lessons_of(item)).hexdigest()] for name, item in listings.items()},
-    }
+def _configuration(recipe: Recipe, scheme: Scheme, listings: dict[str, Listing], run: str) -> dict[str, Any]:
     return {
         "recipe": asdict(recipe),
         "scheme": scheme.name,
         "csv": {name: str(item.csv) for name, item in listings.items()},
         "version": __version__,
-        "run": hashlib.sha256(json.dumps(identity, ensure_ascii=False).encode()).hexdigest(),
+        "run": run,
     }
 
 
-def _fingerprints(recipe: Recipe) -> dict[str, str]:
-    own = {"weights": weights.fingerprint(recipe.weights)}
-    if "vggface2" not in recipe.teacher_kinds:
-        return own
-    remedy = "run scripts/vggface2.py and set teacher_weights to its file"
-    return own | {"teacher_weights": weights.file_fingerprint(Path(recipe.teacher_weights), remedy)}
+def _runs(recipe: Recipe, scheme: Scheme, listings: dict[str, Listing]) -> list[str]:
+    """Return what identifies each network's training: all that it learns from, and the networks before it."""
+    data = {name: [item.key, hashlib.sha256(_lessons_of(item)).hexdigest()] for name, item in listings.items()}
+    runs: list[str] = []
+    for number in range(1, len(recipe.teacher_kinds) + 2):
+        kind, own = recipe.kind(number), asdict(recipe.of_network(number))
+        taught_by = {"runs": list(runs), "distil": own.pop("distil")} if runs else {}
+        for name in ("distil", "weights", *(name for name in own if name.startswith("teacher"))):
+            own.pop(name, None)
+        start = teacher.fingerprint(kind, recipe.teacher_weights) if kind in FACE_NETWORKS else ""
+        identity = {
+            "network": kind,
+            "weights": start or weights.fingerprint(recipe.weights),
+            "recipe": own,
+            "taught_by": taught_by,
+            "scheme": scheme.name,
+            "classes": scheme.classes,
+            "data": data,
+        }
+        runs.append(hashlib.sha256(json.dumps(identity, ensure_ascii=False).encode()).hexdigest())
+    return runs
 
 
 def _lessons_of(listing: Listing) -> bytes:

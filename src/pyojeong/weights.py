@@ -52,15 +52,12 @@ def fingerprint(weights: str) -> str:
     """
     if weights in ("random", "imagenet"):
         return weights
-    return file_fingerprint(Path(weights), "give a file, 'imagenet' or 'random'")
-
-
-def file_fingerprint(path: Path, remedy: str) -> str:
-    """Return the SHA-256 of a file of weights; InputError with ``remedy`` when it is not there."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return hashlib.sha256(Path(weights).read_bytes()).hexdigest()
     except OSError as error:
-        raise InputError(f"{path}: weights not readable ({error.strerror}); {remedy}") from None
+        raise InputError(
+            f"{weights}: weights not readable ({error.strerror}); give a file, 'imagenet' or 'random'"
+        ) from None
 
 
 def imagenet(url: str = IMAGENET_URL) -> Path:
