@@ -92,12 +92,12 @@ class Recipe:
             1 - balance. Then no class tells where an image comes from, and at 1 all classes come equally often.
         draws: images an epoch where they are drawn; 0 is the number of training images.
         votes: share of the target that goes to the annotators' votes (columns ``votes_<label>``), where a row has any.
-        teachers: which networks are trained before the last one, as words in their order. Each learns from the
-            labels and from the mean probabilities that all before it give to an image as it was changed (Hinton et
-            al., "Distilling the Knowledge in a Neural Network", 2015; on the same view: Beyer et al., "Knowledge
-            distillation: A good teacher is patient and consistent", 2022). ``dlib`` and ``vggface2`` are larger
-            networks that know faces (``pyojeong.teacher``), ``own`` is one of the last one's kind (Furlanello et
-            al., "Born-Again Neural Networks", 2018).
+        teachers: which networks are trained before the last one, as words in their order. They learn from the labels
+            alone, so that each errs in its own way; the last one also learns from the mean of the probabilities that
+            they give to an image as it was changed (Hinton et al., "Distilling the Knowledge in a Neural Network",
+            2015; on the same view: Beyer et al., "Knowledge distillation: A good teacher is patient and consistent",
+            2022). ``dlib`` and ``vggface2`` are larger networks that know faces (``pyojeong.teacher``), ``own`` is
+            one of the last one's kind (Furlanello et al., "Born-Again Neural Networks", 2018).
         teacher_weights: the file that ``vggface2`` starts from, made by ``scripts/vggface2.py``; like ``weights``, its
             path starts from the current folder.
         teacher_epochs: their epochs; 0 is as many as the last network has.

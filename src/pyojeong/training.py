@@ -163,12 +163,14 @@ def _learn(
             settle(network, train_source, fabric.device)
         last = out / f"last_{number}.pt"
         title = f"{out.name}, {recipe.kind(number)} ({number} of {len(runs)})" if len(runs) > 1 else out.name
+        if number == len(runs):
+            lesson = replace(lesson, teachers=tuple(networks[:-1]))
         result = learn(fabric, network, own, train_source, val_source, lesson, last, run, title)
         history += [{"network": number, **epoch} for epoch in result.history]
         network.load_state_dict(result.best_state)
         if isinstance(network, teacher.FaceRecognitionNet):
             network.fold()
-        lesson = replace(lesson, teachers=(*lesson.teachers, network.eval().requires_grad_(False)))
+        network.eval().requires_grad_(False)
     return replace(result, history=history)
 
 
@@ -231,14 +233,15 @@ def _configuration(recipe: Recipe, scheme: Scheme, listings: dict[str, Listing],
 
 
 def _runs(recipe: Recipe, scheme: Scheme, listings: dict[str, Listing]) -> list[str]:
-    """Return what identifies each network's training: all that it learns from, and the networks before it."""
+    """Return what identifies each network's training: all that it learns from, for the last one its teachers too."""
     data = {name: [item.key, hashlib.sha256(_lessons_of(item)).hexdigest()] for name, item in listings.items()}
     runs: list[str] = []
-    for number in range(1, len(recipe.teacher_kinds) + 2):
+    last = len(recipe.teacher_kinds) + 1
+    for number in range(1, last + 1):
         kind, own = recipe.kind(number), asdict(recipe.of_network(number))
-        taught_by = {"runs": list(runs), "distil": own.pop("distil")} if runs else {}
+        taught_by = {"runs": list(runs), "distil": own["distil"]} if number == last and runs else {}
         for name in ("distil", "weights", *(name for name in own if name.startswith("teacher"))):
-            own.pop(name, None)
+            del own[name]
         start = teacher.fingerprint(kind, recipe.teacher_weights) if kind in FACE_NETWORKS else ""
         identity = {
             "network": kind,
