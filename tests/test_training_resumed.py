@@ -1,0 +1,136 @@
+"""What is taken over from earlier runs, and what is not."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import torch
+from PIL import Image
+
+from pyojeong import learning
+from pyojeong.checkpoint import Checkpoint
+from pyojeong.errors import InputError
+from pyojeong.table import write_csv
+from tests.trainings import FILES, contents, killed_in_epoch, run, small_tables
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return small_tables(tmp_path)
+
+
+@pytest.mark.parametrize(("mode", "ema"), [("finetune", 0.9), ("finetune", 0.0), ("probe", 0.9)])
+def test_a_killed_run_ends_as_an_undisturbed_one(
+    root: Path, mode: str, ema: float, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    options: dict[str, Any] = {"epochs": 3, "ema": ema, "schedule": "cosine"}
+    if mode == "finetune":
+        options |= {"head_until": 0.34, "top_until": 0.67}
+    run(root, "whole", mode, **options)
+    with monkeypatch.context() as patch:
+        patch.setattr(learning, "_judge", killed_in_epoch(2))
+        with pytest.raises(KeyboardInterrupt):
+            run(root, "killed", mode, **options)
+    assert [path.name for path in (root / "killed").iterdir()] == ["last_1.pt"]
+    torch.load(root / "killed/last_1.pt", weights_only=True)
+    run(root, "killed", mode, **options)
+
+    assert "going on after epoch 1" in caplog.text
+    assert contents(root / "killed") == contents(root / "whole")
+    assert {path.name for path in (root / "killed").iterdir()} == FILES
+
+
+def test_what_a_killed_run_of_another_recipe_left_is_not_used(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(learning, "_judge", killed_in_epoch(2))
+        with pytest.raises(KeyboardInterrupt):
+            run(root, "killed", seed=5)
+    run(root, "killed")
+    run(root, "whole")
+
+    assert contents(root / "killed") == contents(root / "whole")
+
+
+@pytest.mark.parametrize("part", ["result", "loop"])
+def test_what_another_version_left_is_refused(root: Path, part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(learning, "_judge", killed_in_epoch(2))
+        with pytest.raises(KeyboardInterrupt):
+            run(root)
+    saved = torch.load(root / "run/last_1.pt", weights_only=True)
+    if part == "result":
+        saved["result"]["other"] = 1
+    else:
+        del saved["loop"]["module"]["classifier.0.weight"]
+    torch.save(saved, root / "run/last_1.pt")
+
+    with pytest.raises(InputError, match=r"last_1.pt: does not fit this network; delete it, and training starts anew"):
+        run(root)
+
+
+@pytest.mark.parametrize("column", ["set", "votes_기쁨"])
+def test_changed_sets_and_votes_are_trained_anew(root: Path, column: str) -> None:
+    stamps = []
+    for values in ([1, 2] * 6, [1, 2, 2] * 4, [1, 2, 2] * 4):
+        write_csv(pl.read_csv(root / "train.csv").with_columns(pl.Series(column, values)), root / "train.csv")
+        run(root, epochs=1)
+        stamps.append((root / "run/config.json").stat().st_mtime_ns)
+
+    assert stamps[0] < stamps[1] == stamps[2]
+
+
+def test_a_damaged_last_pt_starts_anew(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (root / "run").mkdir()
+    (root / "run/last_1.pt").write_bytes(b"half a file")
+    run(root)
+
+    assert "starts anew" in caplog.text
+    assert {path.name for path in (root / "run").iterdir()} == FILES
+
+
+def test_a_finished_run_is_left_alone(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = run(root)
+    before = {path: path.stat().st_mtime_ns for path in (root / "run").iterdir()}
+    monkeypatch.setattr("pyojeong.training.learn", lambda *_: pytest.fail("trained again"))
+
+    assert run(root, workers=3, device="cpu") == first
+    assert {path: path.stat().st_mtime_ns for path in (root / "run").iterdir()} == before
+
+
+@pytest.mark.parametrize("change", ["recipe", "labels", "crop", "output"])
+def test_whatever_changes_is_trained_anew(root: Path, change: str, caplog: pytest.LogCaptureFixture) -> None:
+    run(root)
+    stamp = (root / "run/config.json").stat().st_mtime_ns
+    if change == "labels":
+        text = (root / "train.csv").read_text()
+        (root / "train.csv").write_text(text.replace("000.png,neutral", "000.png,happy"))
+    elif change == "crop":
+        Image.new("RGB", (30, 30)).save(root / "crops/val/000.png")
+    elif change == "output":
+        (root / "run/test_preds.csv").unlink()
+    run(root, lr_head=1e-4 if change == "recipe" else None)
+
+    assert (root / "run/config.json").stat().st_mtime_ns != stamp
+    assert ("trained anew" in caplog.text) == (change != "output")
+
+
+def test_a_failed_retraining_leaves_the_finished_run(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(root)
+    before = contents(root / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(learning, "_judge", killed_in_epoch(1))
+        with pytest.raises(KeyboardInterrupt):
+            run(root, seed=9)
+
+    assert contents(root / "run") == before
+
+
+@pytest.mark.parametrize(("name", "content"), [("best.pt", b"PK"), ("config.json", b"{"), ("test_metrics.json", b"")])
+def test_a_damaged_finished_run_is_trained_anew(root: Path, name: str, content: bytes) -> None:
+    run(root, epochs=1)
+    before = contents(root / "run")
+    (root / "run" / name).write_bytes(content)
+    run(root, epochs=1)
+    assert contents(root / "run") == before
+    assert Checkpoint.load(root / "run/best.pt").scheme == "M1"
