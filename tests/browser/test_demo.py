@@ -66,23 +66,24 @@ def assert_shows(page: Any, expected: dict[str, float]) -> None:
     assert tuple(bars_of(page)) == KOREAN
 
 
+SLOW_FIRST = """() => {
+  const decode = Image.prototype.decode;
+  let slow = true;
+  Image.prototype.decode = async function () {
+    const later = slow && new Promise((resolve) => (window.release = resolve));
+    slow = false;
+    await decode.call(this);
+    await later;
+    if (later) setTimeout(() => (window.released = true), 300);
+  };
+}"""
+
+
 def test_the_picture_chosen_last_stays_though_an_earlier_one_is_read_later(
     page: Any, oracle: Any, painter: Any, face: Any, tmp_path: Path
 ) -> None:
     painter(640, 480, seed=5).save(tmp_path / "slow.png")
-    page.evaluate(
-        """() => {
-          const decode = Image.prototype.decode;
-          let slow = true;
-          Image.prototype.decode = async function () {
-            const later = slow && new Promise((resolve) => (window.release = resolve));
-            slow = false;
-            await decode.call(this);
-            await later;
-            if (later) setTimeout(() => (window.released = true), 300);
-          };
-        }"""
-    )
+    page.evaluate(SLOW_FIRST)
     chooser = page.get_by_label("사진·영상 고르기")
     chooser.set_input_files(tmp_path / "slow.png")
     page.wait_for_function("() => window.release")
@@ -92,6 +93,19 @@ def test_the_picture_chosen_last_stays_though_an_earlier_one_is_read_later(
     page.wait_for_function("() => window.released")
 
     assert page.locator("#picture").evaluate("(shown) => [shown.naturalWidth, shown.naturalHeight]") == [300, 200]
+    assert_shows(page, oracle(face[0], None))
+
+
+def test_a_slow_picture_comes_though_a_later_file_is_none(page: Any, oracle: Any, face: Any, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no picture")
+    page.evaluate(SLOW_FIRST)
+    chooser = page.get_by_label("사진·영상 고르기")
+    chooser.set_input_files(face[1])
+    page.wait_for_function("() => window.release")
+    chooser.set_input_files(tmp_path / "notes.txt")
+    page.get_by_text("사진으로 열리지 않습니다").wait_for()
+    page.evaluate("() => window.release()")
+
     assert_shows(page, oracle(face[0], None))
 
 

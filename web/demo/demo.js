@@ -2,6 +2,7 @@ import { EmotionAnalyzer } from '../analyzer.js';
 import { Bars } from './bars.js';
 import { Boxes } from './boxes.js';
 import { BoxEditor } from './box-editor.js';
+import { report } from './problem.js';
 import { WORDS, loadRival } from './rival.js';
 
 /** @typedef {import('../analyzer.js').FaceEmotions} FaceEmotions */
@@ -10,23 +11,6 @@ import { WORDS, loadRival } from './rival.js';
 
 const RUN = '../../models/mobilenetv3_classifier/runs/finetune_K7_160/';
 const SMOOTHING = 0.1; // weight of the newest frame in the figures shown
-
-/** @type {Record<string, string>} what to do about an error, by its code or by the camera's error name */
-const REMEDIES = {
-  model_not_found: '모델이 없습니다. 저장소 루트에서 make run 을 먼저 실행하십시오.',
-  model_is_html: '모델이 없습니다. 저장소 루트에서 make run 을 먼저 실행하십시오.',
-  classes_not_found: 'classes.json 이 없습니다. 저장소 루트에서 make run 을 먼저 실행하십시오.',
-  class_mismatch: '모델과 classes.json 이 맞지 않습니다. pyojeong export 를 다시 실행하십시오.',
-  runtime_not_found: 'onnxruntime-web 이 없습니다. npm i onnxruntime-web 을 실행하십시오.',
-  wasm_not_found: 'onnxruntime-web 의 wasm 파일이 없습니다. npm i onnxruntime-web 을 다시 실행하십시오.',
-  empty_source: '화면에 픽셀이 없습니다. 그림이 있는 사진이나 영상을 고르십시오.',
-  bad_source: '사진이 너무 큽니다. 줄인 뒤 다시 고르십시오.',
-  runtime_failed: '이 브라우저나 페이지의 보안 정책이 WebAssembly를 막습니다. 다른 브라우저에서 열어 보십시오.',
-  worker_lost: '계산하던 작업자가 멈췄습니다. 페이지를 새로 고치십시오.',
-  NotAllowedError: '카메라 사용이 거부되었습니다. 주소 표시줄의 카메라 단추에서 허용한 뒤 다시 켜십시오.',
-  NotFoundError: '카메라를 찾지 못했습니다. 연결을 확인하거나 사진을 쓰십시오.',
-  NotReadableError: '다른 프로그램이 카메라를 쓰고 있습니다. 그 프로그램을 닫고 다시 켜십시오.',
-};
 
 /** @type {<T extends HTMLElement = HTMLElement>(id: string) => T} */
 const element = (id) => /** @type {any} */ (document.getElementById(id));
@@ -59,7 +43,8 @@ let shown = ''; // name of the model that answers
 let watch = 0; // the frame callback that is awaited
 let busy = false;
 let waiting = false;
-let wish = 0; // grows with every picture, film or camera asked for; only the newest comes on the stage
+let wishes = 0; // pictures, films and cameras that were asked for, counted
+let staged = 0; // the number of the one on the stage; an older one that can be read later does not come any more
 let pace = { read: 0, detect: 0, classify: 0, interval: 0, last: 0 };
 
 async function start() {
@@ -228,9 +213,11 @@ function describeBox(found) {
 /**
  * @param {HTMLImageElement | HTMLVideoElement} next
  * @param {{ width: number, height: number }} size
+ * @param {number} [number] of the wish
  */
-function put(next, size) {
+function put(next, size, number = staged) {
   source = next;
+  staged = number;
   pace = { read: 0, detect: 0, classify: 0, interval: 0, last: 0 };
   element('empty').hidden = true;
   element('help').hidden = stage.hidden = false;
@@ -246,7 +233,7 @@ function put(next, size) {
 /** @param {File | undefined} chosen */
 async function open(chosen) {
   if (!chosen) return;
-  const mine = ++wish;
+  const mine = ++wishes;
   if (chosen.type.startsWith('video/')) {
     await openVideo(chosen, mine);
     return;
@@ -260,7 +247,7 @@ async function open(chosen) {
     report(new Error(`"${chosen.name}" 은(는) 사진으로 열리지 않습니다. JPEG, PNG, WebP 사진을 고르십시오.`));
     return;
   }
-  if (mine !== wish) {
+  if (mine < staged) {
     URL.revokeObjectURL(next.src);
     return;
   }
@@ -269,9 +256,9 @@ async function open(chosen) {
   picture.src = next.src;
   // It fails where the next picture takes this one's place.
   await picture.decode().catch(() => {});
-  if (mine !== wish) return;
+  if (picture.src !== next.src) return;
   report(null);
-  put(picture, { width: picture.naturalWidth, height: picture.naturalHeight });
+  put(picture, { width: picture.naturalWidth, height: picture.naturalHeight }, mine);
 }
 
 /**
@@ -285,25 +272,25 @@ async function openVideo(chosen, mine) {
   try {
     await video.play();
   } catch {
-    if (mine !== wish) return;
+    if (video.src !== address) return;
     URL.revokeObjectURL(address);
     video.removeAttribute('src');
     report(new Error(`"${chosen.name}" 은(는) 영상으로 열리지 않습니다. MP4, WebM 영상을 고르십시오.`));
     return;
   }
-  if (mine !== wish) return;
+  if (video.src !== address) return;
   report(null);
-  put(video, sizeOf(video));
+  put(video, sizeOf(video), mine);
   awaitFrame();
 }
 
 async function startCamera() {
-  const mine = ++wish;
+  const mine = ++wishes;
   camera.disabled = true;
   try {
     if (!navigator.mediaDevices) throw new Error('카메라는 http://localhost 나 https 주소에서만 쓸 수 있습니다.');
     const stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: 'user' } });
-    if (mine !== wish) {
+    if (mine < staged) {
       for (const track of stream.getTracks()) track.stop();
       return;
     }
@@ -314,11 +301,12 @@ async function startCamera() {
     stopCamera();
     video.srcObject = stream;
     await video.play();
+    if (video.srcObject !== stream) return;
     report(null);
-    put(video, sizeOf(video));
+    put(video, sizeOf(video), mine);
     awaitFrame();
   } catch (error) {
-    if (mine === wish) report(error);
+    if (mine > staged) report(error);
   } finally {
     camera.disabled = false;
     showCameraState();
@@ -359,15 +347,6 @@ function showCameraState() {
   const on = source === video && Boolean(video.srcObject);
   camera.textContent = on ? '카메라 끄기' : '카메라 켜기';
   camera.setAttribute('aria-pressed', String(on));
-}
-
-/** @param {unknown} error null when all is well */
-function report(error) {
-  const { code, name, message } = /** @type {{ code?: string, name?: string, message?: string }} */ (error ?? {});
-  const remedy = REMEDIES[code ?? ''] ?? REMEDIES[name ?? ''];
-  element('problem').hidden = !error;
-  element('problem').textContent = error ? (remedy ?? message ?? String(error)) : '';
-  if (error) console.error(error);
 }
 
 file.addEventListener('change', () => {
