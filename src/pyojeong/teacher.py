@@ -62,7 +62,7 @@ class Teacher(Network):
     def forward(self, pixels: Tensor) -> Tensor:
         """Return logits float [N, classes] for normalised ``pixels`` float [N, 3, H, W].
 
-        Processors that multiply bfloat16 do so; a step then takes about .6 of its time.
+        On processors that multiply bfloat16 it is computed in that.
         """
         with _fast(pixels.device):
             logits: Tensor = self.classifier(self.features(pixels).mean((2, 3)))

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from pyojeong import crops
 from pyojeong.faceapi.nets import graph_path
 from pyojeong.labels import KOREAN
 from pyojeong.runtime import Classifier
+from pyojeong.serve import DEMO, make_server
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RUN = Path("models/mobilenetv3_classifier/runs/finetune_K7_160")
@@ -209,3 +211,28 @@ def painter() -> Any:
 @pytest.fixture(scope="session")
 def model_writer() -> Any:
     return write_model
+
+
+@pytest.fixture(scope="module")
+def origin(site: Any) -> Iterator[str]:
+    with make_server(site.root, 0) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def demo(tab: Any, origin: str) -> Any:
+    tab.page.goto(origin + DEMO)
+    tab.page.wait_for_function("() => window.api")
+    return tab.page
+
+
+@pytest.fixture
+def face(painter: Any, tmp_path: Path) -> Any:
+    """A picture and the file it lies in."""
+    image = painter(300, 200, seed=21)
+    image.save(tmp_path / "face.png")
+    return image, tmp_path / "face.png"
