@@ -39,11 +39,14 @@ def test_reading_ahead_keeps_the_order() -> None:
         assert torch.equal(source.prepare(raw), features[torch.from_numpy(rows)])
 
 
-def test_an_error_while_reading_ahead_is_raised() -> None:
-    source = FeatureSource(torch.zeros(3, 2), *np.zeros((2, 3), np.int64))
+def test_an_error_while_reading_ahead_is_raised(tmp_path: Path) -> None:
+    csv = write_crops(tmp_path, "train", 1)
+    source = PixelSource(
+        open_crops(list_crops(csv, scheme=M1, root=tmp_path, margin=0.0), tmp_path), Recipe.of("finetune", {})
+    )
 
     with pytest.raises(IndexError):
-        list(read_ahead(source, [np.array([0]), np.array([7])]))
+        list(read_ahead(source, [np.array([0]), np.array([99])]))
 
 
 def test_a_pixel_source_skips_dropped_rows_and_augments_only_with_seeds(tmp_path: Path) -> None:

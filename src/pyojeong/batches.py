@@ -53,17 +53,18 @@ class PixelSource:
 
 
 class FeatureSource:
-    """Features of a frozen backbone, float32 [N, 576] in memory."""
+    """Features of a frozen backbone, float32 [N, 576] in the memory of the device that learns."""
 
     def __init__(self, features: Tensor, labels: Ints, sets: Ints) -> None:
         self.labels, self.sets = labels, sets
         self._features = features
 
     def read(self, rows: Ints) -> Tensor:
-        return self._features[torch.from_numpy(rows)]
+        """Return ``rows`` themselves: there is nothing to read ahead."""
+        return torch.from_numpy(rows)
 
     def prepare(self, raw: Tensor, seeds: Sequence[int] | None = None, share: Share | None = None) -> Tensor:
-        return raw
+        return self._features[raw]
 
 
 def steps(order: Ints, batch: int) -> list[Ints]:

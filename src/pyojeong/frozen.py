@@ -3,6 +3,7 @@
 The graph is written down module by module, because torch's exporter takes as long as thousands of images.
 """
 
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,40 +16,43 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from pyojeong.export import OPSET, fold_batchnorm
-from pyojeong.images import Pixels
+from pyojeong.metrics import Ints
 from pyojeong.network import FEATURES, MEAN, STD, Block, Excitation, MobileNetV3Small
 
-_BATCH = 16
+BATCH = 16
 """Images at a time and thread; more no longer fit the caches."""
 
 _IR_VERSION = 9
 
 
-class Backbone(nn.Module):
-    """What ``network.pooled`` gives: float32 [N, 576] for uint8 [N, H, W, 3], on the CPU.
+class Backbone:
+    """What ``network.pooled`` gives, on the CPU.
 
     Args:
         network: as it is now; what it learns later is not seen.
-        threads: that share a call, each with images of its own: sharing every convolution instead costs nearly twice
-            the processor time. What an image gives does not depend on their number.
+        threads: that work side by side, each on images of its own: sharing every convolution instead costs more
+            processor time. What an image gives does not depend on their number.
     """
 
     def __init__(self, network: MobileNetV3Small, threads: int) -> None:
-        super().__init__()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(graph(network), options, providers=["CPUExecutionProvider"])
         self._threads = threads
-        self._pool = ThreadPoolExecutor(threads)
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        images = pixels.numpy()
-        each = min(_BATCH, -(-len(images) // self._threads))
-        parts = self._pool.map(self._run, (images[at : at + each] for at in range(0, len(images), each)))
-        return torch.from_numpy(np.concatenate([*parts]))
+    def features(self, read: Callable[[Ints], Tensor], plan: Sequence[Ints]) -> Iterator[Tensor]:
+        """Yield float32 [n, 576] for the n images of every step of ``plan``, at best ``BATCH`` at a time.
 
-    def _run(self, images: Pixels) -> NDArray[np.float32]:
-        return np.asarray(self._session.run(None, {"image": images})[0])
+        Args:
+            read: gives the images of some rows, uint8 [n, H, W, 3]; called from all threads.
+            plan: rows of each step.
+        """
+
+        def run(rows: Ints) -> Tensor:
+            return torch.from_numpy(self._session.run(None, {"image": read(rows).numpy()})[0])
+
+        with ThreadPoolExecutor(self._threads) as pool:
+            yield from pool.map(run, plan)
 
 
 def graph(network: MobileNetV3Small) -> bytes:

@@ -3,9 +3,10 @@
 import copy
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from pyojeong import processes
 from pyojeong.batches import FeatureSource, PixelSource, Source, draw, read_ahead, steps
 from pyojeong.checkpoint import load_torch, save_torch
 from pyojeong.errors import InputError
-from pyojeong.frozen import Backbone
+from pyojeong.frozen import BATCH, Backbone
 from pyojeong.metrics import Floats, Ints
 from pyojeong.network import MOMENTUM, MobileNetV3Small, Network
 from pyojeong.processes import Share
@@ -229,11 +230,21 @@ def predict(module: nn.Module, source: Source, device: torch.device) -> Floats:
     They are computed in float32, but for teachers on processors that multiply bfloat16.
     """
     module.eval()
-    plan = steps(np.arange(len(source.labels)), EVALUATION_BATCH)
-    # A process without a batch of its own does the first one, to learn what rows look like.
+
+    def outputs(plan: Sequence[Ints]) -> Iterator[Tensor]:
+        return (module(source.prepare(raw.to(device))).cpu() for raw in read_ahead(source, plan))
+
+    return _in_steps(outputs, len(source.labels), EVALUATION_BATCH, device).double().numpy()
+
+
+def _in_steps(
+    outputs: Callable[[Sequence[Ints]], Iterable[Tensor]], count: int, batch: int, device: torch.device
+) -> Tensor:
+    """Return ``outputs`` of all rows in order, made by all processes in steps of at most ``batch``."""
+    plan = steps(np.arange(count), batch)
     own = plan[processes.share(len(plan)).own]
-    outputs = [module(source.prepare(raw.to(device))).cpu() for raw in read_ahead(source, own or plan[:1])]
-    return processes.gather(outputs, own, len(source.labels), device).double().numpy()
+    # A process without a step of its own does the first one, to learn what rows look like.
+    return processes.gather([*outputs(own or plan[:1])], own, count, device)
 
 
 def learn(
@@ -265,18 +276,22 @@ def learn(
     """
     if recipe.mode == "probe":
         assert isinstance(network, MobileNetV3Small)
-        train, val = (_features(network, source, fabric.device) for source in (train, val))
+        with _bar(f"Features {title}", len(train.labels) + len(val.labels)) as advance:
+            train, val = _features(network, (train, val), fabric.device, advance)
     loop = _Loop(fabric, network, recipe, train, lesson)
     result = _resume(loop, last, run)
     left = drawn_images(recipe, train) * (recipe.epochs - result.epochs_done)
-    silent: AbstractContextManager[Advance] = nullcontext(lambda count=1, note="": None)
-    with bar(f"Training {title}", left) if processes.rank() == 0 else silent as advance:
+    with _bar(f"Training {title}", left) as advance:
         for epoch in range(result.epochs_done, recipe.epochs):
             loss = loop.epoch(epoch, advance)
             _judge(loop, val, result, epoch, loss)
             if processes.rank() == 0:
                 save_torch({"run": run, "loop": loop.state(), "result": asdict(result)}, last)
     return result
+
+
+def _bar(what: str, total: int) -> AbstractContextManager[Advance]:
+    return bar(what, total) if processes.rank() == 0 else nullcontext(lambda count=1, note="": None)
 
 
 def _share(count: int, batch: int) -> Share:
@@ -322,31 +337,27 @@ def _whole_state(loop: _Loop) -> dict[str, Tensor]:
     return {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
 
 
-def _features(network: MobileNetV3Small, source: Source, device: torch.device) -> Source:
-    if device.type == "cpu" and isinstance(source, PixelSource):
-        features = predict(Backbone(network, torch.get_num_threads()), _Raw(source), device)
-    else:
-        features = predict(_Pooled(network), source, device)
-    return FeatureSource(torch.from_numpy(features).float(), source.labels, source.sets)
+@torch.no_grad()
+def _features(
+    network: MobileNetV3Small, sources: Sequence[Source], device: torch.device, advance: Advance
+) -> list[Source]:
+    """Return ``sources`` as what the frozen backbone of ``network`` makes of their images."""
+    network.eval()
+    fast = device.type == "cpu" and all(isinstance(source, PixelSource) for source in sources)
+    backbone = Backbone(network, torch.get_num_threads()) if fast else None
 
+    def outputs(source: Source, plan: Sequence[Ints]) -> Iterator[Tensor]:
+        slow = (network.pooled(source.prepare(raw.to(device))).cpu() for raw in read_ahead(source, plan))
+        for part in backbone.features(source.read, plan) if backbone else slow:
+            advance(len(part) * processes.size())
+            yield part
 
-class _Raw:
-    """The crops of a source as they are, for a network that normalises them itself."""
-
-    def __init__(self, source: PixelSource) -> None:
-        self.labels, self.sets, self.read = source.labels, source.sets, source.read
-
-    def prepare(self, raw: Tensor, seeds: Sequence[int] | None = None, share: Share | None = None) -> Tensor:
-        return raw
-
-
-class _Pooled(nn.Module):
-    def __init__(self, network: MobileNetV3Small) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        return self.network.pooled(pixels)
+    batch = BATCH if backbone else EVALUATION_BATCH
+    found = [_in_steps(partial(outputs, source), len(source.labels), batch, device) for source in sources]
+    return [
+        FeatureSource(features.to(device), source.labels, source.sets)
+        for features, source in zip(found, sources, strict=True)
+    ]
 
 
 def _resume(loop: _Loop, last: Path, run: str) -> Result:
