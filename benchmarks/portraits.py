@@ -7,21 +7,27 @@ the whole photograph and in squares of 1.3 and 1.0 heights of the face at 256 x 
 With ``--csv``, a table of aligned crops, each crop is also pasted into an empty frame, as wide as high and 0.76 times
 as wide, and found there. With ``--scan`` the same for rules around the model's own: margin, offset and aspect of a
 model are chosen by this table, on faces that are no test set.
+
+Last, the labels that face-api.js and the model give to East Asian portraits, which are mostly neutral or smiling and
+have no labels of their own; of each the best face that the contender finds.
 """
 
 import argparse
 import itertools
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 from framing import labelled_london, tight
 from PIL import Image
 
 from pyojeong import crops
-from pyojeong.analyzer import MODEL, find_faces
+from pyojeong.analyzer import MODEL, OurModel, find_faces
 from pyojeong.crops import Box
 from pyojeong.faceapi.detector import FaceApi
+from pyojeong.faceapi.engines import Contender, Settings, opened_engine
 from pyojeong.images import Pixels, decode, read_bytes
 from pyojeong.labels import BASIC7
 from pyojeong.metrics import wilson_interval
@@ -86,6 +92,18 @@ def right(classifier: Classifier, photographs: list[Found], rule: tuple[float, f
     return len(seen), sum(classifier.classes[name] == one.label for name, one in zip(named, seen, strict=True))
 
 
+def labels(contender: Contender, data: Path) -> Counter[str]:
+    """Return how often each label is given to the East Asian portraits; "no face" is one."""
+    given: Counter[str] = Counter()
+    with ZipFile(data / "scut_asian.zip") as archive, opened_engine(contender) as engine:
+        for name in archive.namelist():
+            if name.endswith(".jpg"):
+                faces = engine.analyse(archive.read(name)).faces
+                answers = [face.probabilities for face in faces if face.probabilities]
+                given[contender.classes[int(np.argmax(answers[0]))] if answers else "no face"] += 1
+    return given
+
+
 def main() -> None:
     """Print a row for each rule."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -111,6 +129,10 @@ def main() -> None:
             share = 100 * hits / len(photographs)
             cells.append(f"{share:.1f} % ({100 * low:.0f}-{100 * high:.0f}), {hits} / {count} / {len(photographs)}")
         print("| " + " | ".join([*(f"{value:.3f}" for value in rule), *cells]) + " |", flush=True)
+    print()
+    for contender in (Settings(), OurModel.at(given.model)):
+        counts = labels(contender, given.data).most_common()
+        print(f"East Asian portraits, {contender.title}: " + ", ".join(f"{count} {name}" for name, count in counts))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,20 @@ from pyojeong.experiments import load_profile
 from pyojeong.table import write_csv
 from tests.conftest import REPOSITORY
 
-COMMANDS = ("sample", "prepare", "baseline", "faces", "emotions", "train", "export", "report", "compare", "run", "demo")
+COMMANDS = (
+    "sample",
+    "prepare",
+    "baseline",
+    "evaluate",
+    "faces",
+    "emotions",
+    "train",
+    "export",
+    "report",
+    "compare",
+    "run",
+    "demo",
+)
 
 
 def call(monkeypatch, capsys, *arguments):
@@ -73,6 +86,9 @@ def test_help_loads_nothing_heavy():
         (["baseline", "--csv", "test_M1.csv", "--scheme", "K9"], ["K9", "K7, M1, M2, BASIC7"]),
         (["baseline", "--csv", "a_M1.csv", "--csv", "b_M1.csv"], ["one --out for each --csv"]),
         (["baseline", "--csv", "none_M1.csv", "--engine", "tf"], ["'tf'", "onnx or node"]),
+        (["evaluate", "--csv", "none_M1.csv"], ["none_M1.csv", "no such file"]),
+        (["evaluate", "--csv", "test_K7.csv"], ["does not know all classes of scheme K7", "M1, M2, BASIC7"]),
+        (["evaluate", "--csv", "test_M1.csv", "--model", "none.onnx"], ["none.onnx", "no such file"]),
         (["run"], ["SOURCE", "--sample"]),
         (["run", "--sample", "--profile", "none"], ["none", "full, best, sample"]),
         (["run", "--sample", "--experiments", "none.toml"], ["none.toml", "no such file"]),

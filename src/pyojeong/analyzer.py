@@ -1,7 +1,8 @@
 """Faces and their expressions in one call, as the browser's ``EmotionAnalyzer`` gives them. No PyTorch needed."""
 
+import hashlib
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from pyojeong.crops import has_patch
 from pyojeong.errors import InputError
 from pyojeong.faceapi.detector import Box, Detection, FaceApi
+from pyojeong.faceapi.engines import Analysis, Face
 from pyojeong.faceapi.faces import read_anywhere
 from pyojeong.images import ImageError, Pixels, decode
 from pyojeong.runtime import Classifier
@@ -160,3 +162,65 @@ def emotions(paths: Iterable[str | Path], *, model: Path | None = None) -> Itera
 def _spelled(face: FaceEmotions) -> dict[str, Any]:
     box = dict(zip(("minX", "minY", "maxX", "maxY"), face.box, strict=True))
     return {"box": box, "score": face.score, "label": face.label, "emotions": face.emotions}
+
+
+@dataclass(frozen=True)
+class OurModel:
+    """An exported model behind ``find_faces`` as a contender of ``pyojeong.evaluate``, see ``engines.Contender``.
+
+    Attributes:
+        path: of the ONNX file.
+        sha256: of its content.
+        classes: what it answers with.
+    """
+
+    path: Path
+    sha256: str
+    classes: tuple[str, ...]
+
+    @classmethod
+    def at(cls, path: Path | None = None) -> "OurModel":
+        """Return the model in ``path``, None is the package's own; InputError when it cannot be used."""
+        classifier = EmotionAnalyzer(path).classifier
+        path = path or MODEL
+        return cls(path.absolute(), _sha256(path), classifier.classes)
+
+    @property
+    def title(self) -> str:
+        return self.path.stem
+
+    def facts(self) -> dict[str, Any]:
+        return {"model": self.path.name, "model_sha256": self.sha256}
+
+    def open(self, threads: int = 0) -> "ModelEngine":
+        """Return what analyses; InputError when the file is no longer the same, or is another on this machine."""
+        if not self.path.is_file() or _sha256(self.path) != self.sha256:
+            raise InputError(f"{self.path}: is not the model that the work began with; start again")
+        return ModelEngine(self.path, threads)
+
+
+class ModelEngine:
+    """``EmotionAnalyzer`` on the bytes of photographs; a given box is an annotator's. See ``engines.Engine``."""
+
+    def __init__(self, model: Path, threads: int = 0) -> None:
+        self._analyzer = EmotionAnalyzer(model, threads=threads)
+
+    def analyse(self, data: bytes, given: Sequence[Box | None] = ()) -> Analysis:
+        image = decode(data)
+        faces = [Face(face.box, face.score, [*face.emotions.values()]) for face in self._analyzer.analyze(image)]
+        height, width = image.shape[:2]
+        return Analysis(width, height, faces, [self._given(image, box) for box in given])
+
+    def _given(self, image: Pixels, box: Box | None) -> list[float] | None:
+        classifier = self._analyzer.classifier
+        height, width = image.shape[:2]
+        if box and not has_patch(classifier.region(box, "annotator"), width, height):
+            return None
+        return [*classifier.predict(image, box, box_kind="annotator").values()]
+
+    def close(self) -> None:
+        """Nothing stays open."""
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

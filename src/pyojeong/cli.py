@@ -8,7 +8,7 @@ import shutil
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,6 +24,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+Table = tuple[Path, Scheme, Path]
 Root = Annotated[Path, typer.Option("--project-root", help="The workspace that relative paths start from.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes that share the work.")]
 Scheduler = Annotated[str | None, typer.Option(help="Address of a dask.distributed scheduler.")]
@@ -139,26 +140,34 @@ def baseline(
     scheduler: Scheduler = None,
 ) -> None:
     """Run face-api.js on tables of photographs and write its evaluation CSVs."""
-    from pyojeong.faceapi.evaluate import evaluate
+    from pyojeong.evaluate import evaluate
+    from pyojeong.faceapi.engines import Settings
 
-    schemes = [_scheme(scheme, path) for path in csv]
-    results = root / "models" / "faceapi_baseline" / "results"
-    outs = out or [results / f"faceapi_{found.name}_eval.csv" for found in schemes]
-    if len(outs) != len(csv) or len(set(outs)) != len(outs):
-        raise InputError(f"{len(csv)} tables need as many different evaluation CSVs; give one --out for each --csv")
-    summaries = evaluate(
-        list(zip(csv, schemes, outs, strict=True)),
-        root=root,
-        engine=engine,
-        library=library,
-        input_size=input_size,
-        score_threshold=score_threshold,
-        decode=decode,
-        workers=workers,
-        scheduler=scheduler,
-    )
-    for path, summary in zip(outs, summaries, strict=True):
-        _print_json({"csv": str(path), **summary})
+    settings = Settings(engine, library, input_size, score_threshold, decode)
+    tables = _tables(csv, scheme, out, root / "models" / "faceapi_baseline" / "results" / "faceapi")
+    _print_summaries(tables, evaluate(tables, settings, root=root, workers=workers, scheduler=scheduler))
+
+
+@app.command()
+def evaluate(
+    csv: Annotated[list[Path], typer.Option(help="Table of photographs with boxes, or of crops.")],
+    out: Annotated[
+        list[Path] | None,
+        typer.Option(help="Evaluation CSV, one for each --csv. [default: models/evaluations/...]"),
+    ] = None,
+    model: Annotated[Path | None, typer.Option(help="An exported ONNX model. [default: the package's own]")] = None,
+    scheme: SchemeName = None,
+    root: Root = Path(),
+    workers: Workers = 1,
+    scheduler: Scheduler = None,
+) -> None:
+    """Run our model on tables of photographs and write what baseline writes of face-api.js, for compare."""
+    from pyojeong.analyzer import OurModel
+    from pyojeong.evaluate import evaluate as run_evaluate
+
+    ours = OurModel.at(model)
+    tables = _tables(csv, scheme, out, root / "models" / "evaluations" / ours.title)
+    _print_summaries(tables, run_evaluate(tables, ours, root=root, workers=workers, scheduler=scheduler))
 
 
 @app.command()
@@ -365,6 +374,22 @@ def _scheme(name: str | None, csv: Path) -> Scheme:
     if not found:
         raise InputError(f"{csv}: its name does not say which label scheme it has; add --scheme K7, M1, M2 or BASIC7")
     return scheme_named(found[1])
+
+
+def _tables(
+    csv: list[Path], scheme: str | None, out: list[Path] | None, start: Path
+) -> list[tuple[Path, Scheme, Path]]:
+    """Return each table with its scheme and evaluation CSV, whose path begins with ``start`` where none is given."""
+    schemes = [_scheme(scheme, path) for path in csv]
+    outs = out or [start.with_name(f"{start.name}_{found.name}_eval.csv") for found in schemes]
+    if len(outs) != len(csv) or len(set(outs)) != len(outs):
+        raise InputError(f"{len(csv)} tables need as many different evaluation CSVs; give one --out for each --csv")
+    return list(zip(csv, schemes, outs, strict=True))
+
+
+def _print_summaries(tables: list[Table], summaries: list[dict[str, Any]]) -> None:
+    for (_, _, path), summary in zip(tables, summaries, strict=True):
+        _print_json({"csv": str(path), **summary})
 
 
 def _extra_with(module: str | None) -> str | None:

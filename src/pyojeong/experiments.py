@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from pyojeong.errors import InputError
+from pyojeong.evaluate import evaluate
 from pyojeong.export import export
-from pyojeong.faceapi.evaluate import evaluate
+from pyojeong.faceapi.engines import Settings
 from pyojeong.labels import SCHEMES, scheme_named
 from pyojeong.prepare import prepare
 from pyojeong.recipe import Recipe
@@ -130,7 +131,7 @@ def _baseline(root: Path, workers: int) -> None:
         (root / SPLITS / f"test_{scheme}.csv", scheme_named(scheme), root / EXPERIMENTS[f"FaceAPI_{scheme}"])
         for scheme in ("M1", "M2")
     ]
-    evaluate(tables, root=root, workers=workers)
+    evaluate(tables, Settings(), root=root, workers=workers)
 
 
 def _export(run: Path) -> None:

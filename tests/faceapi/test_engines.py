@@ -8,7 +8,7 @@ import pytest
 from pyojeong.errors import InputError
 from pyojeong.faceapi import engines
 from pyojeong.faceapi.detector import crop_rectangle
-from pyojeong.faceapi.engines import Analysis, NodeEngine, OnnxEngine, Settings, open_engine
+from pyojeong.faceapi.engines import Analysis, NodeEngine, OnnxEngine, Settings
 from pyojeong.images import ImageError, Reduced, decode_reduced
 from tests.faceapi.faces import jpeg, portrait, scenes
 
@@ -69,7 +69,7 @@ def test_the_port_is_the_original_face_api(size, every):
 
 
 def test_the_node_engine_counts_what_it_cannot_read_and_goes_on():
-    engine = open_engine(Settings(engine="node"))
+    engine = Settings(engine="node").open()
     try:
         whole = jpeg(portrait(0)[0])
         with pytest.raises(ImageError) as caught:

@@ -1,4 +1,4 @@
-"""Two ways to run face-api on the bytes of a photograph, with one answer: the port, and the real library under Node."""
+"""What answers about the bytes of a photograph: face-api's port, or the real library under Node, with one answer."""
 
 import base64
 import json
@@ -8,7 +8,7 @@ import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +20,7 @@ from pyojeong.faceapi.detector import EXPRESSION_SIZE, Box, FaceApi, check_optio
 from pyojeong.faceapi.sampling import Raster
 from pyojeong.faceapi.weights import find_package
 from pyojeong.images import ImageError, decode, decode_reduced, measure
+from pyojeong.labels import FACEAPI
 
 ENGINES = ("onnx", "node")
 DECODINGS = ("exact", "scaled")
@@ -27,9 +28,32 @@ DECODINGS = ("exact", "scaled")
 REFEREE = Path(__file__).parent / "node" / "referee.mjs"
 
 
+class Contender(Protocol):
+    """Who is asked about photographs; can be sent to other processes and compared.
+
+    Attributes:
+        title: what a person calls it.
+        classes: what it answers with, in the order of its probabilities.
+    """
+
+    def __hash__(self) -> int: ...
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+    def facts(self) -> dict[str, Any]:
+        """Return what its answers depend on, as JSON values."""
+
+    def open(self, threads: int = 0) -> "Engine":
+        """Return what analyses; ``threads`` is for onnxruntime (0: its own choice)."""
+
+
 @dataclass(frozen=True)
 class Settings:
-    """What decides the answers: engine, library, the detector's options, and how photographs are decoded.
+    """face-api as a contender: engine, library, the detector's options, and how photographs are decoded.
 
     Raises InputError when an option is not one that exists or that the library accepts.
     """
@@ -49,12 +73,26 @@ class Settings:
         if self.engine == "node" and self.decode == "scaled":
             raise InputError("the node engine decodes in full; leave out --decode scaled, or use --engine onnx")
 
+    @property
+    def title(self) -> str:
+        return "face-api"
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return FACEAPI
+
+    def facts(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def open(self, threads: int = 0) -> "Engine":
+        return NodeEngine(self) if self.engine == "node" else OnnxEngine(self, threads)
+
 
 @dataclass(frozen=True)
 class Face:
-    """A detected face: box in pixels of the upright image, detector score, seven probabilities.
+    """A detected face: box in pixels of the upright image, detector score, probabilities.
 
-    ``probabilities`` follow ``labels.FACEAPI``; None when the box lies outside the image.
+    ``probabilities`` follow the contender's classes; None when the box lies outside the image.
     """
 
     box: Box
@@ -64,7 +102,7 @@ class Face:
 
 @dataclass(frozen=True)
 class Analysis:
-    """What face-api says about one photograph: its upright size, its faces, best score first, and the given boxes."""
+    """What a contender says about one photograph: its upright size, faces, best score first, and the given boxes."""
 
     width: int
     height: int
@@ -195,15 +233,10 @@ class NodeEngine:
         return answer
 
 
-def open_engine(settings: Settings, threads: int = 0) -> Engine:
-    """Open the engine that ``settings`` name; ``threads`` is for onnxruntime (0: its own choice)."""
-    return NodeEngine(settings) if settings.engine == "node" else OnnxEngine(settings, threads)
-
-
 @contextmanager
-def opened_engine(settings: Settings) -> Iterator[Engine]:
-    """Open the engine that ``settings`` name for a ``with`` block."""
-    engine = open_engine(settings)
+def opened_engine(contender: Contender) -> Iterator[Engine]:
+    """Open the engine of ``contender`` for a ``with`` block."""
+    engine = contender.open()
     try:
         yield engine
     finally:
@@ -211,9 +244,9 @@ def opened_engine(settings: Settings) -> Iterator[Engine]:
 
 
 @lru_cache(maxsize=1)
-def shared_engine(settings: Settings, threads: int) -> Engine:
-    """Return this process's engine for ``settings``, opened at the first call."""
-    return open_engine(settings, threads)
+def shared_engine(contender: Contender, threads: int) -> Engine:
+    """Return this process's engine of ``contender``, opened at the first call."""
+    return contender.open(threads)
 
 
 def _finest(boxes: Iterable[Box]) -> float:

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import struct
 import subprocess
@@ -12,16 +13,24 @@ import polars as pl
 import pytest
 from PIL import Image
 
+from pyojeong import cli
+from pyojeong import evaluate as module
+from pyojeong.analyzer import MODEL, EmotionAnalyzer, OurModel
+from pyojeong.crops import iou
 from pyojeong.errors import InputError
-from pyojeong.faceapi import evaluate as module
-from pyojeong.faceapi.evaluate import evaluate, summarise
-from pyojeong.images import member_name, read_bytes
-from pyojeong.labels import BASIC7, FACEAPI, K7, M1, M2
+from pyojeong.evaluate import evaluate, summarise
+from pyojeong.export import export
+from pyojeong.faceapi.engines import Settings
+from pyojeong.images import decode, member_name, read_bytes
+from pyojeong.labels import BASIC7, FACEAPI, K7, KOREAN, M1, M2
 from pyojeong.predictions import read_predictions
+from pyojeong.runtime import Classifier
 from tests.faceapi.faces import jpeg, portrait, scenes
+from tests.networks import drawn_patches, telling_network
 
 PUBLISHED = ["image", "gt_label", "pred_label", "score", "face_detected", "iou", "correct"]
 Row = tuple[str, str, tuple[float, float, float, float]]
+FACE_API = Settings()
 
 
 def write_table(path: Path, rows: list[Row]) -> Path:
@@ -61,7 +70,7 @@ def test_one_pass_answers_every_table_and_every_protocol(workspace, monkeypatch)
     monkeypatch.setattr(module, "read_bytes", watched)
     first = write_table(root / "a_M1.csv", rows)
     second = write_table(root / "b_M2.csv", rows[::-1])
-    summaries = evaluate([(first, M1, root / "M1.csv"), (second, M2, root / "M2.csv")], root=root)
+    summaries = evaluate([(first, M1, root / "M1.csv"), (second, M2, root / "M2.csv")], FACE_API, root=root)
     assert sorted(reads) == sorted({path for path, _, _ in rows})  # each photograph once
 
     one, two = (pl.read_csv(root / f"M{number}.csv") for number in (1, 2))
@@ -88,7 +97,7 @@ def test_one_pass_answers_every_table_and_every_protocol(workspace, monkeypatch)
 def test_of_several_faces_the_annotated_one_counts(workspace):
     root, rows = workspace
     out = root / "out.csv"
-    evaluate([(write_table(root / "t_M1.csv", rows), M1, out)], root=root)
+    evaluate([(write_table(root / "t_M1.csv", rows), M1, out)], FACE_API, root=root)
     crowd = pl.read_csv(out).filter(pl.col("image").str.contains("crowd-2x1"))
     assert crowd["n_faces"].to_list() == [2, 2]
     assert (crowd["iou"] > 0.3).all()
@@ -99,7 +108,7 @@ def test_of_several_faces_the_annotated_one_counts(workspace):
 
 def test_the_report_reads_what_is_written(workspace):
     root, rows = workspace
-    evaluate([(write_table(root / "t_M1.csv", rows), M1, root / "out.csv")], root=root)
+    evaluate([(write_table(root / "t_M1.csv", rows), M1, root / "out.csv")], FACE_API, root=root)
     frame = read_predictions(root / "out.csv", M1)
     assert len(frame) == len(rows)
     assert frame["detected"].sum() >= 10
@@ -116,7 +125,7 @@ def test_unreadable_photographs_are_counted_and_count_in_no_figure(workspace):
     bad = [(f"data_raw/{name}.jpg", "기쁨", box) for name in ("empty", "text", "half", "gone", "gone2")]
     outside = (rows[0][0], "기쁨", (9000.0, 9000.0, 9100.0, 9100.0))
     table = write_table(root / "t_M1.csv", [*bad[:3], *rows, *bad[3:], outside])
-    (summary,) = evaluate([(table, M1, root / "out.csv")], root=root)
+    (summary,) = evaluate([(table, M1, root / "out.csv")], FACE_API, root=root)
     assert summary["unreadable"] == {"missing": 2, "empty": 1, "not_an_image": 1, "corrupt": 1}
     assert summary["n"] == len(rows) + 6
     assert summary["coverage"]["n"] == summary["all"]["n"] == len(rows) + 1
@@ -135,7 +144,7 @@ def test_unusual_photographs_are_answered_and_hostile_ones_counted(tmp_path):
     (tmp_path / "bomb.png").write_bytes(bomb + b"\0\0\0\0IDAT" + struct.pack(">I", zlib.crc32(b"IDAT")))
     names = ("cmyk.jpg", "deep.png", "bomb.png")
     table = write_table(tmp_path / "t_M1.csv", [(name, "기쁨", box) for name in names])
-    (summary,) = evaluate([(table, M1, tmp_path / "out.csv")], root=tmp_path)
+    (summary,) = evaluate([(table, M1, tmp_path / "out.csv")], FACE_API, root=tmp_path)
     assert summary["unreadable"] == {"too_large": 1}
     assert summary["given"]["n"] == summary["matched"]["n"] == 2
 
@@ -146,7 +155,7 @@ def test_a_table_without_boxes_has_cropped_faces(workspace):
     x0, y0, x1, y1 = (round(value) for value in box)
     (root / "crop.png").write_bytes(jpeg(pixels[y0:y1, x0:x1], quality=100, subsampling=0))
     (root / "t.csv").write_text("path,label\ncrop.png,happy\n")
-    evaluate([(root / "t.csv", BASIC7, root / "out.csv")], root=root)
+    evaluate([(root / "t.csv", BASIC7, root / "out.csv")], FACE_API, root=root)
     frame = pl.read_csv(root / "out.csv", null_values="")
     assert frame["given_pred_label"][0] in FACEAPI
     assert frame.select(f"given_p_{name}" for name in FACEAPI).sum_horizontal()[0] == pytest.approx(1, abs=1e-5)
@@ -155,19 +164,19 @@ def test_a_table_without_boxes_has_cropped_faces(workspace):
 def test_work_that_is_done_is_not_done_again(workspace, monkeypatch):
     root, rows = workspace
     table, out = write_table(root / "t_M1.csv", rows), root / "out.csv"
-    first = evaluate([(table, M1, out)], root=root)
+    first = evaluate([(table, M1, out)], FACE_API, root=root)
     written = out.stat().st_mtime_ns
     config = json.loads((root / "out.json").read_text())
     assert config["summary"] == first[0]
     assert (config["engine"], config["library"], config["input_size"]) == ("onnx", "vladmandic", 416)
     monkeypatch.setattr(module, "opened_engine", lambda *_: pytest.fail("analysed again"))
-    assert evaluate([(table, M1, out)], root=root) == first
+    assert evaluate([(table, M1, out)], FACE_API, root=root) == first
     assert out.stat().st_mtime_ns == written
     monkeypatch.undo()
-    evaluate([(table, M1, out)], root=root, input_size=320)
+    evaluate([(table, M1, out)], Settings(input_size=320), root=root)
     assert json.loads((root / "out.json").read_text())["input_size"] == 320
     write_table(table, rows[:5])
-    evaluate([(table, M1, out)], root=root, input_size=320)
+    evaluate([(table, M1, out)], Settings(input_size=320), root=root)
     assert len(pl.read_csv(out)) == 5
 
 
@@ -175,21 +184,24 @@ KILLED = """
 import sys
 import time
 from pathlib import Path
-from pyojeong.faceapi import evaluate as module
+from pyojeong import evaluate as module
+from pyojeong.analyzer import MODEL, EmotionAnalyzer, OurModel
+from pyojeong.crops import iou
+from pyojeong.faceapi.engines import Settings
 from pyojeong.labels import M1
 if __name__ == "__main__":
     module.CHUNK = 1
     read = module.read_bytes
     module.read_bytes = lambda *args: time.sleep(0.1) or read(*args)
     root = Path(sys.argv[1])
-    module.evaluate([(root / "t_M1.csv", M1, root / "out.csv")], root=root)
+    module.evaluate([(root / "t_M1.csv", M1, root / "out.csv")], Settings(), root=root)
 """
 
 
 def test_a_killed_run_goes_on_where_it_stopped(workspace):
     root, rows = workspace
     table = write_table(root / "t_M1.csv", rows)
-    evaluate([(table, M1, root / "whole.csv")], root=root)
+    evaluate([(table, M1, root / "whole.csv")], FACE_API, root=root)
     script = root / "run.py"
     script.write_text(KILLED)
     aside = root / "out.partial.jsonl"
@@ -209,7 +221,7 @@ def test_a_killed_run_goes_on_where_it_stopped(workspace):
     for path in done:
         if "!/" not in path and "crowd-2x1" not in path:
             (root / path).unlink()
-    evaluate([(table, M1, root / "out.csv")], root=root)
+    evaluate([(table, M1, root / "out.csv")], FACE_API, root=root)
     assert (root / "out.csv").read_bytes() == (root / "whole.csv").read_bytes()
     assert not aside.exists()
 
@@ -217,11 +229,11 @@ def test_a_killed_run_goes_on_where_it_stopped(workspace):
 def test_what_is_left_of_other_work_is_not_used(workspace):
     root, rows = workspace
     table = write_table(root / "t_M1.csv", rows)
-    evaluate([(table, M1, root / "whole.csv")], root=root)
+    evaluate([(table, M1, root / "whole.csv")], FACE_API, root=root)
     (root / "out.partial.jsonl").write_text(
         '{"key": "of other settings"}\n{"path": "x", "id": 0, "error": "missing"}\n'
     )
-    evaluate([(table, M1, root / "out.csv")], root=root)
+    evaluate([(table, M1, root / "out.csv")], FACE_API, root=root)
     assert (root / "out.csv").read_bytes() == (root / "whole.csv").read_bytes()
 
 
@@ -229,8 +241,8 @@ def test_processes_write_the_same_csv(workspace, monkeypatch):
     root, rows = workspace
     monkeypatch.setattr(module, "CHUNK", 2)
     table = write_table(root / "t_M1.csv", rows)
-    evaluate([(table, M1, root / "one.csv")], root=root)
-    evaluate([(table, M1, root / "two.csv")], root=root, workers=2)
+    evaluate([(table, M1, root / "one.csv")], FACE_API, root=root)
+    evaluate([(table, M1, root / "two.csv")], FACE_API, root=root, workers=2)
     assert (root / "two.csv").read_bytes() == (root / "one.csv").read_bytes()
 
 
@@ -240,11 +252,11 @@ def test_a_dask_cluster_writes_the_same_csv(workspace, monkeypatch):
     root, rows = workspace
     monkeypatch.setattr(module, "CHUNK", 2)
     table = write_table(root / "t_M1.csv", rows)
-    evaluate([(table, M1, root / "one.csv")], root=root)
+    evaluate([(table, M1, root / "one.csv")], FACE_API, root=root)
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
     ) as cluster:
-        evaluate([(table, M1, root / "two.csv")], root=root, scheduler=cluster.scheduler_address)
+        evaluate([(table, M1, root / "two.csv")], FACE_API, root=root, scheduler=cluster.scheduler_address)
     assert (root / "two.csv").read_bytes() == (root / "one.csv").read_bytes()
 
 
@@ -256,7 +268,10 @@ def test_a_scheduler_that_is_not_there_is_named(workspace, monkeypatch):
     root, rows = workspace
     with pytest.raises(InputError, match=r"tcp://127\.0\.0\.1:9"):
         evaluate(
-            [(write_table(root / "t_M1.csv", rows), M1, root / "out.csv")], root=root, scheduler="tcp://127.0.0.1:9"
+            [(write_table(root / "t_M1.csv", rows), M1, root / "out.csv")],
+            FACE_API,
+            root=root,
+            scheduler="tcp://127.0.0.1:9",
         )
 
 
@@ -265,8 +280,8 @@ def test_a_scheduler_that_is_not_there_is_named(workspace, monkeypatch):
 def test_the_real_library_writes_the_same_evaluation(workspace, size):
     root, rows = workspace
     table = write_table(root / "t_M1.csv", rows)
-    evaluate([(table, M1, root / "port.csv")], root=root, input_size=size)
-    evaluate([(table, M1, root / "node.csv")], root=root, engine="node", input_size=size)
+    evaluate([(table, M1, root / "port.csv")], Settings(input_size=size), root=root)
+    evaluate([(table, M1, root / "node.csv")], Settings(engine="node", input_size=size), root=root)
     port, node = (pl.read_csv(root / name) for name in ("port.csv", "node.csv"))
     words = [name for name, kind in port.schema.items() if not kind.is_float()]
     assert port.select(words).equals(node.select(words))
@@ -285,15 +300,88 @@ def test_the_annotated_faces_of_the_london_photographs_are_found(shared, tmp_pat
             rows += [(number, info) for info in members.infolist()[:6]]
     paths = [f"{number}.zip!/{member_name(info)}" for number, info in rows]
     write_table(tmp_path / "t_M1.csv", [(path, "중립", (400.0, 400.0, 950.0, 1100.0)) for path in paths])
-    (summary,) = evaluate([(tmp_path / "t_M1.csv", M1, tmp_path / "out.csv")], root=tmp_path)
+    (summary,) = evaluate([(tmp_path / "t_M1.csv", M1, tmp_path / "out.csv")], FACE_API, root=tmp_path)
     assert summary["unreadable"] == {}
     assert summary["coverage"]["value"] >= 0.9
 
 
 def test_a_scheme_with_other_classes_is_refused(workspace):
     root, rows = workspace
-    with pytest.raises(InputError, match="choose M1, M2 or BASIC7"):
-        evaluate([(write_table(root / "t.csv", rows), K7, root / "out.csv")], root=root)
+    with pytest.raises(
+        InputError, match="face-api does not know all classes of scheme K7; choose one of M1, M2, BASIC7"
+    ):
+        evaluate([(write_table(root / "t.csv", rows), K7, root / "out.csv")], FACE_API, root=root)
+
+
+def test_our_model_answers_in_the_same_table(workspace):
+    root, rows = workspace
+    ours = OurModel.at()
+    table = write_table(root / "t_BASIC7.csv", [*rows, (rows[0][0], "기쁨", (9000.0, 9000.0, 9100.0, 9100.0))])
+    (summary,) = evaluate([(table, BASIC7, root / "ours.csv")], ours, root=root)
+    evaluate([(table, BASIC7, root / "faceapi.csv")], FACE_API, root=root)
+    frame, other = pl.read_csv(root / "ours.csv"), pl.read_csv(root / "faceapi.csv")
+
+    assert frame.columns == other.columns
+    assert summary["given"]["n"] == len(rows)
+    assert summary["matched"]["n"] >= 10
+    for (path, _, box), row in zip(rows, frame.iter_rows(named=True), strict=False):
+        image = decode(read_bytes(root, path))
+        given = Classifier(ours.path).predict(image, box, box_kind="annotator")
+        assert [row[f"given_p_{name}"] for name in FACEAPI] == pytest.approx(
+            [given[name] for name in FACEAPI], abs=1e-6
+        )
+        found = EmotionAnalyzer(threads=1).analyze(image)
+        best = max(found, key=lambda face: iou(face.box, box))
+        assert row["n_faces"] == len(found)
+        assert row["iou"] == pytest.approx(iou(best.box, box))
+        assert (row["pred_label"], row["det_score"]) == (best.label, pytest.approx(best.score))
+    settings = json.loads((root / "ours.json").read_text())
+    assert settings["model"] == "basic7_mnv3s_160_8bit.onnx"
+    assert settings["model_sha256"] == hashlib.sha256(ours.path.read_bytes()).hexdigest()
+    assert len(read_predictions(root / "ours.csv", BASIC7)) == len(rows) + 1
+
+
+def test_the_command_writes_what_compare_reads(workspace, monkeypatch, capsys):
+    root, rows = workspace
+    write_table(root / "t_M1.csv", rows)
+    monkeypatch.chdir(root)
+    results = Path("models/evaluations/basic7_mnv3s_160_8bit_M1_eval.csv")
+    for command in (
+        ["evaluate", "--csv", "t_M1.csv"],
+        ["baseline", "--csv", "t_M1.csv", "--out", "faceapi.csv"],
+        ["compare", "face-api.js=faceapi.csv", f"ours={results}", "--scheme", "M1", "--out", "comparison"],
+    ):
+        monkeypatch.setattr(sys, "argv", ["pyojeong", *command])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        assert not stop.value.code, capsys.readouterr().err
+    shown = capsys.readouterr().out
+
+    assert json.loads(shown[: shown.index("}\n{") + 1])["csv"] == str(results)
+    assert "face-api.js -> ours, given, n=13" in shown
+    assert len(pl.read_csv(results)) == len(rows)
+
+
+def test_a_model_in_korean_words_answers_in_them(workspace, tmp_path):
+    root, rows = workspace
+    telling_network(drawn_patches(7)).save(tmp_path / "best.pt")
+    ours = OurModel.at(export(tmp_path / "best.pt", tmp_path, "k7.onnx"))
+    evaluate([(write_table(root / "t_K7.csv", rows), K7, root / "out.csv")], ours, root=root, workers=2)
+    frame = pl.read_csv(root / "out.csv")
+
+    assert set(frame["given_pred_label"]) <= set(KOREAN)
+    assert frame["gt_label"].to_list() == [label for _, label, _ in rows]
+    with pytest.raises(InputError, match="k7 does not know all classes of scheme M1; choose one of K7"):
+        evaluate([(write_table(root / "t_M1.csv", rows), M1, root / "m1.csv")], ours, root=root)
+
+
+def test_a_model_that_changes_meanwhile_is_refused(tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(MODEL.read_bytes())
+    ours = OurModel.at(path)
+    path.write_bytes(MODEL.read_bytes() + b"\0")
+    with pytest.raises(InputError, match=r"model\.onnx: is not the model that the work began with"):
+        ours.open()
 
 
 def test_a_summary_over_nothing_has_no_figure(tmp_path):

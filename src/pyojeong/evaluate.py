@@ -1,13 +1,12 @@
-"""face-api on tables of the contract: all protocols in one pass over the photographs and one CSV for each table.
+"""A contender on tables of the contract: all protocols in one pass over the photographs and one CSV for each table.
 
 Matched: the labelled face was found (IoU >= ``predictions.MATCHED_IOU``). All: the rest counts as wrong. Given
-box: the expression net on the annotated box, cut as face-api cuts it. Coverage: the share that was matched.
+box: its network on the annotated box, cut as it cuts it. Coverage: the share that was matched.
 """
 
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,10 @@ from pyojeong.crops import iou
 from pyojeong.errors import InputError
 from pyojeong.executors import map_unordered, threads_for
 from pyojeong.faceapi.detector import Box
-from pyojeong.faceapi.engines import Analysis, Engine, Settings, opened_engine, shared_engine
+from pyojeong.faceapi.engines import Analysis, Contender, Engine, opened_engine, shared_engine
 from pyojeong.files import relative_path, write_bytes, write_json
 from pyojeong.images import ImageError, read_bytes
-from pyojeong.labels import FACEAPI, Scheme
+from pyojeong.labels import SCHEMES, Scheme
 from pyojeong.predictions import MATCHED_IOU
 from pyojeong.prepare import is_drawn_sample
 from pyojeong.progress import bar
@@ -31,15 +30,6 @@ CHUNK = 16
 """Photographs in one piece of work; a killed run loses the pieces in flight."""
 
 _DETECTION = ("det_minX", "det_minY", "det_maxX", "det_maxY")
-_P = tuple(f"p_{name}" for name in FACEAPI)
-_GIVEN_P = tuple(f"given_p_{name}" for name in FACEAPI)
-_ANSWER_SCHEMA: dict[str, Any] = {
-    "id": pl.Int64,
-    "error": pl.String,
-    "n_faces": pl.Int64,
-    **dict.fromkeys((*_DETECTION, "det_score", "iou"), pl.Float64),
-    **dict.fromkeys((*_P, *_GIVEN_P), pl.Float32),
-}
 
 Photograph = tuple[str, list[tuple[int, Box | None]]]
 """A path and, for every distinct box annotated in it, the number of the answer; None is the whole image."""
@@ -49,17 +39,13 @@ Answer = dict[str, Any]
 
 def evaluate(
     tables: Sequence[tuple[Path, Scheme, Path]],
+    contender: Contender,
     *,
     root: Path,
-    engine: str = "onnx",
-    library: str = "vladmandic",
-    input_size: int = 416,
-    score_threshold: float = 0.5,
-    decode: str = "exact",
     workers: int = 1,
     scheduler: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Score face-api on CSVs of the contract and write an evaluation CSV for each.
+    """Score a contender on CSVs of the contract and write an evaluation CSV for each.
 
     A photograph that several tables name is decoded once. A table without box columns has cropped faces: the
     whole image is the given box. Beside every CSV lies a JSON file of the same name with settings and summary;
@@ -67,13 +53,9 @@ def evaluate(
     killed goes on where it stopped, from a file that is kept beside the first CSV until all are written.
 
     Args:
-        tables: (input CSV, scheme in face-api's words, evaluation CSV to write).
+        tables: (input CSV, scheme in the contender's words, evaluation CSV to write).
+        contender: who is asked.
         root: the workspace that paths start from.
-        engine: ``onnx`` (this package's port) or ``node`` (the real library).
-        library: ``vladmandic`` (@vladmandic/face-api) or ``original`` (face-api.js 0.22.2).
-        input_size: side of the detector's input, a multiple of 32.
-        score_threshold: detections must score above it.
-        decode: ``exact`` or ``scaled``, see ``engines.Settings``.
         workers: processes that share the work on this machine.
         scheduler: address of a dask.distributed scheduler whose workers do the work instead; they need this
             package and ``root`` at the same place.
@@ -82,21 +64,20 @@ def evaluate(
         For each table what ``summarise`` returns.
 
     Raises:
-        InputError: a table is not usable, a scheme has other classes than face-api, an option is out of range, or
-            an engine is missing.
+        InputError: a table is not usable, a scheme has classes that the contender does not know, or what the
+            contender needs is missing.
     """
-    settings = Settings(engine, library, input_size, score_threshold, decode)
-    wanted = [_config(csv, scheme, root, settings) for csv, scheme, _ in tables]
+    wanted = [_config(csv, scheme, root, contender) for csv, scheme, _ in tables]
     todo = [number for number, (_, _, out) in enumerate(tables) if not _is_done(out, wanted[number])]
     if todo:
         frames = [_read_table(*tables[number][:2], root) for number in todo]
         jobs, numbered = _distinct(frames)
         aside = tables[todo[0]][2].with_suffix(".partial.jsonl")
         key = _digest(json.dumps([wanted[number] for number in todo]).encode())
-        answers = _answer(jobs, aside, key, _worker(root, settings, workers, scheduler))
+        answers = _answer(jobs, aside, key, contender, _worker(root, contender, workers, scheduler))
         for number, frame in zip(todo, numbered, strict=True):
             out = tables[number][2]
-            write_csv(_rows(frame, answers), out)
+            write_csv(_rows(frame, answers, contender.classes), out)
             write_json(out.with_suffix(".json"), {**wanted[number], "summary": summarise(out)})
         aside.unlink(missing_ok=True)
     return [summarise(out) for _, _, out in tables]
@@ -137,9 +118,13 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _config(csv: Path, scheme: Scheme, root: Path, settings: Settings) -> dict[str, Any]:
-    if not set(scheme.classes) <= set(FACEAPI):
-        raise InputError(f"{csv}: face-api has no classes of scheme {scheme.name}; choose M1, M2 or BASIC7")
+def _config(csv: Path, scheme: Scheme, root: Path, contender: Contender) -> dict[str, Any]:
+    if not set(scheme.classes) <= set(contender.classes):
+        known = [other.name for other in SCHEMES.values() if set(other.classes) <= set(contender.classes)]
+        raise InputError(
+            f"{csv}: {contender.title} does not know all classes of scheme {scheme.name}; "
+            f"choose one of {', '.join(known)}"
+        )
     if not csv.is_file():
         raise InputError(f"{csv}: no such file")
     name = relative_path(str(csv.absolute()), root) or csv.name
@@ -148,7 +133,7 @@ def _config(csv: Path, scheme: Scheme, root: Path, settings: Settings) -> dict[s
         "sha256": _digest(csv.read_bytes()),
         "scheme": scheme.name,
         "drawn_sample": is_drawn_sample(root) and name.startswith("data_shared/"),
-        **asdict(settings),
+        **contender.facts(),
     }
 
 
@@ -185,20 +170,31 @@ def _answer(
     jobs: list[Photograph],
     aside: Path,
     key: str,
+    contender: Contender,
     work: Callable[[list[list[Photograph]]], Iterator[tuple[int, list[Answer]]]],
 ) -> pl.DataFrame:
     """Have ``work`` analyse what is not yet answered in ``aside``; return all answers, one row for each id."""
     done = _restore(aside, key)
     left = [job for job in jobs if not done.issuperset(number for number, _ in job[1])]
     chunks = [left[start : start + CHUNK] for start in range(0, len(left), CHUNK)]
-    with aside.open("a", encoding="utf-8") as file, bar("face-api", len(jobs)) as advance:
+    with aside.open("a", encoding="utf-8") as file, bar(contender.title, len(jobs)) as advance:
         advance(len(jobs) - len(left))
         for count, answers in work(chunks):
             file.writelines(json.dumps(answer) + "\n" for answer in answers)
             file.flush()
             advance(count)
     # The first line, the key, has no id; a photograph that was half done has some of its answers twice.
-    return pl.read_ndjson(aside, schema=_ANSWER_SCHEMA).drop_nulls("id").unique("id")
+    return pl.read_ndjson(aside, schema=_schema(contender.classes)).drop_nulls("id").unique("id")
+
+
+def _schema(classes: Sequence[str]) -> dict[str, Any]:
+    return {
+        "id": pl.Int64,
+        "error": pl.String,
+        "n_faces": pl.Int64,
+        **dict.fromkeys((*_DETECTION, "det_score", "iou"), pl.Float64),
+        **dict.fromkeys((*_columns("p_", classes), *_columns("given_p_", classes)), pl.Float32),
+    }
 
 
 def _restore(aside: Path, key: str) -> set[int]:
@@ -216,29 +212,29 @@ def _restore(aside: Path, key: str) -> set[int]:
 
 
 def _worker(
-    root: Path, settings: Settings, workers: int, scheduler: str | None
+    root: Path, contender: Contender, workers: int, scheduler: str | None
 ) -> Callable[[list[list[Photograph]]], Iterator[tuple[int, list[Answer]]]]:
     """Return the function that turns chunks into (photographs done, their answers), in any order."""
 
     def here(chunks: list[list[Photograph]]) -> Iterator[tuple[int, list[Answer]]]:
-        with opened_engine(settings) as engine:
+        with opened_engine(contender) as engine:
             for chunk in chunks:
-                yield len(chunk), _analyse(chunk, root, engine)
+                yield len(chunk), _analyse(chunk, root, engine, contender.classes)
 
     def elsewhere(chunks: list[list[Photograph]]) -> Iterator[tuple[int, list[Answer]]]:
         # A dask worker may have another current folder.
-        analyse = partial(_analyse_shared, root=root.absolute(), settings=settings, threads=threads_for(workers))
+        analyse = partial(_analyse_shared, root=root.absolute(), contender=contender, threads=threads_for(workers))
         for answers in map_unordered(analyse, chunks, workers=workers, scheduler=scheduler):
             yield len({answer["path"] for answer in answers}), answers
 
     return here if workers == 1 and scheduler is None else elsewhere
 
 
-def _analyse_shared(chunk: list[Photograph], root: Path, settings: Settings, threads: int) -> list[Answer]:
-    return _analyse(chunk, root, shared_engine(settings, threads))
+def _analyse_shared(chunk: list[Photograph], root: Path, contender: Contender, threads: int) -> list[Answer]:
+    return _analyse(chunk, root, shared_engine(contender, threads), contender.classes)
 
 
-def _analyse(chunk: list[Photograph], root: Path, engine: Engine) -> list[Answer]:
+def _analyse(chunk: list[Photograph], root: Path, engine: Engine, classes: Sequence[str]) -> list[Answer]:
     answers = []
     for path, numbered in chunk:
         try:
@@ -248,24 +244,28 @@ def _analyse(chunk: list[Photograph], root: Path, engine: Engine) -> list[Answer
             continue
         for (number, box), given in zip(numbered, found.given, strict=True):
             box = box or (0.0, 0.0, float(found.width), float(found.height))
-            answers.append({"path": path, "id": number, **_flat(found, box, given)})
+            answers.append({"path": path, "id": number, **_flat(found, box, given, classes)})
     return answers
 
 
-def _flat(found: Analysis, box: Box, given: list[float] | None) -> Answer:
+def _flat(found: Analysis, box: Box, given: list[float] | None, classes: Sequence[str]) -> Answer:
     answer: Answer = {"n_faces": len(found.faces), "iou": 0.0}
     if found.faces:
         best = max(found.faces, key=lambda face: iou(face.box, box))
         answer |= {"iou": iou(best.box, box), "det_score": best.score}
         answer |= dict(zip(_DETECTION, best.box, strict=True))
-        answer |= dict(zip(_P, best.probabilities or [], strict=False))
-    return answer | dict(zip(_GIVEN_P, given or [], strict=False))
+        answer |= dict(zip(_columns("p_", classes), best.probabilities or [], strict=False))
+    return answer | dict(zip(_columns("given_p_", classes), given or [], strict=False))
 
 
-def _rows(frame: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
+def _columns(prefix: str, classes: Sequence[str]) -> list[str]:
+    return [prefix + name for name in classes]
+
+
+def _rows(frame: pl.DataFrame, answers: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame:
     """Lay out the evaluation CSV: the seven published columns first, in the order of the input table."""
     joined = frame.join(answers, on="id", how="left", maintain_order="left").with_columns(
-        *_best(_P, "pred_label", "score"), *_best(_GIVEN_P, "given_pred_label", "given_score")
+        *_best("p_", classes, "pred_label", "score"), *_best("given_p_", classes, "given_pred_label", "given_score")
     )
     right, given_right = pl.col("pred_label") == pl.col("label"), pl.col("given_pred_label") == pl.col("label")
     return joined.select(
@@ -282,13 +282,14 @@ def _rows(frame: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
         "given_pred_label",
         "given_score",
         given_right.cast(pl.Int8).alias("given_correct"),
-        *_P,
-        *_GIVEN_P,
+        *_columns("p_", classes),
+        *_columns("given_p_", classes),
         "error",
     )
 
 
-def _best(columns: Sequence[str], label: str, score: str) -> tuple[pl.Expr, pl.Expr]:
-    names = pl.concat_list(columns).list.arg_max().replace_strict(dict(enumerate(FACEAPI)), return_dtype=pl.String)
-    # Where there is no answer all seven are null, and so is their maximum.
+def _best(prefix: str, classes: Sequence[str], label: str, score: str) -> tuple[pl.Expr, pl.Expr]:
+    columns = _columns(prefix, classes)
+    names = pl.concat_list(columns).list.arg_max().replace_strict(dict(enumerate(classes)), return_dtype=pl.String)
+    # Where there is no answer all are null, and so is their maximum.
     return pl.when(pl.col(columns[0]).is_not_null()).then(names).alias(label), pl.max_horizontal(columns).alias(score)
