@@ -24,9 +24,10 @@ from typing import Any
 
 from playwright.sync_api import Route, sync_playwright
 
+from pyojeong.contenders import Analysis, Face
 from pyojeong.crops import iou
 from pyojeong.faceapi.detector import Box
-from pyojeong.faceapi.engines import Analysis, Face, OnnxEngine, Settings
+from pyojeong.faceapi.engines import OnnxEngine, Settings
 from pyojeong.faceapi.weights import find_package
 from pyojeong.images import read_bytes
 from pyojeong.labels import FACEAPI

@@ -25,9 +25,10 @@ from PIL import Image
 
 from pyojeong import crops
 from pyojeong.analyzer import MODEL, OurModel, find_faces
+from pyojeong.contenders import Contender, opened_engine
 from pyojeong.crops import Box
 from pyojeong.faceapi.detector import FaceApi
-from pyojeong.faceapi.engines import Contender, Settings, opened_engine
+from pyojeong.faceapi.engines import Settings
 from pyojeong.images import Pixels, decode, read_bytes
 from pyojeong.labels import BASIC7
 from pyojeong.metrics import wilson_interval

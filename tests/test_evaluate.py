@@ -1,4 +1,3 @@
-import hashlib
 import json
 import struct
 import subprocess
@@ -13,50 +12,20 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from pyojeong import cli
 from pyojeong import evaluate as module
-from pyojeong.analyzer import MODEL, EmotionAnalyzer, OurModel
-from pyojeong.crops import iou
 from pyojeong.errors import InputError
 from pyojeong.evaluate import evaluate, summarise
-from pyojeong.export import export
 from pyojeong.faceapi.engines import Settings
-from pyojeong.images import decode, member_name, read_bytes
-from pyojeong.labels import BASIC7, FACEAPI, K7, KOREAN, M1, M2
+from pyojeong.images import member_name, read_bytes
+from pyojeong.labels import BASIC7, FACEAPI, K7, M1, M2
 from pyojeong.predictions import read_predictions
-from pyojeong.runtime import Classifier
-from tests.faceapi.faces import jpeg, portrait, scenes
-from tests.networks import drawn_patches, telling_network
-
-PUBLISHED = ["image", "gt_label", "pred_label", "score", "face_detected", "iou", "correct"]
-Row = tuple[str, str, tuple[float, float, float, float]]
-FACE_API = Settings()
-
-
-def write_table(path: Path, rows: list[Row]) -> Path:
-    lines = ["path,orig_kor,minX,minY,maxX,maxY"]
-    lines += [",".join([name, label, *map(str, box)]) for name, label, box in rows]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
+from tests.evaluations import FACE_API, PUBLISHED, Row, write_photographs, write_table
+from tests.faceapi.faces import jpeg, portrait
 
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> tuple[Path, list[Row]]:
-    """Twelve photographs of every kind, one of them in an archive, one with two annotated faces."""
-    (tmp_path / "data_raw").mkdir()
-    rows: list[Row] = []
-    labels = ("기쁨", "당황", "분노", "불안", "상처", "슬픔", "중립")
-    for number, (name, data, box) in enumerate(list(scenes())[:11]):
-        path = f"data_raw/{name}.jpg"
-        (tmp_path / path).write_bytes(data)
-        rows.append((path, labels[number % 7], box))
-    crowd = next(row for row in rows if "crowd-2x1" in row[0])
-    second = portrait(1)[1]
-    rows.append((crowd[0], "기쁨", (second[0] + 480, second[1], second[2] + 480, second[3])))
-    with zipfile.ZipFile(tmp_path / "data_raw" / "x.zip", "w") as archive:
-        archive.writestr("하나.jpg", jpeg(portrait(2)[0]))
-    rows.append(("data_raw/x.zip!/하나.jpg", "중립", portrait(2)[1]))
-    return tmp_path, rows
+    return tmp_path, write_photographs(tmp_path)
 
 
 def test_one_pass_answers_every_table_and_every_protocol(workspace, monkeypatch):
@@ -185,8 +154,6 @@ import sys
 import time
 from pathlib import Path
 from pyojeong import evaluate as module
-from pyojeong.analyzer import MODEL, EmotionAnalyzer, OurModel
-from pyojeong.crops import iou
 from pyojeong.faceapi.engines import Settings
 from pyojeong.labels import M1
 if __name__ == "__main__":
@@ -311,77 +278,6 @@ def test_a_scheme_with_other_classes_is_refused(workspace):
         InputError, match="face-api does not know all classes of scheme K7; choose one of M1, M2, BASIC7"
     ):
         evaluate([(write_table(root / "t.csv", rows), K7, root / "out.csv")], FACE_API, root=root)
-
-
-def test_our_model_answers_in_the_same_table(workspace):
-    root, rows = workspace
-    ours = OurModel.at()
-    table = write_table(root / "t_BASIC7.csv", [*rows, (rows[0][0], "기쁨", (9000.0, 9000.0, 9100.0, 9100.0))])
-    (summary,) = evaluate([(table, BASIC7, root / "ours.csv")], ours, root=root)
-    evaluate([(table, BASIC7, root / "faceapi.csv")], FACE_API, root=root)
-    frame, other = pl.read_csv(root / "ours.csv"), pl.read_csv(root / "faceapi.csv")
-
-    assert frame.columns == other.columns
-    assert summary["given"]["n"] == len(rows)
-    assert summary["matched"]["n"] >= 10
-    for (path, _, box), row in zip(rows, frame.iter_rows(named=True), strict=False):
-        image = decode(read_bytes(root, path))
-        given = Classifier(ours.path).predict(image, box, box_kind="annotator")
-        assert [row[f"given_p_{name}"] for name in FACEAPI] == pytest.approx(
-            [given[name] for name in FACEAPI], abs=1e-6
-        )
-        found = EmotionAnalyzer(threads=1).analyze(image)
-        best = max(found, key=lambda face: iou(face.box, box))
-        assert row["n_faces"] == len(found)
-        assert row["iou"] == pytest.approx(iou(best.box, box))
-        assert (row["pred_label"], row["det_score"]) == (best.label, pytest.approx(best.score))
-    settings = json.loads((root / "ours.json").read_text())
-    assert settings["model"] == "basic7_mnv3s_160_8bit.onnx"
-    assert settings["model_sha256"] == hashlib.sha256(ours.path.read_bytes()).hexdigest()
-    assert len(read_predictions(root / "ours.csv", BASIC7)) == len(rows) + 1
-
-
-def test_the_command_writes_what_compare_reads(workspace, monkeypatch, capsys):
-    root, rows = workspace
-    write_table(root / "t_M1.csv", rows)
-    monkeypatch.chdir(root)
-    results = Path("models/evaluations/basic7_mnv3s_160_8bit_M1_eval.csv")
-    for command in (
-        ["evaluate", "--csv", "t_M1.csv"],
-        ["baseline", "--csv", "t_M1.csv", "--out", "faceapi.csv"],
-        ["compare", "face-api.js=faceapi.csv", f"ours={results}", "--scheme", "M1", "--out", "comparison"],
-    ):
-        monkeypatch.setattr(sys, "argv", ["pyojeong", *command])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        assert not stop.value.code, capsys.readouterr().err
-    shown = capsys.readouterr().out
-
-    assert json.loads(shown[: shown.index("}\n{") + 1])["csv"] == str(results)
-    assert "face-api.js -> ours, given, n=13" in shown
-    assert len(pl.read_csv(results)) == len(rows)
-
-
-def test_a_model_in_korean_words_answers_in_them(workspace, tmp_path):
-    root, rows = workspace
-    telling_network(drawn_patches(7)).save(tmp_path / "best.pt")
-    ours = OurModel.at(export(tmp_path / "best.pt", tmp_path, "k7.onnx"))
-    evaluate([(write_table(root / "t_K7.csv", rows), K7, root / "out.csv")], ours, root=root, workers=2)
-    frame = pl.read_csv(root / "out.csv")
-
-    assert set(frame["given_pred_label"]) <= set(KOREAN)
-    assert frame["gt_label"].to_list() == [label for _, label, _ in rows]
-    with pytest.raises(InputError, match="k7 does not know all classes of scheme M1; choose one of K7"):
-        evaluate([(write_table(root / "t_M1.csv", rows), M1, root / "m1.csv")], ours, root=root)
-
-
-def test_a_model_that_changes_meanwhile_is_refused(tmp_path):
-    path = tmp_path / "model.onnx"
-    path.write_bytes(MODEL.read_bytes())
-    ours = OurModel.at(path)
-    path.write_bytes(MODEL.read_bytes() + b"\0")
-    with pytest.raises(InputError, match=r"model\.onnx: is not the model that the work began with"):
-        ours.open()
 
 
 def test_a_summary_over_nothing_has_no_figure(tmp_path):

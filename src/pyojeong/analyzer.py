@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from pyojeong.crops import has_patch
+from pyojeong import __version__
+from pyojeong.contenders import Analysis, Face
+from pyojeong.crops import BOX_KINDS, can_be_face, has_patch
 from pyojeong.errors import InputError
 from pyojeong.faceapi.detector import Box, Detection, FaceApi
-from pyojeong.faceapi.engines import Analysis, Face
 from pyojeong.faceapi.faces import read_anywhere
 from pyojeong.images import ImageError, Pixels, decode
 from pyojeong.runtime import Classifier
@@ -166,44 +167,54 @@ def _spelled(face: FaceEmotions) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class OurModel:
-    """An exported model behind ``find_faces`` as a contender of ``pyojeong.evaluate``, see ``engines.Contender``.
+    """An exported model behind ``find_faces`` as a contender of ``pyojeong.evaluate``, see ``contenders.Contender``.
 
     Attributes:
         path: of the ONNX file.
         sha256: of its content.
         classes: what it answers with.
+        box_kind: whose boxes are given, of ``crops.BOX_KINDS``.
     """
 
     path: Path
     sha256: str
     classes: tuple[str, ...]
+    box_kind: str = "annotator"
 
     @classmethod
-    def at(cls, path: Path | None = None) -> "OurModel":
+    def at(cls, path: Path | None = None, box_kind: str = "annotator") -> "OurModel":
         """Return the model in ``path``, None is the package's own; InputError when it cannot be used."""
-        classifier = EmotionAnalyzer(path).classifier
+        if box_kind not in BOX_KINDS:
+            raise InputError(f"there is no kind of box {box_kind!r}; choose {' or '.join(BOX_KINDS)}")
         path = path or MODEL
-        return cls(path.absolute(), _sha256(path), classifier.classes)
+        classes = Classifier(path).classes
+        return cls(path.absolute(), _sha256(path), classes, box_kind)
 
     @property
     def title(self) -> str:
         return self.path.stem
 
     def facts(self) -> dict[str, Any]:
-        return {"model": self.path.name, "model_sha256": self.sha256}
+        return {
+            "model": self.path.name,
+            "model_sha256": self.sha256,
+            "box_kind": self.box_kind,
+            "version": __version__,
+        }
 
     def open(self, threads: int = 0) -> "ModelEngine":
         """Return what analyses; InputError when the file is no longer the same, or is another on this machine."""
         if not self.path.is_file() or _sha256(self.path) != self.sha256:
             raise InputError(f"{self.path}: is not the model that the work began with; start again")
-        return ModelEngine(self.path, threads)
+        return ModelEngine(self.path, self.box_kind, threads)
 
 
 class ModelEngine:
-    """``EmotionAnalyzer`` on the bytes of photographs; a given box is an annotator's. See ``engines.Engine``."""
+    """``EmotionAnalyzer`` on the bytes of photographs, see ``contenders.Engine``; given boxes are of ``box_kind``."""
 
-    def __init__(self, model: Path, threads: int = 0) -> None:
+    def __init__(self, model: Path, box_kind: str, threads: int = 0) -> None:
         self._analyzer = EmotionAnalyzer(model, threads=threads)
+        self._box_kind = box_kind
 
     def analyse(self, data: bytes, given: Sequence[Box | None] = ()) -> Analysis:
         image = decode(data)
@@ -214,9 +225,11 @@ class ModelEngine:
     def _given(self, image: Pixels, box: Box | None) -> list[float] | None:
         classifier = self._analyzer.classifier
         height, width = image.shape[:2]
-        if box and not has_patch(classifier.region(box, "annotator"), width, height):
+        if box and not (
+            can_be_face(box, width, height) and has_patch(classifier.region(box, self._box_kind), width, height)
+        ):
             return None
-        return [*classifier.predict(image, box, box_kind="annotator").values()]
+        return [*classifier.predict(image, box, box_kind=self._box_kind).values()]
 
     def close(self) -> None:
         """Nothing stays open."""

@@ -144,7 +144,8 @@ def baseline(
     from pyojeong.faceapi.engines import Settings
 
     settings = Settings(engine, library, input_size, score_threshold, decode)
-    tables = _tables(csv, scheme, out, root / "models" / "faceapi_baseline" / "results" / "faceapi")
+    results = root / "models" / "faceapi_baseline" / "results"
+    tables = _tables(csv, scheme, out or [results / f"faceapi_{_scheme(scheme, table).name}_eval.csv" for table in csv])
     _print_summaries(tables, evaluate(tables, settings, root=root, workers=workers, scheduler=scheduler))
 
 
@@ -156,6 +157,7 @@ def evaluate(
         typer.Option(help="Evaluation CSV, one for each --csv. [default: models/evaluations/...]"),
     ] = None,
     model: Annotated[Path | None, typer.Option(help="An exported ONNX model. [default: the package's own]")] = None,
+    box_kind: Annotated[str, typer.Option(help="Whose boxes the tables hold: annotator or detector.")] = "annotator",
     scheme: SchemeName = None,
     root: Root = Path(),
     workers: Workers = 1,
@@ -165,8 +167,9 @@ def evaluate(
     from pyojeong.analyzer import OurModel
     from pyojeong.evaluate import evaluate as run_evaluate
 
-    ours = OurModel.at(model)
-    tables = _tables(csv, scheme, out, root / "models" / "evaluations" / ours.title)
+    ours = OurModel.at(model, box_kind)
+    results = root / "models" / "evaluations"
+    tables = _tables(csv, scheme, out or [results / f"{ours.title}_{table.stem}_eval.csv" for table in csv])
     _print_summaries(tables, run_evaluate(tables, ours, root=root, workers=workers, scheduler=scheduler))
 
 
@@ -376,15 +379,11 @@ def _scheme(name: str | None, csv: Path) -> Scheme:
     return scheme_named(found[1])
 
 
-def _tables(
-    csv: list[Path], scheme: str | None, out: list[Path] | None, start: Path
-) -> list[tuple[Path, Scheme, Path]]:
-    """Return each table with its scheme and evaluation CSV, whose path begins with ``start`` where none is given."""
-    schemes = [_scheme(scheme, path) for path in csv]
-    outs = out or [start.with_name(f"{start.name}_{found.name}_eval.csv") for found in schemes]
-    if len(outs) != len(csv) or len(set(outs)) != len(outs):
-        raise InputError(f"{len(csv)} tables need as many different evaluation CSVs; give one --out for each --csv")
-    return list(zip(csv, schemes, outs, strict=True))
+def _tables(csv: list[Path], scheme: str | None, outs: list[Path]) -> list[Table]:
+    """Return each table with its scheme and its evaluation CSV."""
+    if len(outs) != len(csv):
+        raise InputError(f"{len(csv)} tables need as many evaluation CSVs; give one --out for each --csv")
+    return [(table, _scheme(scheme, table), out) for table, out in zip(csv, outs, strict=True)]
 
 
 def _print_summaries(tables: list[Table], summaries: list[dict[str, Any]]) -> None:

@@ -4,7 +4,7 @@ A *protocol* says which images count and what a miss is worth:
 
 ``matched``  only images on which the contender's own face is the labelled one (the published headline);
 ``all``      every image, a miss is wrong;
-``given``    every image, the labelled box is given to the contender (face-api leaves out boxes outside the image).
+``given``    every image, the labelled box is given to the contender (``crops.can_be_face``: others are left out).
 """
 
 from collections.abc import Sequence

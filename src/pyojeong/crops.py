@@ -31,6 +31,7 @@ Region = tuple[int, int, int, int]
 
 
 _WIDEST = 3
+_LONGEST_FACE = 2
 _DETECTOR_ASPECT = 1.19
 _ANNOTATOR_WIDTH, _ANNOTATOR_HEIGHT, _ANNOTATOR_RISE = 0.93, 1.06, 0.164
 
@@ -116,6 +117,17 @@ def iou(first: Sequence[float], second: Sequence[float]) -> float:
     common = width * height
     areas = (first[2] - first[0]) * (first[3] - first[1]) + (second[2] - second[0]) * (second[3] - second[1])
     return common / (areas - common)
+
+
+def can_be_face(box: Sequence[float], width: int, height: int) -> bool:
+    """Whether a box can be that of a face in an image of ``width`` x ``height``.
+
+    At least a pixel of it each way lies inside, and it is at most twice as long as the image.
+    """
+    min_x, min_y, max_x, max_y = box
+    across, down = min(max_x, width) - max(min_x, 0), min(max_y, height) - max(min_y, 0)
+    longer = max(max_x - min_x, max_y - min_y)
+    return across >= 1 and down >= 1 and longer <= _LONGEST_FACE * max(width, height)
 
 
 def has_patch(region: Region, width: int, height: int) -> bool:

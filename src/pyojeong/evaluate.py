@@ -4,21 +4,24 @@ Matched: the labelled face was found (IoU >= ``predictions.MATCHED_IOU``). All: 
 box: its network on the annotated box, cut as it cuts it. Coverage: the share that was matched.
 """
 
+import fcntl
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import polars as pl
 
-from pyojeong.crops import iou
+from pyojeong.contenders import Analysis, Contender, Engine, opened_engine, shared_engine
+from pyojeong.crops import can_be_face, iou
 from pyojeong.errors import InputError
 from pyojeong.executors import map_unordered, threads_for
 from pyojeong.faceapi.detector import Box
-from pyojeong.faceapi.engines import Analysis, Contender, Engine, opened_engine, shared_engine
-from pyojeong.files import relative_path, write_bytes, write_json
+from pyojeong.files import relative_path, write_json
 from pyojeong.images import ImageError, read_bytes
 from pyojeong.labels import SCHEMES, Scheme
 from pyojeong.predictions import MATCHED_IOU
@@ -28,6 +31,8 @@ from pyojeong.table import BOX_COLUMNS, read_csv, read_table, write_csv
 
 CHUNK = 16
 """Photographs in one piece of work; a killed run loses the pieces in flight."""
+
+log = logging.getLogger(__name__)
 
 _DETECTION = ("det_minX", "det_minY", "det_maxX", "det_maxY")
 
@@ -49,8 +54,9 @@ def evaluate(
 
     A photograph that several tables name is decoded once. A table without box columns has cropped faces: the
     whole image is the given box. Beside every CSV lies a JSON file of the same name with settings and summary;
-    a table whose CSV was made from the same input with the same settings is not evaluated again. A run that was
-    killed goes on where it stopped, from a file that is kept beside the first CSV until all are written.
+    a table whose CSV was made from the same table with the same settings is not evaluated again, unless photographs
+    were missing. Photographs are known by their paths: where their content changes, delete the JSON file. A run that
+    was killed goes on where it stopped, from a file that is kept beside the first CSV until all are written.
 
     Args:
         tables: (input CSV, scheme in the contender's words, evaluation CSV to write).
@@ -64,9 +70,12 @@ def evaluate(
         For each table what ``summarise`` returns.
 
     Raises:
-        InputError: a table is not usable, a scheme has classes that the contender does not know, or what the
-            contender needs is missing.
+        InputError: a table, an evaluation CSV's place or ``root`` is not usable, a scheme has classes that the
+            contender does not know, what the contender needs is missing, or another run writes the same evaluation.
     """
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder; paths in the tables start from it")
+    _check_places(tables)
     wanted = [_config(csv, scheme, root, contender) for csv, scheme, _ in tables]
     todo = [number for number, (_, _, out) in enumerate(tables) if not _is_done(out, wanted[number])]
     if todo:
@@ -74,12 +83,15 @@ def evaluate(
         jobs, numbered = _distinct(frames)
         aside = tables[todo[0]][2].with_suffix(".partial.jsonl")
         key = _digest(json.dumps([wanted[number] for number in todo]).encode())
-        answers = _answer(jobs, aside, key, contender, _worker(root, contender, workers, scheduler))
-        for number, frame in zip(todo, numbered, strict=True):
-            out = tables[number][2]
-            write_csv(_rows(frame, answers, contender.classes), out)
-            write_json(out.with_suffix(".json"), {**wanted[number], "summary": summarise(out)})
-        aside.unlink(missing_ok=True)
+        with _claimed(aside) as file:
+            answers = _answer(jobs, file, key, contender, _worker(root, contender, workers, scheduler))
+            for number, frame in zip(todo, numbered, strict=True):
+                out = tables[number][2]
+                # The JSON file marks a whole CSV: gone before it changes, back after it.
+                out.with_suffix(".json").unlink(missing_ok=True)
+                write_csv(_rows(frame, answers, contender.classes), out)
+                write_json(out.with_suffix(".json"), {**wanted[number], "summary": summarise(out)})
+            aside.unlink()
     return [summarise(out) for _, _, out in tables]
 
 
@@ -118,12 +130,23 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def _check_places(tables: Sequence[tuple[Path, Scheme, Path]]) -> None:
+    read = {csv.resolve() for csv, _, _ in tables}
+    for _, _, out in tables:
+        if out.suffix.lower() != ".csv" or out.is_dir():
+            raise InputError(f"{out}: an evaluation is a file whose name ends in .csv; give another --out")
+        if out.resolve() in read:
+            raise InputError(f"{out}: is the table that is read; give another --out")
+    if len({out.resolve() for _, _, out in tables}) < len(tables):
+        raise InputError(f"{tables[0][2]}: two tables have the same evaluation CSV; give one --out for each --csv")
+
+
 def _config(csv: Path, scheme: Scheme, root: Path, contender: Contender) -> dict[str, Any]:
     if not set(scheme.classes) <= set(contender.classes):
         known = [other.name for other in SCHEMES.values() if set(other.classes) <= set(contender.classes)]
         raise InputError(
             f"{csv}: {contender.title} does not know all classes of scheme {scheme.name}; "
-            f"choose one of {', '.join(known)}"
+            + (f"choose one of {', '.join(known)}" if known else f"it answers {', '.join(contender.classes)}")
         )
     if not csv.is_file():
         raise InputError(f"{csv}: no such file")
@@ -138,15 +161,26 @@ def _config(csv: Path, scheme: Scheme, root: Path, contender: Contender) -> dict
 
 
 def _is_done(out: Path, config: dict[str, Any]) -> bool:
+    if not out.is_file():
+        return False
     try:
         made = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        same = made == {**config, "summary": summarise(out)}
+    except (OSError, ValueError, pl.exceptions.PolarsError):
+        same = False
+    if not same:
+        log.warning("%s: holds another evaluation, or is damaged; it will be replaced", out)
         return False
-    return out.is_file() and {**made, "summary": None} == {**config, "summary": None}
+    if "missing" in made["summary"]["unreadable"]:
+        return False  # they may have come
+    log.info("%s: already evaluated", out)
+    return True
 
 
 def _read_table(csv: Path, scheme: Scheme, root: Path) -> pl.DataFrame:
     boxed = any(name in read_csv(csv).columns for name in BOX_COLUMNS)
+    if not boxed:
+        log.warning("%s: has no boxes, so each image counts as a crop cut as the contender wants it", csv)
     frame = read_table(csv, scheme=scheme, root=root, boxes=boxed)
     boxes = [pl.col(name) if boxed else pl.lit(None, pl.Float64).alias(name) for name in BOX_COLUMNS]
     return frame.select("path", "label", *boxes)
@@ -166,25 +200,40 @@ def _distinct(frames: Sequence[pl.DataFrame]) -> tuple[list[Photograph], list[pl
     return list(jobs.items()), numbered
 
 
+@contextmanager
+def _claimed(aside: Path) -> Iterator[IO[bytes]]:
+    """Open the file of answers for this run alone."""
+    aside.parent.mkdir(parents=True, exist_ok=True)
+    with aside.open("a+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"{aside}: another run is writing it; let it end, or give another --out") from None
+        except OSError as error:  # not every network disk has locks
+            log.info("%s: cannot be locked (%s); start no second run", aside, error)
+        yield file
+
+
 def _answer(
     jobs: list[Photograph],
-    aside: Path,
+    file: IO[bytes],
     key: str,
     contender: Contender,
     work: Callable[[list[list[Photograph]]], Iterator[tuple[int, list[Answer]]]],
 ) -> pl.DataFrame:
-    """Have ``work`` analyse what is not yet answered in ``aside``; return all answers, one row for each id."""
-    done = _restore(aside, key)
+    """Have ``work`` analyse what is not yet answered in ``file``; return all answers, one row for each id."""
+    done = _restore(file, key)
     left = [job for job in jobs if not done.issuperset(number for number, _ in job[1])]
     chunks = [left[start : start + CHUNK] for start in range(0, len(left), CHUNK)]
-    with aside.open("a", encoding="utf-8") as file, bar(contender.title, len(jobs)) as advance:
+    with bar(contender.title, len(jobs)) as advance:
         advance(len(jobs) - len(left))
         for count, answers in work(chunks):
-            file.writelines(json.dumps(answer) + "\n" for answer in answers)
+            file.writelines(json.dumps(answer).encode() + b"\n" for answer in answers)
             file.flush()
             advance(count)
+    file.seek(0)
     # The first line, the key, has no id; a photograph that was half done has some of its answers twice.
-    return pl.read_ndjson(aside, schema=_schema(contender.classes)).drop_nulls("id").unique("id")
+    return pl.read_ndjson(file, schema=_schema(contender.classes)).drop_nulls("id").unique("id")
 
 
 def _schema(classes: Sequence[str]) -> dict[str, Any]:
@@ -197,17 +246,18 @@ def _schema(classes: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _restore(aside: Path, key: str) -> set[int]:
-    """Return the ids that ``aside`` answers; start it anew when it belongs to other work."""
-    lines = aside.read_bytes().splitlines(keepends=True) if aside.is_file() else []
+def _restore(file: IO[bytes], key: str) -> set[int]:
+    """Return the ids that ``file`` answers, and leave it at its end; start it anew when it belongs to other work."""
+    file.seek(0)
+    lines = file.read().splitlines(keepends=True)
     first = json.dumps({"key": key}).encode() + b"\n"
     if not lines or lines[0] != first:
-        write_bytes(aside, first)
+        file.truncate(0)
+        file.write(first)
         return set()
     # A kill can cut the last line short.
     whole = [line for line in lines if line.endswith(b"\n")]
-    if len(whole) < len(lines):
-        write_bytes(aside, b"".join(whole))
+    file.truncate(sum(map(len, whole)))
     return {json.loads(line)["id"] for line in whole[1:]}
 
 
@@ -244,6 +294,8 @@ def _analyse(chunk: list[Photograph], root: Path, engine: Engine, classes: Seque
             continue
         for (number, box), given in zip(numbered, found.given, strict=True):
             box = box or (0.0, 0.0, float(found.width), float(found.height))
+            if not can_be_face(box, found.width, found.height):
+                given = None  # the same boxes for every contender
             answers.append({"path": path, "id": number, **_flat(found, box, given, classes)})
     return answers
 

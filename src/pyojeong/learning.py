@@ -276,8 +276,7 @@ def learn(
     """
     if recipe.mode == "probe":
         assert isinstance(network, MobileNetV3Small)
-        with _bar(f"Features {title}", len(train.labels) + len(val.labels)) as advance:
-            train, val = _features(network, (train, val), fabric.device, advance)
+        train, val = features_of(network, (train, val), fabric.device, title)
     loop = _Loop(fabric, network, recipe, train, lesson)
     result = _resume(loop, last, run)
     left = drawn_images(recipe, train) * (recipe.epochs - result.epochs_done)
@@ -338,22 +337,22 @@ def _whole_state(loop: _Loop) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def _features(
-    network: MobileNetV3Small, sources: Sequence[Source], device: torch.device, advance: Advance
-) -> list[Source]:
-    """Return ``sources`` as what the frozen backbone of ``network`` makes of their images."""
+def features_of(network: MobileNetV3Small, sources: Sequence[Source], device: torch.device, title: str) -> list[Source]:
+    """Return ``sources`` as what the frozen backbone of ``network`` makes of their images; ``title`` is of the bar."""
     network.eval()
     fast = device.type == "cpu" and all(isinstance(source, PixelSource) for source in sources)
     backbone = Backbone(network, torch.get_num_threads()) if fast else None
 
-    def outputs(source: Source, plan: Sequence[Ints]) -> Iterator[Tensor]:
+    def outputs(source: Source, advance: Advance, plan: Sequence[Ints]) -> Iterator[Tensor]:
         slow = (network.pooled(source.prepare(raw.to(device))).cpu() for raw in read_ahead(source, plan))
         for part in backbone.features(source.read, plan) if backbone else slow:
-            advance(len(part) * processes.size())
+            advance(len(part))
             yield part
 
     batch = BATCH if backbone else EVALUATION_BATCH
-    found = [_in_steps(partial(outputs, source), len(source.labels), batch, device) for source in sources]
+    images = sum(len(source.labels) for source in sources)
+    with _bar(f"Features {title}", images // processes.size()) as advance:
+        found = [_in_steps(partial(outputs, source, advance), len(source.labels), batch, device) for source in sources]
     return [
         FeatureSource(features.to(device), source.labels, source.sets)
         for features, source in zip(found, sources, strict=True)

@@ -11,8 +11,8 @@ from pyojeong.table import line_of, read_csv, write_csv
 MATCHED_IOU = 0.30
 """A detection is the labelled face when its IoU with the label's box reaches this (the published protocol)."""
 
-# The evaluation CSV of the face-api baseline keeps its published column names.
-_FACEAPI_NAMES = {
+# The evaluation CSV keeps the column names that were published for the face-api baseline.
+_EVALUATION_NAMES = {
     "image": "path",
     "gt_label": "true",
     "pred_label": "pred",
@@ -32,7 +32,7 @@ def all_classes(scheme: Scheme) -> tuple[str, ...]:
 
 
 def read_predictions(path: Path, scheme: Scheme) -> pl.DataFrame:
-    """Read a predictions CSV or face-api's evaluation CSV and check every row.
+    """Read a predictions CSV or an evaluation CSV of ``evaluate`` and check every row.
 
     A file without the columns ``detected`` and ``given`` comes from a contender that was given the box: its
     answers count under every protocol.
@@ -55,16 +55,16 @@ def read_predictions(path: Path, scheme: Scheme) -> pl.DataFrame:
             remedy are named.
     """
     frame = read_csv(path)
-    faceapi = "gt_label" in frame.columns
-    if faceapi:
-        frame = frame.rename({old: new for old, new in _FACEAPI_NAMES.items() if old in frame.columns})
-        _need(frame, ("path", "true", "pred", "detected", "iou"), path, names=_FACEAPI_NAMES)
+    evaluation = "gt_label" in frame.columns
+    if evaluation:
+        frame = frame.rename({old: new for old, new in _EVALUATION_NAMES.items() if old in frame.columns})
+        _need(frame, ("path", "true", "pred", "detected", "iou"), path, names=_EVALUATION_NAMES)
     _need(frame, ("path", "true", "pred"), path)
     if frame.is_empty():
         raise InputError(f"{path}: the table has a header but no row; run the stage that writes it again")
     box_given = not {"detected", "given"} & set(frame.columns)
     iou = _numbers(frame, "iou", path)
-    if faceapi:
+    if evaluation:
         iou = iou.fill_null(0.0)
     pred, score = _words(frame, "pred", path, scheme), _numbers(frame, "score", path)
     columns = {
@@ -112,7 +112,7 @@ def _need(frame: pl.DataFrame, columns: tuple[str, ...], path: Path, names: dict
     printed = {new: old for old, new in (names or {}).items()}
     if missing := [printed.get(name, name) for name in columns if name not in frame.columns]:
         raise InputError(
-            f"{path}: no column {' or '.join(missing)}; predictions need path, true, pred, and face-api's need image, "
+            f"{path}: no column {' or '.join(missing)}; predictions need path, true, pred, and evaluations need image, "
             "gt_label, pred_label, face_detected, iou. Rename the columns or run the stage again."
         )
 

@@ -59,7 +59,7 @@ class Classifier:
             raise InputError(
                 f"{model}: wants boxes of kind {facts['box']!r}, which this version does not know; update it"
             )
-        self.classes: tuple[str, ...] = tuple(json.loads(facts["classes"]))
+        self.classes = _classes(facts["classes"], self._session.get_outputs()[0].shape[-1], model)
         self.scheme = facts["scheme"]
         self.margin = float(facts["margin"])
         self.offset = float(facts["offset"])
@@ -110,6 +110,16 @@ class Classifier:
                 image = np.stack([patches[index] for index in some])
                 result[some] = np.asarray(self._session.run(None, {"image": image})[0])
         return result
+
+
+def _classes(text: str, outputs: object, model: Path) -> tuple[str, ...]:
+    try:
+        classes = json.loads(text)
+    except ValueError:
+        classes = None
+    if not isinstance(classes, list) or (isinstance(outputs, int) and len(classes) != outputs):
+        raise InputError(f"{model}: names the classes {text!r} for {outputs} outputs; export it again")
+    return tuple(classes)
 
 
 def _aspect(facts: Mapping[str, str], model: Path) -> float:

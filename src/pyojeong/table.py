@@ -131,5 +131,8 @@ def numbers(frame: pl.DataFrame, name: str, path: Path) -> pl.Series:
     bad = found.is_null() | ~found.is_finite()
     if bad.any():
         index = bad.arg_max() or 0
-        raise InputError(f"{path}, line {line_of(index)}: {name} is {frame[name][index]!r}, not a number")
+        raise InputError(
+            f"{path}, line {line_of(index)}: {name} is {frame[name][index]!r}, not a number; "
+            "correct the row, or leave it out"
+        )
     return found

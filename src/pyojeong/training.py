@@ -22,14 +22,15 @@ import numpy as np
 import polars as pl
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 
 from pyojeong import __version__, processes, teacher, weights
-from pyojeong.batches import PixelSource, targets
+from pyojeong.batches import PixelSource, Source, targets
 from pyojeong.checkpoint import Checkpoint
 from pyojeong.errors import InputError
 from pyojeong.files import json_value, read_json, write_json
 from pyojeong.labels import Scheme
-from pyojeong.learning import Lesson, Result, learn, predict, settle
+from pyojeong.learning import Lesson, Result, features_of, learn, predict, settle
 from pyojeong.network import MobileNetV3Small, Network
 from pyojeong.pixels import Crops, Listing, list_crops, open_crops
 from pyojeong.prepare import is_drawn_sample
@@ -186,7 +187,12 @@ def _publish(
     drawn_sample: bool,
 ) -> dict[str, Any]:
     device = next(network.parameters()).device
-    logits = {name: predict(network, PixelSource(sets[name], recipe), device) for name in ("val", "test")}
+    module: nn.Module = network
+    sources: Sequence[Source] = [PixelSource(sets[name], recipe) for name in ("val", "test")]
+    if recipe.mode == "probe":
+        assert isinstance(network, MobileNetV3Small)
+        module, sources = network.classifier, features_of(network, sources, device, out.name)
+    logits = {name: predict(module, source, device) for name, source in zip(("val", "test"), sources, strict=True)}
     temperature = fit_temperature(logits["val"], sets["val"].labels)
     metrics = {
         name: {

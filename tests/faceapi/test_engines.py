@@ -5,10 +5,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from pyojeong.contenders import Analysis
 from pyojeong.errors import InputError
 from pyojeong.faceapi import engines
 from pyojeong.faceapi.detector import crop_rectangle
-from pyojeong.faceapi.engines import Analysis, NodeEngine, OnnxEngine, Settings
+from pyojeong.faceapi.engines import NodeEngine, OnnxEngine, Settings
 from pyojeong.images import ImageError, Reduced, decode_reduced
 from tests.faceapi.faces import jpeg, portrait, scenes
 

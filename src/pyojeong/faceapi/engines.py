@@ -1,4 +1,4 @@
-"""What answers about the bytes of a photograph: face-api's port, or the real library under Node, with one answer."""
+"""Two ways to run face-api on the bytes of a photograph, with one answer: the port, and the real library under Node."""
 
 import base64
 import json
@@ -6,15 +6,14 @@ import math
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
+from pyojeong.contenders import Analysis, Engine, Face
 from pyojeong.errors import InputError
 from pyojeong.faceapi.detector import EXPRESSION_SIZE, Box, FaceApi, check_options
 from pyojeong.faceapi.sampling import Raster
@@ -26,29 +25,6 @@ ENGINES = ("onnx", "node")
 DECODINGS = ("exact", "scaled")
 
 REFEREE = Path(__file__).parent / "node" / "referee.mjs"
-
-
-class Contender(Protocol):
-    """Who is asked about photographs; can be sent to other processes and compared.
-
-    Attributes:
-        title: what a person calls it.
-        classes: what it answers with, in the order of its probabilities.
-    """
-
-    def __hash__(self) -> int: ...
-
-    @property
-    def title(self) -> str: ...
-
-    @property
-    def classes(self) -> tuple[str, ...]: ...
-
-    def facts(self) -> dict[str, Any]:
-        """Return what its answers depend on, as JSON values."""
-
-    def open(self, threads: int = 0) -> "Engine":
-        """Return what analyses; ``threads`` is for onnxruntime (0: its own choice)."""
 
 
 @dataclass(frozen=True)
@@ -84,38 +60,8 @@ class Settings:
     def facts(self) -> dict[str, Any]:
         return asdict(self)
 
-    def open(self, threads: int = 0) -> "Engine":
+    def open(self, threads: int = 0) -> Engine:
         return NodeEngine(self) if self.engine == "node" else OnnxEngine(self, threads)
-
-
-@dataclass(frozen=True)
-class Face:
-    """A detected face: box in pixels of the upright image, detector score, probabilities.
-
-    ``probabilities`` follow the contender's classes; None when the box lies outside the image.
-    """
-
-    box: Box
-    score: float
-    probabilities: list[float] | None
-
-
-@dataclass(frozen=True)
-class Analysis:
-    """What a contender says about one photograph: its upright size, faces, best score first, and the given boxes."""
-
-    width: int
-    height: int
-    faces: list[Face]
-    given: list[list[float] | None]
-
-
-class Engine(Protocol):
-    """Analyses photographs. A given box of None means the whole image; ImageError says why there is no answer."""
-
-    def analyse(self, data: bytes, given: Sequence[Box | None] = ()) -> Analysis: ...
-
-    def close(self) -> None: ...
 
 
 class OnnxEngine:
@@ -231,22 +177,6 @@ class NodeEngine:
             raise EOFError(" ".join(self._log.read().split())[-500:])
         answer: dict[str, Any] = json.loads(line)
         return answer
-
-
-@contextmanager
-def opened_engine(contender: Contender) -> Iterator[Engine]:
-    """Open the engine of ``contender`` for a ``with`` block."""
-    engine = contender.open()
-    try:
-        yield engine
-    finally:
-        engine.close()
-
-
-@lru_cache(maxsize=1)
-def shared_engine(contender: Contender, threads: int) -> Engine:
-    """Return this process's engine of ``contender``, opened at the first call."""
-    return contender.open(threads)
 
 
 def _finest(boxes: Iterable[Box]) -> float:

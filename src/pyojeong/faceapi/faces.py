@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pyojeong.faceapi.engines import Analysis, Settings, opened_engine
+from pyojeong.contenders import Analysis, opened_engine
+from pyojeong.faceapi.engines import Settings
 from pyojeong.images import ImageError, read_bytes, split_path
 from pyojeong.labels import FACEAPI
 

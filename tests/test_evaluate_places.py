@@ -1,0 +1,73 @@
+import fcntl
+import re
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from pyojeong.errors import InputError
+from pyojeong.evaluate import evaluate
+from pyojeong.labels import M1
+from tests.evaluations import FACE_API, Row, write_photographs, write_table
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> tuple[Path, list[Row]]:
+    return tmp_path, write_photographs(tmp_path)
+
+
+def test_a_photograph_that_was_missing_is_looked_for_again(workspace):
+    root, rows = workspace
+    table = write_table(root / "t_M1.csv", rows[:2])
+    (root / rows[1][0]).rename(root / "later.jpg")
+    (summary,) = evaluate([(table, M1, root / "out.csv")], FACE_API, root=root)
+    assert summary["unreadable"] == {"missing": 1}
+    (root / "later.jpg").rename(root / rows[1][0])
+    (summary,) = evaluate([(table, M1, root / "out.csv")], FACE_API, root=root)
+    assert summary["unreadable"] == {}
+
+
+@pytest.mark.parametrize("damage", [lambda text: "", lambda text: text.split("\n")[0] + "\n", lambda text: "x"])
+def test_a_damaged_evaluation_is_made_again(workspace, damage, caplog):
+    root, rows = workspace
+    table, out = write_table(root / "t_M1.csv", rows[:2]), root / "out.csv"
+    evaluate([(table, M1, out)], FACE_API, root=root)
+    whole = out.read_text()
+    out.write_text(damage(whole))
+    evaluate([(table, M1, out)], FACE_API, root=root)
+    assert out.read_text() == whole
+    assert "out.csv: holds another evaluation, or is damaged" in caplog.text
+
+
+def test_two_runs_do_not_write_the_same_evaluation(workspace):
+    root, rows = workspace
+    table, out = write_table(root / "t_M1.csv", rows), root / "out.csv"
+    with (root / "out.partial.jsonl").open("ab") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(InputError, match=r"out\.partial\.jsonl: another run is writing it"):
+            evaluate([(table, M1, out)], FACE_API, root=root)
+    assert not out.exists()
+    evaluate([(table, M1, out)], FACE_API, root=root)
+    assert len(pl.read_csv(out)) == len(rows)
+
+
+@pytest.mark.parametrize(
+    ("outs", "words"),
+    [
+        (["t_M1.csv", "b.csv"], "t_M1.csv: is the table that is read"),
+        (["a.json", "b.csv"], "a.json: an evaluation is a file whose name ends in .csv"),
+        (["folder.csv", "b.csv"], "folder.csv: an evaluation is a file"),
+        (["folder.csv/../b.csv", "b.csv"], "two tables have the same evaluation CSV"),
+    ],
+)
+def test_an_evaluation_never_takes_the_place_of_something_else(workspace, outs, words):
+    root, rows = workspace
+    (root / "folder.csv").mkdir()
+    tables = [write_table(root / name, rows[:1]) for name in ("t_M1.csv", "u_M1.csv")]
+    before = tables[0].read_bytes()
+    with pytest.raises(InputError, match=re.escape(words)):
+        evaluate([(csv, M1, root / out) for csv, out in zip(tables, outs, strict=True)], FACE_API, root=root)
+    assert tables[0].read_bytes() == before
+    with pytest.raises(InputError, match="nowhere: no such folder"):
+        evaluate([(tables[0], M1, root / "out.csv")], FACE_API, root=root / "nowhere")
+    assert not (root / "nowhere").exists()
