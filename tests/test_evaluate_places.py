@@ -44,7 +44,7 @@ def test_two_runs_do_not_write_the_same_evaluation(workspace):
     table, out = write_table(root / "t_M1.csv", rows), root / "out.csv"
     with (root / "out.partial.jsonl").open("ab") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(InputError, match=r"out\.partial\.jsonl: another run is writing it"):
+        with pytest.raises(InputError, match=r"out\.partial\.jsonl: another run is at work on it"):
             evaluate([(table, M1, out)], FACE_API, root=root)
     assert not out.exists()
     evaluate([(table, M1, out)], FACE_API, root=root)

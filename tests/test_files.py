@@ -3,13 +3,17 @@ import os
 import resource
 import signal
 import stat
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pyojeong import files
 from pyojeong.errors import InputError
-from pyojeong.files import read_json, relative_path, whole_file, write_json, write_text
+from pyojeong.files import alone_in, read_json, relative_path, whole_file, write_json, write_text
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path):
@@ -90,3 +94,37 @@ def test_no_text_leads_outside(tmp_path_factory, text):
     found = relative_path(text, root)
     if found is not None and "\0" not in found:
         assert (root / found).resolve().is_relative_to(root.resolve())
+
+
+def test_a_folder_is_for_one_run_at_a_time(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "folder"
+    with alone_in(folder):
+        assert folder.is_dir()
+        with pytest.raises(InputError, match=r"new/folder: another run is at work on it"), alone_in(folder):
+            pytest.fail("let in")
+        with alone_in(tmp_path / "other"):
+            pass
+    with alone_in(folder):
+        assert not [*folder.iterdir()]
+
+
+def test_a_killed_run_keeps_nobody_out(tmp_path: Path) -> None:
+    code = "import sys; from pathlib import Path; from pyojeong.files import alone_in\n"
+    code += "with alone_in(Path(sys.argv[1])): print('in', flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "in\n"
+        with pytest.raises(InputError, match="another run"), alone_in(tmp_path):
+            pytest.fail("let in")
+        process.kill()
+        process.wait()
+        with alone_in(tmp_path):
+            pass
+
+
+def test_without_locks_nobody_is_kept_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "fcntl", None)
+    with alone_in(tmp_path), alone_in(tmp_path):
+        assert tmp_path.is_dir()

@@ -13,7 +13,7 @@ from pyojeong.aihub import DROPS
 from pyojeong.crops import iou
 from pyojeong.errors import InputError
 from pyojeong.faceapi.detector import FaceApi
-from pyojeong.files import write_bytes
+from pyojeong.files import alone_in, write_bytes
 from pyojeong.images import decode, measure, read_bytes
 from pyojeong.labels import KOREAN, SCHEMES
 from pyojeong.prepare import prepare
@@ -265,6 +265,12 @@ def test_tables_of_two_kinds_never_pass_for_finished(tmp_path: Path, monkeypatch
     monkeypatch.undo()
     prepare(source, tmp_path)
     assert contents(tmp_path) == files
+
+
+def test_two_preparations_do_not_share_a_workspace(tmp_path: Path) -> None:
+    source = data_set(tmp_path / "set")
+    with alone_in(tmp_path), pytest.raises(InputError, match="another run is at work"):
+        prepare(source, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from PIL import Image
 from pyojeong import learning
 from pyojeong.checkpoint import Checkpoint
 from pyojeong.errors import InputError
+from pyojeong.files import alone_in
 from pyojeong.table import write_csv
 from tests.trainings import FILES, contents, killed_in_epoch, run, small_tables
 
@@ -78,6 +79,11 @@ def test_changed_sets_and_votes_are_trained_anew(root: Path, column: str) -> Non
         stamps.append((root / "run/config.json").stat().st_mtime_ns)
 
     assert stamps[0] < stamps[1] == stamps[2]
+
+
+def test_two_runs_do_not_train_into_one_folder(root: Path) -> None:
+    with alone_in(root / "run"), pytest.raises(InputError, match="run: another run is at work on it"):
+        run(root)
 
 
 def test_a_damaged_last_pt_starts_anew(root: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -4,12 +4,10 @@ Matched: the labelled face was found (IoU >= ``predictions.MATCHED_IOU``). All: 
 box: its network on the annotated box, cut as it cuts it. Coverage: the share that was matched.
 """
 
-import fcntl
 import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -21,7 +19,7 @@ from pyojeong.crops import can_be_face, iou
 from pyojeong.errors import InputError
 from pyojeong.executors import map_unordered, threads_for
 from pyojeong.faceapi.detector import Box
-from pyojeong.files import relative_path, write_json
+from pyojeong.files import lock, relative_path, write_json
 from pyojeong.images import ImageError, read_bytes
 from pyojeong.labels import SCHEMES, Scheme
 from pyojeong.predictions import MATCHED_IOU
@@ -83,7 +81,9 @@ def evaluate(
         jobs, numbered = _distinct(frames)
         aside = tables[todo[0]][2].with_suffix(".partial.jsonl")
         key = _digest(json.dumps([wanted[number] for number in todo]).encode())
-        with _claimed(aside) as file:
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        with aside.open("a+b") as file:
+            lock(file, aside)
             answers = _answer(jobs, file, key, contender, _worker(root, contender, workers, scheduler))
             for number, frame in zip(todo, numbered, strict=True):
                 out = tables[number][2]
@@ -198,20 +198,6 @@ def _distinct(frames: Sequence[pl.DataFrame]) -> tuple[list[Photograph], list[pl
         for frame in frames
     ]
     return list(jobs.items()), numbered
-
-
-@contextmanager
-def _claimed(aside: Path) -> Iterator[IO[bytes]]:
-    """Open the file of answers for this run alone."""
-    aside.parent.mkdir(parents=True, exist_ok=True)
-    with aside.open("a+b") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"{aside}: another run is writing it; let it end, or give another --out") from None
-        except OSError as error:  # not every network disk has locks
-            log.info("%s: cannot be locked (%s); start no second run", aside, error)
-        yield file
 
 
 def _answer(

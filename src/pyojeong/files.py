@@ -1,6 +1,7 @@
 """Files that appear whole or not at all, and paths that stay inside the workspace."""
 
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -9,6 +10,13 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any
 
 from pyojeong.errors import InputError
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -34,6 +42,34 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(path)
         raise
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other runs out of ``folder``, which is made where it is missing, until the block ends.
+
+    It is a lock of the system's: it ends with the process, and nothing is left behind. Where the system or a network
+    disk has none, nobody is kept out. Raises InputError when another run is in the folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        lock(descriptor, folder)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def lock(file: int | IO[bytes], path: Path) -> None:
+    """Lock an open file or folder until it is closed, as ``alone_in`` does; ``path`` is for the message."""
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise InputError(f"{path}: another run is at work on it; let it end, or name another place") from None
+    except OSError as error:
+        log.info("%s: cannot be locked (%s); start no second run", path, error)
 
 
 def write_bytes(path: Path, data: bytes) -> None:

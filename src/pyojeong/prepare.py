@@ -11,7 +11,7 @@ import polars as pl
 
 from pyojeong import __version__, aihub, cropping, crops, splits, summary_page
 from pyojeong.errors import InputError
-from pyojeong.files import json_value, read_json, relative_path, write_json, write_text
+from pyojeong.files import alone_in, json_value, read_json, relative_path, write_json, write_text
 from pyojeong.labels import K7, KOREAN_TO_ENGLISH, Scheme
 from pyojeong.records import POLICIES, VOTES
 from pyojeong.summary import SCHEMES, summarise
@@ -65,46 +65,53 @@ def prepare(
         when it lies outside ``root``.
 
     Raises:
-        InputError: an argument or the source cannot be used, or the disk is full; finished crops stay.
+        InputError: an argument or the source cannot be used, another run is preparing in ``root``, or the disk is
+            full; finished crops stay.
     """
     _check(policy, split, seed, margin, workers)
+    settings = {
+        "policy": policy,
+        "split": split,
+        "seed": seed,
+        "margin": margin,
+        "skip_unreadable": skip_unreadable,
+    }
     try:
         base = _base(source, root)
-        found = aihub.survey(root / base)
-        settings = {
-            "policy": policy,
-            "split": split,
-            "seed": seed,
-            "margin": margin,
-            "skip_unreadable": skip_unreadable,
-        }
-        mark = _fingerprint(base, settings, found)
-        _sweep(root)
-        if before := _finished(root, mark):
-            return before | {"crops_made": 0} | _linked(root, base)
-        index = aihub.index(found, base, policy=policy, skip_unreadable=skip_unreadable)
-        rows, done, made = _crop(index.rows, root, margin, workers, scheduler)
-        rows = rows.with_columns(splits.assign(rows, by=split, seed=seed))
-        summary = summarise(index, rows, done) | {
-            "drawn_sample": json_value(root / base / aihub.SAMPLE_MARKER, "drawn") is True,
-            "source": base,
-            "settings": settings,
-            "version": __version__,
-            "fingerprint": mark,
-        }
-        # From here until the new summary stands, the tables may be of two kinds.
-        (root / SUMMARY).unlink(missing_ok=True)
-        for path, frame in _tables(rows):
-            write_csv(frame, root / path)
-        write_text(root / PAGE, summary_page.render(summary, summary_page.contact_sheet(root, rows)))
-        write_json(root / SUMMARY, summary)
+        with alone_in(root):
+            summary = _prepare(root, base, settings, workers, scheduler)
     except OSError as error:
         remedy = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "make it accessible"
         raise InputError(
             f"{error.filename or root}: {error.strerror or error}; {remedy} and run the same command again, "
             "finished crops are kept"
         ) from error
-    return summary | {"crops_made": made} | _linked(root, base)
+    return summary | _linked(root, base)
+
+
+def _prepare(root: Path, base: str, settings: dict[str, Any], workers: int, scheduler: str | None) -> dict[str, Any]:
+    found = aihub.survey(root / base)
+    mark = _fingerprint(base, settings, found)
+    _sweep(root)
+    if before := _finished(root, mark):
+        return before | {"crops_made": 0}
+    index = aihub.index(found, base, policy=settings["policy"], skip_unreadable=settings["skip_unreadable"])
+    rows, done, made = _crop(index.rows, root, settings["margin"], workers, scheduler)
+    rows = rows.with_columns(splits.assign(rows, by=settings["split"], seed=settings["seed"]))
+    summary = summarise(index, rows, done) | {
+        "drawn_sample": json_value(root / base / aihub.SAMPLE_MARKER, "drawn") is True,
+        "source": base,
+        "settings": settings,
+        "version": __version__,
+        "fingerprint": mark,
+    }
+    # From here until the new summary stands, the tables may be of two kinds.
+    (root / SUMMARY).unlink(missing_ok=True)
+    for path, frame in _tables(rows):
+        write_csv(frame, root / path)
+    write_text(root / PAGE, summary_page.render(summary, summary_page.contact_sheet(root, rows)))
+    write_json(root / SUMMARY, summary)
+    return summary | {"crops_made": made}
 
 
 def is_drawn_sample(root: Path) -> bool:

@@ -14,6 +14,7 @@ import json
 import logging
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from pyojeong import __version__, processes, teacher, weights
 from pyojeong.batches import PixelSource, Source, targets
 from pyojeong.checkpoint import Checkpoint
 from pyojeong.errors import InputError
-from pyojeong.files import json_value, read_json, write_json
+from pyojeong.files import alone_in, json_value, read_json, write_json
 from pyojeong.labels import Scheme
 from pyojeong.learning import Lesson, Result, features_of, learn, predict, settle
 from pyojeong.network import MobileNetV3Small, Network
@@ -80,8 +81,8 @@ def train(
         ``config.json``. A finished run of the same recipe on the same data is left as it is.
 
     Raises:
-        InputError: an option, table or weights file cannot be used, a class has no training row, or the loss is
-            no longer finite.
+        InputError: an option, table or weights file cannot be used, a class has no training row, another run is
+            training into ``out``, or the loss is no longer finite.
     """
     processes.hush()
     recipe = Recipe.of(mode, options)
@@ -112,14 +113,15 @@ def train(
     for name, some in sets.items():
         if some.dropped:
             log.warning("%s: unusable images are left out: %s", csvs[name], some.dropped)
-    out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(_threads(recipe.batch))
-    result = _learn(fabric, recipe, networks, sets, scheme, out, runs)
     drawn = is_drawn_sample(root) and train_csv.resolve().is_relative_to((root / "data_shared").resolve())
-    metrics = _publish(networks[-1], result, sets, scheme, recipe, configuration, out, drawn_sample=drawn)
-    if processes.rank() == 0:
-        for left in out.glob("last_*.pt"):
-            left.unlink()
+    # The first process alone writes.
+    with alone_in(out) if processes.rank() == 0 else nullcontext():
+        result = _learn(fabric, recipe, networks, sets, scheme, out, runs)
+        metrics = _publish(networks[-1], result, sets, scheme, recipe, configuration, out, drawn_sample=drawn)
+        if processes.rank() == 0:
+            for left in out.glob("last_*.pt"):
+                left.unlink()
     return metrics
 
 
