@@ -8,7 +8,7 @@ from zipfile import is_zipfile
 import polars as pl
 import pytest
 
-from pyojeong import __version__, cli
+from pyojeong import __version__, cli, errors
 from pyojeong.experiments import load_profile
 from pyojeong.table import write_csv
 from tests.conftest import REPOSITORY
@@ -160,7 +160,7 @@ def test_the_recipe_comes_from_the_profile_and_flags_win(monkeypatch, capsys, tm
 def test_a_missing_extra_is_named(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "scipy", None)
-    monkeypatch.setattr(cli, "find_spec", lambda name: None)
+    monkeypatch.setattr(errors, "find_spec", lambda name: None)
 
     def needs_scipy(*_, **__):
         raise ModuleNotFoundError("No module named 'scipy'", name="scipy.stats")

@@ -83,13 +83,13 @@ def test_whose_box_is_given_decides_the_crop(workspace):
         OurModel.at(box_kind="mine")
 
 
-@pytest.mark.parametrize("contender", [Settings(), OurModel.at()], ids=lambda one: one.title)
-def test_boxes_that_can_be_no_face_are_left_out_for_every_contender(workspace, contender):
+@pytest.mark.parametrize("made", [Settings, OurModel.at])
+def test_boxes_that_can_be_no_face_are_left_out_for_every_contender(workspace, made):
     root, rows = workspace
     path, label, box = rows[0]
     none = [(0, 0, 0, 0), (400, 400, 300, 500), (-1e308, 0, 1e308, 50), (-20000, -20000, 20000, 20000), (-9, -9, 0, 0)]
     table = write_table(root / "t_M1.csv", [*((path, label, one) for one in none), (path, label, box)])
-    (summary,) = evaluate([(table, M1, root / "out.csv")], contender, root=root)
+    (summary,) = evaluate([(table, M1, root / "out.csv")], made(), root=root)
 
     assert summary["n"] == summary["all"]["n"] == len(none) + 1
     assert summary["given"]["n"] == 1

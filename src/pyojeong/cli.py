@@ -6,14 +6,14 @@ import os
 import re
 import shutil
 import sys
-from importlib.util import find_spec
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from pyojeong import __version__, terminal
-from pyojeong.errors import InputError
+from pyojeong.errors import InputError, extra_with
 from pyojeong.labels import Scheme, scheme_named
 from pyojeong.progress import show_messages
 
@@ -37,6 +37,9 @@ Decode = Annotated[str, typer.Option(help="exact, or scaled: faster, another con
 Profiles = Annotated[
     Path | None, typer.Option(help="Another file of profiles. [default: the package's experiments.toml]")
 ]
+Outs = Annotated[
+    list[Path] | None, typer.Option(help="Evaluation CSV, one for each --csv. [default: one below models]")
+]
 SchemeName = Annotated[
     str | None, typer.Option("--scheme", help="K7, M1, M2 or BASIC7; read off the CSV's name when omitted.")
 ]
@@ -52,7 +55,7 @@ def main() -> None:
     except InputError as error:
         _stop(str(error))
     except ModuleNotFoundError as error:
-        extra = _extra_with(error.name)
+        extra = extra_with(error.name)
         if extra is None:
             raise
         _stop(f"this command needs the package {error.name}; install it with: pip install 'pyojeong[{extra}]'")
@@ -125,10 +128,7 @@ def prepare(
 @app.command()
 def baseline(
     csv: Annotated[list[Path], typer.Option(help="Table of photographs with boxes; several share one pass.")],
-    out: Annotated[
-        list[Path] | None,
-        typer.Option(help="Evaluation CSV, one for each --csv. [default: models/faceapi_baseline/results/...]"),
-    ] = None,
+    out: Outs = None,
     scheme: SchemeName = None,
     root: Root = Path(),
     engine: Engine = "onnx",
@@ -152,10 +152,7 @@ def baseline(
 @app.command()
 def evaluate(
     csv: Annotated[list[Path], typer.Option(help="Table of photographs with boxes, or of crops.")],
-    out: Annotated[
-        list[Path] | None,
-        typer.Option(help="Evaluation CSV, one for each --csv. [default: models/evaluations/...]"),
-    ] = None,
+    out: Outs = None,
     model: Annotated[Path | None, typer.Option(help="An exported ONNX model. [default: the package's own]")] = None,
     box_kind: Annotated[str, typer.Option(help="Whose boxes the tables hold: annotator or detector.")] = "annotator",
     scheme: SchemeName = None,
@@ -186,7 +183,6 @@ def faces(
     """Print every face that face-api.js finds: box, score, seven probabilities."""
     from pyojeong.faceapi.faces import faces as find_faces
 
-    failed = False
     found = find_faces(
         images,
         engine=engine,
@@ -195,11 +191,7 @@ def faces(
         score_threshold=score_threshold,
         decode=decode,
     )
-    for result in found:
-        failed |= "error" in result
-        print(json.dumps(result, ensure_ascii=False) if as_json else terminal.face_lines(result))
-    if failed:
-        raise typer.Exit(2)
+    _print_faces(found, as_json, "expressions")
 
 
 @app.command()
@@ -211,12 +203,7 @@ def emotions(
     """Print every face with our model's probabilities."""
     from pyojeong.analyzer import emotions as find_emotions
 
-    failed = False
-    for result in find_emotions(images, model=model):
-        failed |= "error" in result
-        print(json.dumps(result, ensure_ascii=False) if as_json else terminal.face_lines(result, "emotions"))
-    if failed:
-        raise typer.Exit(2)
+    _print_faces(find_emotions(images, model=model), as_json, "emotions")
 
 
 @app.command()
@@ -391,16 +378,13 @@ def _print_summaries(tables: list[Table], summaries: list[dict[str, Any]]) -> No
         _print_json({"csv": str(path), **summary})
 
 
-def _extra_with(module: str | None) -> str | None:
-    """Return the optional dependency group that brings a missing module, None when it is none of ours."""
-    groups = {
-        "train": ("torch", "lightning_fabric", "onnxscript", "safetensors"),
-        "data": ("polars", "onnx"),
-        "report": ("sklearn", "scipy", "matplotlib", "koreanize_matplotlib", "nbclient", "nbformat"),
-        "cluster": ("distributed",),
-    }
-    top = (module or "").partition(".")[0]
-    return next((group for group, modules in groups.items() if top in modules and not find_spec(top)), None)
+def _print_faces(results: Iterable[dict[str, Any]], as_json: bool, answers: str) -> None:
+    failed = False
+    for result in results:
+        failed |= "error" in result
+        print(json.dumps(result, ensure_ascii=False) if as_json else terminal.face_lines(result, answers))
+    if failed:
+        raise typer.Exit(2)
 
 
 def _print_json(value: object) -> None:

@@ -15,10 +15,9 @@ from typing import IO, Any
 import polars as pl
 
 from pyojeong.contenders import Analysis, Contender, Engine, opened_engine, shared_engine
-from pyojeong.crops import can_be_face, iou
+from pyojeong.crops import Box, can_be_face, iou
 from pyojeong.errors import InputError
 from pyojeong.executors import map_unordered, threads_for
-from pyojeong.faceapi.detector import Box
 from pyojeong.files import lock, relative_path, write_json
 from pyojeong.images import ImageError, read_bytes
 from pyojeong.labels import SCHEMES, Scheme
@@ -101,7 +100,7 @@ def summarise(path: Path) -> dict[str, Any]:
     Returns:
         ``{"n": rows, "unreadable": {reason: rows}, "coverage": {"n", "value"}, "matched": {"n", "accuracy"},
         "all": {...}, "given": {...}, "several_faces": rows with more than one face}``. Unreadable photographs
-        count in none of the figures; the given-box figure leaves out boxes that lie outside their image. A figure
+        count in none of the figures; the given-box figure leaves out boxes that can be no face. A figure
         over no row is None.
     """
     counts = dict.fromkeys(("face_detected", "correct", "given_correct", "n_faces"), pl.Int64)
