@@ -1,34 +1,28 @@
 """The whole chain on studio photographs that no model has seen: which crop of a detected face is read best.
 
-    python benchmarks/portraits.py --data ../shared/data [--model FILE] [--csv data_raw/val_BASIC7.csv] [--scan]
+    python benchmarks/portraits.py --data ../shared/data [--model FILE] [--csv data_raw/val_BASIC7.csv]
+        [--photographs data_raw/scut_BASIC7.csv] [--scan]
 
 Faces of the London set (happy and neutral, what two of three annotators say) are found by ``analyzer.find_faces``, in
 the whole photograph and in squares of 1.3 and 1.0 heights of the face at 256 x 256, and cut by the model's own rule.
-With ``--csv``, a table of aligned crops, each crop is also pasted into an empty frame, as wide as high and 0.76 times
-as wide, and found there. With ``--scan`` the same for rules around the model's own: margin, offset and aspect of a
-model are chosen by this table, on faces that are no test set.
-
-Last, the labels that face-api.js and the model give to East Asian portraits, which are mostly neutral or smiling and
-have no labels of their own; of each the best face that the contender finds.
+So are those of ``--photographs``, any table. With ``--csv``, a table of aligned crops, each crop is also pasted into an
+empty frame, as wide as high and 0.76 times as wide, and found there. With ``--scan`` the same for rules around the
+model's own: margin, offset and aspect of a model are chosen by this table, on faces that are no test set.
 """
 
 import argparse
 import itertools
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import ZipFile
 
 import numpy as np
 from framing import labelled_london, tight
 from PIL import Image
 
 from pyojeong import crops
-from pyojeong.analyzer import MODEL, OurModel, find_faces
-from pyojeong.contenders import Contender, opened_engine
+from pyojeong.analyzer import MODEL, find_faces
 from pyojeong.crops import Box
 from pyojeong.faceapi.detector import FaceApi
-from pyojeong.faceapi.engines import Settings
 from pyojeong.images import Pixels, decode, read_bytes
 from pyojeong.labels import BASIC7
 from pyojeong.metrics import wilson_interval
@@ -44,7 +38,7 @@ NATURAL = 0.76
 FACE, FRAME = 240, 720
 """Height of a pasted crop and side of its frame, in pixels."""
 
-STEPS = {"margin": (-0.05, 0.0, 0.05), "offset": (-0.04, 0.0, 0.04), "aspect": (0.76, 0.85, 1.0)}
+STEPS = {"margin": (-0.025, 0.0, 0.025), "offset": (0.0, 0.015), "aspect": (0.8, 0.85, 0.9, 1.0)}
 
 
 @dataclass(frozen=True)
@@ -70,16 +64,25 @@ def found(detector: FaceApi, image: Pixels, label: str) -> Found:
     return Found(image, faces[0].box if faces else None, label)
 
 
-def collect(detector: FaceApi, data: Path, csv: Path | None, root: Path) -> dict[str, list[Found]]:
+def labelled(csv: Path, root: Path) -> list[tuple[Pixels, str]]:
+    """Return the photographs of a table and what each shows."""
+    rows = read_table(csv, scheme=BASIC7, root=root).select("path", "label").iter_rows()
+    return [(decode(read_bytes(root, path)), label) for path, label in rows]
+
+
+def collect(
+    detector: FaceApi, data: Path, photographs: Path | None, csv: Path | None, root: Path
+) -> dict[str, list[Found]]:
     """Return every set of photographs, each face looked for once."""
-    photographs = list(labelled_london(data))
-    sets = {"london": [found(detector, image, label) for image, _, label in photographs]}
+    london = list(labelled_london(data))
+    sets = {"london": [found(detector, image, label) for image, _, label in london]}
     for height in HEIGHTS:
-        squares = [(tight(image, box, height)[0], label) for image, box, label in photographs]
+        squares = [(tight(image, box, height)[0], label) for image, box, label in london]
         sets[f"london {height}"] = [found(detector, image, label) for image, label in squares]
+    if photographs:
+        sets[photographs.stem] = [found(detector, *one) for one in labelled(photographs, root)]
     if csv:
-        rows = read_table(csv, scheme=BASIC7, root=root).select("path", "label").iter_rows()
-        aligned = [(decode(read_bytes(root, path)), label) for path, label in rows]
+        aligned = labelled(csv, root)
         for aspect in (1.0, NATURAL):
             sets[f"pasted {aspect}"] = [found(detector, pasted(image, aspect), label) for image, label in aligned]
     return sets
@@ -93,29 +96,18 @@ def right(classifier: Classifier, photographs: list[Found], rule: tuple[float, f
     return len(seen), sum(classifier.classes[name] == one.label for name, one in zip(named, seen, strict=True))
 
 
-def labels(contender: Contender, data: Path) -> Counter[str]:
-    """Return how often each label is given to the East Asian portraits; "no face" is one."""
-    given: Counter[str] = Counter()
-    with ZipFile(data / "scut_asian.zip") as archive, opened_engine(contender) as engine:
-        for name in archive.namelist():
-            if name.endswith(".jpg"):
-                faces = engine.analyse(archive.read(name)).faces
-                answers = [face.probabilities for face in faces if face.probabilities]
-                given[contender.classes[int(np.argmax(answers[0]))] if answers else "no face"] += 1
-    return given
-
-
 def main() -> None:
     """Print a row for each rule."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", type=Path, default=MODEL)
+    parser.add_argument("--photographs", type=Path, help="labelled photographs with a face each")
     parser.add_argument("--csv", type=Path, help="aligned crops, each the whole of its picture")
     parser.add_argument("--project-root", type=Path, default=Path())
     parser.add_argument("--scan", action="store_true", help="rules around the model's own as well")
     given = parser.parse_args()
     classifier = Classifier(given.model)
-    sets = collect(FaceApi(threads=1), given.data, given.csv, given.project_root)
+    sets = collect(FaceApi(threads=1), given.data, given.photographs, given.csv, given.project_root)
     own = (classifier.margin, classifier.offset, classifier.aspect)
     margins, offsets, aspects = STEPS.values()
     around = itertools.product(margins, offsets, aspects)
@@ -130,10 +122,6 @@ def main() -> None:
             share = 100 * hits / len(photographs)
             cells.append(f"{share:.1f} % ({100 * low:.0f}-{100 * high:.0f}), {hits} / {count} / {len(photographs)}")
         print("| " + " | ".join([*(f"{value:.3f}" for value in rule), *cells]) + " |", flush=True)
-    print()
-    for contender in (Settings(), OurModel.at(given.model)):
-        counts = labels(contender, given.data).most_common()
-        print(f"East Asian portraits, {contender.title}: " + ", ".join(f"{count} {name}" for name, count in counts))
 
 
 if __name__ == "__main__":

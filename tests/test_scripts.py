@@ -54,6 +54,37 @@ def test_rafdb_becomes_three_tables_without_common_faces(tmp_path: Path) -> None
     assert (tmp_path / "work/data_raw/faces.zip").resolve() == tmp_path / "faces.zip"
 
 
+def scut(tmp_path: Path, content: str) -> subprocess.CompletedProcess[str]:
+    with zipfile.ZipFile(tmp_path / "portraits.zip", "w") as archive:
+        archive.writestr("scut_asian/boxes.csv", content)
+    script = [sys.executable, REPOSITORY / "scripts/scut.py", tmp_path / "portraits.zip", "--project-root", tmp_path]
+    return subprocess.run([str(part) for part in script], check=False, capture_output=True, text=True)
+
+
+def test_portraits_are_labelled_where_both_looks_agree(tmp_path: Path) -> None:
+    looks = pl.read_csv(REPOSITORY / "scripts/scut_smiles.csv")
+    words = {path: set(said) for path, *said in looks.iter_rows()}
+    agreed = {path: said.pop() for path, said in words.items() if len(said) == 1 and said != {"slight"}}
+    done = scut(tmp_path, "\n".join(["path,minX,minY,maxX,maxY", *(f"{path},1,2,30,40" for path in words)]))
+    assert done.returncode == 0, done.stderr
+    table = pl.read_csv(tmp_path / "data_raw/scut_BASIC7.csv")
+    assert dict(table.select("path", "label_en").iter_rows()) == {
+        f"data_raw/portraits.zip!/{path}": {"smile": "happy", "none": "neutral"}[said] for path, said in agreed.items()
+    }
+    assert table.row(0)[2:] == (1, 2, 30, 40)
+    assert f"{sum(said == 'none' for said in agreed.values())} neutral" in done.stdout
+    assert (tmp_path / "data_raw/portraits.zip").resolve() == tmp_path / "portraits.zip"
+
+
+@pytest.mark.parametrize("content", ["path,minX\na.jpg,1\n", "path,minX,minY,maxX,maxY\nother.jpg,1,2,3,4\n"])
+def test_an_archive_without_the_portraits_is_named(tmp_path: Path, content: str) -> None:
+    done = scut(tmp_path, content)
+    assert done.returncode == 2
+    assert "portraits.zip: " in done.stderr
+    assert "give the portraits' archive" in done.stderr
+    assert not (tmp_path / "data_raw").exists()
+
+
 @pytest.fixture
 def vggface2() -> ModuleType:
     specification = importlib.util.spec_from_file_location("vggface2", REPOSITORY / "scripts/vggface2.py")

@@ -98,16 +98,17 @@ def test_the_last_network_s_weights_are_read_before_its_teacher_learns(root: Pat
     assert not (root / "run").exists()
 
 
-def test_what_a_teacher_has_learned_serves_another_last_network(
+def test_what_a_teacher_has_learned_serves_another_last_network_and_test_set(
     root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     options: dict[str, Any] = {"teachers": "own", "teacher_epochs": 1, "lr_backbone": 1e-4}
     changed = options | {"distil": 0.9, "epochs": 3}
-    run(root, "whole", **changed)
     with monkeypatch.context() as patch:
         patch.setattr(learning, "_judge", killed_in_epoch(3))
         with pytest.raises(KeyboardInterrupt):
             run(root, "killed", **options)
+    write_csv(pl.read_csv(root / "test.csv")[1:], root / "test.csv")
+    run(root, "whole", **changed)
     caplog.clear()
     run(root, "killed", **changed)
 

@@ -1,0 +1,60 @@
+"""Write the table of East Asian portraits that face-api.js and a model of ours can be compared on.
+
+    python scripts/scut.py SCUT_ASIAN.zip [--project-root .]
+
+The archive holds ``scut_asian/boxes.csv`` (path, minX, minY, maxX, maxY) and portraits of SCUT-FBP5500, which have no
+labels of expressions. ``scut_smiles.csv`` beside this script has two looks at each: ``smile``, ``slight`` (a trace, or
+doubtful) or ``none``. A portrait is happy or neutral where both say smile or none; the others are left out.
+"""
+
+import argparse
+import io
+import zipfile
+from pathlib import Path
+
+import polars as pl
+from rafdb import link_into
+
+from pyojeong.errors import InputError
+from pyojeong.table import BOX_COLUMNS, read_csv, write_csv
+
+LIST = "scut_asian/boxes.csv"
+LOOKS = Path(__file__).with_name("scut_smiles.csv")
+LABELS = {"none": "neutral", "smile": "happy"}
+
+
+def table(archive: Path) -> pl.DataFrame:
+    """Return path, label_en and box of each portrait on which both looks agree."""
+    try:
+        with zipfile.ZipFile(archive) as file:
+            boxes = pl.read_csv(io.BytesIO(file.read(LIST)), columns=["path", *BOX_COLUMNS])
+    except (OSError, KeyError, zipfile.BadZipFile, pl.exceptions.PolarsError) as error:
+        raise InputError(f"{archive}: {LIST} is not readable in it ({error}); give the portraits' archive") from None
+    agreed = read_csv(LOOKS).filter(pl.col("first") == pl.col("second"), pl.col("first").is_in([*LABELS]))
+    named = agreed.select("path", label_en=pl.col("first").replace_strict(LABELS))
+    found = boxes.join(named, on="path", maintain_order="left")
+    if found.is_empty():
+        raise InputError(f"{archive}: none of the portraits of {LOOKS.name} is in {LIST}; give the portraits' archive")
+    within = f"data_raw/{archive.name}!/" + pl.col("path")
+    return found.select(within.alias("path"), "label_en", *BOX_COLUMNS)
+
+
+def main() -> None:
+    """Write the table and say what is in it."""
+    parser = argparse.ArgumentParser(description="Table of East Asian portraits for pyojeong baseline and evaluate")
+    parser.add_argument("archive", type=Path)
+    parser.add_argument("--project-root", type=Path, default=Path())
+    arguments = parser.parse_args()
+    path = arguments.project_root / "data_raw" / "scut_BASIC7.csv"
+    try:
+        portraits = table(arguments.archive)
+        link_into(path.parent, arguments.archive)
+        write_csv(portraits, path)
+    except (InputError, OSError) as error:
+        parser.exit(2, f"error: {error}\n")
+    counts = portraits["label_en"].value_counts(sort=True).iter_rows()
+    print(f"{path}: " + ", ".join(f"{count} {label}" for label, count in counts))
+
+
+if __name__ == "__main__":
+    main()
