@@ -1,4 +1,4 @@
-"""The whole chain on studio photographs that no model has seen: which crop of a detected face is read best.
+"""The whole chain on studio photographs that no model has learned from: which crop of a detected face is read best.
 
     python benchmarks/portraits.py --data ../shared/data [--model FILE] [--csv data_raw/val_BASIC7.csv]
         [--photographs data_raw/scut_BASIC7.csv] [--scan]

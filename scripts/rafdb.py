@@ -25,8 +25,9 @@ def tables(archive: Path) -> dict[str, pl.DataFrame]:
     try:
         with zipfile.ZipFile(archive) as file:
             labels = pl.read_csv(io.BytesIO(file.read(LIST)), columns=["path", "label_en", "split"])
-    except (OSError, KeyError, zipfile.BadZipFile, pl.exceptions.PolarsError) as error:
-        raise InputError(f"{archive}: {LIST} is not readable in it ({error}); give RAF-DB's archive") from None
+    except (OSError, KeyError, RuntimeError, zipfile.BadZipFile, pl.exceptions.PolarsError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{archive}: {LIST} is not readable in it ({reason}); give RAF-DB's archive") from None
     labels = labels.with_columns(path=f"data_raw/{archive.name}!/" + pl.col("path"))
     official = labels.filter(pl.col("split") == "train").sample(fraction=1, shuffle=True, seed=SEED)
     held_out = official.height // 10

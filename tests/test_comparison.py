@@ -263,6 +263,17 @@ def test_compare_keeps_to_the_protocols_asked_for(tmp_path: Path) -> None:
         compare(files, M1, tmp_path, protocols=["giver"])
 
 
+def test_a_comparison_without_answers_leaves_the_one_before(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.csv").write_text("path,true,pred\n1,happy,happy\n")
+    files = [(name, tmp_path / f"{name}.csv") for name in "ab"]
+    compare(files, M1, tmp_path)
+    before = (tmp_path / "compare_scores.csv").read_bytes()
+    with pytest.raises(InputError, match=r"a\.csv, .*b\.csv: no image has an answer under matched; choose another"):
+        compare(files, M1, tmp_path, protocols=["matched"])
+    assert (tmp_path / "compare_scores.csv").read_bytes() == before
+
+
 def test_compare_keeps_what_all_three_have(tmp_path: Path) -> None:
     for name, rows in {"a": "123", "b": "234", "c": "345"}.items():
         lines = "".join(f"{row},happy,happy\n" for row in rows)

@@ -78,6 +78,7 @@ def test_broken_json_is_named(tmp_path, content):
         ("//server/share/a.jpg", None),
         ("", None),
         (".", None),
+        ("a\0b.jpg", None),
     ],
 )
 def test_relative_path(tmp_path, text, expected):
@@ -92,7 +93,7 @@ def test_an_absolute_path_below_the_root_becomes_relative(tmp_path):
 def test_no_text_leads_outside(tmp_path_factory, text):
     root = tmp_path_factory.getbasetemp()
     found = relative_path(text, root)
-    if found is not None and "\0" not in found:
+    if found is not None:
         assert (root / found).resolve().is_relative_to(root.resolve())
 
 

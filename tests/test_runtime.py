@@ -155,3 +155,10 @@ def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
 def test_an_aspect_that_cannot_be_is_refused(aspect: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"means\.onnx: wants crops of aspect .* from 0\.5 to 2\.0"):
         Classifier(write_means(tmp_path / "means.onnx", FACTS | {"aspect": aspect}))
+
+
+@pytest.mark.parametrize("name", ["margin", "offset"])
+@pytest.mark.parametrize("value", ["nan", "inf", "wide", ""])
+def test_a_crop_that_is_no_number_is_refused(name: str, value: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=rf"means\.onnx: wants crops of {name} .*, a number is needed"):
+        Classifier(write_means(tmp_path / "means.onnx", FACTS | {name: value}))

@@ -85,6 +85,22 @@ def test_an_archive_without_the_portraits_is_named(tmp_path: Path, content: str)
     assert not (tmp_path / "data_raw").exists()
 
 
+@pytest.mark.parametrize(("script", "content"), [("rafdb", "rafdb/labels.csv"), ("scut", "scut_asian/boxes.csv")])
+def test_a_locked_archive_is_named(script: str, content: str, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "faces.zip", "w") as archive:
+        archive.writestr(content, "path\n")
+    data = bytearray((tmp_path / "faces.zip").read_bytes())
+    data[6] |= 1  # general purpose flag of the entry, and of its copy in the directory: encrypted
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    (tmp_path / "faces.zip").write_bytes(data)
+    command = [sys.executable, str(REPOSITORY / f"scripts/{script}.py"), str(tmp_path / "faces.zip")]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "faces.zip: " in done.stderr
+    assert "encrypted" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.fixture
 def vggface2() -> ModuleType:
     specification = importlib.util.spec_from_file_location("vggface2", REPOSITORY / "scripts/vggface2.py")

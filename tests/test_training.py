@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from PIL import Image
@@ -18,6 +19,7 @@ from pyojeong.files import write_json
 from pyojeong.labels import BASIC7, K7, M1
 from pyojeong.network import MobileNetV3Small
 from pyojeong.predictions import read_predictions
+from pyojeong.table import write_csv
 from tests.patterns import write_crops
 from tests.trainings import FILES, contents, run, small_tables
 
@@ -223,3 +225,18 @@ def test_images_in_two_sets_are_reported(root: Path, caplog: pytest.LogCaptureFi
         run(root, epochs=1, test_csv=root / "val.csv")
 
     assert "share 6 images" in caplog.text
+
+
+def test_faces_in_two_sets_are_reported(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name, right in (("val", 20), ("test", 30)):
+        frame = pl.read_csv(root / "val.csv")[:6].select(
+            "path", "label_en", minX=0, minY=0, maxX=pl.lit(right), maxY=20
+        )
+        write_csv(frame, root / f"{name}_boxes.csv")
+    common: dict[str, Any] = {"train_csv": root / "train.csv", "val_csv": root / "val_boxes.csv", "epochs": 1}
+    with caplog.at_level(logging.WARNING):
+        run(root, **common, test_csv=root / "test_boxes.csv")
+    assert "share" not in caplog.text
+    with caplog.at_level(logging.WARNING):
+        run(root, "again", **common, test_csv=root / "val_boxes.csv")
+    assert "val_boxes.csv share 6 images" in caplog.text

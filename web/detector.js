@@ -221,7 +221,10 @@ export function checkSearch({ inputSize = 416, scoreThreshold = 0.5 }) {
  */
 function decode(cells, { width, height }, inputSize, threshold) {
   const count = inputSize / STRIDE;
-  const [stretchX, stretchY] = stretch(width, height, inputSize);
+  const [gridX, gridY] = grid(width, height, inputSize);
+  if (!gridX || !gridY) return [];
+  const stretchX = Math.max(gridX, gridY) / gridX;
+  const stretchY = Math.max(gridX, gridY) / gridY;
   /** @type {Face[]} */
   const found = [];
   for (let at = 0; at < cells.length; at += VALUES) {
@@ -276,18 +279,16 @@ export function overlap(a, b) {
 }
 
 /**
- * How much longer the padded square is than each side of the frame, on the detector's rounded pixel grid.
+ * Width and height of the frame in the detector's pixels; 0 for a side that is nothing beside the other.
  *
  * @param {number} width
  * @param {number} height
  * @param {number} size
  * @returns {[number, number]}
  */
-function stretch(width, height, size) {
+function grid(width, height, size) {
   const scale = size / Math.max(width, height);
-  const w = Math.round(width * scale);
-  const h = Math.round(height * scale);
-  return [Math.max(w, h) / w, Math.max(w, h) / h];
+  return [Math.round(width * scale), Math.round(height * scale)];
 }
 
 /** @param {number} x */

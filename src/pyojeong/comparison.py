@@ -242,8 +242,8 @@ def compare(
         ``paired``: one row per pair of contenders that share a protocol, with the columns of ``paired``.
 
     Raises:
-        InputError: an unknown protocol, fewer than two files, two of one name, no common image, or an image with
-            two truths.
+        InputError: an unknown protocol, fewer than two files, two of one name, no common image, an image with two
+            truths, or no answer under any of the protocols; nothing is written then.
     """
     unknown = set(protocols) - set(PROTOCOLS)
     if unknown:
@@ -269,6 +269,11 @@ def compare(
             if protocol in protocols and (some := answers(frame, scheme, protocol))
         ]
     )
+    if scores.is_empty():
+        raise InputError(
+            f"{', '.join(str(path) for _, path in files)}: no image has an answer under {', '.join(protocols)}; choose "
+            f"another protocol among {', '.join(PROTOCOLS)}, or make the prediction files again"
+        )
     pairs = pl.DataFrame(
         [
             {"first": one, "second": two, **row}

@@ -5,6 +5,7 @@ box: its network on the annotated box, cut as it cuts it. Coverage: the share th
 """
 
 import hashlib
+import itertools
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -240,10 +241,17 @@ def _restore(file: IO[bytes], key: str) -> set[int]:
         file.truncate(0)
         file.write(first)
         return set()
-    # A kill can cut the last line short.
-    whole = [line for line in lines if line.endswith(b"\n")]
+    # A kill can cut the last line short, and a power cut leave any bytes behind the last that were on the disk.
+    whole = [first, *itertools.takewhile(_is_answer, lines[1:])]
     file.truncate(sum(map(len, whole)))
     return {json.loads(line)["id"] for line in whole[1:]}
+
+
+def _is_answer(line: bytes) -> bool:
+    try:
+        return line.endswith(b"\n") and isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
 
 
 def _worker(

@@ -105,13 +105,13 @@ def json_value(path: Path, key: str) -> Any:
 
 
 def relative_path(text: str, root: Path) -> str | None:
-    """Return ``text`` as a forward-slash path relative to ``root``, or None when it points outside.
+    """Return ``text`` as a forward-slash path relative to ``root``, or None when it points outside or is no path.
 
     The check is on the words of the path, not on what links point to: a link that the user has put into the
     workspace (a data disk under ``data_raw``) is the user's own decision.
     """
     text = text.replace("\\", "/")
-    if PureWindowsPath(text).drive:
+    if PureWindowsPath(text).drive or "\0" in text:
         return None
     path = PurePosixPath(text)
     if path.is_absolute():

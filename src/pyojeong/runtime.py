@@ -61,8 +61,8 @@ class Classifier:
             )
         self.classes = _classes(facts["classes"], self._session.get_outputs()[0].shape[-1], model)
         self.scheme = facts["scheme"]
-        self.margin = float(facts["margin"])
-        self.offset = float(facts["offset"])
+        self.margin = _number(facts, "margin", model)
+        self.offset = _number(facts, "offset", model)
         self.aspect = _aspect(facts, model)
         self.box = facts["box"]
         self.version = facts["version"]
@@ -120,6 +120,16 @@ def _classes(text: str, outputs: object, model: Path) -> tuple[str, ...]:
     if not isinstance(classes, list) or (isinstance(outputs, int) and len(classes) != outputs):
         raise InputError(f"{model}: names the classes {text!r} for {outputs} outputs; export it again")
     return tuple(classes)
+
+
+def _number(facts: Mapping[str, str], name: str, model: Path) -> float:
+    try:
+        value = float(facts[name])
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError(f"{model}: wants crops of {name} {facts[name]!r}, a number is needed; export it")
+    return value
 
 
 def _aspect(facts: Mapping[str, str], model: Path) -> float:

@@ -288,8 +288,14 @@ def _is_finished(out: Path, configuration: dict[str, Any]) -> bool:
 def _warn_of_leaks(listings: dict[str, Listing]) -> None:
     for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
         first, second = listings[one], listings[other]
-        if first.boxes is None and (common := len(set(first.paths) & set(second.paths))):
+        if common := len(_faces(first) & _faces(second)):
             log.warning("%s and %s share %d images: the scores will be too high", first.csv, second.csv, common)
+
+
+def _faces(listing: Listing) -> set[tuple[object, ...]]:
+    if listing.boxes is None:
+        return {(path,) for path in listing.paths}
+    return {(path, *box) for path, box in zip(listing.paths, listing.boxes.tolist(), strict=True)}
 
 
 def _threads(batch: int) -> int:

@@ -76,6 +76,14 @@ def test_a_cell_becomes_the_box_of_its_anchor(api):
     assert face.box == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.parametrize("shape", [(2, 3000, 3), (20000, 20, 3)])
+def test_a_strip_has_no_face(api, shape):
+    assert api.detect(np.full(shape, 127, np.uint8)) == []
+    cells = np.full((13, 13, 5, 5), -20, np.float32)
+    cells[0, 0, 2] = (0, 0, 0, 0, 3)
+    assert api.decode_cells(cells, shape[1], shape[0]) == []
+
+
 def test_the_threshold_is_strict(api):
     cells = np.full((13, 13, 5, 5), -20, np.float32)
     cells[4, 7, 2] = 0  # a score of exactly 0.5

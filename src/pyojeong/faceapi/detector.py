@@ -114,7 +114,10 @@ class FaceApi:
         tx, ty, tw, th = values[row, column, anchor, :4].T
         score = scores[row, column, anchor]
         count = len(cells)
-        stretch_x, stretch_y = _stretch(width, height, self.input_size)
+        sides = _grid(width, height, self.input_size)
+        if not min(sides):
+            return []
+        stretch_x, stretch_y = (max(sides) / side for side in sides)
         w = np.exp(tw) * ANCHORS[anchor, 0] / count * stretch_x
         h = np.exp(th) * ANCHORS[anchor, 1] / count * stretch_y
         x = (column + _sigmoid(tx)) / count * stretch_x - w / 2
@@ -195,11 +198,10 @@ def _sigmoid(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return 1 / (1 + np.exp(-x))
 
 
-def _stretch(width: int, height: int, size: int) -> tuple[float, float]:
-    """How much longer the padded square is than each side of the frame, on the detector's rounded pixel grid."""
+def _grid(width: int, height: int, size: int) -> tuple[int, int]:
+    """Width and height of the frame in the detector's pixels; 0 for a side that is nothing beside the other."""
     scale = size / max(width, height)
-    w, h = round_half_up(width * scale), round_half_up(height * scale)
-    return max(w, h) / w, max(w, h) / h
+    return round_half_up(width * scale), round_half_up(height * scale)
 
 
 def _overlap(box: npt.NDArray[np.float64], others: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
