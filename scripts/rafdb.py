@@ -59,7 +59,12 @@ def main() -> None:
 
 
 def link_into(folder: Path, archive: Path) -> None:
-    """Link ``archive`` into ``folder``, in place of a link to another; InputError where a file has its name."""
+    """Link ``archive`` into ``folder``, in place of a link to another.
+
+    InputError where a file has its name, or where its name is none that paths into archives can have.
+    """
+    if archive.suffix.lower() != ".zip":
+        raise InputError(f"{archive}: its name does not end in .zip, and no path leads into it; rename it")
     folder.mkdir(parents=True, exist_ok=True)
     link, target = folder / archive.name, archive.resolve()
     if link.is_symlink() and link.resolve() != target:

@@ -16,15 +16,25 @@ def workspace(tmp_path: Path) -> tuple[Path, list[Row]]:
     return tmp_path, write_photographs(tmp_path)
 
 
-def test_a_photograph_that_was_missing_is_looked_for_again(workspace):
+def test_a_photograph_that_was_missing_is_looked_for_again(workspace, caplog):
     root, rows = workspace
     table = write_table(root / "t_M1.csv", rows[:2])
     (root / rows[1][0]).rename(root / "later.jpg")
     (summary,) = evaluate([(table, M1, root / "out.csv")], FACE_API, root=root)
     assert summary["unreadable"] == {"missing": 1}
+    assert "could be read" not in caplog.text
     (root / "later.jpg").rename(root / rows[1][0])
     (summary,) = evaluate([(table, M1, root / "out.csv")], FACE_API, root=root)
     assert summary["unreadable"] == {}
+
+
+def test_a_table_of_which_nothing_can_be_read_is_reported(workspace, caplog):
+    root, rows = workspace
+    table = write_table(root / "t_M1.csv", rows[:2])
+    (root / "elsewhere").mkdir()
+    (summary,) = evaluate([(table, M1, root / "out.csv")], FACE_API, root=root / "elsewhere")
+    assert summary["unreadable"] == {"missing": 2}
+    assert "t_M1.csv: none of its photographs could be read; check its paths" in caplog.text
 
 
 @pytest.mark.parametrize("damage", [lambda text: "", lambda text: text.split("\n")[0] + "\n", lambda text: "x"])

@@ -101,6 +101,20 @@ def test_a_locked_archive_is_named(script: str, content: str, tmp_path: Path) ->
     assert done.stderr.count("\n") == 1
 
 
+def test_an_archive_that_no_path_leads_into_is_named(tmp_path: Path) -> None:
+    content = (
+        "path,minX,minY,maxX,maxY\n"
+        + pl.read_csv(REPOSITORY / "scripts/scut_smiles.csv")["path"].str.join(",1,2,3,4\n").item()
+    )
+    with zipfile.ZipFile(tmp_path / "portraits", "w") as archive:
+        archive.writestr("scut_asian/boxes.csv", content + ",1,2,3,4\n")
+    command = [sys.executable, str(REPOSITORY / "scripts/scut.py"), str(tmp_path / "portraits")]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "portraits: its name does not end in .zip" in done.stderr
+    assert not (tmp_path / "data_raw").exists()
+
+
 @pytest.fixture
 def vggface2() -> ModuleType:
     specification = importlib.util.spec_from_file_location("vggface2", REPOSITORY / "scripts/vggface2.py")

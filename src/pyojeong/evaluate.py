@@ -92,7 +92,11 @@ def evaluate(
                 write_csv(_rows(frame, answers, contender.classes), out)
                 write_json(out.with_suffix(".json"), {**wanted[number], "summary": summarise(out)})
             aside.unlink()
-    return [summarise(out) for _, _, out in tables]
+    summaries = [summarise(out) for _, _, out in tables]
+    for (csv, _, _), summary in zip(tables, summaries, strict=True):
+        if sum(summary["unreadable"].values()) == summary["n"]:
+            log.warning("%s: none of its photographs could be read; check its paths and the project root", csv)
+    return summaries
 
 
 def summarise(path: Path) -> dict[str, Any]:
