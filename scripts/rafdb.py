@@ -22,12 +22,7 @@ LIST = "rafdb/labels.csv"
 
 def tables(archive: Path) -> dict[str, pl.DataFrame]:
     """Return train, val and test as tables of path and label_en."""
-    try:
-        with zipfile.ZipFile(archive) as file:
-            labels = pl.read_csv(io.BytesIO(file.read(LIST)), columns=["path", "label_en", "split"])
-    except (OSError, KeyError, RuntimeError, zipfile.BadZipFile, pl.exceptions.PolarsError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{archive}: {LIST} is not readable in it ({reason}); give RAF-DB's archive") from None
+    labels = read_list(archive, LIST, ["path", "label_en", "split"], "RAF-DB's archive")
     labels = labels.with_columns(path=f"data_raw/{archive.name}!/" + pl.col("path"))
     official = labels.filter(pl.col("split") == "train").sample(fraction=1, shuffle=True, seed=SEED)
     held_out = official.height // 10
@@ -56,6 +51,16 @@ def main() -> None:
             print(f"{folder / f'{name}_BASIC7.csv'}: {part.height} faces")
     except (InputError, OSError) as error:
         parser.exit(2, f"error: {error}\n")
+
+
+def read_list(archive: Path, name: str, columns: list[str], wanted: str) -> pl.DataFrame:
+    """Return ``columns`` of the CSV ``name`` in ``archive``; InputError, asking for ``wanted``, where it has none."""
+    try:
+        with zipfile.ZipFile(archive) as file:
+            return pl.read_csv(io.BytesIO(file.read(name)), columns=columns)
+    except (OSError, KeyError, RuntimeError, zipfile.BadZipFile, pl.exceptions.PolarsError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{archive}: {name} is not readable in it ({reason}); give {wanted}") from None
 
 
 def link_into(folder: Path, archive: Path) -> None:

@@ -9,12 +9,10 @@ labels of expressions. ``scut_smiles.csv`` beside this script has this project's
 """
 
 import argparse
-import io
-import zipfile
 from pathlib import Path
 
 import polars as pl
-from rafdb import link_into
+from rafdb import link_into, read_list
 
 from pyojeong.errors import InputError
 from pyojeong.table import BOX_COLUMNS, read_csv, write_csv
@@ -26,12 +24,7 @@ LABELS = {"none": "neutral", "smile": "happy"}
 
 def table(archive: Path) -> pl.DataFrame:
     """Return path, label_en and box of each portrait on which both looks agree."""
-    try:
-        with zipfile.ZipFile(archive) as file:
-            boxes = pl.read_csv(io.BytesIO(file.read(LIST)), columns=["path", *BOX_COLUMNS])
-    except (OSError, KeyError, RuntimeError, zipfile.BadZipFile, pl.exceptions.PolarsError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{archive}: {LIST} is not readable in it ({reason}); give the portraits' archive") from None
+    boxes: pl.DataFrame = read_list(archive, LIST, ["path", *BOX_COLUMNS], "the portraits' archive")
     agreed = read_csv(LOOKS).filter(pl.col("first") == pl.col("second"), pl.col("first").is_in([*LABELS]))
     named = agreed.select("path", label_en=pl.col("first").replace_strict(LABELS))
     found = boxes.join(named, on="path", maintain_order="left")
