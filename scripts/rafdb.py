@@ -14,6 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from pyojeong.errors import InputError
+from pyojeong.labels import FACEAPI
 from pyojeong.table import write_csv
 
 SEED = 1337
@@ -24,10 +25,14 @@ def tables(archive: Path) -> dict[str, pl.DataFrame]:
     """Return train, val and test as tables of path and label_en."""
     labels = read_list(archive, LIST, ["path", "label_en", "split"], "RAF-DB's archive")
     labels = labels.with_columns(path=f"data_raw/{archive.name}!/" + pl.col("path"))
+    if unknown := sorted(set(labels["label_en"].cast(pl.String).fill_null("")) - set(FACEAPI)):
+        raise InputError(f"{archive}: {LIST} has the label {unknown[0]!r}; it must be one of {', '.join(FACEAPI)}")
     official = labels.filter(pl.col("split") == "train").sample(fraction=1, shuffle=True, seed=SEED)
     held_out = official.height // 10
     if not held_out:
         raise InputError(f"{archive}: {LIST} has {official.height} training faces; at least ten are needed")
+    if "test" not in set(labels["split"]):
+        raise InputError(f"{archive}: {LIST} has no face whose split is test; give RAF-DB's archive")
     parts = {
         "train": official.tail(-held_out),
         "val": official.head(held_out),

@@ -84,7 +84,7 @@ def test_help_loads_nothing_heavy():
         (["baseline", "--csv", "none_M1.csv"], ["none_M1.csv", "no such file"]),
         (["baseline", "--csv", "test.csv"], ["test.csv", "--scheme"]),
         (["baseline", "--csv", "test_M1.csv", "--scheme", "K9"], ["K9", "K7, M1, M2, BASIC7"]),
-        (["baseline", "--csv", "a_M1.csv", "--csv", "b_M1.csv"], ["one --out for each --csv"]),
+        (["baseline", "--csv", "a/test_M1.csv", "--csv", "b/test_M1.csv"], ["one --out for each --csv"]),
         (["baseline", "--csv", "none_M1.csv", "--engine", "tf"], ["'tf'", "onnx or node"]),
         (["evaluate", "--csv", "none_M1.csv"], ["none_M1.csv", "no such file"]),
         (["evaluate", "--csv", "test_K7.csv"], ["does not know all classes of scheme K7", "M1, M2, BASIC7"]),

@@ -274,6 +274,32 @@ def test_a_comparison_without_answers_leaves_the_one_before(tmp_path: Path) -> N
     assert (tmp_path / "compare_scores.csv").read_bytes() == before
 
 
+def test_compare_resamples_people_where_one_of_the_files_names_them(tmp_path: Path) -> None:
+    # Ours is right about six people and wrong about six: twelve answers, told 120 times.
+    rows = [(f"{person}-{n}", str(person), "happy" if person % 2 else "sad") for person in range(12) for n in range(10)]
+    whose = "".join(f"{path},happy,{pred},{person}\n" for path, person, pred in rows)
+    (tmp_path / "a.csv").write_text("path,true,pred\n" + "".join(f"{path},happy,happy\n" for path, *_ in rows))
+    (tmp_path / "b.csv").write_text("path,true,pred,person\n" + whose)
+    (tmp_path / "c.csv").write_text("path,true,pred,person\n" + whose.replace(",0\n", ",\n"))
+    widths = {}
+    for name in "bc":
+        found = compare([("a", tmp_path / "a.csv"), (name, tmp_path / f"{name}.csv")], M1, tmp_path)
+        over = "people" if name == "b" else "images"
+        assert found["scores"]["interval_over"].to_list() == [over, over]
+        row = found["paired"].row(0, named=True)
+        assert row["interval_over"] == over
+        widths[name] = row["accuracy_difference_high"] - row["accuracy_difference_low"]
+    assert widths["b"] > 2 * widths["c"]
+
+
+def test_compare_says_what_it_leaves_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "a.csv").write_text("path,true,pred\n1,happy,happy\n2,happy,happy\n3,happy,happy\n")
+    (tmp_path / "b.csv").write_text("path,true,pred\n1,happy,happy\n")
+    compare([(name, tmp_path / f"{name}.csv") for name in "ab"], M1, tmp_path)
+    assert "a.csv: 2 of its 3 images are not in all files" in caplog.text
+    assert "b.csv" not in caplog.text
+
+
 def test_compare_keeps_what_all_three_have(tmp_path: Path) -> None:
     for name, rows in {"a": "123", "b": "234", "c": "345"}.items():
         lines = "".join(f"{row},happy,happy\n" for row in rows)

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from pyojeong import evaluate as module
+from pyojeong.comparison import answers
 from pyojeong.errors import InputError
 from pyojeong.evaluate import evaluate, summarise
 from pyojeong.faceapi.engines import Settings
@@ -84,7 +85,20 @@ def test_the_report_reads_what_is_written(workspace):
     assert frame["given"].null_count() == 0
 
 
-def test_unreadable_photographs_are_counted_and_count_in_no_figure(workspace):
+def test_who_is_on_a_photograph_is_passed_on(workspace):
+    root, rows = workspace
+    table = write_table(root / "t_M1.csv", rows)
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join([lines[0] + ",person", *(f"{line},p{n}" for n, line in enumerate(lines[1:]))]))
+    evaluate([(table, M1, root / "out.csv")], FACE_API, root=root)
+    frame = read_predictions(root / "out.csv", M1)
+    assert frame["person"].to_list() == [f"p{n}" for n in range(len(rows))]
+    found = answers(frame, M1, "all")
+    assert found is not None
+    assert found.people == frame["person"].to_list()
+
+
+def test_unreadable_photographs_are_counted_and_count_in_no_figure(workspace, caplog):
     root, rows = workspace
     (root / "data_raw" / "empty.jpg").write_bytes(b"")
     (root / "data_raw" / "text.jpg").write_text("not a photograph")
@@ -99,6 +113,7 @@ def test_unreadable_photographs_are_counted_and_count_in_no_figure(workspace):
     assert summary["n"] == len(rows) + 6
     assert summary["coverage"]["n"] == summary["all"]["n"] == len(rows) + 1
     assert summary["given"]["n"] == len(rows)  # a box outside its image has no face to look at
+    assert "t_M1.csv: 1 of its boxes can be no face" in caplog.text
     frame = pl.read_csv(root / "out.csv")
     assert frame["error"][:3].to_list() == ["empty", "not_an_image", "corrupt"]
     assert frame.filter(pl.col("error").is_not_null())["pred_label"].null_count() == 5

@@ -19,13 +19,18 @@ def workspace(tmp_path: Path) -> tuple[Path, list[Row]]:
 def test_a_photograph_that_was_missing_is_looked_for_again(workspace, caplog):
     root, rows = workspace
     table = write_table(root / "t_M1.csv", rows[:2])
+    first = (root / rows[0][0]).read_bytes()
     (root / rows[1][0]).rename(root / "later.jpg")
     (summary,) = evaluate([(table, M1, root / "out.csv")], FACE_API, root=root)
     assert summary["unreadable"] == {"missing": 1}
     assert "could be read" not in caplog.text
     (root / "later.jpg").rename(root / rows[1][0])
+    (root / rows[0][0]).unlink()  # answered already
     (summary,) = evaluate([(table, M1, root / "out.csv")], FACE_API, root=root)
     assert summary["unreadable"] == {}
+    (root / rows[0][0]).write_bytes(first)
+    evaluate([(table, M1, root / "whole.csv")], FACE_API, root=root)
+    assert (root / "out.csv").read_bytes() == (root / "whole.csv").read_bytes()
 
 
 def test_a_table_of_which_nothing_can_be_read_is_reported(workspace, caplog):
@@ -68,16 +73,21 @@ def test_two_runs_do_not_write_the_same_evaluation(workspace):
         (["a.json", "b.csv"], "a.json: an evaluation is a file whose name ends in .csv"),
         (["folder.csv", "b.csv"], "folder.csv: an evaluation is a file"),
         (["folder.csv/../b.csv", "b.csv"], "two tables have the same evaluation CSV"),
+        (["mine.csv", "b.csv"], "mine.csv: is there already and no evaluation"),
+        (["b.csv", "sizes.csv"], "sizes.json: lies where the evaluation's settings go"),
     ],
 )
 def test_an_evaluation_never_takes_the_place_of_something_else(workspace, outs, words):
     root, rows = workspace
     (root / "folder.csv").mkdir()
+    (root / "mine.csv").write_text("path,label\n")
+    (root / "sizes.json").write_text('{"csv": "mine.csv"}')
     tables = [write_table(root / name, rows[:1]) for name in ("t_M1.csv", "u_M1.csv")]
     before = tables[0].read_bytes()
     with pytest.raises(InputError, match=re.escape(words)):
         evaluate([(csv, M1, root / out) for csv, out in zip(tables, outs, strict=True)], FACE_API, root=root)
     assert tables[0].read_bytes() == before
+    assert not (root / "b.csv").exists()
     with pytest.raises(InputError, match="nowhere: no such folder"):
         evaluate([(tables[0], M1, root / "out.csv")], FACE_API, root=root / "nowhere")
     assert not (root / "nowhere").exists()

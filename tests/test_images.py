@@ -257,10 +257,13 @@ def test_what_cannot_be_read_has_a_reason(tmp_path: Path) -> None:
     (tmp_path / "locked.zip").write_bytes(locked)
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "folder.jpg").mkdir()
+    (tmp_path / "circle.jpg").symlink_to("circle.jpg")
     expected = {
         "no.jpg": "missing",
         "folder.jpg": "missing",
         "empty.jpg/a.jpg": "missing",
+        f"{'long' * 100}.jpg": "missing",
+        "circle.jpg": "missing",
         "no.zip!/a.jpg": "missing",
         "good.zip!/b.jpg": "missing",
         "../a.jpg": "outside",

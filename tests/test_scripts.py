@@ -239,9 +239,9 @@ def rafdb(archive: Path, project: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(script, capture_output=True, text=True)
 
 
-def write_archive(path: Path, faces: int) -> Path:
+def write_archive(path: Path, faces: int, test: str = "rafdb/test/0.jpg,happy,test") -> Path:
     path.parent.mkdir(exist_ok=True)
-    lines = ["path,label_en,split", *(f"rafdb/train/{n}.jpg,happy,train" for n in range(faces))]
+    lines = ["path,label_en,split", *(f"rafdb/train/{n}.jpg,happy,train" for n in range(faces)), test]
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("rafdb/labels.csv", "\n".join(lines))
     return path
@@ -252,11 +252,15 @@ def test_an_archive_that_is_not_rafdb_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "empty.zip", "w"):
         pass
     write_archive(tmp_path / "few.zip", 9)
+    write_archive(tmp_path / "half.zip", 20, "rafdb/train/20.jpg,happy,train")
+    write_archive(tmp_path / "words.zip", 20, "rafdb/test/0.jpg,content,test")
     for name, message in (
         ("none.zip", "rafdb/labels.csv is not readable in it"),
         ("text.zip", "rafdb/labels.csv is not readable in it"),
         ("empty.zip", "rafdb/labels.csv is not readable in it"),
         ("few.zip", "has 9 training faces; at least ten are needed"),
+        ("half.zip", "has no face whose split is test"),
+        ("words.zip", "has the label 'content'; it must be one of neutral, happy,"),
     ):
         done = rafdb(tmp_path / name, tmp_path / "work")
         assert (done.returncode, done.stdout) == (2, "")

@@ -145,7 +145,7 @@ def baseline(
 
     settings = Settings(engine, library, input_size, score_threshold, decode)
     results = root / "models" / "faceapi_baseline" / "results"
-    tables = _tables(csv, scheme, out or [results / f"faceapi_{_scheme(scheme, table).name}_eval.csv" for table in csv])
+    tables = _tables(csv, scheme, out or [results / f"faceapi_{_short(scheme, table)}_eval.csv" for table in csv])
     _print_summaries(tables, evaluate(tables, settings, root=root, workers=workers, scheduler=scheduler))
 
 
@@ -366,6 +366,12 @@ def _scheme(name: str | None, csv: Path) -> Scheme:
     return scheme_named(found[1])
 
 
+def _short(name: str | None, csv: Path) -> str:
+    """Return the published name, the scheme, for a test set of its own name, else the table's."""
+    scheme = _scheme(name, csv).name
+    return scheme if csv.stem == f"test_{scheme}" else csv.stem
+
+
 def _tables(csv: list[Path], scheme: str | None, outs: list[Path]) -> list[Table]:
     """Return each table with its scheme and its evaluation CSV."""
     if len(outs) != len(csv):
@@ -376,6 +382,8 @@ def _tables(csv: list[Path], scheme: str | None, outs: list[Path]) -> list[Table
 def _print_summaries(tables: list[Table], summaries: list[dict[str, Any]]) -> None:
     for (_, _, path), summary in zip(tables, summaries, strict=True):
         _print_json({"csv": str(path), **summary})
+    if any(sum(summary["unreadable"].values()) == summary["n"] for summary in summaries):
+        raise typer.Exit(3)
 
 
 def _print_faces(results: Iterable[dict[str, Any]], as_json: bool, answers: str) -> None:

@@ -7,6 +7,7 @@ A *protocol* says which images count and what a miss is worth:
 ``given``    every image, the labelled box is given to the contender (``crops.can_be_face``: others are left out).
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -33,6 +34,8 @@ MIN_PEOPLE = 10
 """Intervals resample people from this many on. Drawing from fewer gives intervals that are far too narrow, of no width
 at all for one person (Cameron, Gelbach and Miller 2008, "Bootstrap-based improvements for inference with clustered
 errors", on few clusters); then images are resampled, and ``interval_over`` says so."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -252,9 +255,17 @@ def compare(
     if len(files) < 2 or len(set(names)) < len(names):
         raise InputError("a comparison needs at least two prediction files under different names")
     frames = [read_predictions(path, scheme) for _, path in files]
+    sizes = [len(frame) for frame in frames]
     for position in range(1, len(frames)):
         frames[0], _ = align(frames[0], frames[position])
     frames = [frames[0], *(align(frames[0], frame)[1] for frame in frames[1:])]
+    for (_, path), size in zip(files, sizes, strict=True):
+        if size > len(frames[0]):
+            log.warning(
+                "%s: %d of its %d images are not in all files; they are left out", path, size - len(frames[0]), size
+            )
+    if people := [frame["person"] for frame in frames if "person" in frame.columns]:
+        frames = [frame.with_columns(people[0]) for frame in frames]
     if frames[0].is_empty():
         raise InputError(
             f"{', '.join(str(path) for _, path in files)}: no image is in all of them; "

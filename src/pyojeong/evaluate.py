@@ -52,9 +52,9 @@ def evaluate(
 
     A photograph that several tables name is decoded once. A table without box columns has cropped faces: the
     whole image is the given box. Beside every CSV lies a JSON file of the same name with settings and summary;
-    a table whose CSV was made from the same table with the same settings is not evaluated again, unless photographs
-    were missing. Photographs are known by their paths: where their content changes, delete the JSON file. A run that
-    was killed goes on where it stopped, from a file that is kept beside the first CSV until all are written.
+    a table whose CSV was made from the same table with the same settings is not evaluated again, but for photographs
+    that were missing. Photographs are known by their paths: where their content changes, delete the JSON file. A run
+    that was killed goes on where it stopped, from a file that is kept beside the first CSV until all are written.
 
     Args:
         tables: (input CSV, scheme in the contender's words, evaluation CSV to write).
@@ -75,16 +75,23 @@ def evaluate(
         raise InputError(f"{root}: no such folder; paths in the tables start from it")
     _check_places(tables)
     wanted = [_config(csv, scheme, root, contender) for csv, scheme, _ in tables]
-    todo = [number for number, (_, _, out) in enumerate(tables) if not _is_done(out, wanted[number])]
+    found = [_summary_of(out, config) for (_, _, out), config in zip(tables, wanted, strict=True)]
+    # Photographs that were missing may have come.
+    todo = [number for number, made in enumerate(found) if made is None or "missing" in made["unreadable"]]
     if todo:
         frames = [_read_table(*tables[number][:2], root) for number in todo]
         jobs, numbered = _distinct(frames)
         aside = tables[todo[0]][2].with_suffix(".partial.jsonl")
         key = _digest(json.dumps([wanted[number] for number in todo]).encode())
+        known = [
+            _known(tables[number][2], frame, contender.classes)
+            for number, frame in zip(todo, numbered, strict=True)
+            if found[number] is not None
+        ]
         aside.parent.mkdir(parents=True, exist_ok=True)
         with aside.open("a+b") as file:
             lock(file, aside)
-            answers = _answer(jobs, file, key, contender, _worker(root, contender, workers, scheduler))
+            answers = _answer(jobs, known, file, key, contender, _worker(root, contender, workers, scheduler))
             for number, frame in zip(todo, numbered, strict=True):
                 out = tables[number][2]
                 # The JSON file marks a whole CSV: gone before it changes, back after it.
@@ -96,6 +103,10 @@ def evaluate(
     for (csv, _, _), summary in zip(tables, summaries, strict=True):
         if sum(summary["unreadable"].values()) == summary["n"]:
             log.warning("%s: none of its photographs could be read; check its paths and the project root", csv)
+        elif lost := summary["coverage"]["n"] - summary["given"]["n"]:
+            log.warning(
+                "%s: %d of its boxes can be no face and have no answer for the given box; correct them", csv, lost
+            )
     return summaries
 
 
@@ -141,8 +152,28 @@ def _check_places(tables: Sequence[tuple[Path, Scheme, Path]]) -> None:
             raise InputError(f"{out}: an evaluation is a file whose name ends in .csv; give another --out")
         if out.resolve() in read:
             raise InputError(f"{out}: is the table that is read; give another --out")
+        _check_replaceable(out)
     if len({out.resolve() for _, _, out in tables}) < len(tables):
         raise InputError(f"{tables[0][2]}: two tables have the same evaluation CSV; give one --out for each --csv")
+
+
+def _check_replaceable(out: Path) -> None:
+    """Refuse to write over anything but an evaluation: a CSV with its columns, or one with its settings beside it."""
+    beside = out.with_suffix(".json")
+    ours = False
+    if beside.exists():
+        try:
+            made = json.loads(beside.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            made = None
+        ours = isinstance(made, dict) and {"csv", "sha256", "scheme", "summary"} <= made.keys()
+        if not ours:
+            raise InputError(f"{beside}: lies where the evaluation's settings go; move it away, or give another --out")
+    if out.is_file() and not ours:
+        with out.open("rb") as file:
+            header = file.readline()
+        if header and not header.startswith(b"image,gt_label,pred_label,"):
+            raise InputError(f"{out}: is there already and no evaluation; move it away, or give another --out")
 
 
 def _config(csv: Path, scheme: Scheme, root: Path, contender: Contender) -> dict[str, Any]:
@@ -164,21 +195,28 @@ def _config(csv: Path, scheme: Scheme, root: Path, contender: Contender) -> dict
     }
 
 
-def _is_done(out: Path, config: dict[str, Any]) -> bool:
+def _summary_of(out: Path, config: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the summary of the whole evaluation that was made with ``config``; None where there is none."""
     if not out.is_file():
-        return False
+        return None
     try:
         made = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
-        same = made == {**config, "summary": summarise(out)}
+        summary = summarise(out)
     except (OSError, ValueError, pl.exceptions.PolarsError):
-        same = False
-    if not same:
+        made, summary = None, {}
+    if made != {**config, "summary": summary}:
         log.warning("%s: holds another evaluation, or is damaged; it will be replaced", out)
-        return False
-    if "missing" in made["summary"]["unreadable"]:
-        return False  # they may have come
-    log.info("%s: already evaluated", out)
-    return True
+        return None
+    if "missing" not in summary["unreadable"]:
+        log.info("%s: already evaluated", out)
+    return summary
+
+
+def _known(out: Path, frame: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame:
+    """Return the answers of a whole evaluation CSV of ``frame``, but for photographs that were missing."""
+    schema = {name: kind for name, kind in _schema(classes).items() if name != "id"}
+    answers = pl.read_csv(out, schema_overrides=schema).select(frame["id"], *schema)
+    return answers.filter(pl.col("error").ne_missing("missing"))
 
 
 def _read_table(csv: Path, scheme: Scheme, root: Path) -> pl.DataFrame:
@@ -187,7 +225,7 @@ def _read_table(csv: Path, scheme: Scheme, root: Path) -> pl.DataFrame:
         log.warning("%s: has no boxes, so each image counts as a crop cut as the contender wants it", csv)
     frame = read_table(csv, scheme=scheme, root=root, boxes=boxed)
     boxes = [pl.col(name) if boxed else pl.lit(None, pl.Float64).alias(name) for name in BOX_COLUMNS]
-    return frame.select("path", "label", *boxes)
+    return frame.select("path", "label", *boxes, *(name for name in ("person",) if name in frame.columns))
 
 
 def _distinct(frames: Sequence[pl.DataFrame]) -> tuple[list[Photograph], list[pl.DataFrame]]:
@@ -206,13 +244,14 @@ def _distinct(frames: Sequence[pl.DataFrame]) -> tuple[list[Photograph], list[pl
 
 def _answer(
     jobs: list[Photograph],
+    known: list[pl.DataFrame],
     file: IO[bytes],
     key: str,
     contender: Contender,
     work: Callable[[list[list[Photograph]]], Iterator[tuple[int, list[Answer]]]],
 ) -> pl.DataFrame:
-    """Have ``work`` analyse what is not yet answered in ``file``; return all answers, one row for each id."""
-    done = _restore(file, key)
+    """Have ``work`` analyse what ``known`` and ``file`` do not answer; return all answers, one row for each id."""
+    done = _restore(file, key).union(*(frame["id"] for frame in known))
     left = [job for job in jobs if not done.issuperset(number for number, _ in job[1])]
     chunks = [left[start : start + CHUNK] for start in range(0, len(left), CHUNK)]
     with bar(contender.title, len(jobs)) as advance:
@@ -223,7 +262,8 @@ def _answer(
             advance(count)
     file.seek(0)
     # The first line, the key, has no id; a photograph that was half done has some of its answers twice.
-    return pl.read_ndjson(file, schema=_schema(contender.classes)).drop_nulls("id").unique("id")
+    new = pl.read_ndjson(file, schema=_schema(contender.classes)).drop_nulls("id")
+    return pl.concat([new, *known]).unique("id")
 
 
 def _schema(classes: Sequence[str]) -> dict[str, Any]:
@@ -333,6 +373,7 @@ def _rows(frame: pl.DataFrame, answers: pl.DataFrame, classes: Sequence[str]) ->
         given_right.cast(pl.Int8).alias("given_correct"),
         *_columns("p_", classes),
         *_columns("given_p_", classes),
+        *(name for name in ("person",) if name in joined.columns),
         "error",
     )
 

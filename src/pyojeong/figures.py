@@ -179,6 +179,7 @@ def _style(theme: Theme) -> AbstractContextManager[None]:
             "figure.facecolor": theme.paper,
             "savefig.facecolor": theme.paper,
             "text.color": theme.ink,
+            "text.parse_math": False,  # names of contenders may hold a $
             "axes.labelcolor": theme.ink,
             "axes.titlecolor": theme.ink,
             "xtick.color": theme.ink,

@@ -4,6 +4,7 @@ An image inside an archive is written ``data_raw/photos.zip!/folder/name.jpg``. 
 member's name as people read it (Hangul decoded and composed), whatever bytes the archive holds.
 """
 
+import errno
 import io
 import lzma
 import os
@@ -47,6 +48,8 @@ BROKEN_MEMBER = (
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 
 _ORIENTATION_TAG = 0x0112
+
+_NO_SUCH_NAME = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
 _INSIDE = re.compile(r"\.zip!/", re.ASCII | re.IGNORECASE)
 
@@ -144,7 +147,9 @@ def read_bytes(root: Path, path: str) -> bytes:
         raise ImageError("outside", path)
     try:
         data = _plain(root / relative) if member is None else _member(root / relative, member)
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+    except OSError as error:
+        if error.errno not in _NO_SUCH_NAME:
+            raise
         raise ImageError("missing", path) from None
     if not data:
         raise ImageError("empty", path)

@@ -132,7 +132,7 @@ def _load(root: Path, experiment: str) -> pl.DataFrame:
     elif "source" in facts.columns:
         facts = facts.rename({"source": "photo"})
     wanted = [name for name in facts.columns if name in ("photo", "person") or name.startswith(comparison.VOTES)]
-    frame = frame.join(
+    frame = frame.drop(name for name in wanted if name in frame.columns).join(
         facts.select("path", *wanted).unique("path", keep="first"), on="path", how="left", maintain_order="left"
     )
     unknown = [name for name in ("photo", "person") if name in wanted and not _is_complete(frame[name])]
