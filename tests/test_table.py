@@ -43,6 +43,7 @@ def test_boxes_become_numbers(tmp_path):
         ("file,label\n1.jpg,기쁨\n", ["path or image or img or src", "file, label"]),
         ("path,emotion\n1.jpg,기쁨\n", ["label_en or orig_kor or label"]),
         ("path,label\n", ["no row"]),
+        ("path,label,label\n1.jpg,기쁨,슬픔\n", ["two columns label", "remove or rename"]),
         ("", ["empty"]),
         ("path,label\n1.jpg,기쁨\n2.jpg,기뿜\n", ["line 3", "기뿜", "scheme K7"]),
         ("path,label\n1.jpg,\n", ["line 2", "''"]),

@@ -1,7 +1,8 @@
 """From a path to upright RGB pixels: plain files and members of zip archives, read where they lie.
 
 An image inside an archive is written ``data_raw/photos.zip!/folder/name.jpg``. The name after ``!/`` is the
-member's name as people read it (Hangul decoded and composed), whatever bytes the archive holds.
+member's name as people read it (Hangul decoded and composed), whatever bytes the archive holds; a table from macOS may
+have it decomposed.
 """
 
 import errno
@@ -221,7 +222,7 @@ def _member(path: Path, member: str) -> bytes:
         archive, names = _archive(path, os.getpid(), status.st_mtime_ns, status.st_size)
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise ImageError("unreadable_archive", f"{path}: {error}") from None
-    info = names.get(member)
+    info = names.get(unicodedata.normalize("NFC", member))
     if info is None:
         raise ImageError("missing", f"{path}!/{member}")
     if info.flag_bits & 0x1:

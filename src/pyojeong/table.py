@@ -17,7 +17,7 @@ BOX_COLUMNS = ("minX", "minY", "maxX", "maxY")
 def read_csv(path: Path) -> pl.DataFrame:
     """Read any CSV as strings, UTF-8 (with or without BOM) or CP949, as Korean spreadsheets write it.
 
-    Raises InputError when the file is missing, empty, in no known encoding, or not a table.
+    Raises InputError when the file is missing, empty, in no known encoding, not a table, or has a column twice.
     """
     try:
         data = path.read_bytes()
@@ -28,9 +28,14 @@ def read_csv(path: Path) -> pl.DataFrame:
     if not data.strip():
         raise InputError(f"{path}: the file is empty; it needs at least a header line")
     try:
-        return pl.read_csv(io.BytesIO(_to_utf8(data, path)), infer_schema=False).fill_null("")
+        frame = pl.read_csv(io.BytesIO(_to_utf8(data, path)), infer_schema=False).fill_null("")
     except pl.exceptions.PolarsError as error:
         raise InputError(f"{path}: not readable as CSV ({str(error).splitlines()[0]})") from None
+    for name in frame.columns:
+        original, twice, number = name.rpartition("_duplicated_")  # polars' own mark
+        if twice and number.isdigit() and original in frame.columns:
+            raise InputError(f"{path}: has two columns {original}; remove or rename one")
+    return frame
 
 
 def read_table(path: Path, *, scheme: Scheme, root: Path, boxes: bool = False) -> pl.DataFrame:
