@@ -5,7 +5,7 @@ import { checkModelUrl } from './head.js';
 import { Lifecycle } from './lifecycle.js';
 import { fetchModel, readMetadata } from './model.js';
 import { PixelReader, loaded } from './patch.js';
-import { checkProvider, describe, fetchOf, loadRuntime, openSession } from './runtime.js';
+import { checkProvider, describe, fetchOf, loadRuntime, openNetwork } from './runtime.js';
 import { isUnsure, merge, pad } from './retry.js';
 import { sample } from './sampling.js';
 
@@ -140,20 +140,11 @@ export class FaceNet {
     const fetch = fetchOf(options);
     const [runtime, bytes] = await Promise.all([loadRuntime(options), fetchModel(options.modelUrl, fetch, option)]);
     readMetadata(bytes, option);
-    const session = await openSession(runtime, bytes, option, fetch);
-    const net = new FaceNet(runtime, session, options, bytes.byteLength);
-    try {
-      // Not square: graphs of old format want a square.
-      await net.#look({ data: new Uint8Array(8), width: 2, height: 1 });
-    } catch (error) {
-      await session.release();
-      throw new EmotionError(
-        'model_invalid',
-        `the model at ${option} is not the face detector that "python -m pyojeong.faceapi.nets --out DIR" writes`,
-        error,
-      );
-    }
-    return net;
+    return openNetwork(runtime, bytes, option, fetch, async (session) => {
+      const net = new FaceNet(runtime, session, options, bytes.byteLength);
+      await net.#check(option);
+      return net;
+    });
   }
 
   /**
@@ -180,6 +171,20 @@ export class FaceNet {
     const values = /** @type {Float32Array} */ (cells?.data);
     if (values.length !== (size / STRIDE) ** 2 * ANCHORS.length * VALUES) throw new Error('the output has other cells');
     return decode(values, frame, size, this.#threshold);
+  }
+
+  /** @param {string} option */
+  async #check(option) {
+    try {
+      // Not square: graphs of old format want a square.
+      await this.#look({ data: new Uint8Array(8), width: 2, height: 1 });
+    } catch (error) {
+      throw new EmotionError(
+        'model_invalid',
+        `the model at ${option} is not the face detector that "python -m pyojeong.faceapi.nets --out DIR" writes`,
+        error,
+      );
+    }
   }
 
   /** @returns {DetectorInfo} */

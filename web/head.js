@@ -1,6 +1,6 @@
 import { EmotionError, messageOf } from './errors.js';
 import { loadModel } from './model.js';
-import { describe, fetchOf, loadRuntime, openSession } from './runtime.js';
+import { describe, fetchOf, loadRuntime, openNetwork } from './runtime.js';
 
 /** @typedef {import('./runtime.js').RuntimeOptions} RuntimeOptions */
 
@@ -41,15 +41,11 @@ export class Head {
   static async load(options) {
     const fetch = fetchOf(options);
     const [runtime, { bytes, facts }] = await Promise.all([loadRuntime(options), loadModel({ ...options, fetch })]);
-    const session = await openSession(runtime, bytes, 'modelUrl', fetch);
-    const head = new Head(runtime, session, facts, bytes.byteLength);
-    try {
+    return openNetwork(runtime, bytes, 'modelUrl', fetch, async (session) => {
+      const head = new Head(runtime, session, facts, bytes.byteLength);
       await head.#check();
-    } catch (error) {
-      await session.release();
-      throw error;
-    }
-    return head;
+      return head;
+    });
   }
 
   /**

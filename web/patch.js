@@ -161,12 +161,22 @@ function notReady(what, remedy) {
 }
 
 /**
+ * Whether it is an `<img>` that has not arrived.
+ *
+ * @param {Source} source
+ * @returns {source is HTMLImageElement}
+ */
+export function isLoading(source) {
+  return source && typeof source === 'object' && 'naturalWidth' in source && !source.complete;
+}
+
+/**
  * Waits for an `<img>`; one that is broken is reported by whoever reads it, as one without pixels.
  *
  * @param {Source} source
  */
 export async function loaded(source) {
-  if (source && typeof source === 'object' && 'naturalWidth' in source && !source.complete) {
+  if (isLoading(source)) {
     // A lazy one that is not in sight would never come.
     if (source.loading === 'lazy') source.loading = 'eager';
     await source.decode().catch(() => undefined);

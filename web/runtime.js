@@ -95,23 +95,57 @@ async function choose(wanted) {
 }
 
 /**
- * Opens a network, on wasm where WebGPU refuses it.
+ * Opens a network and tries it out, on wasm where WebGPU fails at either: some devices do only when they compute.
  *
+ * @template T
  * @param {Runtime} runtime its `provider` is corrected where WebGPU fails
  * @param {Uint8Array} bytes
  * @param {string} option that named the model, for errors
  * @param {typeof globalThis.fetch} fetch
- * @returns {Promise<InferenceSession>}
- * @throws {EmotionError} `wasm_not_found`, `runtime_failed`, `model_invalid`
+ * @param {(session: InferenceSession) => Promise<T>} tryOut runs it once and returns what is made of it
+ * @returns {Promise<T>}
+ * @throws {EmotionError} `wasm_not_found`, `runtime_failed`, `model_invalid`, and what `tryOut` throws
  */
-export async function openSession(runtime, bytes, option, fetch) {
+export async function openNetwork(runtime, bytes, option, fetch, tryOut) {
   if (runtime.provider === 'webgpu') {
     try {
-      return await create(runtime, bytes);
+      return await triedOut(await create(runtime, bytes), tryOut);
     } catch (error) {
-      Object.assign(runtime, { provider: 'wasm', providerWhy: `WebGPU failed: ${messageOf(error)}` });
+      Object.assign(runtime, { provider: 'wasm', providerWhy: `WebGPU failed: ${messageOf(rootOf(error))}` });
     }
   }
+  return triedOut(await openOnWasm(runtime, bytes, option, fetch), tryOut);
+}
+
+/**
+ * @template T
+ * @param {InferenceSession} session
+ * @param {(session: InferenceSession) => Promise<T>} tryOut
+ */
+async function triedOut(session, tryOut) {
+  try {
+    return await tryOut(session);
+  } catch (error) {
+    await session.release();
+    throw error;
+  }
+}
+
+/**
+ * @param {unknown} error
+ * @returns {unknown}
+ */
+function rootOf(error) {
+  return error instanceof Error && error.cause ? rootOf(error.cause) : error;
+}
+
+/**
+ * @param {Runtime} runtime
+ * @param {Uint8Array} bytes
+ * @param {string} option
+ * @param {typeof globalThis.fetch} fetch
+ */
+async function openOnWasm(runtime, bytes, option, fetch) {
   const policy = watchPolicy();
   try {
     return await Promise.race([create(runtime, bytes), policy.forbids]);

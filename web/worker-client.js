@@ -1,6 +1,6 @@
 import { checkAnalyzer } from './analysis.js';
 import { EmotionError, messageOf } from './errors.js';
-import { checked, listOf, loaded, sizeOf, tainted, unreadable } from './patch.js';
+import { checked, isLoading, listOf, loaded, sizeOf, tainted, unreadable } from './patch.js';
 import { absolute } from './runtime.js';
 
 /** @typedef {import('./analysis.js').AnalyzerOptions} AnalyzerOptions */
@@ -40,6 +40,8 @@ export class WorkerAnalyzer {
   #busy = false;
   /** @type {Wish | null} */
   #next = null;
+  // Ends the wait for a picture: nobody knows whether it will ever be loaded.
+  #stopWaiting = () => {};
   /** @type {AnalyzerInfo | null} */
   #info = null;
   /** @type {readonly string[]} */
@@ -94,7 +96,7 @@ export class WorkerAnalyzer {
 
   /**
    * Asks for the faces in what the source shows when the worker is free to look. Of several wishes only the newest
-   * waits; the others are answered with null. An `ImageBitmap` or `VideoFrame` is handed over and closed.
+   * waits, for the worker or for its picture to load; the others are answered with null. An `ImageBitmap` or `VideoFrame` is handed over and closed.
    *
    * @param {Source} source an `<img>` is waited for
    * @param {readonly (Box | null)[]} [boxes] as `EmotionAnalyzer.analyze`
@@ -106,6 +108,7 @@ export class WorkerAnalyzer {
     return new Promise((resolve, reject) => {
       if (this.#next) withdraw(this.#next);
       this.#next = { source, boxes, options, resolve, reject };
+      this.#stopWaiting();
       this.#pump();
     });
   }
@@ -134,7 +137,13 @@ export class WorkerAnalyzer {
   async #analyze({ source, boxes, options }) {
     if (this.#end) throw this.#end;
     const given = boxesOf(boxes);
-    await loaded(source);
+    /** @type {Promise<void>} */
+    const noLonger = new Promise((resolve) => {
+      this.#stopWaiting = resolve;
+    });
+    await Promise.race([loaded(source), noLonger]);
+    if (this.#end) throw this.#end;
+    if (this.#next && isLoading(source)) return null;
     const begin = performance.now();
     sizeOf(source);
     const capturing = capture(source);
@@ -200,6 +209,7 @@ export class WorkerAnalyzer {
     this.#worker.terminate();
     for (const { reject } of this.#open.values()) reject(error);
     this.#open.clear();
+    this.#stopWaiting();
     this.#pump();
   }
 

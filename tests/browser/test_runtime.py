@@ -15,13 +15,20 @@ async () => {
   window.recording = async (broken) => {
     const ort = await import('/node_modules/onnxruntime-web/dist/ort.wasm.bundle.min.mjs');
     const asked = [];
-    const create = (bytes, options) => {
+    const left = new Set();
+    const create = async (bytes, options) => {
       asked.push(options);
       const [provider] = options.executionProviders;
       if (provider === broken) throw new Error('no such device');
-      return ort.InferenceSession.create(bytes, { ...options, executionProviders: ['wasm'] });
+      const session = await ort.InferenceSession.create(bytes, { ...options, executionProviders: ['wasm'] });
+      if (`${provider} run` !== broken) return session;
+      left.add(session);
+      return {
+        run: async () => { throw new Error('device lost'); },
+        release: async () => { left.delete(session); await session.release(); },
+      };
     };
-    return { asked, ort: { ...ort, env: ort.env, Tensor: ort.Tensor, InferenceSession: { create } } };
+    return { asked, left, ort: { ...ort, env: ort.env, Tensor: ort.Tensor, InferenceSession: { create } } };
   };
   window.offerGpu = (requestAdapter) =>
     Object.defineProperty(navigator, 'gpu', { value: requestAdapter && { requestAdapter }, configurable: true });
@@ -34,6 +41,7 @@ async () => {
     [
         ("async () => ({})", "none", ["webgpu"], "webgpu", "offered"),
         ("async () => ({})", "webgpu", ["webgpu", "wasm"], "wasm", "no such device"),
+        ("async () => ({})", "webgpu run", ["webgpu", "wasm"], "wasm", "WebGPU failed: device lost"),
         ("async () => null", "none", ["wasm"], "wasm", "no graphics adapter"),
         ("async () => { throw new Error('lost'); }", "none", ["wasm"], "wasm", "no graphics adapter"),
         ("undefined", "none", ["wasm"], "wasm", "no WebGPU"),
@@ -42,21 +50,21 @@ async () => {
 def test_webgpu_is_used_where_it_works(
     page: Any, adapter: str, broken: str, providers: list[str], used: str, why: str
 ) -> None:
-    asked, info, answer = page.evaluate(
+    asked, info, answer, left = page.evaluate(
         f"""async (broken) => {{
           offerGpu({adapter});
-          const {{ asked, ort }} = await recording(broken);
+          const {{ asked, left, ort }} = await recording(broken);
           const api = makeApi({{ ort, provider: 'webgpu' }});
           await api.init();
           const answer = await api.predictFromImage(new ImageData(8, 8));
-          return [asked, api.info(), Object.values(answer)];
+          return [asked, api.info(), Object.values(answer), left.size];
         }}""",
         broken,
     )
     assert [options["executionProviders"] for options in asked] == [[provider] for provider in providers]
     # Weights of 8 bits are expanded once.
     assert all(options["extra"]["session"]["disable_quant_qdq"] == "1" for options in asked)
-    assert info["provider"] == used
+    assert (info["provider"], left) == (used, 0)
     assert why in info["providerWhy"]
     assert sum(answer) == pytest.approx(1, abs=1e-5)
 

@@ -110,6 +110,23 @@ def test_only_the_newest_wish_waits(page: Any, site: Any) -> None:
     assert later == 2
 
 
+def test_a_picture_that_never_comes_holds_nobody_up(page: Any, site: Any) -> None:
+    page.route("**/never*.png", lambda _: None)
+    first, second, end = page.evaluate(
+        """async (address) => {
+          const coming = (url) => Object.assign(new Image(), { src: url });
+          const analyzer = await inWorker();
+          const never = analyzer.analyze(coming('/never.png'));
+          const faces = await analyzer.analyze(coming(address));
+          const end = analyzer.analyze(coming('/never-again.png')).catch((error) => error.code);
+          await analyzer.dispose();
+          return [await never, faces.length, await end];
+        }""",
+        site.put("comes.png", draw_group(480, 320, people=2)),
+    )
+    assert (first, second, end) == (None, 2, "disposed")
+
+
 def test_the_half_life_reaches_the_worker(page: Any, site: Any) -> None:
     plain, smooth = page.evaluate(
         """async (addresses) => {
