@@ -214,3 +214,23 @@ def test_dispose_waits_for_searches_and_ends_what_waits_for_its_image(page: Any,
         site.put("late.png", draw_group(160, 200, people=1)),
     )
     assert codes == ["no error", "disposed"]
+
+
+def test_a_strip_that_is_nothing_across_shows_no_face(page: Any) -> None:
+    # Every cell claims a face. In a frame of 2000 x 1 pixels the detector's own frame has no row left.
+    found = page.evaluate(
+        """async () => {
+          const real = await import('/node_modules/onnxruntime-web/dist/ort.wasm.bundle.min.mjs');
+          const cells = { data: new Float32Array(13 * 13 * 25).fill(3) };
+          const create = async () => ({ run: async () => ({ cells }), release: async () => {} });
+          const ort = { ...real, env: real.env, Tensor: real.Tensor, InferenceSession: { create } };
+          const detector = makeDetector({ ort });
+          await detector.init();
+          const sizes = [[200, 100], [2000, 1], [1, 2000]];
+          const faces = [];
+          for (const [width, height] of sizes) faces.push((await detector.detect(new ImageData(width, height))).length);
+          return faces;
+        }"""
+    )
+    assert found[0] > 0
+    assert found[1:] == [0, 0]
