@@ -24,8 +24,8 @@ LIST = "rafdb/labels.csv"
 def tables(archive: Path) -> dict[str, pl.DataFrame]:
     """Return train, val and test as tables of path and label_en."""
     labels = read_list(archive, LIST, ["path", "label_en", "split"], "RAF-DB's archive")
-    labels = labels.with_columns(path=f"data_raw/{archive.name}!/" + pl.col("path"))
-    if unknown := sorted(set(labels["label_en"].cast(pl.String).fill_null("")) - set(FACEAPI)):
+    labels = labels.cast(pl.String).with_columns(path=f"data_raw/{archive.name}!/" + pl.col("path"))
+    if unknown := sorted(set(labels["label_en"].fill_null("")) - set(FACEAPI)):
         raise InputError(f"{archive}: {LIST} has the label {unknown[0]!r}; it must be one of {', '.join(FACEAPI)}")
     official = labels.filter(pl.col("split") == "train").sample(fraction=1, shuffle=True, seed=SEED)
     held_out = official.height // 10

@@ -1,3 +1,4 @@
+import json
 import re
 import resource
 import signal
@@ -108,6 +109,16 @@ def test_a_wrong_call_is_one_line_and_exit_code_2(monkeypatch, capsys, tmp_path,
     for word in words:
         assert word in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_evaluation_of_nothing_readable_says_so_and_bears_its_table_s_name(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for name, own in (("mine_BASIC7.csv", "mine_BASIC7"), ("test_M1.csv", "M1")):
+        (tmp_path / name).write_text("path,label,minX,minY,maxX,maxY\nnone.jpg,happy,1,1,90,90\n")
+        code, out, _ = call(monkeypatch, capsys, "baseline", "--csv", name)
+        assert code == 3
+        assert json.loads(out)["unreadable"] == {"missing": 1}
+        assert (tmp_path / f"models/faceapi_baseline/results/faceapi_{own}_eval.csv").is_file()
 
 
 def test_training_flags_are_checked(monkeypatch, capsys, tmp_path):

@@ -274,13 +274,16 @@ def test_a_comparison_without_answers_leaves_the_one_before(tmp_path: Path) -> N
     assert (tmp_path / "compare_scores.csv").read_bytes() == before
 
 
-def test_compare_resamples_people_where_one_of_the_files_names_them(tmp_path: Path) -> None:
+def test_compare_resamples_people_where_one_of_the_files_names_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     # Ours is right about six people and wrong about six: twelve answers, told 120 times.
     rows = [(f"{person}-{n}", str(person), "happy" if person % 2 else "sad") for person in range(12) for n in range(10)]
     whose = "".join(f"{path},happy,{pred},{person}\n" for path, person, pred in rows)
     (tmp_path / "a.csv").write_text("path,true,pred\n" + "".join(f"{path},happy,happy\n" for path, *_ in rows))
     (tmp_path / "b.csv").write_text("path,true,pred,person\n" + whose)
-    (tmp_path / "c.csv").write_text("path,true,pred,person\n" + whose.replace(",0\n", ",\n"))
+    (tmp_path / "c.csv").write_text("path,true,pred,person\n" + whose.replace(",0\n", ", \n"))
+    (tmp_path / "d.csv").write_text("path,true,pred,person\n" + whose.replace(",0\n", ",7\n") + "x,happy,sad,\n")
     widths = {}
     for name in "bc":
         found = compare([("a", tmp_path / "a.csv"), (name, tmp_path / f"{name}.csv")], M1, tmp_path)
@@ -290,13 +293,20 @@ def test_compare_resamples_people_where_one_of_the_files_names_them(tmp_path: Pa
         assert row["interval_over"] == over
         widths[name] = row["accuracy_difference_high"] - row["accuracy_difference_low"]
     assert widths["b"] > 2 * widths["c"]
+    assert "nobody is named on 10 of the 120 images" in caplog.text
+    # Nobody on an image that is left out does not matter, and what one file does not say another may.
+    for pair in ("ad", "cb"):
+        found = compare([(name, tmp_path / f"{name}.csv") for name in pair], M1, tmp_path)
+        assert set(found["scores"]["interval_over"]) == {"people"}
+    with pytest.raises(InputError, match="0-0 shows '0' in one file and '7' in another"):
+        compare([(name, tmp_path / f"{name}.csv") for name in "bd"], M1, tmp_path)
 
 
 def test_compare_says_what_it_leaves_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "a.csv").write_text("path,true,pred\n1,happy,happy\n2,happy,happy\n3,happy,happy\n")
     (tmp_path / "b.csv").write_text("path,true,pred\n1,happy,happy\n")
     compare([(name, tmp_path / f"{name}.csv") for name in "ab"], M1, tmp_path)
-    assert "a.csv: 2 of its 3 images are not in all files" in caplog.text
+    assert "a.csv: 2 of its 3 rows are not in all files" in caplog.text
     assert "b.csv" not in caplog.text
 
 

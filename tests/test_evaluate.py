@@ -15,7 +15,8 @@ from PIL import Image
 from pyojeong import evaluate as module
 from pyojeong.comparison import answers
 from pyojeong.errors import InputError
-from pyojeong.evaluate import evaluate, summarise
+from pyojeong.evaluate import evaluate
+from pyojeong.evaluation_csv import summarise
 from pyojeong.faceapi.engines import Settings
 from pyojeong.images import member_name, read_bytes
 from pyojeong.labels import BASIC7, FACEAPI, K7, M1, M2

@@ -250,6 +250,17 @@ def test_decomposed_and_unflagged_utf8_names_are_found_too(tmp_path: Path) -> No
     assert read_bytes(tmp_path, "a.zip!/당황.jpg") == b"no flag"
 
 
+def test_a_table_from_macos_finds_its_files(tmp_path: Path) -> None:
+    (tmp_path / "기쁨.jpg").write_bytes(b"plain")
+    archives.write_zip(tmp_path / "한글.zip", {"슬픔.jpg": b"within"})
+    for path, content in {"기쁨.jpg": b"plain", "한글.zip!/슬픔.jpg": b"within"}.items():
+        assert read_bytes(tmp_path, unicodedata.normalize("NFD", path)) == content
+    (tmp_path / unicodedata.normalize("NFD", "기쁨.jpg")).write_bytes(b"its own")
+    assert read_bytes(tmp_path, unicodedata.normalize("NFD", "기쁨.jpg")) == b"its own"
+    with pytest.raises(ImageError, match="missing"):
+        read_bytes(tmp_path, unicodedata.normalize("NFD", "없음.jpg"))
+
+
 def test_what_cannot_be_read_has_a_reason(tmp_path: Path) -> None:
     good = archives.write_zip(tmp_path / "good.zip", {"a.jpg": b"x" * 5000, "empty.jpg": b""}).read_bytes()
     (tmp_path / "half.zip").write_bytes(good[:2500])

@@ -25,6 +25,11 @@ def test_label_en_wins_over_orig_kor_and_other_columns_stay(tmp_path):
     ]
 
 
+def test_empty_columns_of_spreadsheets_do_no_harm(tmp_path):
+    file = save(tmp_path / "a.csv", ",path,label,path_duplicated_0,,\n,1.jpg,기쁨,x,,\n")
+    assert read_table(file, scheme=K7, root=tmp_path).select("path", "label").rows() == [("1.jpg", "기쁨")]
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp949"])
 def test_encodings_of_korean_spreadsheets(tmp_path, encoding):
     file = save(tmp_path / "a.csv", "path,label\n사람/1.jpg,상처\n", encoding)
@@ -43,7 +48,7 @@ def test_boxes_become_numbers(tmp_path):
         ("file,label\n1.jpg,기쁨\n", ["path or image or img or src", "file, label"]),
         ("path,emotion\n1.jpg,기쁨\n", ["label_en or orig_kor or label"]),
         ("path,label\n", ["no row"]),
-        ("path,label,label\n1.jpg,기쁨,슬픔\n", ["two columns label", "remove or rename"]),
+        ('path,"label",label\r\n1.jpg,기쁨,슬픔\r\n', ["two columns label", "remove or rename"]),
         ("", ["empty"]),
         ("path,label\n1.jpg,기쁨\n2.jpg,기뿜\n", ["line 3", "기뿜", "scheme K7"]),
         ("path,label\n1.jpg,\n", ["line 2", "''"]),

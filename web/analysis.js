@@ -86,8 +86,10 @@ export class Analysis {
    */
   info() {
     const { head, net } = this.#nets.ready();
-    const { modelBytes: detectorBytes, inputSize, scoreThreshold } = net.info();
-    return { ...head.info(), detectorBytes, inputSize, scoreThreshold };
+    const { modelBytes: detectorBytes, inputSize, scoreThreshold, provider, providerWhy } = net.info();
+    // Each network falls back to wasm by itself; what is told is the slower of the two.
+    const slower = provider === 'wasm' ? { provider, providerWhy } : {};
+    return { ...head.info(), ...slower, detectorBytes, inputSize, scoreThreshold };
   }
 
   /**

@@ -126,7 +126,8 @@ async function triedOut(session, tryOut) {
   try {
     return await tryOut(session);
   } catch (error) {
-    await session.release();
+    // On a device that is lost it may fail or never end, and the error above is the one to tell.
+    session.release().catch(() => {});
     throw error;
   }
 }

@@ -96,7 +96,8 @@ export class WorkerAnalyzer {
 
   /**
    * Asks for the faces in what the source shows when the worker is free to look. Of several wishes only the newest
-   * waits, for the worker or for its picture to load; the others are answered with null. An `ImageBitmap` or `VideoFrame` is handed over and closed.
+   * waits, for the worker or for its picture to load; the others are answered with null. An `ImageBitmap` or
+   * `VideoFrame` is handed over and closed.
    *
    * @param {Source} source an `<img>` is waited for
    * @param {readonly (Box | null)[]} [boxes] as `EmotionAnalyzer.analyze`

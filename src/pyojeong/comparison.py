@@ -246,7 +246,7 @@ def compare(
 
     Raises:
         InputError: an unknown protocol, fewer than two files, two of one name, no common image, an image with two
-            truths, or no answer under any of the protocols; nothing is written then.
+            truths or people, or no answer under any of the protocols; nothing is written then.
     """
     unknown = set(protocols) - set(PROTOCOLS)
     if unknown:
@@ -262,10 +262,9 @@ def compare(
     for (_, path), size in zip(files, sizes, strict=True):
         if size > len(frames[0]):
             log.warning(
-                "%s: %d of its %d images are not in all files; they are left out", path, size - len(frames[0]), size
+                "%s: %d of its %d rows are not in all files; they are left out", path, size - len(frames[0]), size
             )
-    if people := [frame["person"] for frame in frames if "person" in frame.columns]:
-        frames = [frame.with_columns(people[0]) for frame in frames]
+    frames = _with_people(frames)
     if frames[0].is_empty():
         raise InputError(
             f"{', '.join(str(path) for _, path in files)}: no image is in all of them; "
@@ -298,6 +297,24 @@ def compare(
     return {"scores": scores, "paired": pairs}
 
 
+def _with_people(frames: list[pl.DataFrame]) -> list[pl.DataFrame]:
+    """Give all frames, row for row about the same images, what any of them knows of who is on them."""
+    known = [frame["person"] for frame in frames if "person" in frame.columns]
+    if not known:
+        return frames
+    for one, other in combinations(known, 2):
+        if (differs := one != other).any():
+            row = differs.arg_max() or 0
+            raise InputError(
+                f"{frames[0]['path'][row]} shows {one[row]!r} in one file and {other[row]!r} in another; "
+                "make both from the same CSV"
+            )
+    people = pl.select(pl.coalesce(known).alias("person"))["person"]
+    if unknown := people.null_count():
+        log.warning("nobody is named on %d of the %d images, so intervals are over images", unknown, len(people))
+    return [frame.with_columns(people) for frame in frames]
+
+
 def own_protocols(frame: pl.DataFrame) -> tuple[str, ...]:
     """Return the protocols that differ for this contender: only ``given`` when the box was given to it."""
     return ("given",) if box_was_given(frame) else PROTOCOLS
@@ -309,7 +326,9 @@ def box_was_given(frame: pl.DataFrame) -> bool:
 
 
 def _has_people(frame: pl.DataFrame) -> bool:
-    return "person" in frame.columns and frame["person"].n_unique() >= MIN_PEOPLE
+    if "person" not in frame.columns or frame["person"].null_count():
+        return False
+    return frame["person"].n_unique() >= MIN_PEOPLE
 
 
 def _numbered(frame: pl.DataFrame, name: str) -> pl.DataFrame:

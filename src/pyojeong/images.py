@@ -1,8 +1,7 @@
 """From a path to upright RGB pixels: plain files and members of zip archives, read where they lie.
 
 An image inside an archive is written ``data_raw/photos.zip!/folder/name.jpg``. The name after ``!/`` is the
-member's name as people read it (Hangul decoded and composed), whatever bytes the archive holds; a table from macOS may
-have it decomposed.
+member's name as people read it (Hangul decoded and composed), whatever bytes the archive holds.
 """
 
 import errno
@@ -151,6 +150,9 @@ def read_bytes(root: Path, path: str) -> bytes:
     except OSError as error:
         if error.errno not in _NO_SUCH_NAME:
             raise
+        # A table from macOS may have Hangul decomposed.
+        if (composed := unicodedata.normalize("NFC", path)) != path:
+            return read_bytes(root, composed)
         raise ImageError("missing", path) from None
     if not data:
         raise ImageError("empty", path)

@@ -48,7 +48,7 @@ def read_predictions(path: Path, scheme: Scheme) -> pl.DataFrame:
         ``detected`` (Boolean), ``iou`` (Float64 0..1; null where the box was given),
         ``given`` and ``given_score`` (answer for the given box; null where the file has none),
         ``error`` (why the photograph could not be read, null = it could; such a row has no answer and counts in no
-        score), ``p_<class>`` (Float64) where the file has them, and ``person`` (String) where it names one in each row.
+        score), ``p_<class>`` (Float64) and ``person`` (String, null = unknown) where the file has them.
 
     Raises:
         InputError: a column is missing, there is no row, a label is unknown or a number is none; file, line and
@@ -79,8 +79,8 @@ def read_predictions(path: Path, scheme: Scheme) -> pl.DataFrame:
         "error": frame["error"].replace("", None) if "error" in frame.columns else pl.lit(None, pl.String),
         **{name: _numbers(frame, name, path) for name in frame.columns if name.startswith("p_")},
     }
-    if "person" in frame.columns and (frame["person"].str.strip_chars() != "").all():
-        columns["person"] = frame["person"]
+    if "person" in frame.columns:
+        columns["person"] = frame["person"].str.strip_chars().replace("", None)
     return frame.select(column.alias(name) for name, column in columns.items())
 
 

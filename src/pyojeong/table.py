@@ -27,14 +27,16 @@ def read_csv(path: Path) -> pl.DataFrame:
         raise InputError(f"{path}: is a folder, a CSV file is needed") from None
     if not data.strip():
         raise InputError(f"{path}: the file is empty; it needs at least a header line")
+    text = _to_utf8(data, path)
     try:
-        frame = pl.read_csv(io.BytesIO(_to_utf8(data, path)), infer_schema=False).fill_null("")
+        frame = pl.read_csv(io.BytesIO(text), infer_schema=False).fill_null("")
     except pl.exceptions.PolarsError as error:
         raise InputError(f"{path}: not readable as CSV ({str(error).splitlines()[0]})") from None
+    # polars would rename the second.
+    header = [name.strip('"\r') for name in text.partition(b"\n")[0].decode().split(",")]
     for name in frame.columns:
-        original, twice, number = name.rpartition("_duplicated_")  # polars' own mark
-        if twice and number.isdigit() and original in frame.columns:
-            raise InputError(f"{path}: has two columns {original}; remove or rename one")
+        if name and header.count(name) > 1:
+            raise InputError(f"{path}: has two columns {name}; remove or rename one")
     return frame
 
 

@@ -21,11 +21,12 @@ async () => {
       const [provider] = options.executionProviders;
       if (provider === broken) throw new Error('no such device');
       const session = await ort.InferenceSession.create(bytes, { ...options, executionProviders: ['wasm'] });
-      if (`${provider} run` !== broken) return session;
+      const [kind] = session.outputNames;
+      if (![`${provider} run`, `${provider} ${kind}`].includes(broken)) return session;
       left.add(session);
       return {
         run: async () => { throw new Error('device lost'); },
-        release: async () => { left.delete(session); await session.release(); },
+        release: async () => { left.delete(session); await session.release(); throw new Error('lost as well'); },
       };
     };
     return { asked, left, ort: { ...ort, env: ort.env, Tensor: ort.Tensor, InferenceSession: { create } } };
@@ -67,6 +68,27 @@ def test_webgpu_is_used_where_it_works(
     assert (info["provider"], left) == (used, 0)
     assert why in info["providerWhy"]
     assert sum(answer) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("broken", "used"), [("none", "webgpu"), ("webgpu cells", "wasm"), ("webgpu probabilities", "wasm")]
+)
+def test_an_analyzer_tells_the_slower_of_its_networks(page: Any, broken: str, used: str) -> None:
+    info = page.evaluate(
+        """async (broken) => {
+          const { EmotionAnalyzer } = await import('/web/analyzer.js');
+          offerGpu(async () => ({}));
+          const { ort } = await recording(broken);
+          const modelUrl = '/models/mobilenetv3_classifier/runs/finetune_K7_160/k7_mnv3s_160.onnx';
+          const options = { modelUrl, detectorUrl: '/models/detector.onnx', ort, provider: 'webgpu' };
+          const analyzer = new EmotionAnalyzer(options);
+          await analyzer.init();
+          return analyzer.info();
+        }""",
+        broken,
+    )
+    assert info["provider"] == used
+    assert ("device lost" in info["providerWhy"]) == (used == "wasm")
 
 
 def test_without_being_asked_webgpu_is_left_alone(page: Any) -> None:
