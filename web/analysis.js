@@ -2,13 +2,14 @@ import { EmotionError } from './errors.js';
 import { FaceNet, checkSearch } from './detector.js';
 import { Head, checkModelUrl } from './head.js';
 import { Lifecycle } from './lifecycle.js';
-import { PixelReader, cut, hasPatch, listOf, loaded } from './patch.js';
+import { cut, hasPatch, listOf } from './patch.js';
 import { checkProvider } from './runtime.js';
 import { Smoother } from './smoothing.js';
+import { PixelReader, loaded } from './source.js';
 
 /** @typedef {import('./patch.js').Box} Box */
 /** @typedef {import('./patch.js').BoxKind} BoxKind */
-/** @typedef {import('./patch.js').Source} Source */
+/** @typedef {import('./source.js').Source} Source */
 /** @typedef {import('./onnx_emotion_api.js').PredictOptions} PredictOptions */
 
 /**

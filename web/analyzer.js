@@ -11,7 +11,7 @@ export { EmotionError, WorkerAnalyzer };
 /** @typedef {import('./analysis.js').FaceEmotions} FaceEmotions */
 /** @typedef {import('./worker-client.js').WorkerOptions} WorkerOptions */
 /** @typedef {import('./patch.js').Box} Box */
-/** @typedef {import('./patch.js').Source} Source */
+/** @typedef {import('./source.js').Source} Source */
 
 /** Finds faces and classifies their expressions. */
 export class EmotionAnalyzer extends Analysis {

@@ -4,15 +4,15 @@ import { EmotionError } from './errors.js';
 import { checkModelUrl } from './head.js';
 import { Lifecycle } from './lifecycle.js';
 import { fetchModel, readMetadata } from './model.js';
-import { PixelReader, loaded } from './patch.js';
 import { checkProvider, describe, fetchOf, loadRuntime, openNetwork } from './runtime.js';
 import { isUnsure, merge, pad } from './retry.js';
 import { sample } from './sampling.js';
+import { PixelReader, loaded } from './source.js';
 
 export { EmotionError };
 
 /** @typedef {import('./patch.js').Box} Box */
-/** @typedef {import('./patch.js').Source} Source */
+/** @typedef {import('./source.js').Source} Source */
 /** @typedef {import('./patch.js').Frame} Frame */
 
 /**

@@ -7,7 +7,7 @@ export { EmotionError };
 
 /** @typedef {import('./onnx_emotion_api.js').EmotionOptions} EmotionOptions */
 /** @typedef {import('./patch.js').Box} Box */
-/** @typedef {import('./patch.js').Source} Source */
+/** @typedef {import('./source.js').Source} Source */
 /** @typedef {Record<string, number> & { asSortedArray(): { expression: string, probability: number }[] }} Expressions */
 /** @typedef {{ shape: number[], data(): Promise<ArrayLike<number>> }} TensorLike */
 

@@ -8,15 +8,15 @@
 import { EmotionError } from './errors.js';
 import { Head, checkModelUrl } from './head.js';
 import { Lifecycle } from './lifecycle.js';
-import { PixelReader, loaded } from './patch.js';
 import { checkProvider } from './runtime.js';
+import { PixelReader, loaded } from './source.js';
 
 export { EmotionError };
 
 /** @typedef {import('./errors.js').ErrorCode} ErrorCode */
 /** @typedef {import('./patch.js').Box} Box */
 /** @typedef {import('./patch.js').BoxKind} BoxKind */
-/** @typedef {import('./patch.js').Source} Source */
+/** @typedef {import('./source.js').Source} Source */
 /** @typedef {import('./runtime.js').Ort} Ort */
 /** @typedef {import('./head.js').EmotionInfo} EmotionInfo */
 /** @typedef {import('./head.js').HeadOptions & import('./runtime.js').RuntimeOptions} EmotionOptions */

@@ -1,4 +1,4 @@
-import { EmotionError, messageOf } from './errors.js';
+import { EmotionError } from './errors.js';
 
 /**
  * A face box in source pixels, in the frame that a person sees (EXIF orientation applied). Fractions are allowed.
@@ -29,15 +29,6 @@ import { EmotionError, messageOf } from './errors.js';
  *
  * @typedef {{ data: Uint8Array, width: number, height: number }} Frame
  */
-
-/**
- * Whatever pixels can be read from.
- *
- * @typedef {HTMLImageElement | HTMLVideoElement | HTMLCanvasElement | OffscreenCanvas | ImageBitmap | ImageData
- *   | VideoFrame} Source
- */
-
-const SOURCES = 'an img, video or canvas element, OffscreenCanvas, ImageBitmap, ImageData or VideoFrame';
 
 // As in pyojeong.crops.cut: a longer patch is a mistake, and it could fill the memory.
 const WIDEST = 3;
@@ -119,152 +110,7 @@ function round(value) {
 }
 
 /**
- * Width and height of a source in pixels, as its boxes are measured.
- *
- * @param {Source} source
- * @returns {{ width: number, height: number }}
- * @throws {EmotionError} `bad_source`, `source_not_ready`, `empty_source`
- */
-export function sizeOf(source) {
-  const { width, height } = rawSizeOf(source);
-  if (width > 0 && height > 0) return { width, height };
-  throw new EmotionError(
-    'empty_source',
-    `the source is ${width} x ${height} pixels; wait until it has loaded (image: decode(), video: playing)`,
-  );
-}
-
-/** @param {Source} source */
-function rawSizeOf(source) {
-  if (source && typeof source === 'object') {
-    if ('naturalWidth' in source) {
-      if (!source.complete) throw notReady('image', 'await image.decode() first');
-      return { width: source.naturalWidth, height: source.naturalHeight };
-    }
-    if ('videoWidth' in source) {
-      // HAVE_CURRENT_DATA: below it there is no frame to draw.
-      if (source.readyState < 2) throw notReady('video', 'wait for its "loadeddata" event');
-      return { width: source.videoWidth, height: source.videoHeight };
-    }
-    if ('displayWidth' in source) return { width: source.displayWidth, height: source.displayHeight };
-    if (typeof source.width === 'number') return { width: source.width, height: source.height };
-  }
-  throw new EmotionError('bad_source', `the source must be ${SOURCES}`);
-}
-
-/**
- * @param {string} what
- * @param {string} remedy
- */
-function notReady(what, remedy) {
-  return new EmotionError('source_not_ready', `the ${what} has no pixels yet; ${remedy}`);
-}
-
-/**
- * Whether it is an `<img>` that has not arrived.
- *
- * @param {Source} source
- * @returns {source is HTMLImageElement}
- */
-export function isLoading(source) {
-  return source && typeof source === 'object' && 'naturalWidth' in source && !source.complete;
-}
-
-/**
- * Waits for an `<img>`; one that is broken is reported by whoever reads it, as one without pixels.
- *
- * @param {Source} source
- */
-export async function loaded(source) {
-  if (isLoading(source)) {
-    // A lazy one that is not in sight would never come.
-    if (source.loading === 'lazy') source.loading = 'eager';
-    await source.decode().catch(() => undefined);
-  }
-}
-
-/** Reads pixels out of sources through one canvas that it keeps. */
-export class PixelReader {
-  /** @type {CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D | null} */
-  #context = null;
-
-  /**
-   * The patch of a box, zeros outside the source. Without a box: the whole source, centred in a square, no margin.
-   *
-   * @param {Source} source
-   * @param {Box | null | undefined} box
-   * @param {Framing} framing of the model
-   * @param {BoxKind} [boxKind] the model's own when omitted
-   * @returns {Frame}
-   * @throws {EmotionError} `bad_source`, `source_not_ready`, `empty_source`, `bad_box`, `tainted_source`,
-   *   `bad_option`
-   */
-  patch(source, box, framing, boxKind) {
-    const size = sizeOf(source);
-    const region = regionOf(box, framing, boxKind, size);
-    return this.#read(source, overlapOf(region, size), region);
-  }
-
-  /**
-   * All pixels of a source.
-   *
-   * @param {Source} source
-   * @returns {Frame}
-   * @throws {EmotionError} `bad_source`, `source_not_ready`, `empty_source`, `tainted_source`
-   */
-  frame(source) {
-    const whole = { x: 0, y: 0, ...sizeOf(source) };
-    return this.#read(source, whole, whole);
-  }
-
-  /** Frees the canvas. */
-  dispose() {
-    if (this.#context) this.#context.canvas.width = this.#context.canvas.height = 0;
-    this.#context = null;
-  }
-
-  /**
-   * @param {Source} source
-   * @param {Region} part that lies in the source
-   * @param {Region} region
-   * @returns {Frame}
-   */
-  #read(source, part, region) {
-    const { width, height } = region;
-    const context = this.#contextOf(width, height);
-    context.clearRect(0, 0, width, height);
-    try {
-      if ('data' in source) {
-        context.putImageData(source, -region.x, -region.y);
-      } else {
-        const { x, y } = part;
-        context.drawImage(source, x, y, part.width, part.height, x - region.x, y - region.y, part.width, part.height);
-      }
-    } catch (error) {
-      throw unreadable(error);
-    }
-    return { data: bytesOf(context, width, height), width, height };
-  }
-
-  /**
-   * @param {number} width
-   * @param {number} height
-   */
-  #contextOf(width, height) {
-    this.#context ??= newContext();
-    const { canvas } = this.#context;
-    if (canvas.width !== width || canvas.height !== height) {
-      canvas.width = width;
-      canvas.height = height;
-      // Setting the size resets the context.
-      this.#context.imageSmoothingEnabled = false;
-    }
-    return this.#context;
-  }
-}
-
-/**
- * The patch that `PixelReader.patch` gives, cut out of a frame that was read already.
+ * The patch that `PixelReader.patch` of source.js gives, cut out of a frame that was read already.
  *
  * @param {Frame} frame
  * @param {Box | null} box
@@ -286,56 +132,6 @@ export function cut(frame, box, framing, boxKind) {
   return { data, width, height };
 }
 
-function newContext() {
-  const canvas =
-    typeof OffscreenCanvas === 'undefined' ? document.createElement('canvas') : new OffscreenCanvas(1, 1);
-  // Without alpha, transparent pixels lie on black, as they do in Python.
-  const options = { alpha: false, willReadFrequently: true };
-  const context = /** @type {CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D | null} */ (
-    canvas.getContext('2d', options)
-  );
-  if (!context) throw new EmotionError('bad_source', 'this browser gives no 2d canvas to read pixels with');
-  return context;
-}
-
-/**
- * @param {CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D} context
- * @param {number} width
- * @param {number} height
- */
-function bytesOf(context, width, height) {
-  try {
-    const { data } = context.getImageData(0, 0, width, height);
-    return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  } catch (error) {
-    if (error instanceof DOMException && error.name === 'SecurityError') throw tainted(error);
-    throw new EmotionError(
-      'bad_source',
-      `this browser cannot read ${width} x ${height} pixels at once; make the picture smaller first`,
-      error,
-    );
-  }
-}
-
-/**
- * @param {unknown} error what the browser threw when it was given a source
- * @returns {EmotionError}
- */
-export function unreadable(error) {
-  if (error instanceof DOMException && error.name === 'SecurityError') return tainted(error);
-  return new EmotionError('bad_source', `the browser cannot read the source (${messageOf(error)}); give ${SOURCES}`, error);
-}
-
-/** @param {unknown} error what the browser threw */
-export function tainted(error) {
-  return new EmotionError(
-    'tainted_source',
-    'the browser forbids reading pixels that come from another site; serve the image yourself, or set ' +
-      'crossOrigin = "anonymous" on the element and let that site answer with Access-Control-Allow-Origin',
-    error,
-  );
-}
-
 /**
  * @param {Box | null | undefined} box
  * @param {Framing} framing
@@ -343,7 +139,7 @@ export function tainted(error) {
  * @param {{ width: number, height: number }} size of the source
  * @returns {Region}
  */
-function regionOf(box, framing, boxKind, { width, height }) {
+export function regionOf(box, framing, boxKind, { width, height }) {
   // A finished crop is square, whatever shape it was cut with.
   if (!box) return patchRegion({ x: 0, y: 0, width, height }, 0, 0, 1);
   const { margin, offset, aspect, box: own } = framing;
@@ -400,7 +196,7 @@ export function checked(box) {
  * @param {{ width: number, height: number }} size
  * @returns {Region}
  */
-function overlapOf(region, size) {
+export function overlapOf(region, size) {
   if (Math.max(region.width, region.height) > WIDEST * Math.max(size.width, size.height)) {
     throw new EmotionError(
       'bad_box',

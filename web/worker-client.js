@@ -1,14 +1,15 @@
 import { checkAnalyzer } from './analysis.js';
 import { EmotionError, messageOf } from './errors.js';
-import { checked, isLoading, listOf, loaded, sizeOf, tainted, unreadable } from './patch.js';
+import { checked, listOf } from './patch.js';
 import { absolute } from './runtime.js';
+import { isLoading, loaded, sizeOf, tainted, unreadable } from './source.js';
 
 /** @typedef {import('./analysis.js').AnalyzerOptions} AnalyzerOptions */
 /** @typedef {import('./analysis.js').AnalyzerInfo} AnalyzerInfo */
 /** @typedef {import('./analysis.js').FaceEmotions} FaceEmotions */
 /** @typedef {import('./onnx_emotion_api.js').PredictOptions} PredictOptions */
 /** @typedef {import('./patch.js').Box} Box */
-/** @typedef {import('./patch.js').Source} Source */
+/** @typedef {import('./source.js').Source} Source */
 
 /**
  * @typedef {object} WorkerOptions

@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import re
 import shutil
 import sys
 from collections.abc import Iterable
@@ -14,7 +13,7 @@ import typer
 
 from pyojeong import __version__, terminal
 from pyojeong.errors import InputError, extra_with
-from pyojeong.labels import Scheme, scheme_named
+from pyojeong.labels import Scheme, scheme_for, scheme_named
 from pyojeong.progress import show_messages
 
 app = typer.Typer(
@@ -249,7 +248,7 @@ def train(
     more = read_options(option or [])
     if taken := sorted(set(more) & {*named, "mode"}):
         raise InputError(f"--set {taken[0]}: this option has a flag of its own, --{taken[0].replace('_', '-')}")
-    known_scheme = _scheme(scheme, train_csv)
+    known_scheme = scheme_for(scheme, train_csv)
     given = {key: value for key, value in {**named, **more}.items() if value is not None}
     options = load_profile(profile, experiments).training_options(mode, known_scheme.name) | given
     metrics = run_train(
@@ -356,19 +355,9 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _scheme(name: str | None, csv: Path) -> Scheme:
-    """Return the named scheme, or the one in a file name such as ``test_M1.csv``."""
-    if name:
-        return scheme_named(name)
-    found = re.search(r"_(K7|M1|M2|BASIC7)(?=[_.])", csv.name)
-    if not found:
-        raise InputError(f"{csv}: its name does not say which label scheme it has; add --scheme K7, M1, M2 or BASIC7")
-    return scheme_named(found[1])
-
-
 def _short(name: str | None, csv: Path) -> str:
     """Return the published name, the scheme, for a test set of its own name, else the table's."""
-    scheme = _scheme(name, csv).name
+    scheme = scheme_for(name, csv).name
     return scheme if csv.stem == f"test_{scheme}" else csv.stem
 
 
@@ -376,13 +365,13 @@ def _tables(csv: list[Path], scheme: str | None, outs: list[Path]) -> list[Table
     """Return each table with its scheme and its evaluation CSV."""
     if len(outs) != len(csv):
         raise InputError(f"{len(csv)} tables need as many evaluation CSVs; give one --out for each --csv")
-    return [(table, _scheme(scheme, table), out) for table, out in zip(csv, outs, strict=True)]
+    return [(table, scheme_for(scheme, table), out) for table, out in zip(csv, outs, strict=True)]
 
 
 def _print_summaries(tables: list[Table], summaries: list[dict[str, Any]]) -> None:
     for (_, _, path), summary in zip(tables, summaries, strict=True):
         _print_json({"csv": str(path), **summary})
-    if any(sum(summary["unreadable"].values()) == summary["n"] for summary in summaries):
+    if not all(summary["coverage"]["n"] for summary in summaries):
         raise typer.Exit(3)
 
 

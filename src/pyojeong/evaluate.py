@@ -100,7 +100,7 @@ def evaluate(
             aside.unlink()
     summaries = [summarise(out) for _, _, out in tables]
     for (csv, _, _), summary in zip(tables, summaries, strict=True):
-        if sum(summary["unreadable"].values()) == summary["n"]:
+        if not summary["coverage"]["n"]:
             log.warning("%s: none of its photographs could be read; check its paths and the project root", csv)
         elif lost := summary["coverage"]["n"] - summary["given"]["n"]:
             log.warning(

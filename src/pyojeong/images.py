@@ -224,9 +224,9 @@ def _member(path: Path, member: str) -> bytes:
         archive, names = _archive(path, os.getpid(), status.st_mtime_ns, status.st_size)
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise ImageError("unreadable_archive", f"{path}: {error}") from None
-    info = names.get(unicodedata.normalize("NFC", member))
+    info = names.get(member)
     if info is None:
-        raise ImageError("missing", f"{path}!/{member}")
+        raise FileNotFoundError(errno.ENOENT, "no such member", f"{path}!/{member}")
     if info.flag_bits & 0x1:
         raise ImageError("encrypted", f"{path}!/{member}")
     if info.file_size > MAX_BYTES:

@@ -4,8 +4,10 @@ A scheme is data: an ordered tuple of classes and a mapping from the Korean labe
 them. The order of ``K7.classes`` is fixed, because browsers read probabilities by position.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from pyojeong.errors import InputError
 
@@ -98,3 +100,16 @@ def scheme_named(name: str) -> Scheme:
         return SCHEMES[name.upper()]
     except KeyError:
         raise InputError(f"there is no label scheme {name!r}; choose one of {', '.join(SCHEMES)}") from None
+
+
+def scheme_for(name: str | None, csv: Path) -> Scheme:
+    """Return the scheme called ``name``, or without one that in a file name such as ``test_M1.csv``.
+
+    InputError where there is no such scheme, or none in the file's name.
+    """
+    if name:
+        return scheme_named(name)
+    found = re.search(rf"_({'|'.join(SCHEMES)})(?=[_.])", csv.name)
+    if not found:
+        raise InputError(f"{csv}: its name does not say which label scheme it has; add --scheme K7, M1, M2 or BASIC7")
+    return scheme_named(found[1])

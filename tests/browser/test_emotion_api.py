@@ -86,7 +86,8 @@ def test_patches_have_the_pixels_that_python_cuts(aspect: float, page: Any, site
     boxes = [box for box in BOXES.values() if box]
     found = page.evaluate(
         """async ({ address, boxes, aspect }) => {
-          const { PixelReader, cut } = await import('/web/patch.js');
+          const { cut } = await import('/web/patch.js');
+          const { PixelReader } = await import('/web/source.js');
           const framing = { margin: 0.15, offset: -0.1, aspect, box: 'annotator' };
           const reader = new PixelReader();
           const img = await picture(address);
