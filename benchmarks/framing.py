@@ -25,6 +25,7 @@ from PIL import Image
 
 from pyojeong import analyzer
 from pyojeong.crops import Box, as_annotated, face_crop, iou
+from pyojeong.errors import InputError
 from pyojeong.faceapi.detector import FaceApi
 from pyojeong.images import Pixels, decode, read_bytes
 from pyojeong.labels import BASIC7
@@ -54,13 +55,15 @@ LIMITS = (0.4, 0.45, 0.5, 0.55, 0.6, 0.7)
 def main() -> None:
     """Print what is asked for, else all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", help="relation, register, retry, steady")
+    parser.add_argument("parts", nargs="*", choices=[*PARTS], default=[*PARTS])
     parser.add_argument("--data", type=Path, required=True)
     given = parser.parse_args()
-    parts = {"relation": relation, "register": register, "retry": retry, "steady": steady}
-    for name in given.parts or parts:
+    for name in given.parts:
         print(f"\n{name}")
-        parts[name](given.data, FaceApi(threads=1))
+        try:
+            PARTS[name](given.data, FaceApi(threads=1))
+        except (InputError, OSError) as error:
+            parser.exit(2, f"error: {error}\n")
 
 
 def london(data: Path) -> Iterator[Portrait]:
@@ -223,6 +226,14 @@ def tight(image: Pixels, box: Box, share: float) -> Portrait:
     scale = 256 / side
     moved = ((box[0] - x) * scale, (box[1] - y) * scale, (box[2] - x) * scale, (box[3] - y) * scale)
     return np.asarray(square), moved
+
+
+PARTS: dict[str, Callable[[Path, FaceApi], None]] = {
+    "relation": relation,
+    "register": register,
+    "retry": retry,
+    "steady": steady,
+}
 
 
 if __name__ == "__main__":

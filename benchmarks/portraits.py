@@ -22,6 +22,7 @@ from PIL import Image
 from pyojeong import crops
 from pyojeong.analyzer import MODEL, find_faces
 from pyojeong.crops import Box
+from pyojeong.errors import InputError
 from pyojeong.faceapi.detector import FaceApi
 from pyojeong.images import Pixels, decode, read_bytes
 from pyojeong.labels import BASIC7
@@ -97,7 +98,7 @@ def right(classifier: Classifier, photographs: list[Found], rule: tuple[float, f
 
 
 def main() -> None:
-    """Print a row for each rule."""
+    """Print the table, or what is missing for it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", type=Path, default=MODEL)
@@ -106,6 +107,14 @@ def main() -> None:
     parser.add_argument("--project-root", type=Path, default=Path())
     parser.add_argument("--scan", action="store_true", help="rules around the model's own as well")
     given = parser.parse_args()
+    try:
+        show(given)
+    except (InputError, OSError) as error:
+        parser.exit(2, f"error: {error}\n")
+
+
+def show(given: argparse.Namespace) -> None:
+    """Print a row for each rule."""
     classifier = Classifier(given.model)
     sets = collect(FaceApi(threads=1), given.data, given.photographs, given.csv, given.project_root)
     own = (classifier.margin, classifier.offset, classifier.aspect)

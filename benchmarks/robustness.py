@@ -22,6 +22,7 @@ from PIL import Image
 
 from pyojeong import crops
 from pyojeong.analyzer import MODEL, EmotionAnalyzer
+from pyojeong.errors import InputError
 from pyojeong.images import Pixels, decode, read_bytes
 from pyojeong.labels import scheme_named
 from pyojeong.metrics import Ints, accuracy, calibration_error, confusion_counts, encode, macro_f1, wilson_interval
@@ -125,7 +126,7 @@ def row(name: str, probabilities: NDArray[np.float32], true: Ints, reference: fl
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the table, or what is missing for it."""
     parser = argparse.ArgumentParser(description="How a model bears other framings and poorer pictures")
     parser.add_argument("--csv", type=Path, required=True)
     parser.add_argument("--project-root", type=Path, default=Path())
@@ -136,6 +137,14 @@ def main() -> None:
         "--aspect", type=float, default=None, help="width / height at which crops are pasted [the model's]"
     )
     arguments = parser.parse_args()
+    try:
+        show(arguments)
+    except (InputError, OSError) as error:
+        parser.exit(2, f"error: {error}\n")
+
+
+def show(arguments: argparse.Namespace) -> None:
+    """Print a row for the crops as given, each change of them, and the chain."""
     classifier = Classifier(arguments.model)
     table = read_table(arguments.csv, scheme=scheme_named(classifier.scheme), root=arguments.project_root)
     table = table.head(arguments.limit) if arguments.limit else table
