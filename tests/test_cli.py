@@ -160,7 +160,7 @@ def test_the_recipe_comes_from_the_profile_and_flags_win(monkeypatch, capsys, tm
     assert (published["mode"], published["epochs"], published["batch"]) == ("finetune", 30, 1024)
     assert "teachers" not in published
     expected = load_profile("best").training_options("finetune", "BASIC7")
-    assert (expected["box"], expected["teachers"]) == ("detector", "vggface2 dlib")
+    assert (expected["box"], expected["teachers"]) == ("detector", "dlib vggface2")
     assert expected.items() <= best.items()
     assert (changed["epochs"], changed["flip"], changed["stretch"]) == (3, 0, expected["stretch"])
     assert changed["grey"] == 0.2

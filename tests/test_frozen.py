@@ -1,12 +1,17 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from pyojeong.batches import normalise, steps
-from pyojeong.frozen import Backbone, _Writer
+from pyojeong.frozen import Backbone, _Writer, answers
 from pyojeong.network import FEATURES, MobileNetV3Small
-from tests.networks import drawn_patches, telling_network
+from pyojeong.teacher import FaceRecognitionNet, teacher
+from tests.networks import drawn_patches, telling_network, write_face_mobilenet
+
+CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -38,3 +43,31 @@ def test_the_network_is_left_as_it_was() -> None:
 def test_a_module_that_has_no_onnx_is_named() -> None:
     with pytest.raises(TypeError, match="no ONNX for GELU"):
         _Writer().module(nn.GELU(), "image")
+
+
+@pytest.mark.parametrize("kind", ["dlib", "vggface2", "own"])
+def test_answers_are_the_network_s(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    torch.manual_seed(0)
+    faces = str(write_face_mobilenet(tmp_path / "faces.safetensors"))
+    patches = drawn_patches(5)
+    network = telling_network(patches).network() if kind == "own" else teacher(kind, 7, faces)
+    network.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    if isinstance(network, FaceRecognitionNet):
+        network.fold()
+    given = normalise(torch.from_numpy(np.stack(patches)).permute(0, 3, 1, 2).float() / 255)
+    pixels = given.contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        expected = network(pixels)
+    found = answers(network, CPU)
+
+    assert found is not network
+    assert expected.std(0).min() > 1e-4
+    assert (found(pixels) - expected).abs().max() < 1e-5 * max(1.0, float(expected.abs().max()))
+    assert torch.equal(found(pixels[:2]), found(pixels)[:2])
+
+
+def test_where_torch_multiplies_bfloat16_the_network_answers_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = MobileNetV3Small(7).eval()
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    assert answers(network, CPU) is network

@@ -21,7 +21,7 @@ import torch
 
 from pyojeong.batches import normalise
 from pyojeong.errors import InputError
-from pyojeong.teacher import SIZE, teacher
+from pyojeong.teacher import SIZES, teacher
 from tests.conftest import REPOSITORY
 
 Array = npt.NDArray[np.float32]
@@ -200,7 +200,8 @@ def test_the_face_mobilenet_is_that_of_the_package(
     vggface2.main()
     network = teacher("vggface2", 7, str(out)).eval()
 
-    pixels = np.random.default_rng(1).uniform(0, 255, (SIZE, SIZE, 3)).astype(np.float32)
+    size = SIZES["vggface2"]
+    pixels = np.random.default_rng(1).uniform(0, 255, (size, size, 3)).astype(np.float32)
     expected = features(tensors, pixels[:, :, ::-1] - np.array([103.939, 116.779, 123.68], np.float32))
     with torch.inference_mode():
         maps = network.features(normalise(torch.from_numpy(pixels / 255).permute(2, 0, 1)[None]))

@@ -14,7 +14,7 @@ from pyojeong.drawing import draw_face
 from pyojeong.errors import InputError
 from pyojeong.faceapi import engines
 from pyojeong.faceapi.weights import find_package, read_weights
-from pyojeong.teacher import SIZE, FaceRecognitionNet, Teacher, fingerprint
+from pyojeong.teacher import SIZES, FaceRecognitionNet, Teacher, fingerprint
 from pyojeong.teacher import teacher as named
 from tests.conftest import REPOSITORY
 from tests.networks import write_face_mobilenet
@@ -46,7 +46,7 @@ def test_features_are_those_of_the_library(teacher: Teacher) -> None:
 
 
 def test_pixels_are_put_into_the_library_s_range(teacher: Teacher) -> None:
-    pixels = torch.rand(2, 3, SIZE, SIZE)
+    pixels = torch.rand(2, 3, SIZES["dlib"], SIZES["dlib"])
     mean = torch.tensor([122.782, 117.001, 104.298]).view(1, 3, 1, 1)
     assert (teacher.features[0](normalise(pixels)) - (255 * pixels - mean) / 256).abs().max() < 1e-5
 
@@ -119,8 +119,15 @@ def test_a_damaged_npm_package_is_named(manifest: str, tmp_path: Path, monkeypat
         named("dlib", 7, "")
 
 
-def test_fingerprints_tell_weights_apart(tmp_path: Path) -> None:
+def test_the_last_map_is_more_than_a_point(teacher: Teacher) -> None:
+    with torch.inference_mode():
+        assert teacher.features(torch.rand(1, 3, 160, 160)).shape == (1, 256, 2, 2)
+
+
+def test_fingerprints_tell_weights_and_sizes_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = [str(write_face_mobilenet(tmp_path / f"{seed}.safetensors", seed)) for seed in (1, 2)]
     prints = [fingerprint("vggface2", file) for file in files] + [fingerprint("dlib", file) for file in files]
     assert len(set(prints)) == 3
     assert prints[2] == prints[3]
+    monkeypatch.setitem(SIZES, "dlib", 150)
+    assert fingerprint("dlib", "") not in prints

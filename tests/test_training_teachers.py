@@ -10,6 +10,7 @@ import torch
 
 from pyojeong import learning
 from pyojeong.errors import InputError
+from pyojeong.frozen import answers
 from pyojeong.labels import M1
 from pyojeong.network import MobileNetV3Small
 from pyojeong.table import write_csv
@@ -45,8 +46,12 @@ def test_a_run_killed_behind_its_teacher_ends_as_an_undisturbed_one(
 def test_a_network_learns_from_its_teachers_view_of_each_changed_image(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lessons, seen, wanted = [], [], []
+    lessons, asked, seen, wanted = [], [], [], []
     targets = learning._Loop._targets
+
+    def ask(network: Any, device: Any) -> Any:
+        asked.append(network)
+        return answers(network, device)
 
     def learn(*arguments: Any) -> Any:
         lessons.append(arguments[5])
@@ -58,6 +63,7 @@ def test_a_network_learns_from_its_teachers_view_of_each_changed_image(
         return wanted[-1][1]
 
     monkeypatch.setattr("pyojeong.training.learn", learn)
+    monkeypatch.setattr("pyojeong.training.answers", ask)
     monkeypatch.setattr(learning._Loop, "_targets", remember)
     faces = write_face_mobilenet(root / "faces.safetensors")
     teachers = {"teachers": "dlib vggface2 own", "teacher_weights": str(faces)}
@@ -68,8 +74,8 @@ def test_a_network_learns_from_its_teachers_view_of_each_changed_image(
     labels = [name % 6 for name in rows]
 
     assert [len(lesson.teachers) for lesson in lessons] == [0, 0, 0, 3]
-    assert [type(teacher) for teacher in lessons[3].teachers] == [FaceRecognitionNet, FaceMobileNet, MobileNetV3Small]
-    assert not any(teacher.training for teacher in lessons[3].teachers)
+    assert [type(network) for network in asked] == [FaceRecognitionNet, FaceMobileNet, MobileNetV3Small]
+    assert not any(network.training for network in asked)
     assert torch.equal(wanted[0][1], torch.eye(6)[[name % 6 for name in wanted[0][0]]])
     assert (mixed - (0.7 * torch.eye(6)[labels] + 0.3 * taught)).abs().max() < 1e-6
 

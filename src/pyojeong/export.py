@@ -72,7 +72,7 @@ def export(checkpoint: Path, out_dir: Path, name: str = "k7_mnv3s_160.onnx", pat
 
 def build(trained: Checkpoint) -> bytes:
     """Return the whole graph of a checkpoint as a serialised ONNX model."""
-    core = _core(fold_batchnorm(trained.network()), trained.size)
+    core = graph_of(fold_batchnorm(trained.network()), trained.size)
     quicken(core)
     before, before_values = _before(trained)
     after, after_values = _after(trained)
@@ -129,7 +129,8 @@ def fold_batchnorm(network: MobileNetV3Small) -> MobileNetV3Small:
     return network
 
 
-def _core(network: nn.Module, size: int) -> onnx.ModelProto:
+def graph_of(network: nn.Module, size: int) -> onnx.ModelProto:
+    """Return the graph of a network in evaluation mode: ``pixels`` float32 [N, 3, size, size] in, ``logits`` out."""
     with _quiet():
         program = torch.onnx.export(
             network,

@@ -74,12 +74,13 @@ class Lesson:
     Attributes:
         targets: probability of each class for each training image, float64 [N, K].
         shares: of the classes among the drawn images, float64 [K]; of no effect where every image is shown.
-        teachers: networks in evaluation mode whose answers to an image, as changed at random, are part of its target.
+        teachers: each gives logits float [N, K] for normalised pixels float [N, 3, H, W]; these answers to an image, as
+            changed at random, are part of its target.
     """
 
     targets: Floats
     shares: Floats
-    teachers: tuple[nn.Module, ...] = ()
+    teachers: tuple[Callable[[Tensor], Tensor], ...] = ()
 
 
 class _Loop:

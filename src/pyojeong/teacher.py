@@ -20,8 +20,8 @@ from pyojeong.network import MEAN, STD, Network
 
 States = list[dict[str, Tensor]]
 
-SIZE = 128
-"""Side in pixels at which faces are looked at: there an aligned face is about as large as in dlib's own crops."""
+SIZES = {"dlib": 140, "vggface2": 128}
+"""Side in pixels at which each looks at faces. Below 135 dlib's last map is a single point, from there on 2 x 2."""
 
 _REMEDIES = {
     "dlib": "run `npm ci` in the project folder again",
@@ -87,7 +87,7 @@ class FaceRecognitionNet(Teacher):
     def __init__(self, classes: int) -> None:
         layers = [
             # face-api.js subtracts dlib's means and divides by 256.
-            _Pixels((122.782, 117.001, 104.298), 256.0),
+            _Pixels((122.782, 117.001, 104.298), 256.0, SIZES["dlib"]),
             _Scaled(3, 32, 7, stride=2, padding=0),
             nn.ReLU(),
             nn.MaxPool2d(3, 2),
@@ -118,7 +118,8 @@ class FaceMobileNet(Teacher):
 
     def __init__(self, classes: int) -> None:
         # Keras' preparation for its first networks: the means of ImageNet's pixels, no divisor.
-        layers: list[nn.Module] = [_Pixels((123.68, 116.779, 103.939), 1.0), *_convolved(3, 32, 3, stride=2)]
+        pixels = _Pixels((123.68, 116.779, 103.939), 1.0, SIZES["vggface2"])
+        layers: list[nn.Module] = [pixels, *_convolved(3, 32, 3, stride=2)]
         for (channels, stride), (out, _) in pairwise(_MOBILE):
             layers += [
                 *_convolved(channels, channels, 3, stride=stride, groups=channels),
@@ -147,8 +148,8 @@ def teacher(kind: str, classes: int, weights: str) -> Teacher:
 
 
 def fingerprint(kind: str, weights: str) -> str:
-    """Return the SHA-256 of the weights that ``teacher`` loads; InputError as there."""
-    digest = hashlib.sha256()
+    """Return the SHA-256 of the weights that ``teacher`` loads and of its size; InputError as there."""
+    digest = hashlib.sha256(str(SIZES[kind]).encode())
     for state in _states(kind, weights):
         for value in state.values():
             digest.update(value.contiguous().numpy().tobytes())
@@ -187,11 +188,14 @@ def _mobile_states(path: Path) -> States:
     return [{name: state[f"{number}.{name}"] for name in ("weight", "bias")} for number in range(len(state) // 2)]
 
 
-def _fast(device: torch.device) -> AbstractContextManager[object]:
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Return whether it is a processor that has instructions for bfloat16."""
     capable = torch.cpu.get_capabilities()
-    if device.type == "cpu" and (capable.get("avx512_bf16") or capable.get("amx_bf16")):
-        return torch.autocast("cpu", torch.bfloat16)
-    return nullcontext()
+    return device.type == "cpu" and bool(capable.get("avx512_bf16") or capable.get("amx_bf16"))
+
+
+def _fast(device: torch.device) -> AbstractContextManager[object]:
+    return torch.autocast("cpu", torch.bfloat16) if multiplies_bfloat16(device) else nullcontext()
 
 
 def _convolved(channels: int, out: int, kernel: int, *, stride: int = 1, groups: int = 1) -> list[nn.Module]:
@@ -202,16 +206,17 @@ def _convolved(channels: int, out: int, kernel: int, *, stride: int = 1, groups:
 
 
 class _Pixels(nn.Module):
-    """From ImageNet's normalisation to the face network's, at the size that it is used to."""
+    """From ImageNet's normalisation to the face network's, at its size."""
 
-    def __init__(self, means: tuple[float, float, float], divisor: float) -> None:
+    def __init__(self, means: tuple[float, float, float], divisor: float, size: int) -> None:
         super().__init__()
+        self.size = size
         mean, std, own = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD, means))
         self.register_buffer("scale", 255 * std / divisor, persistent=False)
         self.register_buffer("shift", (255 * mean - own) / divisor, persistent=False)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        small = interpolate(pixels, size=(SIZE, SIZE), mode="bilinear", align_corners=False)
+        small = interpolate(pixels, size=(self.size, self.size), mode="bilinear", align_corners=False)
         return small * self.get_buffer("scale") + self.get_buffer("shift")
 
 

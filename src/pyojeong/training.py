@@ -30,6 +30,7 @@ from pyojeong.batches import PixelSource, Source, targets
 from pyojeong.checkpoint import Checkpoint
 from pyojeong.errors import InputError
 from pyojeong.files import alone_in, json_value, read_json, write_json
+from pyojeong.frozen import answers
 from pyojeong.labels import Scheme
 from pyojeong.learning import Lesson, Result, features_of, learn, predict, settle
 from pyojeong.network import MobileNetV3Small, Network
@@ -167,7 +168,7 @@ def _learn(
         last = out / f"last_{number}.pt"
         title = f"{out.name}, {recipe.kind(number)} ({number} of {len(runs)})" if len(runs) > 1 else out.name
         if number == len(runs):
-            lesson = replace(lesson, teachers=tuple(networks[:-1]))
+            lesson = replace(lesson, teachers=tuple(answers(one, fabric.device) for one in networks[:-1]))
         result = learn(fabric, network, own, train_source, val_source, lesson, last, run, title)
         history += [{"network": number, **epoch} for epoch in result.history]
         network.load_state_dict(result.best_state)
