@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from zipfile import ZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import polars as pl
@@ -27,7 +27,7 @@ from pyojeong import analyzer
 from pyojeong.crops import Box, as_annotated, face_crop, iou
 from pyojeong.errors import InputError
 from pyojeong.faceapi.detector import FaceApi
-from pyojeong.images import Pixels, decode, read_bytes
+from pyojeong.images import ImageError, Pixels, decode, read_bytes
 from pyojeong.labels import BASIC7
 from pyojeong.prepare import prepare
 from pyojeong.table import BOX_COLUMNS, read_table
@@ -62,7 +62,7 @@ def main() -> None:
         print(f"\n{name}")
         try:
             PARTS[name](given.data, FaceApi(threads=1))
-        except (InputError, OSError) as error:
+        except (InputError, ImageError, BadZipFile, OSError) as error:
             parser.exit(2, f"error: {error}\n")
 
 

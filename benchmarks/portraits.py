@@ -14,6 +14,7 @@ import argparse
 import itertools
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from framing import labelled_london, tight
@@ -24,7 +25,7 @@ from pyojeong.analyzer import MODEL, find_faces
 from pyojeong.crops import Box
 from pyojeong.errors import InputError
 from pyojeong.faceapi.detector import FaceApi
-from pyojeong.images import Pixels, decode, read_bytes
+from pyojeong.images import ImageError, Pixels, decode, read_bytes
 from pyojeong.labels import BASIC7
 from pyojeong.metrics import wilson_interval
 from pyojeong.runtime import Classifier
@@ -109,7 +110,7 @@ def main() -> None:
     given = parser.parse_args()
     try:
         show(given)
-    except (InputError, OSError) as error:
+    except (InputError, ImageError, BadZipFile, OSError) as error:
         parser.exit(2, f"error: {error}\n")
 
 

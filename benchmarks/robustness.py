@@ -5,7 +5,7 @@ is; with its crop moved or scaled; grey, small and compressed; and by the whole 
 by TinyFaceDetector, cut by the model's own rule. A crop is pasted with the model's aspect, because it is a
 region of that shape which becomes such a crop when it is resized to a square; with ``--aspect`` all models see the same
 faces. Where the detector finds a pasted face at no size, the face counts as not found; the chain is compared with the
-given crop on the faces that were found.
+given crop on the faces that were found, and then once more with those not found as wrong.
 
     python benchmarks/robustness.py --csv data_raw/test_BASIC7.csv [--project-root .] [--model FILE] [--limit N]
                                     [--float32 FILE: the same model unrounded; says how many labels agree]
@@ -15,6 +15,7 @@ import argparse
 import io
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ from PIL import Image
 from pyojeong import crops
 from pyojeong.analyzer import MODEL, EmotionAnalyzer
 from pyojeong.errors import InputError
-from pyojeong.images import Pixels, decode, read_bytes
+from pyojeong.images import ImageError, Pixels, decode, read_bytes
 from pyojeong.labels import scheme_named
 from pyojeong.metrics import Ints, accuracy, calibration_error, confusion_counts, encode, macro_f1, wilson_interval
 from pyojeong.runtime import Classifier
@@ -139,7 +140,7 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         show(arguments)
-    except (InputError, OSError) as error:
+    except (InputError, ImageError, BadZipFile, OSError) as error:
         parser.exit(2, f"error: {error}\n")
 
 
@@ -160,10 +161,25 @@ def show(arguments: argparse.Namespace) -> None:
     for name, change in CHANGES.items():
         row(name, classifier.predict_patches([change(image) for image in images]), true, reference)
     found = chain(EmotionAnalyzer(arguments.model), images, arguments.aspect or classifier.aspect)
+    show_chain(found, given, true, reference)
+
+
+def show_chain(
+    found: list[NDArray[np.float32] | None], given: NDArray[np.float32], true: Ints, reference: float
+) -> None:
+    """Print what the chain makes of the faces that it found, and of all of them."""
     kept = np.array([one is not None for one in found])
-    at_hand = row("crop as given, faces that the chain found", given[kept], true[kept], float("nan"))
-    answers = np.stack([one for one in found if one is not None])
-    row(f"chain ({100 * kept.mean():.1f} % found)", answers, true[kept], at_hand)
+    right = 0
+    if kept.any():
+        at_hand = row("crop as given, faces that the chain found", given[kept], true[kept], float("nan"))
+        answers = np.stack([one for one in found if one is not None])
+        row(f"chain ({100 * kept.mean():.1f} % found)", answers, true[kept], at_hand)
+        right = int((answers.argmax(1) == true[kept]).sum())
+    share, (low, high) = right / len(true), wilson_interval(right, len(true))
+    print(
+        f"| chain, a face not found is wrong | {len(true)} | {100 * share:.2f} ({100 * low:.1f}-{100 * high:.1f}) "
+        f"| | | {100 * (reference - share):+.1f} |"
+    )
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.conftest import REPOSITORY
 
@@ -27,12 +28,27 @@ def test_a_missing_file_is_one_line_and_no_traceback(
     assert done.stderr.count("\n") == 1
 
 
-def test_a_damaged_model_is_named(tmp_path: Path) -> None:
+def test_a_damaged_model_and_a_missing_picture_are_named(tmp_path: Path) -> None:
     (tmp_path / "faces.csv").write_text("path,label\na.jpg,happy\n")
     (tmp_path / "cut.onnx").write_bytes(b"\x08\x09")
-    done = run("robustness.py", "--csv", "faces.csv", "--model", "cut.onnx", folder=tmp_path)
+    for model, named in ((["--model", "cut.onnx"], "cut.onnx"), ([], "missing: a.jpg")):
+        done = run("robustness.py", "--csv", "faces.csv", *model, folder=tmp_path)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert named in done.stderr
+
+
+def test_a_chain_that_finds_no_face_is_a_row(tmp_path: Path) -> None:
+    Image.new("RGB", (100, 100), "grey").save(tmp_path / "a.png")
+    (tmp_path / "faces.csv").write_text("path,label\na.png,happy\n")
+    done = run("robustness.py", "--csv", "faces.csv", folder=tmp_path)
+    assert done.returncode == 0
+    assert "| chain, a face not found is wrong | 1 | 0.00 (0.0-79.3) " in done.stdout
+
+
+def test_a_damaged_archive_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "rafdb.zip").write_bytes(b"PK\x03\x04")
+    done = run("framing.py", "register", "--data", ".", folder=tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "cut.onnx" in done.stderr
 
 
 def run(script: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:

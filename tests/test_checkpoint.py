@@ -144,10 +144,10 @@ def test_an_npz_with_objects_is_refused_and_not_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a.npz", "a.safetensors", "a.pth"])
 def test_damaged_weights_name_the_file(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_bytes(b"PK no such thing")
-
-    with pytest.raises(InputError, match=name):
-        load_weights(tmp_path / name)
+    for content in (b"PK no such thing", b""):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match=name):
+            load_weights(tmp_path / name)
 
 
 def test_other_kinds_of_weights_are_refused(tmp_path: Path) -> None:

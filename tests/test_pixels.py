@@ -1,4 +1,5 @@
 import json
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +127,16 @@ def test_a_square_crop_has_the_key_of_old(tmp_path: Path) -> None:
     ]
     assert keys[0] == "6082498cfd67e8e8"
     assert len(set(keys)) == 3
+
+
+def test_another_picture_is_noticed_where_the_table_has_decomposed_hangul(tmp_path: Path) -> None:
+    write_csv(
+        pl.DataFrame({"path": [unicodedata.normalize("NFD", "기쁨.png")], "label": ["happy"]}), tmp_path / "a.csv"
+    )
+    for level, side in ((200, 40), (10, 80)):
+        Image.fromarray(np.full((side, side, 3), level, np.uint8)).save(tmp_path / "기쁨.png")
+        (patch,) = opened(tmp_path / "a.csv", tmp_path).pixels
+        assert (patch.min(), patch.max()) == (level, level)
 
 
 def test_a_crop_that_is_not_square_keeps_its_shape(tmp_path: Path) -> None:

@@ -202,6 +202,8 @@ def test_a_loss_that_is_not_finite_names_the_rates(root: Path) -> None:
         run(root, weights=root / "broken.pt")
     with pytest.raises(InputError, match=r"the loss is .*lower --lr-head \(now 0.0005\) and --set teacher_lr \(now 10"):
         run(root, teachers="dlib", teacher_lr=10.0)
+    with pytest.raises(InputError, match=r"the loss is nan .*lower --lr-head"):
+        run(root, weights=root / "broken.pt", clip=1.0)
     assert not (root / "run/best.pt").exists()
 
 

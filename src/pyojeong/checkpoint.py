@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -139,6 +140,6 @@ def _load_npz(path: Path) -> dict[str, Tensor]:
             return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
     except OSError as error:
         raise InputError(f"{path}: not readable as .npz ({error})") from None
-    except (ValueError, TypeError, zipfile.BadZipFile):
+    except (ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
         # numpy's own words advise to load pickles.
         raise InputError(f"{path}: no .npz file of numbers; make it anew, or give another") from None

@@ -128,7 +128,8 @@ class _Loop:
             self.stepper.zero_grad()
             self.fabric.backward(loss)
             if recipe.clip:
-                self.fabric.clip_gradients(forward, self.stepper, max_norm=recipe.clip)
+                # A loss that is no longer finite is told of after the epoch, with what to do.
+                self.fabric.clip_gradients(forward, self.stepper, max_norm=recipe.clip, error_if_nonfinite=False)
             self.stepper.step()
             if self.average:
                 self.average.update(self.module)

@@ -8,6 +8,7 @@ their labels (M1, M2, K7) share one, and changed crops get a new one. Old ones m
 import hashlib
 import json
 import logging
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -169,10 +170,12 @@ def _words(counts: dict[str, int]) -> str:
 def _key(paths: list[str], boxes: NDArray[np.float64] | None, framing: tuple[float, ...], root: Path) -> str:
     @cache
     def size(file: str) -> int:
-        try:
-            return (root / file).stat().st_size
-        except OSError:
-            return -1
+        for form in (file, unicodedata.normalize("NFC", file)):  # as images.read_bytes looks for it
+            try:
+                return (root / form).stat().st_size
+            except OSError:
+                continue
+        return -1
 
     rows: list[Any] = [(path, size(images.split_path(path)[0])) for path in paths]
     digest = hashlib.sha256(json.dumps([crops.SIZE, rows], ensure_ascii=False).encode())

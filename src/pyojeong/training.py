@@ -322,7 +322,7 @@ def _fabric(device: str) -> Fabric:
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.deterministic = True
         torch.backends.cudnn.allow_tf32 = False
-        bf16 = torch.cuda.is_bf16_supported()
+        bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
         fabric = Fabric(accelerator="cuda", precision="bf16-mixed" if bf16 else "16-mixed", **options)
     fabric.launch()
     return fabric
