@@ -9,8 +9,11 @@ from zipfile import is_zipfile
 import polars as pl
 import pytest
 
-from pyojeong import __version__, cli, errors
+from pyojeong import __version__, cli, errors, experiments, terminal
 from pyojeong.experiments import load_profile
+from pyojeong.files import write_json
+from pyojeong.prepare import SUMMARY
+from pyojeong.report import Report
 from pyojeong.table import write_csv
 from tests.conftest import REPOSITORY
 
@@ -119,6 +122,22 @@ def test_an_evaluation_of_nothing_readable_says_so_and_bears_its_table_s_name(mo
         assert code == 3
         assert json.loads(out)["unreadable"] == {"missing": 1}
         assert (tmp_path / f"models/faceapi_baseline/results/faceapi_{own}_eval.csv").is_file()
+
+
+def test_a_whole_run_prepares_as_told_and_says_what_was_lost(monkeypatch, capsys, tmp_path):
+    told = {}
+
+    def run(root, source, profile, **options):
+        told.update(options)
+        write_json(root / SUMMARY, {"drops": {"unfinished_download": 2, "no_majority": 9}})
+        return Report(pl.DataFrame(), {}, root / "index.html", "")
+
+    monkeypatch.setattr(experiments, "run", run)
+    monkeypatch.setattr(terminal, "print_report", lambda *_: None)
+    flags = ["--policy", "unanimous", "--split", "image", "--seed", "5", "--skip-unreadable"]
+    code, _, err = call(monkeypatch, capsys, "run", tmp_path, "--project-root", tmp_path, *flags)
+    assert told["preparation"] == {"policy": "unanimous", "split": "image", "seed": 5, "skip_unreadable": True}
+    assert (code, err) == (3, "incomplete: 2 unfinished_download; the summary names them. The rest is done.\n")
 
 
 def test_training_flags_are_checked(monkeypatch, capsys, tmp_path):

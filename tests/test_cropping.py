@@ -91,7 +91,20 @@ def test_each_defect_has_its_reason_and_no_file(tmp_path: Path) -> None:
     assert reasons == ["corrupt_image", "not_an_image", "empty_image", "box_outside_image", "tiny_box", "missing_image"]
     assert set(reasons) <= set(cropping.DROPS)
     assert existing_crops(tmp_path) == set()
-    assert make_crops(tmp_path, tasks, margin=MARGIN, workers=1) == (done, 0), "what is broken stays known"
+    again = make_crops(tmp_path, tasks, margin=MARGIN, workers=1)
+    assert again == (done, 4), "what cannot be read is tried again, what a box forbids is not"
+
+
+def test_a_photograph_mended_behind_the_same_checksum_gets_its_crop(tmp_path: Path) -> None:
+    tasks = archive(tmp_path, 2)
+    place = tmp_path / "a.zip"
+    whole = place.read_bytes()
+    place.rename(tmp_path / "away.zip")
+    done, _ = make_crops(tmp_path, tasks, margin=MARGIN, workers=1)
+    assert {one.reason for one in done} == {"missing_image"}
+    place.write_bytes(whole)
+    done, made = make_crops(tmp_path, tasks, margin=MARGIN, workers=1)
+    assert ({one.reason for one in done}, made) == ({""}, 2)
 
 
 def test_two_processes_make_the_same_bytes(tmp_path: Path) -> None:

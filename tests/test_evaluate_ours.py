@@ -95,6 +95,16 @@ def test_boxes_that_can_be_no_face_are_left_out_for_every_contender(workspace, m
     assert summary["given"]["n"] == 1
 
 
+@pytest.mark.parametrize("made", [Settings, OurModel.at])
+def test_a_box_that_nearly_leaves_its_photograph_counts_for_every_contender(workspace, made):
+    root, rows = workspace
+    path, label, _ = rows[0]
+    height, width = decode(read_bytes(root, path)).shape[:2]
+    table = write_table(root / "t_M1.csv", [(path, label, (width - 2.0, 0.0, width + height / 2, height / 2))])
+    (summary,) = evaluate([(table, M1, root / "out.csv")], made(), root=root)
+    assert summary["given"]["n"] == 1
+
+
 def test_another_model_under_the_same_name_is_asked_again(workspace):
     root, rows = workspace
     table, model = write_table(root / "t_M1.csv", rows[:1]), root / "model.onnx"

@@ -1,5 +1,7 @@
 import fcntl
+import io
 import re
+import zipfile
 from pathlib import Path
 
 import polars as pl
@@ -31,6 +33,21 @@ def test_a_photograph_that_was_missing_is_looked_for_again(workspace, caplog):
     (root / rows[0][0]).write_bytes(first)
     evaluate([(table, M1, root / "whole.csv")], FACE_API, root=root)
     assert (root / "out.csv").read_bytes() == (root / "whole.csv").read_bytes()
+
+
+def test_an_archive_that_was_being_downloaded_is_looked_into_again(workspace):
+    root, rows = workspace
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w") as archive:
+        archive.writestr("a.jpg", (root / rows[0][0]).read_bytes())
+    place = root / "data_raw/a.zip"
+    place.write_bytes(whole.getvalue()[:-30])
+    table = write_table(root / "t_M1.csv", [("data_raw/a.zip!/a.jpg", *rows[0][1:])])
+    (summary,) = evaluate([(table, M1, root / "out.csv")], FACE_API, root=root)
+    assert summary["unreadable"] == {"unreadable_archive": 1}
+    place.write_bytes(whole.getvalue())
+    (summary,) = evaluate([(table, M1, root / "out.csv")], FACE_API, root=root)
+    assert summary["unreadable"] == {}
 
 
 def test_a_table_of_which_nothing_can_be_read_is_reported(workspace, caplog):

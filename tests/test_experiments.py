@@ -68,6 +68,14 @@ def test_missing_weights_are_named_before_the_first_stage(tmp_path):
     assert said == []
 
 
+def test_the_sample_does_not_replace_what_was_made_of_real_photographs(tmp_path):
+    (tmp_path / "data_shared").mkdir()
+    (tmp_path / "data_shared/summary.json").write_text('{"drawn_sample": false}')
+    with pytest.raises(InputError, match=r"summary.json: is of real photographs, .* name another --project-root"):
+        experiments.run(tmp_path, None, load_profile("sample"))
+    assert [path.name for path in tmp_path.iterdir()] == ["data_shared"]
+
+
 @pytest.mark.slow
 def test_a_tiny_sample_goes_through_everything_and_a_second_run_only_looks(tmp_path):
     (tmp_path / "mine.toml").write_text(TINY)

@@ -229,6 +229,45 @@ def test_a_baseline_that_never_matches_still_has_a_row(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize("column", ["iou", "error"])
+def test_a_baseline_alone_without_an_answer(tmp_path: Path, column: str) -> None:
+    make_workspace(tmp_path, images=40)
+    for name, csv in EXPERIMENTS.items():
+        if name != "FaceAPI_M1":
+            (tmp_path / csv).unlink()
+    path = tmp_path / EXPERIMENTS["FaceAPI_M1"]
+    value = {"iou": pl.lit(0.0), "error": pl.lit("missing")}[column]
+    pl.read_csv(path).with_columns(value.alias(column)).write_csv(path)
+    if column == "iou":
+        assert report(tmp_path).summary["n_eval"].to_list() == [0]
+        return
+    with pytest.raises(InputError, match="none of the photographs could be read"):
+        report(tmp_path)
+    assert not (tmp_path / "reports").exists()
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_tables_may_name_their_photographs_as_the_contract_allows(tmp_path: Path) -> None:
+    make_workspace(tmp_path, images=60)
+    report(tmp_path)
+    before = (tmp_path / "reports/summary_overall_7exp.csv").read_bytes()
+    for path in (tmp_path / "data_shared").rglob("*.csv"):
+        frame = pl.read_csv(path).with_columns("./" + pl.col("path")).rename({"path": "image"})
+        frame.write_csv(path)
+    report(tmp_path)
+    assert (tmp_path / "reports/summary_overall_7exp.csv").read_bytes() == before
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_people_who_agree_by_construction_are_no_ceiling(tmp_path: Path) -> None:
+    make_workspace(tmp_path, images=60)
+    summary = {"drawn_sample": False, "settings": {"policy": "unanimous"}}
+    write_json(tmp_path / "data_shared/summary.json", summary)
+    report(tmp_path)
+    assert not (tmp_path / "reports/human_ceiling.csv").exists()
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_no_experiment_at_all_names_the_first_command(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"pyojeong baseline --csv data_shared/splits_csv/test_M1\.csv"):
         report(tmp_path)

@@ -11,7 +11,7 @@ import numpy as np
 
 from pyojeong import __version__
 from pyojeong.contenders import Analysis, Face
-from pyojeong.crops import BOX_KINDS, can_be_face, has_patch
+from pyojeong.crops import BOX_KINDS, SIZE, can_be_face, has_patch
 from pyojeong.errors import InputError
 from pyojeong.faceapi.detector import Box, Detection, FaceApi
 from pyojeong.faceapi.faces import read_anywhere
@@ -225,10 +225,11 @@ class ModelEngine:
     def _given(self, image: Pixels, box: Box | None) -> list[float] | None:
         classifier = self._analyzer.classifier
         height, width = image.shape[:2]
-        if box and not (
-            can_be_face(box, width, height) and has_patch(classifier.region(box, self._box_kind), width, height)
-        ):
+        if box and not can_be_face(box, width, height):
             return None
+        if box and not has_patch(classifier.region(box, self._box_kind), width, height):
+            # Other contenders are asked about such a box as well, so it has an answer here too: to a black patch.
+            return [*map(float, classifier.predict_patches([np.zeros((SIZE, SIZE, 3), np.uint8)])[0])]
         return [*classifier.predict(image, box, box_kind=self._box_kind).values()]
 
     def close(self) -> None:

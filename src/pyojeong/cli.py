@@ -28,6 +28,11 @@ Root = Annotated[Path, typer.Option("--project-root", help="The workspace that r
 Workers = Annotated[int, typer.Option(min=1, help="Processes that share the work.")]
 Scheduler = Annotated[str | None, typer.Option(help="Address of a dask.distributed scheduler.")]
 Seed = Annotated[int, typer.Option(help="Same seed, same result.")]
+Policy = Annotated[str, typer.Option(help="Which label counts: majority, unanimous or uploader.")]
+Split = Annotated[str, typer.Option(help="person, or image as the published tables did.")]
+SkipUnreadable = Annotated[
+    bool, typer.Option("--skip-unreadable", help="Count truncated archives and go on without them.")
+]
 Engine = Annotated[str, typer.Option(help="onnx, or node for the real library under Node.js.")]
 Library = Annotated[str, typer.Option(help="vladmandic (@vladmandic/face-api) or original (face-api.js 0.22.2).")]
 InputSize = Annotated[int, typer.Option(help="Side of the detector's input in pixels.")]
@@ -92,17 +97,14 @@ def sample(
 def prepare(
     source: Annotated[Path, typer.Argument(help="Folder with AI Hub's archives, unpacked folders, or both.")],
     root: Root = Path(),
-    policy: Annotated[str, typer.Option(help="Which label counts: majority, unanimous or uploader.")] = "majority",
-    split: Annotated[str, typer.Option(help="person, or image as the published tables did.")] = "person",
+    policy: Policy = "majority",
+    split: Split = "person",
     seed: Seed = 1337,
-    skip_unreadable: Annotated[
-        bool, typer.Option("--skip-unreadable", help="Count truncated archives and go on without them.")
-    ] = False,
+    skip_unreadable: SkipUnreadable = False,
     workers: Workers = 1,
     scheduler: Scheduler = None,
 ) -> None:
     """Turn AI Hub's archives into split CSVs, face crops and a summary; exit code 3 when archives were passed over."""
-    from pyojeong.prepare import LOST
     from pyojeong.prepare import prepare as run_prepare
 
     summary = run_prepare(
@@ -118,6 +120,13 @@ def prepare(
     shown = ("link", "photographs", "kept", "people", "people_per_split", "images", "drops", "warnings", "crops_made")
     _print_json({key: summary[key] for key in shown if key in summary})
     print(f"All of it: {root / 'data_shared' / 'summary.html'}")
+    _end_incomplete(summary)
+
+
+def _end_incomplete(summary: dict[str, Any]) -> None:
+    """Say what of SOURCE is missing in what was prepared, if anything, and end with exit code 3."""
+    from pyojeong.prepare import LOST
+
     if lost := {reason: summary["drops"][reason] for reason in LOST if reason in summary["drops"]}:
         words = ", ".join(f"{count} {reason}" for reason, count in lost.items())
         print(f"incomplete: {words}; the summary names them. The rest is done.", file=sys.stderr)
@@ -323,17 +332,29 @@ def run(
     profile: Annotated[str | None, typer.Option(help="Profile. [sample with --sample, else full]")] = None,
     experiments: Profiles = None,
     root: Root = Path(),
+    policy: Policy = "majority",
+    split: Split = "person",
+    seed: Annotated[int, typer.Option(help="Of the split; the trainings' is the profile's.")] = 1337,
+    skip_unreadable: SkipUnreadable = False,
     workers: Workers = 2,
 ) -> None:
-    """Do all of it: prepare, baseline, five trainings, export, reports. Goes on where it stopped."""
+    """Do all of it: prepare, baseline, five trainings, export, reports. Goes on where it stopped.
+
+    Exit code 3 when archives were passed over.
+    """
     if (source is None) != sample:
         raise InputError("give either a SOURCE folder or --sample")
     from pyojeong import experiments as seven
+    from pyojeong.files import read_json
+    from pyojeong.prepare import SUMMARY
 
     chosen = seven.load_profile(profile or ("sample" if sample else "full"), experiments)
-    terminal.print_report(seven.run(root, source, chosen, workers=workers, say=_say), root)
+    preparation = {"policy": policy, "split": split, "seed": seed, "skip_unreadable": skip_unreadable}
+    done = seven.run(root, source, chosen, preparation=preparation, workers=workers, say=_say)
+    terminal.print_report(done, root)
     # `make run` works in an environment that is not on the PATH.
     print(f"Next: {'pyojeong' if shutil.which('pyojeong') else sys.argv[0]} demo")
+    _end_incomplete(read_json(root / SUMMARY))
 
 
 @app.command()

@@ -44,6 +44,9 @@ DROPS = {
 }
 """Why a photograph of the index has no crop: reason -> meaning."""
 
+_FINAL = ("box_outside_image", "tiny_box")
+# Any other may have come from a disk or an archive that has been mended since, without another size or checksum.
+
 # Changing how pixels become a crop makes all crops anew.
 _FORMAT = 2
 _CHUNK = 16
@@ -208,7 +211,9 @@ def existing_crops(root: Path) -> set[str]:
 
 
 def _is_done(done: Done | None, task: Task, existing: set[str]) -> bool:
-    return done is not None and done.key == task.key and (bool(done.reason) or task.crop in existing)
+    if done is None or done.key != task.key:
+        return False
+    return task.crop in existing if not done.reason else done.reason in _FINAL
 
 
 def _lines(entries: dict[str, Done]) -> str:

@@ -97,7 +97,7 @@ def evaluate(
                 out.with_suffix(".json").unlink(missing_ok=True)
                 write_csv(evaluation_csv.rows_of(frames[number], answers, contender.classes), out)
                 write_json(out.with_suffix(".json"), {**wanted[number], "summary": summarise(out)})
-            aside.unlink()
+        aside.unlink(missing_ok=True)  # closed first: Windows deletes no open file
     summaries = [summarise(out) for _, _, out in tables]
     for (csv, _, _), summary in zip(tables, summaries, strict=True):
         if not summary["coverage"]["n"]:

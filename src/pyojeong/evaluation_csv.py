@@ -17,6 +17,9 @@ from pyojeong.predictions import MATCHED_IOU
 
 DETECTION = ("det_minX", "det_minY", "det_maxX", "det_maxY")
 
+_MAY_COME = ("missing", "unreadable_archive")
+"""Errors of photographs, and of archives still being downloaded, that are looked for again."""
+
 log = logging.getLogger(__name__)
 
 
@@ -123,15 +126,15 @@ def made(out: Path, config: dict[str, Any], frame: pl.DataFrame, classes: Sequen
 
 
 def is_whole(table: pl.DataFrame | None, frame: pl.DataFrame) -> bool:
-    """Whether an evaluation needs nothing more: photographs that were missing may have come."""
+    """Whether an evaluation needs nothing more: photographs that were missing, and archives, may have come."""
     if table is None or ("person" in frame.columns and "person" not in table.columns):
         return False
-    return "missing" not in table["error"]
+    return not table["error"].is_in(_MAY_COME).any()
 
 
 def known(table: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame:
-    """Return the answers in an evaluation of ``frame``, but for photographs that were missing."""
-    return table.with_columns(frame["id"]).filter(pl.col("error").ne_missing("missing"))
+    """Return the answers in an evaluation of ``frame``, but for photographs that may have come since."""
+    return table.with_columns(frame["id"]).filter(pl.col("error").is_in(_MAY_COME).not_().fill_null(value=True))
 
 
 def schema(classes: Sequence[str]) -> dict[str, Any]:

@@ -6,14 +6,16 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from itertools import product
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pyojeong.errors import InputError
 from pyojeong.evaluate import evaluate
 from pyojeong.export import export
 from pyojeong.faceapi.engines import Settings
+from pyojeong.files import json_value
 from pyojeong.labels import SCHEMES, scheme_named
-from pyojeong.prepare import prepare
+from pyojeong.prepare import SUMMARY, prepare
 from pyojeong.recipe import Recipe
 from pyojeong.report import CROPS, EXPERIMENTS, SPLITS, Report, report
 from pyojeong.sample import draw_sample
@@ -78,6 +80,7 @@ def run(
     source: Path | None,
     profile: Profile,
     *,
+    preparation: Mapping[str, Any] = MappingProxyType({}),
     workers: int = 1,
     say: Callable[[str], None] = lambda line: None,
 ) -> Report:
@@ -87,6 +90,7 @@ def run(
         root: the workspace.
         source: AI Hub's archives or folders; None draws the sample first.
         profile: how the five networks are trained.
+        preparation: arguments of ``prepare`` other than its defaults, such as ``policy``.
         workers: processes that share the image work.
         say: is told which stage begins.
 
@@ -96,11 +100,16 @@ def run(
     for mode, scheme in TRAINED.values():
         check_weights(Recipe.of(mode, profile.training_options(mode, scheme)))
     if source is None:
+        if json_value(root / SUMMARY, "drawn_sample") is False:
+            raise InputError(
+                f"{root / SUMMARY}: is of real photographs, which the sample would replace with all that was made of "
+                "them; name another --project-root"
+            )
         source = root / SAMPLE_FOLDER
         say(f"Drawing the sample data set into {SAMPLE_FOLDER}")
         draw_sample(source, people=profile.people, seed=1337, workers=workers)
     say("Preparing splits and crops in data_shared")
-    prepare(source, root, workers=workers)
+    prepare(source, root, workers=workers, **preparation)
     say("Running face-api.js's nets on the test photographs (FaceAPI_M1, FaceAPI_M2)")
     _baseline(root, workers)
     for name, (mode, scheme) in TRAINED.items():

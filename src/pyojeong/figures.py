@@ -104,7 +104,7 @@ def confusions(matrices: Mapping[str, pl.DataFrame], *, theme: Theme = LIGHT, no
 
 def class_scores(scores: pl.DataFrame, *, theme: Theme = LIGHT, notice: str = "") -> Figure:
     """Draw F1 by class of every experiment, one panel a scheme (rows of ``per_class_all_7exp.csv``)."""
-    scores = scores.filter(pl.col("support") > 0).with_columns(
+    scores = scores.with_columns(
         scheme=pl.col("exp").map_elements(scheme_of, return_dtype=pl.String),
         contender=pl.col("exp").map_elements(contender_of, return_dtype=pl.String),
     )
@@ -112,11 +112,16 @@ def class_scores(scores: pl.DataFrame, *, theme: Theme = LIGHT, notice: str = ""
     with _style(theme):
         figure = Figure(figsize=(4.4 * len(schemes), 5), layout="constrained")
         for axes, scheme in zip(figure.subplots(1, len(schemes), squeeze=False)[0], schemes, strict=True):
-            _class_panel(axes, scores.filter(pl.col("scheme") == scheme), scheme, theme)
+            rows = scores.filter(pl.col("scheme") == scheme, pl.col("support") > 0)
+            if rows.is_empty():
+                axes.axis("off")
+            else:
+                _class_panel(axes, rows, scheme, theme)
         handles = {
             text: handle for axes in figure.axes for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)
         }
-        figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=3, frameon=False)
+        if handles:
+            figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=3, frameon=False)
         _footer(figure, notice, theme)
     return figure
 

@@ -22,7 +22,10 @@ CROPS_CSV = "data_shared/cropped_faces_csv"
 SUMMARY = "data_shared/summary.json"
 PAGE = "data_shared/summary.html"
 
-LOST = ("unreadable_archive", "unreadable_json", "other_archive", "unfinished_download", "lost_archive")
+VANISHED = ("missing_image", "lost_archive")
+"""Drops that mean that a disk or a file went away while prepare ran; the next run looks again."""
+
+LOST = ("unreadable_archive", "unreadable_json", "other_archive", "unfinished_download", *VANISHED)
 """Drops that mean that a whole file of SOURCE is missing; the command line then ends with exit code 3."""
 
 _PERSON = ("person", "gender", "age", "profession", "place")
@@ -191,6 +194,8 @@ def _finished(root: Path, mark: str) -> dict[str, Any] | None:
     except InputError:
         return None
     if not isinstance(summary, dict) or summary.get("fingerprint") != mark:
+        return None
+    if any(reason in summary.get("drops", {}) for reason in VANISHED):
         return None
     if not all((root / path).exists() for path in (PAGE, *_table_paths())):
         return None

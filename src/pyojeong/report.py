@@ -16,9 +16,9 @@ from pyojeong.errors import InputError
 from pyojeong.files import json_value, write_bytes, write_text
 from pyojeong.labels import Scheme, scheme_named
 from pyojeong.predictions import all_classes, read_predictions
-from pyojeong.prepare import is_drawn_sample
+from pyojeong.prepare import SUMMARY, is_drawn_sample
 from pyojeong.progress import track
-from pyojeong.table import read_csv, write_csv
+from pyojeong.table import read_table, write_csv
 
 FACEAPI_RESULTS = "models/faceapi_baseline/results"
 RUNS = "models/mobilenetv3_classifier/runs"
@@ -37,6 +37,8 @@ EXPERIMENTS: Mapping[str, str] = {
 """Name of each experiment -> its predictions, relative to the workspace."""
 
 log = logging.getLogger(__name__)
+
+_AGAIN = "bring them back to the places that the tables name and run the stages again"
 
 DRAWN = "drawn faces: proves the machinery, says nothing about real accuracy"
 
@@ -125,7 +127,7 @@ def _load(root: Path, experiment: str) -> pl.DataFrame:
     csv = root / (SPLITS if own_photographs else CROPS) / f"test_{scheme.name}.csv"
     if not csv.is_file():
         return frame
-    facts = read_csv(csv)
+    facts = read_table(csv, scheme=scheme, root=root)
     _check_images(frame, facts, root / EXPERIMENTS[experiment], csv)
     if own_photographs:
         facts = facts.with_columns(photo="path")
@@ -188,6 +190,8 @@ def _tables(root: Path, frames: Frames, notice: str, seed: int) -> Frames:
         for protocol in comparison.own_protocols(frame)
         if (some := comparison.answers(frame, scheme_in(name), protocol))
     ]
+    if not fair:
+        raise InputError(f"{root}: none of the photographs could be read, so there is nothing to score; {_AGAIN}")
     couples = [
         (one, two)
         for one, two in combinations(frames, 2)
@@ -198,7 +202,9 @@ def _tables(root: Path, frames: Frames, notice: str, seed: int) -> Frames:
         for one, two in track(couples, "pairs")
         for row in comparison.paired_rows(frames[one], frames[two], scheme_in(one), seed)
     ]
-    ceilings = {figures.scheme_of(name): (name, frame) for name, frame in frames.items()}
+    # Where only photographs on which all agree were kept, people agree by construction.
+    picked = (json_value(root / SUMMARY, "settings") or {}).get("policy") == "unanimous"
+    ceilings = {} if picked else {figures.scheme_of(name): (name, frame) for name, frame in frames.items()}
     people = [
         {"scheme": scheme, **ceiling}
         for scheme, (name, frame) in ceilings.items()

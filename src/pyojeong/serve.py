@@ -89,8 +89,8 @@ def serve(
     with make_server(root, port, model_dir=folder) as server:
         address = f"http://127.0.0.1:{server.server_port}{DEMO}"
         announce(f"{address}  (Ctrl-C ends it; nothing leaves this machine)")
-        own = "  (the package's own; `make run` trains one on your data)" if folder == OWN_MODEL.parent else ""
-        announce(f"model: {_models_in(folder)[0]}{own}")
+        own = "  (the package's own; `pyojeong run SOURCE` trains one on your data)"
+        announce(f"model: {_models_in(folder)[0]}{own if folder == OWN_MODEL.parent else ''}")
         if open_browser:
             webbrowser.open(address)
         try:

@@ -26,7 +26,7 @@ def assign(rows: pl.DataFrame, *, by: str = "person", seed: int = SEED) -> pl.Se
     The result depends on the set of rows and the seed only, not on their order.
 
     Args:
-        rows: needs the columns ``path`` (unique), ``label`` and ``person``.
+        rows: needs the columns ``name`` (unique), ``label`` and ``person``.
         by: ``person`` puts all photographs of a person into one split and keeps the shares of the labels as
             close as people allow. ``image`` cuts each label at the shares, blind to people, as the published
             tables were made.
@@ -76,12 +76,13 @@ def _greedy(counts: npt.NDArray[np.float64]) -> list[str]:
 def _by_image(rows: pl.DataFrame, seed: int) -> list[str]:
     split_of: dict[str, str] = {}
     for label in sorted(rows["label"].unique()):
-        paths = _shuffled(rows.filter(pl.col("label") == label)["path"], seed)
-        tests = _nearest(0.2 * len(paths))
-        values = _nearest(0.1 * (len(paths) - tests))
-        names = ["test"] * tests + ["val"] * values + ["train"] * (len(paths) - tests - values)
-        split_of |= dict(zip(paths, names, strict=True))
-    return [split_of[path] for path in rows["path"]]
+        # Not by path: where the photographs lie is no matter of the split.
+        names = _shuffled(rows.filter(pl.col("label") == label)["name"], seed)
+        tests = _nearest(0.2 * len(names))
+        values = _nearest(0.1 * (len(names) - tests))
+        parts = ["test"] * tests + ["val"] * values + ["train"] * (len(names) - tests - values)
+        split_of |= dict(zip(names, parts, strict=True))
+    return [split_of[name] for name in rows["name"]]
 
 
 def _nearest(value: float) -> int:

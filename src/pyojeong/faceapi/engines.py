@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from pyojeong import __version__
 from pyojeong.contenders import Analysis, Engine, Face
 from pyojeong.errors import InputError
 from pyojeong.faceapi.detector import EXPRESSION_SIZE, Box, FaceApi, check_options
@@ -58,7 +59,8 @@ class Settings:
         return FACEAPI
 
     def facts(self) -> dict[str, Any]:
-        return asdict(self)
+        # As for our own models: another version may read or decode otherwise.
+        return {**asdict(self), "version": __version__}
 
     def open(self, threads: int = 0) -> Engine:
         return NodeEngine(self) if self.engine == "node" else OnnxEngine(self, threads)
