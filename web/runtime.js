@@ -170,8 +170,9 @@ function watchPolicy() {
   });
   if (forbidden) refuse(forbidden);
   const hear = (/** @type {Event} */ event) => {
-    const { effectiveDirective, blockedURI } = /** @type {SecurityPolicyViolationEvent} */ (event);
-    if (effectiveDirective !== 'worker-src') return;
+    const { effectiveDirective, blockedURI, disposition } = /** @type {SecurityPolicyViolationEvent} */ (event);
+    // A policy that only reports blocks nothing.
+    if (effectiveDirective !== 'worker-src' || disposition === 'report') return;
     forbidden = new Error(`${NO_BACKEND}: worker-src forbids ${blockedURI}`);
     refuse(forbidden);
   };

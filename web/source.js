@@ -135,8 +135,7 @@ export class PixelReader {
       if ('data' in source) {
         context.putImageData(source, -region.x, -region.y);
       } else {
-        const { x, y } = part;
-        context.drawImage(source, x, y, part.width, part.height, x - region.x, y - region.y, part.width, part.height);
+        draw(context, source, part, region);
       }
     } catch (error) {
       throw unreadable(error);
@@ -158,6 +157,22 @@ export class PixelReader {
       this.#context.imageSmoothingEnabled = false;
     }
     return this.#context;
+  }
+}
+
+/**
+ * @param {CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D} context
+ * @param {Exclude<Source, ImageData>} source
+ * @param {Region} part that lies in the source
+ * @param {Region} region
+ */
+function draw(context, source, part, region) {
+  const { x, y, width, height } = part;
+  if ('naturalWidth' in source) {
+    // A part of it would be measured in pixels of the file, which srcset and EXIF make other than natural ones.
+    context.drawImage(source, -region.x, -region.y, source.naturalWidth, source.naturalHeight);
+  } else {
+    context.drawImage(source, x, y, width, height, x - region.x, y - region.y, width, height);
   }
 }
 

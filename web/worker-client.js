@@ -265,7 +265,9 @@ async function capture(source) {
     }
   }
   try {
-    return await createImageBitmap(source);
+    // An image's bitmap would have the pixels of its file, which srcset and EXIF make other than natural ones.
+    const size = 'naturalWidth' in source && { resizeWidth: source.naturalWidth, resizeHeight: source.naturalHeight };
+    return await (size ? createImageBitmap(source, size) : createImageBitmap(source));
   } catch (error) {
     throw unreadable(error);
   }

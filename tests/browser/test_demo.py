@@ -13,7 +13,7 @@ from pyojeong.faceapi.detector import FaceApi
 from pyojeong.labels import ENGLISH, FACEAPI, KOREAN
 from pyojeong.serve import DEMO, MODEL, RUN, make_server
 from tests.browser.conftest import FACTS, Oracle
-from tests.browser.faces import draw_group, pixels_of
+from tests.browser.faces import as_address, draw_group, pixels_of
 from tests.browser.pages import assert_shows, bars_of
 
 pytestmark = pytest.mark.browser
@@ -163,6 +163,33 @@ def test_face_api_answers_beside_ours_on_request(tab: Any, page: Any, origin: st
     assert abs(sum(values.values()) - 100) < 0.5
     assert tuple(bars_of(page)) == KOREAN
     tab.assert_clean(origin)
+
+
+def test_face_api_describes_the_face_that_ours_describes(page: Any) -> None:
+    found = page.evaluate(
+        """async (address) => {
+          const { loadRival } = await import('./rival.js');
+          const ask = await loadRival((await (await fetch('available.json')).json()).rivalWasm);
+          const img = new Image();
+          img.src = address;
+          await img.decode();
+          const { detectAllFaces, TinyFaceDetectorOptions } =
+            await import('/node_modules/@vladmandic/face-api/dist/face-api.esm.js');
+          const options = new TinyFaceDetectorOptions({ inputSize: 416, scoreThreshold: 0.5 });
+          const faces = await detectAllFaces(img, options).withFaceExpressions();
+          const same = [];
+          for (const { detection: { box }, expressions } of faces) {
+            const { emotions } = await ask(img, box);
+            same.push(Math.max(...Object.keys(emotions).map((name) => Math.abs(emotions[name] - expressions[name]))));
+          }
+          const apart = await ask(img, { x: 0, y: 0, width: 2, height: 2 });
+          return { same, apart: apart.emotions };
+        }""",
+        as_address(pixels_of(draw_group(640, 480, people=2))),
+    )
+    assert len(found["same"]) == 2
+    assert max(found["same"]) < 1e-3
+    assert found["apart"] is None
 
 
 def test_in_the_mirror_the_box_follows_the_pointer(page: Any) -> None:

@@ -58,10 +58,27 @@ def test_a_slow_picture_comes_though_a_later_file_is_none(page: Any, oracle: Any
     chooser.set_input_files(face[1])
     page.wait_for_function("() => window.release")
     chooser.set_input_files(tmp_path / "notes.txt")
-    page.get_by_text("사진으로 열리지 않습니다").wait_for()
+    page.get_by_text("사진으로 열 수 없습니다").wait_for()
     page.evaluate("() => window.release()")
 
     assert_shows(page, oracle(face[0], None))
+
+
+def test_an_error_stays_though_the_camera_goes_on(page: Any, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no picture")
+    page.get_by_role("button", name="카메라 켜기").click()
+    page.locator("#figures", has_text="초당").wait_for()
+    page.get_by_label("사진·영상 고르기").set_input_files(tmp_path / "notes.txt")
+    page.get_by_text("사진으로 열 수 없습니다").wait_for()
+    page.evaluate("() => (api.answered = 0)")
+    page.evaluate(
+        """() => {
+          const analyze = api.analyze.bind(api);
+          api.analyze = async (...asked) => { const faces = await analyze(...asked); api.answered += 1; return faces; };
+        }"""
+    )
+    page.wait_for_function("() => api.answered > 3")
+    assert page.get_by_text("사진으로 열 수 없습니다").is_visible()
 
 
 @pytest.mark.parametrize("way", ["paste", "drop"])
@@ -174,7 +191,7 @@ def test_a_film_is_played_and_watched(page: Any) -> None:
 def test_a_file_that_is_no_film_is_refused_in_words(page: Any, tmp_path: Path) -> None:
     (tmp_path / "film.mp4").write_text("not a film")
     page.get_by_label("사진·영상 고르기").set_input_files(tmp_path / "film.mp4")
-    page.locator("#problem", has_text="영상으로 열리지 않습니다").wait_for()
+    page.locator("#problem", has_text="영상으로 열 수 없습니다").wait_for()
 
 
 @pytest.mark.parametrize(

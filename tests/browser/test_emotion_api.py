@@ -149,8 +149,9 @@ def test_boxes_are_in_the_upright_frame_for_every_exif_orientation(
 def test_every_kind_of_source_gives_the_same_answer(page: Any, site: Any, oracle: Any, painter: Any) -> None:
     image = painter(WIDTH, HEIGHT, seed=5)
     address = save(site, "source.png", image)
+    doubled = save(site, "doubled.png", image.resize((2 * WIDTH, 2 * HEIGHT), Image.Resampling.NEAREST))
     answers = page.evaluate(
-        """async ({ address, box }) => {
+        """async ({ address, doubled, box }) => {
           const api = makeApi();
           await api.init();
           const img = await picture(address);
@@ -165,6 +166,10 @@ def test_every_kind_of_source_gives_the_same_answer(page: Any, site: Any, oracle
           lazy.loading = 'lazy';
           lazy.src = address + '?lazy';
           const frame = new VideoFrame(canvas, { timestamp: 0 });
+          const dense = new Image();
+          dense.srcset = doubled + ' 2x';
+          await dense.decode();
+          if (dense.naturalWidth !== img.width) throw new Error('not as dense as it says');
           const at = boxOf(box);
           const answers = {
             image: await api.predictFromImage(img, at),
@@ -175,15 +180,16 @@ def test_every_kind_of_source_gives_the_same_answer(page: Any, site: Any, oracle
             bitmap: await api.predictFromImage(await createImageBitmap(img), at),
             data: await api.predictFromImage(context.getImageData(0, 0, img.width, img.height), at),
             frame: await api.predictFromVideo(frame, at),
+            dense: await api.predictFromImage(dense, at),
           };
           frame.close();
           return answers;
         }""",
-        {"address": address, "box": BOXES["left"]},
+        {"address": address, "doubled": doubled, "box": BOXES["left"]},
     )
     expected = oracle(image, BOXES["left"])
     assert {name: largest_difference(answer, expected) <= 1e-4 for name, answer in answers.items()} == dict.fromkeys(
-        ("image", "late", "lazy", "canvas", "offscreen", "bitmap", "data", "frame"), True
+        ("image", "late", "lazy", "canvas", "offscreen", "bitmap", "data", "frame", "dense"), True
     )
 
 

@@ -253,6 +253,33 @@ def test_a_page_whose_policy_forbids_the_runtime_is_told(policy: str, words: str
         assert words in message
 
 
+def test_a_policy_that_only_reports_stops_nothing(tab: Any, site: Any) -> None:
+    (site.root / "reports.html").write_text(
+        f"""<!doctype html><link rel="icon" href="data:,"><script type="module">
+        await ({PRELUDE})();
+        const reports = [];
+        addEventListener('securitypolicyviolation', ({{ effectiveDirective }}) => reports.push(effectiveDirective));
+        const address = URL.createObjectURL(new Blob(['0']));
+        const timer = setInterval(() => new Worker(address).terminate(), 2);
+        const code = (await codeOf(() => makeApi().init()))[1];
+        clearInterval(timer);
+        window.found = {{ code, reported: reports.includes('worker-src') }};
+        </script>""",
+        encoding="utf-8",
+    )
+
+    def only_report(route: Any) -> None:
+        answer = route.fetch()
+        route.fulfill(
+            response=answer, headers={**answer.headers, "Content-Security-Policy-Report-Only": "worker-src 'none'"}
+        )
+
+    tab.page.route("**/reports.html", only_report)
+    tab.page.goto(f"{site.origin}/reports.html")
+    tab.page.wait_for_function("() => window.found", timeout=20_000)
+    assert tab.page.evaluate("() => found") == {"code": "no error", "reported": True}
+
+
 def test_a_runtime_in_the_wrong_place_is_named(page: Any) -> None:
     _, code, message = page.evaluate("() => codeOf(() => makeApi({ wasmBasePath: '/nowhere/' }).init())")
     assert code == "runtime_not_found"

@@ -70,7 +70,7 @@ def test_a_file_that_is_no_image_is_refused_in_words(tab: Any, site: Any, tmp_pa
     tab.page.goto(site.origin + PAGE)
     tab.page.get_by_label("얼굴 사진").set_input_files(tmp_path / "notes.png")
     tab.page.get_by_role("button", name="Run Inference").click()
-    tab.page.locator("#status", has_text=re.compile("사진으로 열리지 않습니다")).wait_for()
+    tab.page.locator("#status", has_text=re.compile("사진으로 열 수 없습니다")).wait_for()
 
 
 def test_the_page_fits_a_small_phone(tab: Any, site: Any) -> None:

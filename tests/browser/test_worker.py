@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pyojeong.labels import KOREAN
 from tests.browser.faces import draw_group
@@ -26,12 +27,20 @@ async () => {
 
 
 def test_the_worker_gives_the_same_answers_for_every_source(tab: Any, page: Any, site: Any) -> None:
+    image = draw_group(480, 320, people=2)
+    addresses = [
+        site.put("worker.png", image),
+        site.put("doubled.png", image.resize((960, 640), Image.Resampling.NEAREST)),
+    ]
     found = page.evaluate(
-        """async (address) => {
+        """async ([address, doubled]) => {
           const here = new EmotionAnalyzer(given);
           await here.init();
           const there = await inWorker();
           const img = await picture(address);
+          const dense = new Image();
+          dense.srcset = doubled + ' 2x';
+          await dense.decode();
           const canvas = Object.assign(document.createElement('canvas'), { width: img.width, height: img.height });
           const context = canvas.getContext('2d');
           context.drawImage(img, 0, 0);
@@ -41,7 +50,7 @@ def test_the_worker_gives_the_same_answers_for_every_source(tab: Any, page: Any,
           const frame = new VideoFrame(canvas, { timestamp: 0 });
           const answers = [];
           const data = context.getImageData(0, 0, img.width, img.height);
-          for (const source of [img, canvas, offscreen, data, bitmap, frame])
+          for (const source of [img, dense, canvas, offscreen, data, bitmap, frame])
             answers.push(JSON.stringify(await there.analyze(source)));
           const boxes = [{ x: 10, y: 10, width: 90, height: 100 }, null];
           const result = { answers, expected: JSON.stringify(await here.analyze(img)), keys: there.outputKeys,
@@ -54,9 +63,9 @@ def test_the_worker_gives_the_same_answers_for_every_source(tab: Any, page: Any,
           await there.dispose();
           return result;
         }""",
-        site.put("worker.png", draw_group(480, 320, people=2)),
+        addresses,
     )
-    assert found["answers"] == [found["expected"]] * 6
+    assert found["answers"] == [found["expected"]] * 7
     assert found["expected"].count("score") == 2
     assert found["boxes"] is True
     assert found["kinds"] is True

@@ -38,7 +38,7 @@ export class Bars {
       fill.style.transform = `translateX(${100 * (share - 1)}%)`;
       value.textContent = `${(share * 100).toFixed(1)}%`;
     }
-    this.#answer.replaceChildren(`${top} `, small(`${OTHER[top] ?? ''} ${(best * 100).toFixed(0)}%`));
+    this.#answer.replaceChildren(word(top), ' ', small(`${OTHER[top] ?? ''} ${(best * 100).toFixed(0)}%`));
     this.#timer ??= setTimeout(() => this.#speak(), SPEAK_EVERY);
   }
 
@@ -66,7 +66,7 @@ export class Bars {
   #newRow(name) {
     const row = document.createElement('li');
     const label = document.createElement('span');
-    label.append(name, ' ', small(OTHER[name] ?? ''));
+    label.append(word(name), ' ', small(OTHER[name] ?? ''));
     const track = Object.assign(document.createElement('span'), { className: 'track', ariaHidden: 'true' });
     const fill = Object.assign(document.createElement('span'), { className: 'fill' });
     const value = Object.assign(document.createElement('span'), { className: 'value' });
@@ -79,5 +79,15 @@ export class Bars {
 
 /** @param {string} text */
 function small(text) {
-  return Object.assign(document.createElement('small'), { textContent: text, lang: /[가-힣]/.test(text) ? 'ko' : 'en' });
+  return Object.assign(document.createElement('small'), { textContent: text, lang: languageOf(text) });
+}
+
+/** @param {string} text */
+function word(text) {
+  return Object.assign(document.createElement('span'), { textContent: text, lang: languageOf(text) });
+}
+
+/** @param {string} text */
+export function languageOf(text) {
+  return /[가-힣]/.test(text) ? 'ko' : 'en';
 }

@@ -70,12 +70,14 @@ export class BoxEditor {
 
   /** @param {PointerEvent} event */
   #drag(event) {
-    if (event.button !== 0) return;
+    // A second finger would draw a box of its own.
+    if (event.button !== 0 || !event.isPrimary) return;
     this.#stage.setPointerCapture(event.pointerId);
     const start = this.#pointOf(event);
     const smallest = (SMALLEST * this.#size.width) / this.#stage.clientWidth;
     /** @param {PointerEvent} next */
     const move = (next) => {
+      if (next.pointerId !== event.pointerId) return;
       const end = this.#pointOf(next);
       const width = Math.abs(end.x - start.x);
       const height = Math.abs(end.y - start.y);
@@ -83,7 +85,8 @@ export class BoxEditor {
       this.#set({ x: Math.min(start.x, end.x), y: Math.min(start.y, end.y), width, height });
       this.#changed();
     };
-    const stop = () => {
+    const stop = (/** @type {PointerEvent} */ next) => {
+      if (next.pointerId !== event.pointerId) return;
       this.#stage.removeEventListener('pointermove', move);
       this.#stage.removeEventListener('pointerup', stop);
       this.#stage.removeEventListener('pointercancel', stop);

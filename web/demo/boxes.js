@@ -1,3 +1,5 @@
+import { languageOf } from './bars.js';
+
 /** @typedef {import('../index.js').FaceEmotions} FaceEmotions */
 
 /** Draws the found faces over a picture or video, each with its most probable emotion. */
@@ -29,6 +31,7 @@ export class Boxes {
       const text = `${label} ${(100 * (emotions[label] ?? 0)).toFixed(0)}%`;
       const words = /** @type {HTMLElement} */ (face.firstElementChild);
       words.textContent = text;
+      words.lang = languageOf(label);
       this.#keepInSight(face, words);
     });
   }

@@ -6,6 +6,7 @@ import { report } from './problem.js';
 import { WORDS, loadRival } from './rival.js';
 
 /** @typedef {import('../analyzer.js').FaceEmotions} FaceEmotions */
+/** @typedef {import('../patch.js').Box} Box */
 /** @typedef {Awaited<ReturnType<typeof EmotionAnalyzer.inWorker>>} Analyzer */
 /** @typedef {{ models: string[], rival: boolean, rivalWasm: boolean }} Available */
 
@@ -42,7 +43,10 @@ let available = { models: [], rival: false, rivalWasm: false };
 let shown = ''; // name of the model that answers
 let watch = 0; // the frame callback that is awaited
 let busy = false;
+let failing = false; // whether what the page reports is that the last picture could not be read
 let waiting = false;
+/** @type {Box | null} */
+let described = null; // where the face is that the bars describe
 let wishes = 0; // pictures, films and cameras that were asked for, counted
 let staged = 0; // the number of the one on the stage; an older one that can be read later does not come any more
 let pace = { read: 0, detect: 0, classify: 0, interval: 0, last: 0 };
@@ -96,14 +100,19 @@ async function classify() {
   try {
     const faces = await facesOf(by, asked);
     if (asked === source && faces && by === analyzer) {
-      show(faces, asked);
+      described = show(faces, asked);
       count();
-      report(null);
+      // Another error stays: the next frame of a film must not take it away.
+      if (failing) report(null);
+      failing = false;
     }
-    await compareTo(asked);
+    await compareTo(asked, described);
   } catch (error) {
     // What was disposed has been replaced.
-    if (by === analyzer) report(error);
+    if (by === analyzer) {
+      failing = true;
+      report(error);
+    }
   } finally {
     busy = false;
   }
@@ -128,6 +137,7 @@ async function facesOf(by, asked) {
 /**
  * @param {FaceEmotions[]} faces
  * @param {HTMLImageElement | HTMLVideoElement} asked
+ * @returns {Box | null} of the face that the bars describe
  */
 function show(faces, asked) {
   const found = editor.box ? [] : faces.filter(({ box }) => box);
@@ -138,6 +148,7 @@ function show(faces, asked) {
   if (face) bars?.show(face.emotions);
   else bars?.clear('얼굴을 찾지 못했습니다');
   describeBox(found.length);
+  return face?.box ?? null;
 }
 
 /** @param {HTMLImageElement | HTMLVideoElement} asked */
@@ -181,14 +192,17 @@ function describePace() {
 /** @type {{ ask: Awaited<ReturnType<typeof loadRival>>, bars: Bars } | null} */
 let rival = null;
 
-/** @param {HTMLImageElement | HTMLVideoElement} asked */
-async function compareTo(asked) {
+/**
+ * @param {HTMLImageElement | HTMLVideoElement} asked
+ * @param {Box | null} box of the face to compare
+ */
+async function compareTo(asked, box) {
   if (!compare.checked) return;
   rival ??= {
     ask: await loadRival(available.rivalWasm),
     bars: new Bars(element('rival-bars'), element('rival-answer'), element('rival-spoken'), WORDS),
   };
-  const { emotions, ms } = await rival.ask(asked);
+  const { emotions, ms } = await rival.ask(asked, box);
   if (asked !== source) return;
   if (emotions) rival.bars.show(emotions);
   else rival.bars.clear('얼굴을 찾지 못했습니다');
@@ -244,7 +258,7 @@ async function open(chosen) {
     await next.decode();
   } catch {
     URL.revokeObjectURL(next.src);
-    report(new Error(`"${chosen.name}" 은(는) 사진으로 열리지 않습니다. JPEG, PNG, WebP 사진을 고르십시오.`));
+    report(new Error(`"${chosen.name}"은(는) 사진으로 열 수 없습니다. JPEG, PNG, WebP 사진을 고르십시오.`));
     return;
   }
   if (mine < staged) {
@@ -275,7 +289,7 @@ async function openVideo(chosen, mine) {
     if (video.src !== address) return;
     URL.revokeObjectURL(address);
     video.removeAttribute('src');
-    report(new Error(`"${chosen.name}" 은(는) 영상으로 열리지 않습니다. MP4, WebM 영상을 고르십시오.`));
+    report(new Error(`"${chosen.name}"은(는) 영상으로 열 수 없습니다. MP4, WebM 영상을 고르십시오.`));
     return;
   }
   if (video.src !== address) return;
@@ -288,7 +302,7 @@ async function startCamera() {
   const mine = ++wishes;
   camera.disabled = true;
   try {
-    if (!navigator.mediaDevices) throw new Error('카메라는 http://localhost 나 https 주소에서만 쓸 수 있습니다.');
+    if (!navigator.mediaDevices) throw new Error('카메라는 http://localhost나 https 주소에서만 쓸 수 있습니다.');
     const stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: 'user' } });
     if (mine < staged) {
       for (const track of stream.getTracks()) track.stop();
@@ -346,7 +360,7 @@ function stopCamera() {
 function showCameraState() {
   const on = source === video && Boolean(video.srcObject);
   camera.textContent = on ? '카메라 끄기' : '카메라 켜기';
-  camera.setAttribute('aria-pressed', String(on));
+  camera.classList.toggle('on', on);
 }
 
 file.addEventListener('change', () => {
@@ -373,7 +387,11 @@ compare.addEventListener('change', () => {
   element('rival-result').hidden = !compare.checked;
   classify();
 });
-clear.addEventListener('click', () => editor.clear());
+clear.addEventListener('click', () => {
+  editor.clear();
+  // The button is disabled now, and the keyboard must be somewhere.
+  stage.focus();
+});
 document.addEventListener('paste', (event) => open(event.clipboardData?.files[0]));
 document.addEventListener('dragover', (event) => {
   event.preventDefault();

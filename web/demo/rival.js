@@ -1,7 +1,18 @@
 /** face-api.js on the same picture, for a comparison; it runs on this page's own thread, on one. */
 
+import { overlap } from '../detector.js';
+
 const PACKAGE = '/node_modules/@vladmandic/face-api/';
 const WASM = '/node_modules/@tensorflow/tfjs-backend-wasm/dist/';
+
+/** @typedef {import('../patch.js').Box} Box */
+
+/**
+ * The emotions of the face that overlaps a box most, null where none does; without a box, of the largest face.
+ *
+ * @typedef {(source: HTMLImageElement | HTMLVideoElement, box: Box | null) =>
+ *   Promise<{ emotions: Record<string, number> | null, ms: number }>} Ask
+ */
 
 /** face-api.js's own words, in its order. */
 export const WORDS = ['neutral', 'happy', 'sad', 'angry', 'fearful', 'disgusted', 'surprised'];
@@ -10,7 +21,7 @@ export const WORDS = ['neutral', 'happy', 'sad', 'angry', 'fearful', 'disgusted'
  * Loads @vladmandic/face-api with its detector and expression net.
  *
  * @param {boolean} wasm whether tfjs's wasm backend is installed; else plain JavaScript computes
- * @returns {Promise<(source: HTMLImageElement | HTMLVideoElement) => Promise<{ emotions: Record<string, number> | null, ms: number }>>}
+ * @returns {Promise<Ask>}
  */
 export async function loadRival(wasm) {
   const faceapi = await import(/* @vite-ignore */ `${PACKAGE}dist/face-api.esm.js`);
@@ -22,9 +33,20 @@ export async function loadRival(wasm) {
   await faceapi.nets.tinyFaceDetector.loadFromUri(`${PACKAGE}model`);
   await faceapi.nets.faceExpressionNet.loadFromUri(`${PACKAGE}model`);
   const options = new faceapi.TinyFaceDetectorOptions({ inputSize: 416, scoreThreshold: 0.5 });
-  return async (source) => {
+  return async (source, box) => {
     const began = performance.now();
-    const face = await faceapi.detectSingleFace(source, options).withFaceExpressions();
+    const faces = await faceapi.detectAllFaces(source, options).withFaceExpressions();
+    const face = best(faces, box);
     return { emotions: face ? { ...face.expressions } : null, ms: performance.now() - began };
   };
+}
+
+/**
+ * @param {readonly { detection: { box: Box }, expressions: Record<string, number> }[]} faces
+ * @param {Box | null} box
+ */
+function best(faces, box) {
+  const rank = (/** @type {Box} */ one) => (box ? overlap(one, box) : one.width * one.height);
+  const [first] = [...faces].sort((a, b) => rank(b.detection.box) - rank(a.detection.box));
+  return first && rank(first.detection.box) > 0 ? first : null;
 }
