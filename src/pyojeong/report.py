@@ -38,8 +38,6 @@ EXPERIMENTS: Mapping[str, str] = {
 
 log = logging.getLogger(__name__)
 
-_AGAIN = "bring them back to the places that the tables name and run the stages again"
-
 DRAWN = "drawn faces: proves the machinery, says nothing about real accuracy"
 
 Frames = dict[str, pl.DataFrame]
@@ -75,7 +73,7 @@ def report(root: Path, *, seed: int = 0) -> Report:
         seed: of the bootstrap intervals.
 
     Raises:
-        InputError: no experiment is there, or a file is unusable.
+        InputError: no experiment is there, nothing could be read, or a file is unusable.
     """
     missing = {name: _command(name) for name, csv in EXPERIMENTS.items() if not (root / csv).exists()}
     if len(missing) == len(EXPERIMENTS):
@@ -191,7 +189,10 @@ def _tables(root: Path, frames: Frames, notice: str, seed: int) -> Frames:
         if (some := comparison.answers(frame, scheme_in(name), protocol))
     ]
     if not fair:
-        raise InputError(f"{root}: none of the photographs could be read, so there is nothing to score; {_AGAIN}")
+        raise InputError(
+            f"{root}: none of the photographs could be read, so there is nothing to score; bring them back to the "
+            "places that the tables name and run the stages again"
+        )
     couples = [
         (one, two)
         for one, two in combinations(frames, 2)
