@@ -159,6 +159,8 @@ def test_an_archive_that_breaks_while_prepare_runs_is_counted(tmp_path: Path, mo
     broken = source / "[원천]EMOIMG_기쁨_TRAIN_01.zip"
     real = cropping.make_crops
 
+    whole, times = broken.read_bytes(), (broken.stat().st_atime_ns, broken.stat().st_mtime_ns)
+
     def break_first(*args: Any, **options: Any) -> Any:
         broken.write_bytes(b"gone")
         return real(*args, **options)
@@ -166,6 +168,11 @@ def test_an_archive_that_breaks_while_prepare_runs_is_counted(tmp_path: Path, mo
     monkeypatch.setattr(cropping, "make_crops", break_first)
     assert call(monkeypatch, source, tmp_path) == 3
     assert read_json(tmp_path / module.SUMMARY)["drops"] == {"lost_archive": 8}
+    monkeypatch.setattr(cropping, "make_crops", real)
+    broken.write_bytes(whole)
+    os.utime(broken, ns=times)
+    assert call(monkeypatch, source, tmp_path) == 0, "the same files as before, but now they can be read"
+    assert read_json(tmp_path / module.SUMMARY)["drops"] == {}
 
 
 @pytest.mark.parametrize("full_at", ["crops", "tables"])

@@ -9,7 +9,7 @@ import pytest
 
 from pyojeong import cli
 from pyojeong.analyzer import MODEL, EmotionAnalyzer, OurModel
-from pyojeong.crops import iou
+from pyojeong.crops import has_patch, iou
 from pyojeong.errors import InputError
 from pyojeong.evaluate import evaluate
 from pyojeong.export import export
@@ -100,8 +100,12 @@ def test_a_box_that_nearly_leaves_its_photograph_counts_for_every_contender(work
     root, rows = workspace
     path, label, _ = rows[0]
     height, width = decode(read_bytes(root, path)).shape[:2]
-    table = write_table(root / "t_M1.csv", [(path, label, (width - 2.0, 0.0, width + height / 2, height / 2))])
-    (summary,) = evaluate([(table, M1, root / "out.csv")], made(), root=root)
+    box = (width - 2.0, 0.0, width + height / 2, height / 2)
+    region = Classifier(MODEL).region(box, "annotator")
+    assert not has_patch(region, width, height), "ours sees nothing of the photograph"
+    (summary,) = evaluate(
+        [(write_table(root / "t_M1.csv", [(path, label, box)]), M1, root / "out.csv")], made(), root=root
+    )
     assert summary["given"]["n"] == 1
 
 

@@ -14,6 +14,23 @@ import typer
 from pyojeong import __version__, terminal
 from pyojeong.errors import InputError, extra_with
 from pyojeong.labels import Scheme, scheme_for, scheme_named
+from pyojeong.options import (
+    Decode,
+    Engine,
+    InputSize,
+    Library,
+    Outs,
+    Policy,
+    Profiles,
+    Root,
+    Scheduler,
+    SchemeName,
+    ScoreThreshold,
+    Seed,
+    SkipUnreadable,
+    Split,
+    Workers,
+)
 from pyojeong.progress import show_messages
 
 app = typer.Typer(
@@ -24,29 +41,6 @@ app = typer.Typer(
 )
 
 Table = tuple[Path, Scheme, Path]
-Root = Annotated[Path, typer.Option("--project-root", help="The workspace that relative paths start from.")]
-Workers = Annotated[int, typer.Option(min=1, help="Processes that share the work.")]
-Scheduler = Annotated[str | None, typer.Option(help="Address of a dask.distributed scheduler.")]
-Seed = Annotated[int, typer.Option(help="Same seed, same result.")]
-Policy = Annotated[str, typer.Option(help="Which label counts: majority, unanimous or uploader.")]
-Split = Annotated[str, typer.Option(help="person, or image as the published tables did.")]
-SkipUnreadable = Annotated[
-    bool, typer.Option("--skip-unreadable", help="Count truncated archives and go on without them.")
-]
-Engine = Annotated[str, typer.Option(help="onnx, or node for the real library under Node.js.")]
-Library = Annotated[str, typer.Option(help="vladmandic (@vladmandic/face-api) or original (face-api.js 0.22.2).")]
-InputSize = Annotated[int, typer.Option(help="Side of the detector's input in pixels.")]
-ScoreThreshold = Annotated[float, typer.Option(help="Weakest face that counts, 0..1.")]
-Decode = Annotated[str, typer.Option(help="exact, or scaled: faster, another contender.")]
-Profiles = Annotated[
-    Path | None, typer.Option(help="Another file of profiles. [default: the package's experiments.toml]")
-]
-Outs = Annotated[
-    list[Path] | None, typer.Option(help="Evaluation CSV, one for each --csv. [default: one below models]")
-]
-SchemeName = Annotated[
-    str | None, typer.Option("--scheme", help="K7, M1, M2 or BASIC7; read off the CSV's name when omitted.")
-]
 
 
 def main() -> None:
@@ -90,7 +84,7 @@ def sample(
     """Draw a small data set in the exact shape of AI Hub data set 82."""
     from pyojeong.sample import draw_sample
 
-    _print_json(draw_sample(out, people=people, seed=seed, workers=workers))
+    terminal.print_json(draw_sample(out, people=people, seed=seed, workers=workers))
 
 
 @app.command()
@@ -118,7 +112,7 @@ def prepare(
         skip_unreadable=skip_unreadable,
     )
     shown = ("link", "photographs", "kept", "people", "people_per_split", "images", "drops", "warnings", "crops_made")
-    _print_json({key: summary[key] for key in shown if key in summary})
+    terminal.print_json({key: summary[key] for key in shown if key in summary})
     print(f"All of it: {root / 'data_shared' / 'summary.html'}")
     _end_incomplete(summary)
 
@@ -274,7 +268,7 @@ def train(
         **options,
     )
     if processes.rank() == 0:
-        _print_json({key: metrics[key] for key in ("n", "accuracy", "macro_f1", "epoch") if key in metrics})
+        terminal.print_json({key: metrics[key] for key in ("n", "accuracy", "macro_f1", "epoch") if key in metrics})
         print(f"{out}/test_metrics.json has all figures")
 
 
@@ -350,7 +344,7 @@ def run(
 
     chosen = seven.load_profile(profile or ("sample" if sample else "full"), experiments)
     preparation = {"policy": policy, "split": split, "seed": seed, "skip_unreadable": skip_unreadable}
-    done = seven.run(root, source, chosen, preparation=preparation, workers=workers, say=_say)
+    done = seven.run(root, source, chosen, preparation=preparation, workers=workers, say=terminal.say)
     terminal.print_report(done, root)
     # `make run` works in an environment that is not on the PATH.
     print(f"Next: {'pyojeong' if shutil.which('pyojeong') else sys.argv[0]} demo")
@@ -369,11 +363,7 @@ def demo(
     """Serve the page to try the model, on this machine only."""
     from pyojeong.serve import serve
 
-    serve(root, port, model_dir=model_dir, open_browser=browser, announce=_say)
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
+    serve(root, port, model_dir=model_dir, open_browser=browser, announce=terminal.say)
 
 
 def _short(name: str | None, csv: Path) -> str:
@@ -391,7 +381,7 @@ def _tables(csv: list[Path], scheme: str | None, outs: list[Path]) -> list[Table
 
 def _print_summaries(tables: list[Table], summaries: list[dict[str, Any]]) -> None:
     for (_, _, path), summary in zip(tables, summaries, strict=True):
-        _print_json({"csv": str(path), **summary})
+        terminal.print_json({"csv": str(path), **summary})
     if not all(summary["coverage"]["n"] for summary in summaries):
         raise typer.Exit(3)
 
@@ -403,10 +393,6 @@ def _print_faces(results: Iterable[dict[str, Any]], as_json: bool, answers: str)
         print(json.dumps(result, ensure_ascii=False) if as_json else terminal.face_lines(result, answers))
     if failed:
         raise typer.Exit(2)
-
-
-def _print_json(value: object) -> None:
-    print(json.dumps(value, ensure_ascii=False, indent=2))
 
 
 def _stop(message: str) -> None:

@@ -44,8 +44,8 @@ DROPS = {
 }
 """Why a photograph of the index has no crop: reason -> meaning."""
 
+# Any other reason may be a disk's or an archive's that has been mended since, without another size or checksum.
 _FINAL = ("box_outside_image", "tiny_box")
-# Any other may have come from a disk or an archive that has been mended since, without another size or checksum.
 
 # Changing how pixels become a crop makes all crops anew.
 _FORMAT = 2

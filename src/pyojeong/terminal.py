@@ -1,5 +1,6 @@
 """How results look on a terminal; files and --json have the full precision."""
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,16 @@ if TYPE_CHECKING:
     from polars import DataFrame
 
     from pyojeong.report import Report
+
+
+def say(line: str) -> None:
+    """Print a line at once, whoever reads it."""
+    print(line, flush=True)
+
+
+def print_json(value: object) -> None:
+    """Print a value as indented JSON with Hangul readable."""
+    print(json.dumps(value, ensure_ascii=False, indent=2))
 
 
 def face_lines(result: dict[str, Any], probabilities: str = "expressions") -> str:

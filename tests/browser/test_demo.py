@@ -183,12 +183,15 @@ def test_face_api_describes_the_face_that_ours_describes(page: Any) -> None:
             same.push(Math.max(...Object.keys(emotions).map((name) => Math.abs(emotions[name] - expressions[name]))));
           }
           const apart = await ask(img, { x: 0, y: 0, width: 2, height: 2 });
-          return { same, apart: apart.emotions };
+          const [one, other] = faces.map(({ expressions }) => expressions);
+          const differ = Object.keys(one).some((name) => Math.abs(one[name] - other[name]) > 0.01);
+          return { same, differ, apart: apart.emotions };
         }""",
         as_address(pixels_of(draw_group(640, 480, people=2))),
     )
     assert len(found["same"]) == 2
     assert max(found["same"]) < 1e-3
+    assert found["differ"] is True
     assert found["apart"] is None
 
 

@@ -2,6 +2,7 @@ import { EmotionAnalyzer } from '../analyzer.js';
 import { Bars } from './bars.js';
 import { Boxes } from './boxes.js';
 import { BoxEditor } from './box-editor.js';
+import { Pace } from './pace.js';
 import { report } from './problem.js';
 import { WORDS, loadRival } from './rival.js';
 
@@ -11,7 +12,6 @@ import { WORDS, loadRival } from './rival.js';
 /** @typedef {{ models: string[], rival: boolean, rivalWasm: boolean }} Available */
 
 const RUN = '../../models/mobilenetv3_classifier/runs/finetune_K7_160/';
-const SMOOTHING = 0.1; // weight of the newest frame in the figures shown
 
 /** @type {<T extends HTMLElement = HTMLElement>(id: string) => T} */
 const element = (id) => /** @type {any} */ (document.getElementById(id));
@@ -49,7 +49,7 @@ let waiting = false;
 let described = null; // where the face is that the bars describe
 let wishes = 0; // pictures, films and cameras that were asked for, counted
 let staged = 0; // the number of the one on the stage; an older one that can be read later does not come any more
-let pace = { read: 0, detect: 0, classify: 0, interval: 0, last: 0 };
+let pace = new Pace();
 
 async function start() {
   available = await (await fetch('available.json')).json();
@@ -101,7 +101,8 @@ async function classify() {
     const faces = await facesOf(by, asked);
     if (asked === source && faces && by === analyzer) {
       described = show(faces, asked);
-      count();
+      pace.count(by.timings, source === video);
+      describePace();
       // Another error stays: the next frame of a film must not take it away.
       if (failing) report(null);
       failing = false;
@@ -158,31 +159,11 @@ function sizeOf(asked) {
     : { width: asked.naturalWidth, height: asked.naturalHeight };
 }
 
-function count() {
-  if (!analyzer) return;
-  const now = performance.now();
-  const live = source === video;
-  const ease = (/** @type {number} */ old, /** @type {number} */ value) =>
-    old && live ? old + SMOOTHING * (value - old) : value;
-  const { read, detect, classify: head } = analyzer.timings;
-  pace = {
-    read: ease(pace.read, read),
-    detect: ease(pace.detect, detect),
-    classify: ease(pace.classify, head),
-    interval: pace.last ? ease(pace.interval, now - pace.last) : 0,
-    last: now,
-  };
-  describePace();
-}
-
 function describePace() {
   if (!analyzer) return;
   const { threads, modelBytes, runtimeVersion, scheme } = analyzer.info();
-  const stages = `읽기 ${pace.read.toFixed(0)} · 얼굴 ${pace.detect.toFixed(0)} · 감정 ${pace.classify.toFixed(0)} ms`;
-  const live = source === video && pace.interval;
   element('figures').textContent = [
-    pace.last ? stages : '',
-    live ? `초당 ${(1000 / pace.interval).toFixed(0)}회` : '',
+    ...pace.words(source === video),
     `모델 ${shown} (${scheme}, ${(modelBytes / 1e6).toFixed(1)} MB)`,
     `스레드 ${threads}`,
     `onnxruntime-web ${runtimeVersion}`,
@@ -232,7 +213,7 @@ function describeBox(found) {
 function put(next, size, number = staged) {
   source = next;
   staged = number;
-  pace = { read: 0, detect: 0, classify: 0, interval: 0, last: 0 };
+  pace = new Pace();
   element('empty').hidden = true;
   element('help').hidden = stage.hidden = false;
   picture.hidden = next !== picture;

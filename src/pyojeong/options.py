@@ -1,0 +1,30 @@
+"""Options of the command line that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Root = Annotated[Path, typer.Option("--project-root", help="The workspace that relative paths start from.")]
+Workers = Annotated[int, typer.Option(min=1, help="Processes that share the work.")]
+Scheduler = Annotated[str | None, typer.Option(help="Address of a dask.distributed scheduler.")]
+Seed = Annotated[int, typer.Option(help="Same seed, same result.")]
+Policy = Annotated[str, typer.Option(help="Which label counts: majority, unanimous or uploader.")]
+Split = Annotated[str, typer.Option(help="person, or image as the published tables did.")]
+SkipUnreadable = Annotated[
+    bool, typer.Option("--skip-unreadable", help="Count truncated archives and go on without them.")
+]
+Engine = Annotated[str, typer.Option(help="onnx, or node for the real library under Node.js.")]
+Library = Annotated[str, typer.Option(help="vladmandic (@vladmandic/face-api) or original (face-api.js 0.22.2).")]
+InputSize = Annotated[int, typer.Option(help="Side of the detector's input in pixels.")]
+ScoreThreshold = Annotated[float, typer.Option(help="Weakest face that counts, 0..1.")]
+Decode = Annotated[str, typer.Option(help="exact, or scaled: faster, another contender.")]
+Profiles = Annotated[
+    Path | None, typer.Option(help="Another file of profiles. [default: the package's experiments.toml]")
+]
+Outs = Annotated[
+    list[Path] | None, typer.Option(help="Evaluation CSV, one for each --csv. [default: one below models]")
+]
+SchemeName = Annotated[
+    str | None, typer.Option("--scheme", help="K7, M1, M2 or BASIC7; read off the CSV's name when omitted.")
+]

@@ -1,0 +1,42 @@
+const SMOOTHING = 0.1; // weight of the newest frame of a film
+
+/** @typedef {{ read: number, detect: number, classify: number }} Timings milliseconds */
+
+/** How long the answers about one source take, smoothed where it is live. */
+export class Pace {
+  /** @type {Timings} */
+  #times = { read: 0, detect: 0, classify: 0 };
+  #interval = 0;
+  #last = 0;
+
+  /**
+   * Notes an answer.
+   *
+   * @param {Timings} timings
+   * @param {boolean} live
+   */
+  count({ read, detect, classify }, live) {
+    const now = performance.now();
+    const ease = (/** @type {number} */ old, /** @type {number} */ value) =>
+      old && live ? old + SMOOTHING * (value - old) : value;
+    this.#times = {
+      read: ease(this.#times.read, read),
+      detect: ease(this.#times.detect, detect),
+      classify: ease(this.#times.classify, classify),
+    };
+    this.#interval = this.#last ? ease(this.#interval, now - this.#last) : 0;
+    this.#last = now;
+  }
+
+  /**
+   * What the page says of it; nothing before the first answer.
+   *
+   * @param {boolean} live
+   */
+  words(live) {
+    if (!this.#last) return [];
+    const { read, detect, classify } = this.#times;
+    const stages = `읽기 ${read.toFixed(0)} · 얼굴 ${detect.toFixed(0)} · 감정 ${classify.toFixed(0)} ms`;
+    return [stages, live && this.#interval ? `초당 ${(1000 / this.#interval).toFixed(0)}회` : ''];
+  }
+}
