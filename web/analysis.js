@@ -100,7 +100,7 @@ export class Analysis {
    * @param {PredictOptions} [options] of the given boxes
    * @returns {Promise<FaceEmotions[]>} best score first, or in the order of `boxes`
    * @throws {EmotionError} `not_initialised`, `disposed`, `bad_source`, `source_not_ready`, `empty_source`,
-   *   `tainted_source`, `bad_box`, `bad_option`
+   *   `tainted_source`, `bad_box`, `bad_option`, `runtime_failed`
    */
   async analyze(source, boxes, options) {
     this.#nets.ready();

@@ -4,7 +4,7 @@ import { EmotionError } from './errors.js';
 import { checkModelUrl } from './head.js';
 import { Lifecycle } from './lifecycle.js';
 import { fetchModel, readMetadata } from './model.js';
-import { checkProvider, describe, fetchOf, loadRuntime, openNetwork } from './runtime.js';
+import { checkProvider, compute, describe, fetchOf, loadRuntime, openNetwork, pattern } from './runtime.js';
 import { isUnsure, merge, pad } from './retry.js';
 import { sample } from './sampling.js';
 import { PixelReader, loaded } from './source.js';
@@ -81,7 +81,7 @@ export class FaceDetector {
    * @param {Source} source an `<img>` is waited for
    * @returns {Promise<Face[]>} best score first
    * @throws {EmotionError} `not_initialised`, `disposed`, `bad_source`, `source_not_ready`, `empty_source`,
-   *   `tainted_source`
+   *   `tainted_source`, `runtime_failed`
    */
   async detect(source) {
     this.#net.ready();
@@ -142,8 +142,7 @@ export class FaceNet {
     readMetadata(bytes, option);
     return openNetwork(runtime, bytes, option, fetch, async (session) => {
       const net = new FaceNet(runtime, session, options, bytes.byteLength);
-      await net.#check(option);
-      return net;
+      return { network: net, answer: await net.#check(option) };
     });
   }
 
@@ -164,20 +163,25 @@ export class FaceNet {
    * @returns {Promise<Face[]>}
    */
   async #look(frame) {
+    return decode(await this.#cells(frame), frame, this.#inputSize, this.#threshold);
+  }
+
+  /** @param {Frame} frame */
+  async #cells(frame) {
     const size = this.#inputSize;
     const { pixels, rows, columns } = sample(frame, size);
     const tensor = new this.#runtime.ort.Tensor('float32', pixels, [1, rows, columns, 3]);
-    const { cells } = await this.#session.run({ pixels: tensor });
+    const { cells } = await compute(this.#runtime, this.#session, { pixels: tensor });
     const values = /** @type {Float32Array} */ (cells?.data);
     if (values.length !== (size / STRIDE) ** 2 * ANCHORS.length * VALUES) throw new Error('the output has other cells');
-    return decode(values, frame, size, this.#threshold);
+    return values;
   }
 
   /** @param {string} option */
   async #check(option) {
     try {
       // Not square: graphs of old format want a square.
-      await this.#look({ data: new Uint8Array(8), width: 2, height: 1 });
+      return await this.#cells({ data: pattern(32 * 16 * 4), width: 32, height: 16 });
     } catch (error) {
       throw new EmotionError(
         'model_invalid',

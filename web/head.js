@@ -1,8 +1,10 @@
 import { EmotionError, messageOf } from './errors.js';
 import { loadModel } from './model.js';
-import { describe, fetchOf, loadRuntime, openNetwork } from './runtime.js';
+import { compute, describe, fetchOf, loadRuntime, openNetwork, pattern } from './runtime.js';
 
 /** @typedef {import('./runtime.js').RuntimeOptions} RuntimeOptions */
+
+const TRIAL = 120; // side in pixels of what it is tried out on: not the network's own, so that resizing is tried too
 
 /**
  * @typedef {object} HeadOptions
@@ -43,26 +45,26 @@ export class Head {
     const [runtime, { bytes, facts }] = await Promise.all([loadRuntime(options), loadModel({ ...options, fetch })]);
     return openNetwork(runtime, bytes, 'modelUrl', fetch, async (session) => {
       const head = new Head(runtime, session, facts, bytes.byteLength);
-      await head.#check();
-      return head;
+      return { network: head, answer: await head.#check() };
     });
   }
 
   /**
    * @param {import('./patch.js').Frame} patch of any size
    * @returns {Promise<Float32Array>} probabilities in class order
-   * @throws {EmotionError} `bad_source`
+   * @throws {EmotionError} `bad_source`, `runtime_failed`
    */
   async run({ data, width, height }) {
     const image = new this.#runtime.ort.Tensor('uint8', data, [1, height, width, 4]);
     try {
-      const { probabilities } = await this.#session.run({ image });
+      const { probabilities } = await compute(this.#runtime, this.#session, { image });
       return /** @type {Float32Array} */ (probabilities?.data);
     } catch (error) {
+      // The network is the same for every patch: what wasm cannot compute is too large for its memory.
+      if (this.#runtime.provider === 'webgpu') throw error;
       throw new EmotionError(
         'bad_source',
-        `onnxruntime-web cannot compute a patch of ${width} x ${height} pixels (${messageOf(error)}); make the picture ` +
-          'smaller first',
+        `a patch of ${width} x ${height} pixels is too large (${messageOf(error)}); make the picture smaller first`,
         error,
       );
     }
@@ -90,8 +92,9 @@ export class Head {
 
   async #check() {
     const { classes } = this.facts;
-    const count = await this.#outputCount();
-    if (count === classes.length) return;
+    const answer = await this.#tryOut();
+    const count = answer.length;
+    if (count === classes.length) return answer;
     throw new EmotionError(
       'class_mismatch',
       `the model has ${count} outputs, but there are ${classes.length} class names (${classes.join(', ')}); ` +
@@ -99,9 +102,9 @@ export class Head {
     );
   }
 
-  async #outputCount() {
+  async #tryOut() {
     try {
-      return (await this.run({ data: new Uint8Array(160 * 160 * 4), width: 160, height: 160 })).length;
+      return await this.run({ data: pattern(TRIAL * TRIAL * 4), width: TRIAL, height: TRIAL });
     } catch (error) {
       throw new EmotionError(
         'model_invalid',

@@ -83,7 +83,7 @@ export class EmotionAPI {
    * @param {PredictOptions} [options]
    * @returns {Promise<Record<string, number>>} probability by class name, in the order of `outputKeys`, sum 1
    * @throws {EmotionError} `not_initialised`, `disposed`, `bad_source`, `source_not_ready`, `empty_source`,
-   *   `tainted_source`, `bad_box`, `bad_option`
+   *   `tainted_source`, `bad_box`, `bad_option`, `runtime_failed`
    */
   async predictFromImage(source, box, options) {
     this.#head.ready();

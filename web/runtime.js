@@ -36,6 +36,7 @@ const FILES = {
   webgpu: { module: 'ort.webgpu.bundle.min.mjs', wasm: 'ort-wasm-simd-threaded.asyncify.wasm' },
 };
 const MAX_THREADS = 4;
+const TOLERANCE = 0.01; // of WebGPU's values, absolute up to 1 and relative above: it sums in another order
 // How onnxruntime-web's message begins when WebAssembly does not start.
 const NO_BACKEND = 'no available backend found';
 
@@ -95,26 +96,52 @@ async function choose(wanted) {
 }
 
 /**
- * Opens a network and tries it out, on wasm where WebGPU fails at either: some devices do only when they compute.
+ * A network that was opened and has computed once.
  *
- * @template T
- * @param {Runtime} runtime its `provider` is corrected where WebGPU fails
+ * @template {{ release(): Promise<void> }} T
+ * @typedef {{ network: T, answer: Float32Array }} Tried `answer` is what it made of {@link pattern}
+ */
+
+/**
+ * Opens a network and tries it out. WebGPU is used where it computes what wasm does: with some devices and operators it
+ * fails, and with some it answers something else.
+ *
+ * @template {{ release(): Promise<void> }} T
+ * @param {Runtime} runtime its `provider` is corrected where WebGPU is of no use
  * @param {Uint8Array} bytes
  * @param {string} option that named the model, for errors
  * @param {typeof globalThis.fetch} fetch
- * @param {(session: InferenceSession) => Promise<T>} tryOut runs it once and returns what is made of it
+ * @param {(session: InferenceSession) => Promise<Tried<T>>} tryOut
  * @returns {Promise<T>}
  * @throws {EmotionError} `wasm_not_found`, `runtime_failed`, `model_invalid`, and what `tryOut` throws
  */
 export async function openNetwork(runtime, bytes, option, fetch, tryOut) {
-  if (runtime.provider === 'webgpu') {
-    try {
-      return await triedOut(await create(runtime, bytes), tryOut);
-    } catch (error) {
-      Object.assign(runtime, { provider: 'wasm', providerWhy: `WebGPU failed: ${messageOf(rootOf(error))}` });
-    }
+  const fast = runtime.provider === 'webgpu' ? await openOnWebGpu(runtime, bytes, tryOut) : null;
+  const { network, answer } = await triedOut(await openOnWasm(runtime, bytes, option, fetch), tryOut);
+  if (!fast) return network;
+  if (agree(fast.answer, answer)) {
+    await network.release();
+    return fast.network;
   }
-  return triedOut(await openOnWasm(runtime, bytes, option, fetch), tryOut);
+  Object.assign(runtime, { provider: 'wasm', providerWhy: 'WebGPU computes other values here than wasm' });
+  await fast.network.release();
+  return network;
+}
+
+/**
+ * @template {{ release(): Promise<void> }} T
+ * @param {Runtime} runtime
+ * @param {Uint8Array} bytes
+ * @param {(session: InferenceSession) => Promise<Tried<T>>} tryOut
+ * @returns {Promise<Tried<T> | null>} null where WebGPU fails
+ */
+async function openOnWebGpu(runtime, bytes, tryOut) {
+  try {
+    return await triedOut(await create(runtime, bytes, 'webgpu'), tryOut);
+  } catch (error) {
+    Object.assign(runtime, { provider: 'wasm', providerWhy: `WebGPU failed: ${messageOf(rootOf(error))}` });
+    return null;
+  }
 }
 
 /**
@@ -129,6 +156,60 @@ async function triedOut(session, tryOut) {
     // On a device that is lost it may fail or never end, and the error above is the one to tell.
     session.release().catch(() => {});
     throw error;
+  }
+}
+
+/**
+ * Bytes on which networks are tried out: no two rows alike, so that an operator that errs shows it.
+ *
+ * @param {number} length
+ */
+export function pattern(length) {
+  return Uint8Array.from({ length }, (_, at) => (at * at) % 251);
+}
+
+/**
+ * @param {Float32Array} fast
+ * @param {Float32Array} plain
+ */
+function agree(fast, plain) {
+  return fast.length === plain.length && plain.every((value, at) => {
+    return Math.abs(/** @type {number} */ (fast[at]) - value) <= TOLERANCE * Math.max(1, Math.abs(value));
+  });
+}
+
+/** @type {WeakMap<Ort, Promise<unknown>>} what each module was asked for last */
+const turns = new WeakMap();
+
+/**
+ * Asks onnxruntime-web when all it was asked before is done: on WebGPU calls that overlap disturb each other, also those
+ * of two networks.
+ *
+ * @template T
+ * @param {Ort} ort
+ * @param {() => Promise<T>} ask
+ * @returns {Promise<T>}
+ */
+function inTurn(ort, ask) {
+  const turn = (turns.get(ort) ?? Promise.resolve()).then(ask);
+  turns.set(ort, turn.catch(() => {}));
+  return turn;
+}
+
+/**
+ * Runs a network.
+ *
+ * @param {Runtime} runtime
+ * @param {InferenceSession} session
+ * @param {Record<string, import('onnxruntime-web/wasm').Tensor>} feeds
+ * @throws {EmotionError} `runtime_failed`
+ */
+export async function compute({ ort, provider }, session, feeds) {
+  try {
+    return await inTurn(ort, () => session.run(feeds));
+  } catch (error) {
+    const remedy = provider === 'webgpu' ? 'the graphics device may be lost: make a new object' : 'reload the page';
+    throw new EmotionError('runtime_failed', `onnxruntime-web fails to compute (${messageOf(error)}); ${remedy}`, error);
   }
 }
 
@@ -149,7 +230,7 @@ function rootOf(error) {
 async function openOnWasm(runtime, bytes, option, fetch) {
   const policy = watchPolicy();
   try {
-    return await Promise.race([create(runtime, bytes), policy.forbids]);
+    return await Promise.race([create(runtime, bytes, 'wasm'), policy.forbids]);
   } catch (error) {
     throw await explain(error, runtime.wasmUrl, option, fetch);
   } finally {
@@ -183,15 +264,17 @@ function watchPolicy() {
 /**
  * @param {Runtime} runtime
  * @param {Uint8Array} bytes
+ * @param {Provider} provider
  */
-function create({ ort, provider }, bytes) {
-  return ort.InferenceSession.create(bytes, {
+function create({ ort }, bytes, provider) {
+  const options = {
     executionProviders: [provider],
     // Errors only: onnxruntime warns of harmless things, such as an input that has a default.
-    logSeverityLevel: 3,
+    logSeverityLevel: /** @type {const} */ (3),
     // Weights of 8 bits are expanded when the model is loaded, not at every run.
     extra: { session: { disable_quant_qdq: '1' } },
-  });
+  };
+  return inTurn(ort, () => ort.InferenceSession.create(bytes, options));
 }
 
 /**

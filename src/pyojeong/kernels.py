@@ -26,6 +26,9 @@ ROWS = 12
 SMALL_KERNEL = 3
 """Kernels up to this side are fast enough as convolutions."""
 
+QUAD = 4
+"""Results of a group come in fours: onnxruntime-web's WebGPU (1.30.0) computes four at a time, as of one group."""
+
 
 def quicken(model: onnx.ModelProto) -> None:
     """Rewrite a network of square maps in place: gates as dense layers, small depthwise convolutions as products.
@@ -143,10 +146,11 @@ class _Rewriter:
         The rows of black above and below are added beforehand, and to rows end to end: onnxruntime would put them
         back into the convolution otherwise.
         """
-        name, edge = node.output[0], kernel // 2
-        index = self._constant(f"rows_{kernel}_{side}", row_taps(kernel, side))
+        name, edge, spare = node.output[0], kernel // 2, -side % QUAD
+        taps = np.pad(row_taps(kernel, side), ((0, spare), (0, 0), (0, 0)), constant_values=kernel**2)
+        index = self._constant(f"rows_{kernel}_{side}", taps)
         gathered = self._add("Gather", [filters, index], f"{name}_gathered", axis=1)
-        shape = self._shape_constant(channels * side, 1, kernel, side)
+        shape = self._shape_constant(channels * (side + spare), 1, kernel, side)
         matrices = self._add("Reshape", [gathered, shape], f"{name}_matrices")
         pads = self._constant(f"pads_{edge * side}", np.array([0, 0, edge * side] * 2))
         flat = self._add("Reshape", [node.input[0], self._shape_constant(0, channels, side * side)], f"{name}_flat")
@@ -155,12 +159,20 @@ class _Rewriter:
         higher = self._add("Reshape", [longer, shape], f"{name}_higher")
         inputs = [higher, matrices]
         if len(node.input) > 2:
-            bias = self._constant(f"{node.input[2]}_by_column", np.repeat(self.values[node.input[2]], side))
-            inputs.append(bias)
+            inputs.append(self._by_column(node.input[2], channels, side + spare))
         columns = self._add("Conv", inputs, f"{name}_columns", group=channels)
-        shape = self._shape_constant(0, channels, side, side)
+        shape = self._shape_constant(0, channels, side + spare, side)
         turned = self._add("Reshape", [columns, shape], f"{name}_turned")
+        if spare:
+            bounds = [self._constant(f"bound_{value}", np.array([value])) for value in (0, side, 2)]
+            turned = self._add("Slice", [turned, *bounds], f"{name}_needed")
         self._add("Transpose", [turned], name, perm=[0, 1, 3, 2])
+
+    def _by_column(self, bias: str, channels: int, columns: int) -> str:
+        """The bias of each channel for each of its columns; as the matrices, made when the model is loaded."""
+        upright = self._constant(f"{bias}_by_channel", self.values[bias].reshape(-1, 1))
+        wide = self._add("Expand", [upright, self._shape_constant(channels, columns)], f"{bias}_wide")
+        return self._add("Reshape", [wide, self._shape_constant(channels * columns)], f"{bias}_by_column")
 
 
 def whole_taps(kernel: int, side: int) -> NDArray[np.int32]:

@@ -21,6 +21,7 @@ from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, sync_playwright
 
 from pyojeong import crops
+from pyojeong.analyzer import MODEL
 from pyojeong.faceapi.nets import graph_path
 from pyojeong.labels import KOREAN
 from pyojeong.runtime import Classifier
@@ -127,6 +128,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     write_model(root / RUN / "k7_mnv3s_160.onnx")
     (root / RUN / "classes.json").write_text(json.dumps({"classes": KOREAN}), encoding="utf-8")
     shutil.copy(graph_path("tiny_face_detector"), root / "models/detector.onnx")
+    shutil.copy(MODEL, root / "models/basic7.onnx")
     command = [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", str(root)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
         assert server.stdout is not None

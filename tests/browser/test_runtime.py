@@ -11,25 +11,44 @@ async () => {
   const { EmotionAPI } = await import('/web/onnx_emotion_api.js');
   const run = '/models/mobilenetv3_classifier/runs/finetune_K7_160/';
   window.makeApi = (more) => new EmotionAPI({ modelUrl: run + 'k7_mnv3s_160.onnx', ...more });
-  // onnxruntime-web as it is, except that it writes down what it is asked for and may fail on a provider.
+  // onnxruntime-web as it is, except that it writes down what it is asked for, and may fail or err on a provider.
   window.recording = async (broken) => {
     const ort = await import('/node_modules/onnxruntime-web/dist/ort.wasm.bundle.min.mjs');
     const asked = [];
     const left = new Set();
-    const create = async (bytes, options) => {
+    const busy = { now: 0, most: 0 };
+    const device = { lost: false };
+    const alone = async (ask) => {
+      busy.most = Math.max(busy.most, ++busy.now);
+      await new Promise((resolve) => setTimeout(resolve));
+      try { return await ask(); } finally { busy.now--; }
+    };
+    const open = async (bytes, options) => {
       asked.push(options);
       const [provider] = options.executionProviders;
       if (provider === broken) throw new Error('no such device');
       const session = await ort.InferenceSession.create(bytes, { ...options, executionProviders: ['wasm'] });
       const [kind] = session.outputNames;
-      if (![`${provider} run`, `${provider} ${kind}`].includes(broken)) return session;
+      const fails = [`${provider} run`, `${provider} ${kind}`].includes(broken);
+      const errs = provider === 'webgpu' && broken === 'webgpu errs';
       left.add(session);
       return {
-        run: async () => { throw new Error('device lost'); },
-        release: async () => { left.delete(session); await session.release(); throw new Error('lost as well'); },
+        run: (feeds) => alone(async () => {
+          if (fails || device.lost) throw new Error('device lost');
+          const answer = await session.run(feeds);
+          if (errs) answer[kind].data[0] += 0.02;
+          return answer;
+        }),
+        release: async () => {
+          left.delete(session);
+          await session.release();
+          if (fails) throw new Error('lost as well');
+        },
       };
     };
-    return { asked, left, ort: { ...ort, env: ort.env, Tensor: ort.Tensor, InferenceSession: { create } } };
+    const create = (bytes, options) => alone(() => open(bytes, options));
+    const module = { ...ort, env: ort.env, Tensor: ort.Tensor, InferenceSession: { create } };
+    return { asked, left, busy, device, ort: module };
   };
   window.offerGpu = (requestAdapter) =>
     Object.defineProperty(navigator, 'gpu', { value: requestAdapter && { requestAdapter }, configurable: true });
@@ -40,9 +59,10 @@ async () => {
 @pytest.mark.parametrize(
     ("adapter", "broken", "providers", "used", "why"),
     [
-        ("async () => ({})", "none", ["webgpu"], "webgpu", "offered"),
+        ("async () => ({})", "none", ["webgpu", "wasm"], "webgpu", "offered"),
         ("async () => ({})", "webgpu", ["webgpu", "wasm"], "wasm", "no such device"),
         ("async () => ({})", "webgpu run", ["webgpu", "wasm"], "wasm", "WebGPU failed: device lost"),
+        ("async () => ({})", "webgpu errs", ["webgpu", "wasm"], "wasm", "other values"),
         ("async () => null", "none", ["wasm"], "wasm", "no graphics adapter"),
         ("async () => { throw new Error('lost'); }", "none", ["wasm"], "wasm", "no graphics adapter"),
         ("undefined", "none", ["wasm"], "wasm", "no WebGPU"),
@@ -65,7 +85,8 @@ def test_webgpu_is_used_where_it_works(
     assert [options["executionProviders"] for options in asked] == [[provider] for provider in providers]
     # Weights of 8 bits are expanded once.
     assert all(options["extra"]["session"]["disable_quant_qdq"] == "1" for options in asked)
-    assert (info["provider"], left) == (used, 0)
+    # One session answers, the other is freed.
+    assert (info["provider"], left) == (used, 1)
     assert why in info["providerWhy"]
     assert sum(answer) == pytest.approx(1, abs=1e-5)
 
@@ -89,6 +110,56 @@ def test_an_analyzer_tells_the_slower_of_its_networks(page: Any, broken: str, us
     )
     assert info["provider"] == used
     assert ("device lost" in info["providerWhy"]) == (used == "wasm")
+
+
+@pytest.mark.parametrize("provider", ["wasm", "webgpu"])
+def test_the_runtime_is_asked_for_one_thing_at_a_time(page: Any, provider: str) -> None:
+    most, answers = page.evaluate(
+        """async (provider) => {
+          offerGpu(async () => ({}));
+          const { busy, ort } = await recording('none');
+          const apis = [makeApi({ ort, provider }), makeApi({ ort, provider })];
+          await Promise.all(apis.map((api) => api.init()));
+          const answers = await Promise.all([0, 1, 0, 1].map((at) => apis[at].predictFromImage(new ImageData(8, 8))));
+          return [busy.most, answers];
+        }""",
+        provider,
+    )
+    assert most == 1
+    assert len(answers) == 4
+    assert all(answer == answers[0] for answer in answers)
+
+
+@pytest.mark.parametrize(
+    ("kind", "provider", "code", "advice"),
+    [
+        ("EmotionAPI", "webgpu", "runtime_failed", "make a new object"),
+        ("EmotionAPI", "wasm", "bad_source", "make the picture smaller"),
+        ("FaceDetector", "webgpu", "runtime_failed", "make a new object"),
+        ("FaceDetector", "wasm", "runtime_failed", "reload the page"),
+    ],
+)
+def test_a_network_that_fails_later_says_what_to_do(
+    page: Any, kind: str, provider: str, code: str, advice: str
+) -> None:
+    error = page.evaluate(
+        """async ([kind, provider]) => {
+          const { FaceDetector } = await import('/web/index.js');
+          offerGpu(async () => ({}));
+          const { device, ort } = await recording('none');
+          const detector = () => new FaceDetector({ modelUrl: '/models/detector.onnx', ort, provider });
+          const made = kind === 'FaceDetector' ? detector() : makeApi({ ort, provider });
+          await made.init();
+          device.lost = true;
+          const image = new ImageData(8, 8);
+          try { await (made.detect ?? made.predictFromImage).call(made, image); } catch (error) {
+            return [error.name, error.code, error.message]; }
+        }""",
+        [kind, provider],
+    )
+    assert error[:2] == ["EmotionError", code]
+    assert "device lost" in error[2]
+    assert advice in error[2]
 
 
 def test_without_being_asked_webgpu_is_left_alone(page: Any) -> None:
