@@ -2,7 +2,8 @@
 
     python benchmarks/framing.py --data ../shared/data [relation] [register] [retry] [steady]
 
-``relation``: AI Hub's annotator boxes in units of TinyFaceDetector's box (london_as_aihub/).
+``relation``: boxes of London photographs packed as AI Hub packs its own, made from face landmarks, in units of
+TinyFaceDetector's box (london_as_aihub/).
 ``register``: the region, relative to that box, in which a face looks as in RAF-DB's aligned crops: for each aspect,
 where its mean face resembles RAF-DB's mean training face most (rafdb.zip, scut_asian.zip, london_as_aihub/).
 ``retry``: portraits, whole and cropped tighter, whose face the detector misses, searched again amid padding of each

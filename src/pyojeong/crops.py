@@ -74,8 +74,9 @@ def patch_region(box: Sequence[float], margin: float = MARGIN, offset: float = 0
 def as_annotated(box: Sequence[float]) -> Box:
     """Return the box that AI Hub's annotators would draw for a face whose TinyFaceDetector box is given.
 
-    Of the detector's longer side it is 0.93 wide and 1.06 high, and its centre lies 0.164 higher: the medians over
-    photographs in AI Hub's shape, as ``benchmarks/framing.py`` prints them (London set, n = 71).
+    Of the detector's longer side it is 0.93 wide and 1.06 high, and its centre lies 0.164 higher: the medians over 71
+    photographs of the London set, as ``benchmarks/framing.py`` prints them. Their boxes were made from face landmarks
+    and stand in for those of AI Hub's annotators, which were not at hand.
     """
     longer = max(box[2] - box[0], box[3] - box[1])
     width, height = _ANNOTATOR_WIDTH * longer, _ANNOTATOR_HEIGHT * longer
