@@ -18,7 +18,7 @@ _STYLE = """
 _HEADING = "face-api.js and MobileNetV3, compared fairly <span>표정 인식 공정 비교</span>"
 _LEAD = (
     "The same test photographs for everyone, every protocol with its n, 95 % intervals.\n"
-    "같은 시험 사진, 모든 조건과 표본 수, 95 % 신뢰 구간."
+    "같은 테스트 사진, 모든 조건과 표본 수, 95 % 신뢰 구간."
 )
 
 _PROTOCOLS = {"matched": "matched only 매칭만", "all": "all, miss = wrong 전체", "given": "box given 박스 제공"}
@@ -214,7 +214,7 @@ def _summary(summary: pl.DataFrame) -> str:
         "experiment<br>실험": text("exp"),
         "n raw": count("n_raw"),
         "n eval": count("n_eval"),
-        "coverage %<br>커버리지": _number("coverage(%)"),
+        "coverage %<br>검출률": _number("coverage(%)"),
         "Top-1 %": _number("Top1_Acc(%)"),
         "macro-F1": _number("Macro-F1", ".4f"),
         "all, miss<br>= wrong %": _number("all_Acc(%)"),

@@ -39,7 +39,7 @@ KOREAN_MEANINGS = {
     "other_archive": "zip이 아니거나 다른 압축 파일 안에 든 압축 파일 (한 번 풀어야 함)",
     "unreadable_json": "읽을 수 없는 JSON 파일",
     "other_json": "라벨 기록이 없는 JSON 파일",
-    "box_outside_image": "얼굴 박스의 절반 이상이 사진 밖에 있음",
+    "box_outside_image": "얼굴 박스의 절반을 넘는 부분이 사진 밖에 있음",
     "tiny_box": "얼굴 박스의 한 변이 20픽셀 미만",
     "corrupt_image": "끝까지 디코딩되지 않는 사진",
     "not_an_image": "JPEG, PNG, WebP, BMP, GIF가 아닌 파일",
@@ -53,9 +53,9 @@ KOREAN_MEANINGS = {
 
 KOREAN_WARNINGS = {
     "no photograph at all": "사진이 하나도 없음",
-    "no photograph in train": "학습 분할에 사진이 없음",
-    "no photograph in val": "검증 분할에 사진이 없음",
-    "no photograph in test": "시험 분할에 사진이 없음",
+    "no photograph in train": "학습 세트에 사진이 없음",
+    "no photograph in val": "검증 세트에 사진이 없음",
+    "no photograph in test": "테스트 세트에 사진이 없음",
 }
 """What a warning of the summary says about a class, in Korean."""
 
@@ -71,7 +71,7 @@ _ORIENTATIONS = {
     "8": "반시계 방향 90° · 90° counter-clockwise",
 }
 
-_SPLITS = {"train": "학습 train", "val": "검증 val", "test": "시험 test"}
+_SPLITS = {"train": "학습 train", "val": "검증 val", "test": "테스트 test"}
 
 _SIZES = {
     "width": "박스 너비 px<br>width",

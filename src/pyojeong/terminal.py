@@ -57,7 +57,7 @@ def print_report(made: "Report", root: Path) -> None:
     columns = {
         "exp": "experiment",
         "n_raw": "n",
-        "coverage(%)": "found %",
+        "coverage(%)": "coverage %",
         "Top1_Acc(%)": "matched %",
         "all_Acc(%)": "all %",
         "given_Acc(%)": "given %",

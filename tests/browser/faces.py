@@ -43,12 +43,12 @@ def as_address(pixels: npt.NDArray[Any]) -> str:
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def write_film(path: Path, frames: list[npt.NDArray[Any]], *, repeat: int = 15) -> None:
+def write_video(path: Path, frames: list[npt.NDArray[Any]], *, repeat: int = 15) -> None:
     """Write frames (uint8 [H, W, 3], even sides) as uncompressed Y4M, each shown ``repeat`` times at 30 a second."""
     height, width, _ = frames[0].shape
-    with path.open("wb") as film:
-        film.write(f"YUV4MPEG2 W{width} H{height} F30:1 Ip A1:1 C420jpeg\n".encode())
+    with path.open("wb") as video:
+        video.write(f"YUV4MPEG2 W{width} H{height} F30:1 Ip A1:1 C420jpeg\n".encode())
         for pixels in frames:
             luma, *chroma = np.asarray(Image.fromarray(pixels).convert("YCbCr")).transpose(2, 0, 1)
             small = [plane[::2, ::2].tobytes() for plane in chroma]
-            film.write((b"FRAME\n" + luma.tobytes() + b"".join(small)) * repeat)
+            video.write((b"FRAME\n" + luma.tobytes() + b"".join(small)) * repeat)

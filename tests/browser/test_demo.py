@@ -55,7 +55,7 @@ def test_a_dragged_box_is_what_is_classified(page: Any, oracle: Any, face: Any) 
     page.mouse.up()
     assert_shows(page, oracle(image, (60, 40, 100, 110)))
     assert "100 × 110" in page.locator("#box-text").inner_text()
-    page.get_by_role("button", name="상자 지우기").click()
+    page.get_by_role("button", name="박스 지우기").click()
     assert_shows(page, oracle(image, None))
 
 

@@ -1,4 +1,4 @@
-"""What comes on the demo page's stage: pictures, films, the camera."""
+"""What comes on the demo page's stage: pictures, videos, the camera."""
 
 import re
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from pyojeong.drawing import draw_face
 from pyojeong.labels import KOREAN
 from pyojeong.serve import DEMO
 from tests.browser.conftest import Tab, launched
-from tests.browser.faces import as_address, write_film
+from tests.browser.faces import as_address, write_video
 from tests.browser.pages import assert_shows, bars_of
 
 pytestmark = pytest.mark.browser
@@ -100,9 +100,9 @@ def test_a_picture_can_be_pasted_or_dropped(way: str, page: Any, site: Any, orac
 @pytest.fixture(scope="module")
 def face_camera(playwright: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A Chromium whose camera shows a drawn person who changes expression."""
-    film = tmp_path_factory.mktemp("film") / "face.y4m"
-    write_film(film, [draw_face(label, 3, (480, 480))[0] for label in ("기쁨", "분노", "중립", "당황")])
-    with launched(playwright, f"--use-file-for-fake-video-capture={film}") as chromium:
+    video = tmp_path_factory.mktemp("video") / "face.y4m"
+    write_video(video, [draw_face(label, 3, (480, 480))[0] for label in ("기쁨", "분노", "중립", "당황")])
+    with launched(playwright, f"--use-file-for-fake-video-capture={video}") as chromium:
         yield chromium
 
 
@@ -120,7 +120,7 @@ def camera_tab(face_camera: Any, origin: str) -> Iterator[Any]:
 def test_the_camera_gives_live_results_until_it_is_switched_off(camera_tab: Any, origin: str) -> None:
     page = camera_tab.page
     page.get_by_role("button", name="카메라 켜기").click()
-    # Bars that change were computed from the faces of the film.
+    # Bars that change were computed from the faces of the video.
     changes = page.evaluate(
         """() => new Promise((resolve) => {
           const seen = new Set();
@@ -137,7 +137,7 @@ def test_the_camera_gives_live_results_until_it_is_switched_off(camera_tab: Any,
     page.locator("#figures", has_text="초당").wait_for()
     page.locator("#figures", has_text=re.compile(r"읽기 \d+ · 얼굴 \d+ · 감정 \d+ ms")).wait_for()
     stage, face = (page.locator(name).bounding_box() for name in ("#stage", "#faces .face"))
-    # The face fills the middle of the film, so its box lies in the middle of the stage.
+    # The face fills the middle of the video, so its box lies in the middle of the stage.
     assert abs(face["x"] + face["width"] / 2 - stage["x"] - stage["width"] / 2) < stage["width"] / 5
     assert stage["height"] / 4 < face["height"] < stage["height"]
     label = page.locator("#faces .face span").first.inner_text()
@@ -151,13 +151,13 @@ def test_the_camera_gives_live_results_until_it_is_switched_off(camera_tab: Any,
 
 
 def test_without_a_face_the_camera_says_so(page: Any) -> None:
-    # The browser's own film shows no face.
+    # The browser's own video shows no face.
     page.get_by_role("button", name="카메라 켜기").click()
     page.locator("#answer", has_text="얼굴을 찾지 못했습니다").wait_for()
 
 
-def test_a_film_is_played_and_watched(page: Any) -> None:
-    """The film is recorded in the browser itself, which writes WebM."""
+def test_a_video_is_played_and_watched(page: Any) -> None:
+    """The video is recorded in the browser itself, which writes WebM."""
     page.evaluate(
         """async (url) => {
           const canvas = Object.assign(document.createElement('canvas'), { width: 320, height: 320 });
@@ -176,7 +176,7 @@ def test_a_film_is_played_and_watched(page: Any) -> None:
           recorder.stop();
           await stopped;
           const given = new DataTransfer();
-          given.items.add(new File(parts, 'film.webm', { type: 'video/webm' }));
+          given.items.add(new File(parts, 'video.webm', { type: 'video/webm' }));
           const input = document.getElementById('file');
           input.files = given.files;
           input.dispatchEvent(new Event('change'));
@@ -188,9 +188,9 @@ def test_a_film_is_played_and_watched(page: Any) -> None:
     assert page.locator("#stage.mirrored").count() == 0
 
 
-def test_a_file_that_is_no_film_is_refused_in_words(page: Any, tmp_path: Path) -> None:
-    (tmp_path / "film.mp4").write_text("not a film")
-    page.get_by_label("사진·영상 고르기").set_input_files(tmp_path / "film.mp4")
+def test_a_file_that_is_no_video_is_refused_in_words(page: Any, tmp_path: Path) -> None:
+    (tmp_path / "video.mp4").write_text("not a video")
+    page.get_by_label("사진·영상 고르기").set_input_files(tmp_path / "video.mp4")
     page.locator("#problem", has_text="영상으로 열 수 없습니다").wait_for()
 
 

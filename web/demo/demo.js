@@ -47,7 +47,7 @@ let failing = false; // whether what the page reports is that the last picture c
 let waiting = false;
 /** @type {Box | null} */
 let described = null; // where the face is that the bars describe
-let wishes = 0; // pictures, films and cameras that were asked for, counted
+let wishes = 0; // pictures, videos and cameras that were asked for, counted
 let staged = 0; // the number of the one on the stage; an older one that can be read later does not come any more
 let pace = new Pace();
 
@@ -103,7 +103,7 @@ async function classify() {
       described = show(faces, asked);
       pace.count(by.timings, source === video);
       describePace();
-      // Another error stays: the next frame of a film must not take it away.
+      // Another error stays: the next frame of a video must not take it away.
       if (failing) report(null);
       failing = false;
     }
@@ -195,11 +195,11 @@ function describeBox(found) {
   const { box } = editor;
   clear.disabled = !box;
   const text = box
-    ? `상자 ${Math.round(box.width)} × ${Math.round(box.height)} 픽셀. 상자를 지우면 얼굴을 찾습니다.`
+    ? `박스 ${Math.round(box.width)} × ${Math.round(box.height)} 픽셀. 박스를 지우면 얼굴을 찾습니다.`
     : found
-      ? `얼굴 ${found}개를 찾았습니다. 끌어서 상자를 그리면 그 상자만 봅니다.`
+      ? `얼굴 ${found}개를 찾았습니다. 끌어서 박스를 그리면 그 박스만 봅니다.`
       : found === 0 && source === picture
-        ? '얼굴을 찾지 못해 전체를 얼굴로 봅니다. 얼굴 위를 끌어 상자를 그리십시오.'
+        ? '얼굴을 찾지 못해 전체를 얼굴로 봅니다. 얼굴 위를 끌어 박스를 그리십시오.'
         : '';
   // Setting the same text again would be spoken again.
   if (element('box-text').textContent !== text) element('box-text').textContent = text;
@@ -315,7 +315,7 @@ function onFrame() {
 }
 
 function awaitFrame() {
-  // One left over from an earlier film would double the work.
+  // One left over from an earlier video would double the work.
   video.cancelVideoFrameCallback(watch);
   watch = video.requestVideoFrameCallback(onFrame);
 }

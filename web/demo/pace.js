@@ -1,4 +1,4 @@
-const SMOOTHING = 0.1; // weight of the newest frame of a film
+const SMOOTHING = 0.1; // weight of the newest frame of a video
 
 /** @typedef {{ read: number, detect: number, classify: number }} Timings milliseconds */
 
