@@ -279,6 +279,7 @@ function suppress(faces) {
  *
  * @param {Box} a
  * @param {Box} b
+ * @returns {number} 0..1; NaN where neither has an area
  */
 export function overlap(a, b) {
   const across = Math.min(a.x + a.width, b.x + b.width) - Math.max(a.x, b.x);

@@ -117,7 +117,7 @@ function round(value) {
  * @param {Framing} framing
  * @param {BoxKind} [boxKind]
  * @returns {Frame}
- * @throws {EmotionError} `bad_box`, `bad_option`
+ * @throws {EmotionError} `bad_box`, `bad_option`, `bad_source` where the patch would have more than 2^27 pixels
  */
 export function cut(frame, box, framing, boxKind) {
   const region = regionOf(box, framing, boxKind, frame);
@@ -138,6 +138,7 @@ export function cut(frame, box, framing, boxKind) {
  * @param {BoxKind | undefined} boxKind
  * @param {{ width: number, height: number }} size of the source
  * @returns {Region}
+ * @throws {EmotionError} `bad_box`, `bad_option`
  */
 export function regionOf(box, framing, boxKind, { width, height }) {
   // A finished crop is square, whatever shape it was cut with.
@@ -153,6 +154,7 @@ export function regionOf(box, framing, boxKind, { width, height }) {
  * @param {Box} box
  * @param {Framing} framing
  * @param {BoxKind} boxKind
+ * @throws {EmotionError} `bad_box`, `bad_option`
  */
 export function hasPatch({ width, height }, box, framing, boxKind) {
   const region = regionOf(box, framing, boxKind, { width, height });
@@ -195,6 +197,7 @@ export function checked(box) {
  * @param {Region} region
  * @param {{ width: number, height: number }} size
  * @returns {Region}
+ * @throws {EmotionError} `bad_box`, `bad_source` where the region has more than 2^27 pixels
  */
 export function overlapOf(region, size) {
   if (Math.max(region.width, region.height) > WIDEST * Math.max(size.width, size.height)) {

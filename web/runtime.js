@@ -35,7 +35,7 @@ const FILES = {
   wasm: { module: 'ort.wasm.bundle.min.mjs', wasm: 'ort-wasm-simd-threaded.wasm' },
   webgpu: { module: 'ort.webgpu.bundle.min.mjs', wasm: 'ort-wasm-simd-threaded.asyncify.wasm' },
 };
-const MAX_THREADS = 4;
+const MAX_THREADS = 4; // by judgement, not measured
 const TOLERANCE = 0.01; // of WebGPU's values, absolute up to 1 and relative above: it sums in another order
 // How onnxruntime-web's message begins when WebAssembly does not start.
 const NO_BACKEND = 'no available backend found';

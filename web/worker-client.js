@@ -59,6 +59,7 @@ export class WorkerAnalyzer {
   /**
    * @param {AnalyzerOptions & WorkerOptions} options
    * @returns {Promise<WorkerAnalyzer>}
+   * @throws {EmotionError} `bad_option`, `worker_not_found`, `worker_lost`, and those of `EmotionAnalyzer.init`
    */
   static async start({ workerUrl, ...options }) {
     checkAnalyzer(options);

@@ -16,7 +16,7 @@ _LUMA = (0.299, 0.587, 0.114)
 """Rec. 601 weights of red, green and blue."""
 
 _ERASED = (0.02, 0.15)
-"""Smallest and largest erased share of an image."""
+"""Smallest and largest erased share of an image; by judgement, not measured."""
 
 _LOW = (20, 80)
 """Smallest and largest side in pixels of an image of low resolution, as faces in a webcam's picture have."""

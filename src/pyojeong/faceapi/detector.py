@@ -27,6 +27,7 @@ ANCHORS = np.array(
 """Width and height of TinyFaceDetector's five anchors, in cells."""
 
 EXPRESSION_SIZE = 112
+"""Side of FaceExpressionNet's input in pixels."""
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ LICENCE = "LICENSE-face-api"
 
 DETECTOR_MEAN = (117.001, 114.697, 97.404)
 EXPRESSION_MEAN = (122.782, 117.001, 104.298)
+"""What face-api.js subtracts from red, green and blue (0..255) before each net."""
 
 
 def graph_path(model: str) -> Path:
