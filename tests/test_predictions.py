@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-import polars as pl
 import pytest
 
 from pyojeong.errors import InputError
 from pyojeong.labels import K7, M1
-from pyojeong.predictions import all_classes, end_to_end, matched, read_predictions, write_predictions
+from pyojeong.predictions import all_classes, end_to_end, matched, read_predictions
 
 FACEAPI_CSV = """\
 image,gt_label,pred_label,score,face_detected,iou,correct
@@ -61,22 +60,6 @@ def test_three_columns_are_enough_and_a_blank_answer_is_a_miss(tmp_path: Path) -
     assert frame["pred"].to_list() == ["sad", None]
     assert matched(frame).to_list() == [True, False]
     assert frame["score"].is_null().all()
-
-
-@pytest.mark.parametrize("text", [FACEAPI_CSV, "path,true,pred,score\na,happy,sad,0.5\nb,sad,,\n"])
-def test_what_is_written_is_read_again(tmp_path: Path, text: str) -> None:
-    frame = read_predictions(_write(tmp_path, text), M1)
-    write_predictions(frame.select("score", "true", pl.exclude("score", "true")), tmp_path / "again.csv")
-    assert (tmp_path / "again.csv").read_text().startswith("path,true,pred,")
-    again = read_predictions(tmp_path / "again.csv", M1)
-    assert again.equals(frame)
-    assert matched(again).to_list() == matched(frame).to_list()
-
-
-def test_a_table_without_the_three_columns_is_not_written(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="columns true, pred"):
-        write_predictions(pl.DataFrame({"path": ["a"]}), tmp_path / "x.csv")
-    assert not (tmp_path / "x.csv").exists()
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ def extra_with(module: str | None) -> str | None:
     groups = {
         "train": ("torch", "lightning_fabric", "onnxscript", "safetensors"),
         "data": ("polars", "onnx"),
-        "report": ("sklearn", "scipy", "matplotlib", "koreanize_matplotlib", "nbclient", "nbformat"),
+        "report": ("scipy", "matplotlib", "koreanize_matplotlib", "nbclient", "nbformat"),
         "cluster": ("distributed",),
     }
     top = (module or "").partition(".")[0]

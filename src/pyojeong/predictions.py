@@ -6,7 +6,7 @@ import polars as pl
 
 from pyojeong.errors import InputError
 from pyojeong.labels import FACEAPI, Scheme
-from pyojeong.table import line_of, read_csv, write_csv
+from pyojeong.table import line_of, read_csv
 
 MATCHED_IOU = 0.30
 """A detection is the labelled face when its IoU with the label's box reaches this (the published protocol)."""
@@ -82,17 +82,6 @@ def read_predictions(path: Path, scheme: Scheme) -> pl.DataFrame:
     if "person" in frame.columns:
         columns["person"] = frame["person"].str.strip_chars().replace("", None)
     return frame.select(column.alias(name) for name, column in columns.items())
-
-
-def write_predictions(frame: pl.DataFrame, path: Path) -> None:
-    """Write a table with the columns ``path,true,pred`` (these first), whole or not at all.
-
-    Raises ValueError when one of them is missing.
-    """
-    first = ["path", "true", "pred"]
-    if missing := [name for name in first if name not in frame.columns]:
-        raise ValueError(f"a predictions table needs the columns {', '.join(missing)}")
-    write_csv(frame.select(*first, pl.exclude(first)), path)
 
 
 def matched(frame: pl.DataFrame) -> pl.Series:
