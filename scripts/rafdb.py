@@ -23,16 +23,11 @@ LIST = "rafdb/labels.csv"
 
 def tables(archive: Path) -> dict[str, pl.DataFrame]:
     """Return train, val and test as tables of path and label_en."""
-    labels = read_list(archive, LIST, ["path", "label_en", "split"], "RAF-DB's archive")
-    labels = labels.cast(pl.String).with_columns(path=f"data_raw/{archive.name}!/" + pl.col("path"))
-    if unknown := sorted(set(labels["label_en"].fill_null("")) - set(FACEAPI)):
-        raise InputError(f"{archive}: {LIST} has the label {unknown[0]!r}; it must be one of {', '.join(FACEAPI)}")
+    labels = read_labels(archive, LIST, "RAF-DB's archive")
     official = labels.filter(pl.col("split") == "train").sample(fraction=1, shuffle=True, seed=SEED)
     held_out = official.height // 10
     if not held_out:
         raise InputError(f"{archive}: {LIST} has {official.height} training faces; at least ten are needed")
-    if "test" not in set(labels["split"]):
-        raise InputError(f"{archive}: {LIST} has no face whose split is test; give RAF-DB's archive")
     parts = {
         "train": official.tail(-held_out),
         "val": official.head(held_out),
@@ -56,6 +51,20 @@ def main() -> None:
             print(f"{folder / f'{name}_BASIC7.csv'}: {part.height} faces")
     except (InputError, OSError) as error:
         parser.exit(2, f"error: {error}\n")
+
+
+def read_labels(archive: Path, name: str, wanted: str) -> pl.DataFrame:
+    """Return path (from the project root), label_en and split of each face in the list ``name`` of ``archive``.
+
+    InputError, asking for ``wanted``, where there is no such list, a label that is none of face-api.js's, or no test
+    face.
+    """
+    labels = read_list(archive, name, ["path", "label_en", "split"], wanted).cast(pl.String)
+    if unknown := sorted(set(labels["label_en"].fill_null("")) - set(FACEAPI)):
+        raise InputError(f"{archive}: {name} has the label {unknown[0]!r}; it must be one of {', '.join(FACEAPI)}")
+    if "test" not in set(labels["split"]):
+        raise InputError(f"{archive}: {name} has no face whose split is test; give {wanted}")
+    return labels.with_columns(path=f"data_raw/{archive.name}!/" + pl.col("path"))
 
 
 def read_list(archive: Path, name: str, columns: list[str], wanted: str) -> pl.DataFrame:

@@ -111,6 +111,35 @@ def test_a_checkpoint_of_an_earlier_version_names_what_it_lacks(tmp_path: Path) 
         Checkpoint.load(tmp_path / "old.pt")
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("temperature", float("nan"), "temperature"),
+        ("temperature", 0.0, "temperature"),
+        ("margin", "x", "margin"),
+        ("box", "mine", "box"),
+        ("classes", ("기쁨", "슬픔", "중립"), "weights"),
+        ("state_dict", [1, 2], "weights"),
+    ],
+)
+def test_a_checkpoint_that_no_training_wrote_is_refused(tmp_path: Path, name: str, value: object, told: str) -> None:
+    checkpoint().save(tmp_path / "best.pt")
+    values = torch.load(tmp_path / "best.pt", weights_only=True)
+    save_torch(values | {name: value}, tmp_path / "odd.pt")
+
+    with pytest.raises(InputError, match=rf"odd\.pt: its {told}"):
+        Checkpoint.load(tmp_path / "odd.pt")
+
+
+def test_a_checkpoint_of_weights_that_are_no_numbers_is_refused(tmp_path: Path) -> None:
+    broken = checkpoint()
+    broken.state_dict["classifier.3.bias"].fill_(torch.nan)
+    broken.save(tmp_path / "best.pt")
+
+    with pytest.raises(InputError, match="not all are numbers"):
+        Checkpoint.load(tmp_path / "best.pt")
+
+
 def test_a_checkpoint_without_an_aspect_wants_squares(tmp_path: Path) -> None:
     checkpoint().save(tmp_path / "best.pt")
     values = torch.load(tmp_path / "best.pt", weights_only=True)
@@ -148,6 +177,13 @@ def test_damaged_weights_name_the_file(tmp_path: Path, name: str) -> None:
         (tmp_path / name).write_bytes(content)
         with pytest.raises(InputError, match=name):
             load_weights(tmp_path / name)
+
+
+def test_a_state_that_is_a_list_is_refused(tmp_path: Path) -> None:
+    save_torch({"state_dict": [1, 2]}, tmp_path / "list.pth")
+
+    with pytest.raises(InputError, match=r"list\.pth: holds more than tensors"):
+        load_weights(tmp_path / "list.pth")
 
 
 def test_other_kinds_of_weights_are_refused(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
+from pathlib import Path
+
 import pytest
 
 from pyojeong.errors import InputError
-from pyojeong.labels import BASIC7, ENGLISH, FACEAPI, K7, KOREAN, M1, M2, SCHEMES, scheme_named
+from pyojeong.labels import BASIC7, ENGLISH, FACEAPI, K7, KOREAN, M1, M2, SCHEMES, scheme_for, scheme_named
 
 
 def test_k7_order_is_the_contract_of_the_browser():
@@ -43,3 +45,10 @@ def test_scheme_names_are_found_in_any_case_and_listed_when_wrong():
     assert scheme_named("k7") is K7
     with pytest.raises(InputError, match="K7, M1, M2, BASIC7"):
         scheme_named("K8")
+
+
+def test_a_table_named_after_another_scheme_is_refused():
+    assert scheme_for("m1", Path("test_M1.csv")) is M1
+    assert scheme_for("M1", Path("mine.csv")) is M1
+    with pytest.raises(InputError, match=r"test_M2\.csv: its name says M2, not BASIC7; .*rename"):
+        scheme_for("BASIC7", Path("test_M2.csv"))

@@ -1,6 +1,8 @@
 import json
+import os
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -88,6 +90,28 @@ def test_a_changed_crop_is_decoded_anew(tmp_path: Path) -> None:
     assert opened(csv, tmp_path).pixels[0].min() == 255
 
 
+def test_a_changed_crop_of_the_same_size_is_decoded_anew(tmp_path: Path) -> None:
+    write_csv(pl.DataFrame({"path": ["a.bmp"], "label": ["happy"]}), tmp_path / "a.csv")
+    for level in (200, 10):
+        Image.fromarray(np.full((40, 40, 3), level, np.uint8)).save(tmp_path / "a.bmp")
+        os.utime(tmp_path / "a.bmp", ns=(level, level))
+        assert opened(tmp_path / "a.csv", tmp_path).pixels.max() == level
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY", None])
+@pytest.mark.parametrize("suffix", [".npy", ".json"])
+def test_damaged_arrays_are_made_again(
+    tmp_path: Path, suffix: str, content: bytes | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    csv = write_crops(tmp_path, "train", 1)
+    expected = np.array(opened(csv, tmp_path).pixels)
+    (array,) = (tmp_path / FOLDER).glob(f"*{suffix}")
+    array.write_bytes(array.read_bytes()[:-10] if content is None else content)
+
+    assert np.array_equal(opened(csv, tmp_path).pixels, expected)
+    assert "damaged, the images are decoded again" in caplog.text
+
+
 def test_an_array_without_notes_is_not_trusted(tmp_path: Path) -> None:
     csv = write_crops(tmp_path, "train", 1)
     expected = np.array(opened(csv, tmp_path).pixels)
@@ -117,16 +141,22 @@ def test_boxes_cut_the_face_out_of_the_photograph(tmp_path: Path) -> None:
     assert len(keys) == 3
 
 
-def test_a_square_crop_has_the_key_of_old(tmp_path: Path) -> None:
-    (tmp_path / "photo.png").write_bytes(bytes(100))
-    frame = pl.DataFrame({"path": ["photo.png"], "label": ["happy"], "minX": 20, "minY": 30, "maxX": 90, "maxY": 130})
+def test_boxes_of_another_kind_are_converted(tmp_path: Path) -> None:
+    photograph = np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8)
+    Image.fromarray(photograph).save(tmp_path / "photo.png")
+    box = (60, 40, 150, 150)
+    columns = dict(zip(("minX", "minY", "maxX", "maxY"), zip(box, (40, 40, 40, 90), strict=True), strict=True))
+    frame = pl.DataFrame({"path": ["photo.png"] * 2, "label": ["happy"] * 2} | columns)
     write_csv(frame, tmp_path / "splits.csv")
-    keys = [
-        list_crops(tmp_path / "splits.csv", scheme=M1, root=tmp_path, margin=0.15, offset=-0.06, aspect=aspect).key
-        for aspect in (1.0, 0.76, 0.8)
-    ]
-    assert keys[0] == "6082498cfd67e8e8"
-    assert len(set(keys)) == 3
+    common: dict[str, Any] = {"scheme": M1, "root": tmp_path, "margin": -0.05, "offset": -0.06, "aspect": 0.9}
+    cut = {}
+    for kind in crops.BOX_KINDS:
+        found = open_crops(list_crops(tmp_path / "splits.csv", **common, box="detector", box_kind=kind), tmp_path)
+        assert found.dropped == {"bad_box": 1}
+        cut[kind] = found.pixels[0]
+
+    assert np.array_equal(cut["detector"], crops.face_crop(photograph, box, -0.05, -0.06, 0.9))
+    assert np.array_equal(cut["annotator"], crops.face_crop(photograph, crops.as_detected(box), -0.05, -0.06, 0.9))
 
 
 def test_another_picture_is_noticed_where_the_table_has_decomposed_hangul(tmp_path: Path) -> None:

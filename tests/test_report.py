@@ -103,11 +103,14 @@ def test_pairs_join_crops_to_their_photographs(made: tuple[Path, Report]) -> Non
     row = paired.row(
         by_predicate=(pl.col("first") == "FaceAPI_M1")
         & (pl.col("second") == "Finetune_M1_160")
-        & (pl.col("protocol") == "all"),
+        & (pl.col("protocol") == "given"),
         named=True,
     )
     assert row["n"] == 210
-    assert 100 * row["accuracy_first"] == pytest.approx(_row(made, "FaceAPI_M1")["all_Acc(%)"], abs=0.005)
+    assert 100 * row["accuracy_first"] == pytest.approx(_row(made, "FaceAPI_M1")["given_Acc(%)"], abs=0.005)
+    # The network never had to find a face, so what face-api missed is not held against it in the test.
+    mixed = (pl.col("first") == "FaceAPI_M1") & (pl.col("second") == "Finetune_M1_160")
+    assert set(paired.filter(mixed)["protocol"]) == {"matched", "given"}
     assert 100 * row["accuracy_second"] == pytest.approx(_row(made, "Finetune_M1_160")["Top1_Acc(%)"], abs=0.005)
     assert paired.filter(pl.col("protocol") == "matched").height == 4
     ceiling = pl.read_csv(made[0] / "reports" / "human_ceiling.csv")

@@ -54,6 +54,19 @@ def test_rafdb_becomes_three_tables_without_common_faces(tmp_path: Path) -> None
     assert (tmp_path / "work/data_raw/faces.zip").resolve() == tmp_path / "faces.zip"
 
 
+def test_fer2013_becomes_a_table_of_its_test_faces(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "fer.zip", "w") as archive:
+        rows = ("fer2013/train/0.jpg,sad,train", "fer2013/test/0.jpg,fearful,test", "fer2013/test/1.jpg,happy,test")
+        archive.writestr("fer2013/labels.csv", "\n".join(["path,label_en,split", *rows]))
+    script = [REPOSITORY / "scripts/fer2013.py", tmp_path / "fer.zip", "--project-root", tmp_path]
+    done = subprocess.run([sys.executable, *map(str, script)], check=True, capture_output=True, text=True)
+    assert "fer2013_BASIC7.csv: 2 faces" in done.stdout
+    assert pl.read_csv(tmp_path / "data_raw/fer2013_BASIC7.csv").rows() == [
+        ("data_raw/fer.zip!/fer2013/test/0.jpg", "fearful"),
+        ("data_raw/fer.zip!/fer2013/test/1.jpg", "happy"),
+    ]
+
+
 def scut(tmp_path: Path, content: str) -> subprocess.CompletedProcess[str]:
     with zipfile.ZipFile(tmp_path / "portraits.zip", "w") as archive:
         archive.writestr("scut_asian/boxes.csv", content)
@@ -85,7 +98,10 @@ def test_an_archive_without_the_portraits_is_named(tmp_path: Path, content: str)
     assert not (tmp_path / "data_raw").exists()
 
 
-@pytest.mark.parametrize(("script", "content"), [("rafdb", "rafdb/labels.csv"), ("scut", "scut_asian/boxes.csv")])
+@pytest.mark.parametrize(
+    ("script", "content"),
+    [("rafdb", "rafdb/labels.csv"), ("fer2013", "fer2013/labels.csv"), ("scut", "scut_asian/boxes.csv")],
+)
 def test_a_locked_archive_is_named(script: str, content: str, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "faces.zip", "w") as archive:
         archive.writestr(content, "path\n")

@@ -195,7 +195,7 @@ def test_one_image_is_not_enough(root: Path) -> None:
 
 def test_a_loss_that_is_not_finite_names_the_rates(root: Path) -> None:
     state = MobileNetV3Small(6).state_dict()
-    state["classifier.0.bias"] = torch.full((1024,), float("inf"))
+    state["classifier.0.bias"] = torch.full((1024,), 3e38)  # what follows is too large for a float
     torch.save(state, root / "broken.pt")
 
     with pytest.raises(InputError, match=r"the loss is nan .*lower --lr-head \(now 0.0005\) and --lr-backbone"):
@@ -214,6 +214,13 @@ def test_what_cannot_be_asked_for(root: Path) -> None:
         run(root, device="tpu")
     with pytest.raises(InputError, match="weights not readable"):
         run(root, weights="absent.npz")
+    with pytest.raises(InputError, match="no kind of box 'mine'; choose annotator or detector"):
+        run(root, box_kind="mine")
+    with pytest.raises(InputError, match=r"train\.csv: is a file, and a run needs a folder"):
+        run(root, "train.csv")
+    (root / "val_K7.csv").write_bytes((root / "val.csv").read_bytes())
+    with pytest.raises(InputError, match=r"val_K7\.csv: its name says K7, not M1"):
+        run(root, val_csv=root / "val_K7.csv")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
@@ -230,9 +237,9 @@ def test_images_in_two_sets_are_reported(root: Path, caplog: pytest.LogCaptureFi
 
 
 def test_faces_in_two_sets_are_reported(root: Path, caplog: pytest.LogCaptureFixture) -> None:
-    for name, right in (("val", 20), ("test", 30)):
+    for name, left in (("val", 0), ("test", 20)):
         frame = pl.read_csv(root / "val.csv")[:6].select(
-            "path", "label_en", minX=0, minY=0, maxX=pl.lit(right), maxY=20
+            "path", "label_en", minX=pl.lit(left), minY=0, maxX=left + 20, maxY=20
         )
         write_csv(frame, root / f"{name}_boxes.csv")
     common: dict[str, Any] = {"train_csv": root / "train.csv", "val_csv": root / "val_boxes.csv", "epochs": 1}
@@ -242,3 +249,17 @@ def test_faces_in_two_sets_are_reported(root: Path, caplog: pytest.LogCaptureFix
     with caplog.at_level(logging.WARNING):
         run(root, "again", **common, test_csv=root / "val_boxes.csv")
     assert "val_boxes.csv share 6 images" in caplog.text
+
+
+def test_people_and_whole_images_in_two_sets_are_reported(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = pl.read_csv(root / "val.csv")[:6]
+    boxes = {"minX": pl.lit(2), "minY": pl.lit(2), "maxX": pl.lit(25), "maxY": pl.lit(25)}
+    write_csv(rows.with_columns(**boxes), root / "val_boxes.csv")
+    write_csv(rows.with_columns(person=pl.lit("p")), root / "test_people.csv")
+    write_csv(pl.read_csv(root / "train.csv").with_columns(person=pl.lit("p")), root / "train_people.csv")
+    csvs: dict[str, Any] = {"train_csv": root / "train_people.csv", "val_csv": root / "val_boxes.csv"}
+    with caplog.at_level(logging.WARNING):
+        run(root, **csvs, test_csv=root / "test_people.csv", epochs=1)
+    assert "val_boxes.csv and" in caplog.text
+    assert "test_people.csv share 6 images" in caplog.text
+    assert "test_people.csv share 1 people" in caplog.text

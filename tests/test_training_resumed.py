@@ -121,6 +121,36 @@ def test_whatever_changes_is_trained_anew(root: Path, change: str, caplog: pytes
     assert ("trained anew" in caplog.text) == (change != "output")
 
 
+def test_another_test_set_is_scored_without_training(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyojeong.training._publish", lambda *_, **__: pytest.fail("killed"))
+    with pytest.raises(pytest.fail.Exception, match="killed"):
+        run(root)
+    monkeypatch.undo()
+    monkeypatch.setattr(learning._Loop, "epoch", lambda *_: pytest.fail("trained again"))
+    assert run(root, test_csv=root / "val.csv")["n"] == 6
+
+
+def test_what_a_killed_run_left_is_swept(root: Path) -> None:
+    run(root)
+    for name in (".last_1.pt.x.part", "last_1.pt"):
+        (root / "run" / name).write_bytes(b"half")
+    run(root)
+    assert {path.name for path in (root / "run").iterdir()} == FILES
+
+
+@pytest.mark.parametrize("epochs", [1, 99])
+def test_epochs_that_do_not_add_up_are_refused(root: Path, epochs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learning, "_judge", killed_in_epoch(3))
+    with pytest.raises(KeyboardInterrupt):
+        run(root, epochs=3)
+    monkeypatch.undo()
+    values = torch.load(root / "run/last_1.pt", weights_only=True)
+    values["result"]["epochs_done"] = epochs
+    torch.save(values, root / "run/last_1.pt")
+    with pytest.raises(InputError, match=r"last_1\.pt: does not fit this network; delete it"):
+        run(root, epochs=3)
+
+
 def test_a_failed_retraining_leaves_the_finished_run(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(root)
     before = contents(root / "run")

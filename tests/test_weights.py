@@ -60,6 +60,14 @@ def test_another_network_is_refused_by_name(tmp_path: Path) -> None:
         weights.start(MobileNetV3Small(7), str(tmp_path / "thin.pth"))
 
 
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    state = MobileNetV3Small(7).state_dict()
+    save_torch(state | {"features.0.0.weight": torch.full((16, 3, 3, 3), torch.nan)}, tmp_path / "nan.pth")
+
+    with pytest.raises(InputError, match=r"nan\.pth: features\.0\.0\.weight is damaged"):
+        weights.start(MobileNetV3Small(7), str(tmp_path / "nan.pth"))
+
+
 def test_the_published_file_is_fetched_once(tmp_path: Path, cache: Path) -> None:
     url = published(tmp_path, b"weights")
     path = weights.imagenet(url)

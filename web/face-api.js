@@ -1,6 +1,7 @@
 /** Gives a page that uses face-api.js our expressions, with one call and no other change. */
 
 import { EmotionError } from './errors.js';
+import { Lifecycle } from './lifecycle.js';
 import { EmotionAPI } from './onnx_emotion_api.js';
 
 export { EmotionError };
@@ -64,11 +65,13 @@ export async function install(faceapi, options) {
   checkModule(faceapi);
   const api = new EmotionAPI(options);
   await api.init();
+  const answering = new Lifecycle('adapter', async () => api, async () => api.dispose());
   try {
     const words = wordsOf(api.outputKeys, options);
+    await answering.start();
     // Without a pause between the two, or another call might come between.
     const ending = uninstall(faceapi);
-    replace(faceapi, api, options.keys === 'own' ? words : WORDS, words);
+    replace(faceapi, answering, options.keys === 'own' ? words : WORDS, words);
     await ending;
   } catch (error) {
     await api.dispose();
@@ -78,7 +81,8 @@ export async function install(faceapi, options) {
 }
 
 /**
- * Gives face-api.js its own expressions back, and frees ours. Does nothing where nothing is installed.
+ * Gives face-api.js its own expressions back, and frees ours when the calls under way are answered. Does nothing where
+ * nothing is installed.
  *
  * @param {FaceApiModule} faceapi
  */
@@ -120,42 +124,49 @@ function wordsOf(classes, { keys = 'face-api', mapping = MAPPING }) {
 
 /**
  * @param {FaceApiModule} faceapi
- * @param {EmotionAPI} api
+ * @param {Lifecycle<EmotionAPI>} answering
  * @param {readonly string[]} names of the probabilities
  * @param {readonly string[]} words the name that each class of the model counts for
  */
-function replace(faceapi, api, names, words) {
+function replace(faceapi, answering, names, words) {
   const { faceExpressionNet } = faceapi.nets;
   const all = taskAfter(faceapi.detectAllFaces);
   const single = taskAfter(faceapi.detectSingleFace);
   const own = { all: all.run, single: single.run };
-  const seen = makeAnswer(faceapi, api, names, words);
+  const seen = makeAnswer(faceapi, names, words);
 
   /** @this {{ parentTask: PromiseLike<any[]>, input: unknown }} */
-  all.run = async function () {
-    const faces = await this.parentTask;
-    if (!faces.length) return [];
-    const source = await sourceOf(this.input);
-    const answers = [];
-    for (const face of faces) answers.push(faceapi.extendWithFaceExpressions(face, await seen(source, boxOf(face))));
-    return answers;
+  all.run = function () {
+    return answering.use(async (api) => {
+      const faces = await this.parentTask;
+      if (!faces.length) return [];
+      const source = await sourceOf(this.input);
+      const answers = [];
+      for (const face of faces) {
+        answers.push(faceapi.extendWithFaceExpressions(face, await seen(api, source, boxOf(face))));
+      }
+      return answers;
+    });
   };
   /** @this {{ parentTask: PromiseLike<any>, input: unknown }} */
-  single.run = async function () {
-    const face = await this.parentTask;
-    if (!face) return undefined;
-    return faceapi.extendWithFaceExpressions(face, await seen(await sourceOf(this.input), boxOf(face)));
+  single.run = function () {
+    return answering.use(async (api) => {
+      const face = await this.parentTask;
+      if (!face) return undefined;
+      return faceapi.extendWithFaceExpressions(face, await seen(api, await sourceOf(this.input), boxOf(face)));
+    });
   };
-  faceExpressionNet.predictExpressions = async (/** @type {unknown} */ input) => {
-    if (!Array.isArray(input)) return seen(await sourceOf(input));
-    return Promise.all(input.map(async (one) => seen(await sourceOf(one))));
-  };
+  faceExpressionNet.predictExpressions = (/** @type {unknown} */ input) =>
+    answering.use(async (api) => {
+      if (!Array.isArray(input)) return seen(api, await sourceOf(input));
+      return Promise.all(input.map(async (one) => seen(api, await sourceOf(one))));
+    });
   installed.set(faceapi.nets, async () => {
     all.run = own.all;
     single.run = own.single;
     // What was set hides the method of the class.
     delete faceExpressionNet.predictExpressions;
-    await api.dispose();
+    await answering.end();
   });
 }
 
@@ -180,13 +191,12 @@ function boxOf(face) {
 
 /**
  * @param {FaceApiModule} faceapi
- * @param {EmotionAPI} api
  * @param {readonly string[]} names
  * @param {readonly string[]} words
- * @returns {(source: Source, box?: Box) => Promise<Expressions>}
+ * @returns {(api: EmotionAPI, source: Source, box?: Box) => Promise<Expressions>}
  */
-function makeAnswer({ FaceExpressions }, api, names, words) {
-  return async (source, box) => {
+function makeAnswer({ FaceExpressions }, names, words) {
+  return async (api, source, box) => {
     const given = Object.values(await api.predictFromImage(source, box, { boxKind: 'detector' }));
     const sums = names.map((name) => given.reduce((sum, value, at) => sum + (words[at] === name ? value : 0), 0));
     // face-api.js knows its results by their class, and draws what asSortedArray gives.

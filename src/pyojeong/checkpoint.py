@@ -1,6 +1,7 @@
 """Files of tensors: our own checkpoint with everything needed to use it, and foreign weights. No pickled code."""
 
 import io
+import math
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from pyojeong import __version__
-from pyojeong.crops import SIZE
+from pyojeong.crops import BOX_KINDS, SIZE
 from pyojeong.errors import InputError
 from pyojeong.files import whole_file
 from pyojeong.network import MEAN, STD, MobileNetV3Small
@@ -65,7 +66,27 @@ class Checkpoint:
         missing = [field.name for field in fields(cls) if field.name not in values]
         if missing:
             raise InputError(f"{path}: no checkpoint of pyojeong (without {', '.join(missing)}); train one")
-        return cls(**{field.name: values[field.name] for field in fields(cls)})
+        found = cls(**{field.name: values[field.name] for field in fields(cls)})
+        if wrong := found._wrong():
+            raise InputError(f"{path}: its {wrong} cannot be used; train it again")
+        return found
+
+    def _wrong(self) -> str | None:
+        """Name the first part that no training of ours can have written."""
+        numbers = {"margin": self.margin, "offset": self.offset, "aspect": self.aspect, "temperature": self.temperature}
+        for name, value in numbers.items():
+            if not isinstance(value, float | int) or not math.isfinite(value):
+                return name
+        if not self.temperature > 0:
+            return "temperature"
+        if self.box not in BOX_KINDS:
+            return "box"
+        try:
+            self.network()
+        except (RuntimeError, AttributeError, TypeError):
+            return "weights"
+        finite = all(value.isfinite().all() for value in self.state_dict.values())
+        return None if finite else "weights (not all are numbers)"
 
     def save(self, path: Path) -> None:
         """Write the checkpoint, whole or not at all; ``torch.load(path, weights_only=True)`` reads it."""
@@ -128,7 +149,7 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     if path.suffix in (".pth", ".pt"):
         values = load_torch(path)
         state: dict[str, Tensor] = values.get("state_dict", values)
-        if not all(isinstance(value, Tensor) for value in state.values()):
+        if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
             raise InputError(f"{path}: holds more than tensors; save the network's state_dict")
         return state
     raise InputError(f"{path}: weights come as .npz, .safetensors, .pth or .pt")

@@ -15,6 +15,7 @@ from pyojeong import __version__, terminal
 from pyojeong.errors import InputError, extra_with
 from pyojeong.labels import Scheme, scheme_for, scheme_named
 from pyojeong.options import (
+    BoxKind,
     Decode,
     Engine,
     InputSize,
@@ -156,7 +157,7 @@ def evaluate(
     csv: Annotated[list[Path], typer.Option(help="Table of photographs with boxes, or of crops.")],
     out: Outs = None,
     model: Annotated[Path | None, typer.Option(help="An exported ONNX model. [default: the package's own]")] = None,
-    box_kind: Annotated[str, typer.Option(help="Whose boxes the tables hold: annotator or detector.")] = "annotator",
+    box_kind: BoxKind = "annotator",
     scheme: SchemeName = None,
     root: Root = Path(),
     workers: Workers = 1,
@@ -230,9 +231,10 @@ def train(
     option: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other field of the recipe.")
     ] = None,
+    box_kind: BoxKind = "annotator",
     allow_empty_class: Annotated[bool, typer.Option(help="Train although a class has no row.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    workers: Workers = 2,
+    workers: Annotated[int, typer.Option(min=1, help="Threads that decode the crops.")] = 2,
 ) -> None:
     """Train MobileNetV3-Small on tables of crops."""
     from pyojeong import processes
@@ -264,6 +266,7 @@ def train(
         root=root,
         workers=workers,
         device=device,
+        box_kind=box_kind,
         allow_empty=allow_empty_class,
         **options,
     )

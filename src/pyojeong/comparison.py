@@ -20,12 +20,16 @@ from numpy.typing import NDArray
 
 from pyojeong import metrics
 from pyojeong.errors import InputError
-from pyojeong.labels import Scheme
+from pyojeong.labels import Scheme, scheme_for
 from pyojeong.metrics import Floats, Interval, Ints
 from pyojeong.predictions import all_classes, end_to_end, matched, read_predictions
 from pyojeong.table import write_csv
 
 PROTOCOLS = ("matched", "all", "given")
+
+_COMMON = (PROTOCOLS, ("matched", "given"), ("given",))
+"""The protocols of a pair, by how many of the two were given the box."""
+
 VOTES = "votes_"
 """Columns ``votes_<Korean label>`` say how many of AI Hub's three annotators saw it (알수없음: none of the seven)."""
 
@@ -47,12 +51,14 @@ class Answers:
         pred: class numbers or ``metrics.MISS``, shape [N].
         classes: the words behind the numbers.
         people: who is on each image; None where unknown or fewer than ``MIN_PEOPLE``.
+        confidence: probability of each answer, 0..1, NaN where unknown or where there is none; shape [N].
     """
 
     true: Ints
     pred: Ints
     classes: tuple[str, ...]
     people: list[str] | None = None
+    confidence: Floats | None = None
 
     @property
     def counts(self) -> Ints:
@@ -63,6 +69,14 @@ class Answers:
     def right(self) -> NDArray[np.bool_]:
         """Whether each answer is right, shape [N]."""
         return np.equal(self.true, self.pred)
+
+    @property
+    def calibration_error(self) -> float | None:
+        """Expected calibration error of the answers; None where there is none, or one's probability is unknown."""
+        answered = self.pred != metrics.MISS
+        if self.confidence is None or not answered.any() or np.isnan(self.confidence[answered]).any():
+            return None
+        return metrics.calibration_error(self.confidence[answered], self.right[answered])
 
 
 def answers(frame: pl.DataFrame, scheme: Scheme, protocol: str) -> Answers | None:
@@ -78,7 +92,8 @@ def answers(frame: pl.DataFrame, scheme: Scheme, protocol: str) -> Answers | Non
     classes = all_classes(scheme)
     people = frame["person"].to_list() if _has_people(frame) else None
     true = metrics.encode(frame["true"].to_list(), classes)
-    return Answers(true, metrics.encode(pred.to_list(), classes), classes, people)
+    confidence = frame["given_score" if protocol == "given" else "score"].cast(pl.Float64).fill_null(np.nan).to_numpy()
+    return Answers(true, metrics.encode(pred.to_list(), classes), classes, people, confidence)
 
 
 def counts_in(frame: pl.DataFrame, protocol: str) -> pl.Series:
@@ -96,8 +111,9 @@ def score(given: Answers, seed: int = 0) -> dict[str, Any]:
 
     Returns:
         ``n``, ``accuracy``, ``accuracy_low``, ``accuracy_high``, ``macro_f1``, ``macro_f1_low``,
-        ``macro_f1_high`` (all 0..1) and ``interval_over``: ``people`` when they were resampled, else ``images``
-        (Wilson for the accuracy, bootstrap for macro-F1).
+        ``macro_f1_high``, ``ece`` (``metrics.calibration_error`` of the answers there are; None where a probability is
+        unknown; all 0..1) and ``interval_over``: ``people`` when they were resampled, else ``images`` (Wilson for the
+        accuracy, bootstrap for macro-F1).
     """
     counts = given.counts
     cells = np.ravel_multi_index((given.true, given.pred % counts.shape[1]), counts.shape)
@@ -112,6 +128,7 @@ def score(given: Answers, seed: int = 0) -> dict[str, Any]:
         "n": len(given.true),
         **_spread("accuracy", metrics.accuracy(counts), accuracy_in),
         **_spread("macro_f1", metrics.macro_f1(counts), f1_in),
+        "ece": given.calibration_error,
         "interval_over": "images" if given.people is None else "people",
     }
 
@@ -174,11 +191,12 @@ def paired_rows(first: pl.DataFrame, second: pl.DataFrame, scheme: Scheme, seed:
     """Return one row of ``paired`` for every protocol that both contenders have, on their common images.
 
     ``matched`` are the images that both matched; a contender that was given the box matches all. Where both were
-    given the box, only ``given`` remains.
+    given the box, only ``given`` remains; where one was, a miss of the other alone would count under ``all``, which is
+    left out.
     """
     first, second = align(first, second)
     rows = []
-    for protocol in ("given",) if box_was_given(first) and box_was_given(second) else PROTOCOLS:
+    for protocol in _COMMON[box_was_given(first) + box_was_given(second)]:
         keep = counts_in(first, protocol) & counts_in(second, protocol)
         one = answers(first.filter(keep), scheme, protocol)
         two = answers(second.filter(keep), scheme, protocol)
@@ -254,6 +272,8 @@ def compare(
     names = [name for name, _ in files]
     if len(files) < 2 or len(set(names)) < len(names):
         raise InputError("a comparison needs at least two prediction files under different names")
+    for _, path in files:
+        scheme_for(scheme.name, path)
     frames = [read_predictions(path, scheme) for _, path in files]
     sizes = [len(frame) for frame in frames]
     for position in range(1, len(frames)):

@@ -105,11 +105,15 @@ def scheme_named(name: str) -> Scheme:
 def scheme_for(name: str | None, csv: Path) -> Scheme:
     """Return the scheme called ``name``, or without one that in a file name such as ``test_M1.csv``.
 
-    InputError where there is no such scheme, or none in the file's name.
+    InputError where there is no such scheme, none in the file's name, or another: one word may mean two things (a
+    "disgusted" of M2 is 당황, of the published K7 상처).
     """
-    if name:
-        return scheme_named(name)
     found = re.search(rf"_({'|'.join(SCHEMES)})(?=[_.])", csv.name)
-    if not found:
+    if not name and not found:
         raise InputError(f"{csv}: its name does not say which label scheme it has; add --scheme K7, M1, M2 or BASIC7")
-    return scheme_named(found[1])
+    scheme = scheme_named(name or (found[1] if found else ""))
+    if found and found[1] != scheme.name:
+        raise InputError(
+            f"{csv}: its name says {found[1]}, not {scheme.name}; give a table of {scheme.name}, or rename it"
+        )
+    return scheme

@@ -374,6 +374,8 @@ def _resume(loop: _Loop, last: Path, run: str) -> Result:
         return Result()
     try:
         result = Result(**saved["result"])
+        if not result.epochs_done == len(result.history) <= loop.recipe.epochs:
+            raise ValueError("its epochs do not add up")
         loop.restore(saved["loop"])
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError):
         raise InputError(f"{last}: does not fit this network; delete it, and training starts anew") from None

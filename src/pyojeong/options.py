@@ -12,12 +12,16 @@ Seed = Annotated[int, typer.Option(help="Same seed, same result.")]
 Policy = Annotated[str, typer.Option(help="Which label counts: majority, unanimous or uploader.")]
 Split = Annotated[str, typer.Option(help="person, or image as the published tables did.")]
 SkipUnreadable = Annotated[
-    bool, typer.Option("--skip-unreadable", help="Count truncated archives and go on without them.")
+    bool,
+    typer.Option(
+        "--skip-unreadable", help="Count archives and label files that cannot be read, and go on without them."
+    ),
 ]
 Engine = Annotated[str, typer.Option(help="onnx, or node for the real library under Node.js.")]
 Library = Annotated[str, typer.Option(help="vladmandic (@vladmandic/face-api) or original (face-api.js 0.22.2).")]
 InputSize = Annotated[int, typer.Option(help="Side of the detector's input in pixels.")]
 ScoreThreshold = Annotated[float, typer.Option(help="Weakest face that counts, 0..1.")]
+BoxKind = Annotated[str, typer.Option(help="Whose boxes the tables hold: annotator or detector.")]
 Decode = Annotated[str, typer.Option(help="exact, or scaled: faster, another contender.")]
 Profiles = Annotated[
     Path | None, typer.Option(help="Another file of profiles. [default: the package's experiments.toml]")

@@ -1,8 +1,8 @@
 """The crops of a CSV as one array on disk, decoded once: an epoch never opens an image.
 
 The array is a memory-mapped ``.npy`` file of uint8 [rows, 160, 160, 3] under ``data_shared/pixels_160``, row by row
-as the CSV. Its name is made from the rows' paths, boxes and file sizes, so tables that differ only in
-their labels (M1, M2, K7) share one, and changed crops get a new one. Old ones may be deleted at any time.
+as the CSV. Its name is made from the rows' paths and boxes and the files' sizes and times, so tables that differ only
+in their labels (M1, M2, K7) share one, and changed crops get a new one. Old ones may be deleted at any time.
 """
 
 import hashlib
@@ -44,6 +44,7 @@ class Listing:
     Attributes:
         csv: the file.
         paths: of the images, relative to the root, one per row.
+        people: who is on each image, where the CSV has the column ``person``.
         boxes: float64 [rows, 4] where the CSV gives the faces in whole photographs, None where images are crops.
         labels: class numbers of the scheme, int64 [rows].
         sets: number of each row's data set (column ``set``), int64 [rows]; all 0 without that column.
@@ -56,6 +57,7 @@ class Listing:
 
     csv: Path
     paths: list[str]
+    people: list[str] | None
     boxes: NDArray[np.float64] | None
     labels: Ints
     sets: Ints
@@ -98,22 +100,40 @@ log = logging.getLogger(__name__)
 
 
 def list_crops(
-    csv: Path, *, scheme: Scheme, root: Path, margin: float, offset: float = 0.0, aspect: float = 1.0
+    csv: Path,
+    *,
+    scheme: Scheme,
+    root: Path,
+    margin: float,
+    offset: float = 0.0,
+    aspect: float = 1.0,
+    box: str = "annotator",
+    box_kind: str = "annotator",
 ) -> Listing:
     """Read and check a CSV of the contract; with box columns its images are whole photographs.
 
-    Raises InputError as ``table.read_table`` does.
+    Args:
+        csv: the table.
+        scheme: the labels.
+        root: where paths start.
+        margin: of the crops, see ``crops.patch_region``.
+        offset: see the same.
+        aspect: see the same.
+        box: the kind of box, of ``crops.BOX_KINDS``, that these three refer to.
+        box_kind: whose boxes the table holds; they are converted.
+
+    Raises:
+        InputError: as ``table.read_table``.
     """
     with_boxes = set(BOX_COLUMNS) <= set(read_csv(csv).columns)
     frame = read_table(csv, scheme=scheme, root=root, boxes=with_boxes)
     paths = frame["path"].to_list()
-    boxes = frame.select(BOX_COLUMNS).to_numpy() if with_boxes else None
+    boxes = _boxes(frame, box, box_kind) if with_boxes else None
     labels = encode(frame["label"].to_list(), scheme.classes)
+    people = frame["person"].to_list() if "person" in frame.columns else None
     votes = _votes(frame, csv, scheme)
-    # A square crop's key has no aspect, so that arrays decoded before there was one are found.
-    framing = (margin, offset) if aspect == 1 else (margin, offset, aspect)
-    key = _key(paths, boxes, framing, root)
-    return Listing(csv, paths, boxes, labels, _sets(frame), votes, margin, offset, aspect, key)
+    key = _key(paths, boxes, (margin, offset, aspect), root)
+    return Listing(csv, paths, people, boxes, labels, _sets(frame), votes, margin, offset, aspect, key)
 
 
 def open_crops(listing: Listing, root: Path, workers: int = 4) -> Crops:
@@ -122,9 +142,13 @@ def open_crops(listing: Listing, root: Path, workers: int = 4) -> Crops:
     Raises InputError when no row at all can be used.
     """
     array, notes = root / FOLDER / f"{listing.key}.npy", root / FOLDER / f"{listing.key}.json"
-    if not (array.is_file() and notes.is_file()):
+    found = _stored(array, notes, len(listing.paths))
+    if not found:
         _build(listing, root, workers, array, notes)
-    dropped: dict[str, str] = read_json(notes)["dropped"]
+        found = _stored(array, notes, len(listing.paths))
+    if not found:
+        raise InputError(f"{array}: does not stay as it was written; free disk space, or set --project-root elsewhere")
+    pixels, dropped = found
     rows = np.setdiff1d(np.arange(len(listing.paths)), [int(row) for row in dropped])
     counts = dict(sorted(Counter(dropped.values()).items()))
     if not rows.size:
@@ -134,8 +158,32 @@ def open_crops(listing: Listing, root: Path, workers: int = 4) -> Crops:
         )
     paths = [listing.paths[row] for row in rows]
     votes = None if listing.votes is None else listing.votes[rows]
-    pixels = np.load(array, mmap_mode="r")
     return Crops(listing.csv, paths, listing.labels[rows], listing.sets[rows], votes, rows, pixels, counts)
+
+
+def _stored(array: Path, notes: Path, rows: int) -> tuple[Pixels, dict[str, str]] | None:
+    """Return the decoded rows and why some are none; None where they were not decoded yet, or the files are damaged."""
+    if not (array.is_file() and notes.is_file()):
+        return None
+    try:
+        pixels = np.load(array, mmap_mode="r")
+        dropped: dict[str, str] = read_json(notes)["dropped"]
+    except (InputError, ValueError, EOFError, KeyError, TypeError):
+        pixels, dropped = np.empty(0, np.uint8), {}
+    if pixels.shape != (rows, crops.SIZE, crops.SIZE, 3) or pixels.dtype != np.uint8:
+        log.warning("%s: damaged, the images are decoded again", array)
+        return None
+    return pixels, dropped
+
+
+def _boxes(frame: pl.DataFrame, wanted: str, given: str) -> NDArray[np.float64]:
+    boxes = np.array(frame.select(BOX_COLUMNS).to_numpy(), np.float64)
+    if wanted == given:
+        return boxes
+    # A box without an area would get one.
+    usable = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    boxes[usable] = [crops.box_as(wanted, box, given) for box in boxes[usable].tolist()]
+    return boxes
 
 
 def _sets(frame: pl.DataFrame) -> Ints:
@@ -169,15 +217,16 @@ def _words(counts: dict[str, int]) -> str:
 
 def _key(paths: list[str], boxes: NDArray[np.float64] | None, framing: tuple[float, ...], root: Path) -> str:
     @cache
-    def size(file: str) -> int:
+    def state(file: str) -> tuple[int, int]:
         for form in (file, unicodedata.normalize("NFC", file)):  # as images.read_bytes looks for it
             try:
-                return (root / form).stat().st_size
+                found = (root / form).stat()
             except OSError:
                 continue
-        return -1
+            return found.st_size, found.st_mtime_ns
+        return -1, 0
 
-    rows: list[Any] = [(path, size(images.split_path(path)[0])) for path in paths]
+    rows: list[Any] = [(path, *state(images.split_path(path)[0])) for path in paths]
     digest = hashlib.sha256(json.dumps([crops.SIZE, rows], ensure_ascii=False).encode())
     if boxes is not None:
         digest.update(np.ascontiguousarray(boxes).tobytes() + repr(framing).encode())

@@ -81,6 +81,7 @@ def print_scores(scores: "DataFrame") -> None:
             "protocol": row["protocol"],
             "n": row["n"],
             **{name: _with_interval(row, name) for name in ("accuracy", "macro_f1")},
+            "ece": "" if row["ece"] is None else f"{row['ece']:.3f}",
         }
         for row in scores.iter_rows(named=True)
     ]

@@ -13,7 +13,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -28,13 +28,15 @@ from torch import nn
 from pyojeong import __version__, processes, teacher, weights
 from pyojeong.batches import PixelSource, Source, targets
 from pyojeong.checkpoint import Checkpoint
+from pyojeong.crops import BOX_KINDS, iou
 from pyojeong.errors import InputError
 from pyojeong.files import alone_in, json_value, read_json, write_json
 from pyojeong.frozen import answers
-from pyojeong.labels import Scheme
+from pyojeong.labels import Scheme, scheme_for
 from pyojeong.learning import Lesson, Result, features_of, learn, predict, settle
 from pyojeong.network import MobileNetV3Small, Network
 from pyojeong.pixels import Crops, Listing, list_crops, open_crops
+from pyojeong.predictions import MATCHED_IOU
 from pyojeong.prepare import is_drawn_sample
 from pyojeong.recipe import FACE_NETWORKS, Recipe
 from pyojeong.scoring import fit_temperature, measure, predictions, require_classes
@@ -56,6 +58,7 @@ def train(
     root: Path,
     workers: int = 4,
     device: str = "auto",
+    box_kind: str = "annotator",
     allow_empty: bool = False,
     **options: Any,
 ) -> dict[str, Any]:
@@ -72,6 +75,7 @@ def train(
         workers: threads that decode crops.
         device: ``auto``, ``cpu`` or ``cuda``. On a GPU it learns in mixed precision bfloat16 where it has that;
             the last network's scores are always computed in float32.
+        box_kind: whose boxes the tables hold, where they hold any, of ``crops.BOX_KINDS``.
         allow_empty: whether a class of the scheme may have no training row.
         **options: fields of ``Recipe``; None means the published value of the mode.
 
@@ -87,10 +91,23 @@ def train(
     """
     processes.hush()
     recipe = Recipe.of(mode, options)
+    if box_kind not in BOX_KINDS:
+        raise InputError(f"there is no kind of box {box_kind!r}; choose {' or '.join(BOX_KINDS)}")
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: is a file, and a run needs a folder; name another place")
     csvs = {"train": train_csv, "val": val_csv, "test": test_csv}
+    for csv in csvs.values():
+        scheme_for(scheme.name, csv)
     listings = {
         name: list_crops(
-            csv, scheme=scheme, root=root, margin=recipe.margin, offset=recipe.offset, aspect=recipe.aspect
+            csv,
+            scheme=scheme,
+            root=root,
+            margin=recipe.margin,
+            offset=recipe.offset,
+            aspect=recipe.aspect,
+            box=recipe.box,
+            box_kind=box_kind,
         )
         for name, csv in csvs.items()
     }
@@ -100,6 +117,9 @@ def train(
     configuration = _configuration(recipe, scheme, listings, runs[-1])
     if _is_finished(out, configuration):
         log.info("%s: already trained with this recipe on these data", out)
+        if processes.rank() == 0:
+            with alone_in(out):
+                _sweep(out)
         return dict(read_json(out / "test_metrics.json"))
     _warn_of_leaks(listings)
     fabric = _fabric(device)
@@ -121,9 +141,15 @@ def train(
         result = _learn(fabric, recipe, networks, sets, scheme, out, runs)
         metrics = _publish(networks[-1], result, sets, scheme, recipe, configuration, out, drawn_sample=drawn)
         if processes.rank() == 0:
-            for left in out.glob("last_*.pt"):
-                left.unlink()
+            _sweep(out)
     return metrics
+
+
+def _sweep(out: Path) -> None:
+    """Remove what only an unfinished run needs, and what a killed one left half-written."""
+    for pattern in ("last_*.pt", ".*.part"):
+        for left in out.glob(pattern):
+            left.unlink(missing_ok=True)
 
 
 def check_weights(recipe: Recipe) -> None:
@@ -237,13 +263,14 @@ def _configuration(recipe: Recipe, scheme: Scheme, listings: dict[str, Listing],
         "scheme": scheme.name,
         "csv": {name: str(item.csv) for name, item in listings.items()},
         "version": __version__,
-        "run": run,
+        # What is learned does not depend on the test set, what is published does.
+        "run": _digest([run, _identity(listings["test"])]),
     }
 
 
 def _runs(recipe: Recipe, scheme: Scheme, listings: dict[str, Listing]) -> list[str]:
     """Return what identifies each network's training: all that it learns from, for the last one its teachers too."""
-    data = {name: [item.key, hashlib.sha256(_lessons_of(item)).hexdigest()] for name, item in listings.items()}
+    data = {name: _identity(listings[name]) for name in ("train", "val")}
     runs: list[str] = []
     last = len(recipe.teacher_kinds) + 1
     for number in range(1, last + 1):
@@ -259,11 +286,18 @@ def _runs(recipe: Recipe, scheme: Scheme, listings: dict[str, Listing]) -> list[
             "taught_by": taught_by,
             "scheme": scheme.name,
             "classes": scheme.classes,
-            # A teacher is never asked about the test set; another one does not undo what it learned.
-            "data": data if number == last else {name: data[name] for name in ("train", "val")},
+            "data": data,
         }
-        runs.append(hashlib.sha256(json.dumps(identity, ensure_ascii=False).encode()).hexdigest())
+        runs.append(_digest(identity))
     return runs
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, ensure_ascii=False).encode()).hexdigest()
+
+
+def _identity(listing: Listing) -> list[str]:
+    return [listing.key, hashlib.sha256(_lessons_of(listing)).hexdigest()]
 
 
 def _lessons_of(listing: Listing) -> bytes:
@@ -289,14 +323,29 @@ def _is_finished(out: Path, configuration: dict[str, Any]) -> bool:
 def _warn_of_leaks(listings: dict[str, Listing]) -> None:
     for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
         first, second = listings[one], listings[other]
-        if common := len(_faces(first) & _faces(second)):
-            log.warning("%s and %s share %d images: the scores will be too high", first.csv, second.csv, common)
+        people = (set(first.people or []) & set(second.people or [])) - {None, ""}
+        for what, common in (("images", _common_faces(first, second)), ("people", len(people))):
+            if common:
+                log.warning("%s and %s share %d %s: the scores will be too high", first.csv, second.csv, common, what)
 
 
-def _faces(listing: Listing) -> set[tuple[object, ...]]:
-    if listing.boxes is None:
-        return {(path,) for path in listing.paths}
-    return {(path, *box) for path, box in zip(listing.paths, listing.boxes.tolist(), strict=True)}
+def _common_faces(first: Listing, second: Listing) -> int:
+    """Count the images of which both have the same face: the whole image, or boxes that overlap as a match does."""
+    others: dict[str, list[list[float] | None]] = {}
+    for path, box in _faces(second):
+        others.setdefault(path, []).append(box)
+    return len(
+        {
+            path
+            for path, box in _faces(first)
+            if any(box is None or other is None or iou(box, other) >= MATCHED_IOU for other in others.get(path, []))
+        }
+    )
+
+
+def _faces(listing: Listing) -> Iterator[tuple[str, list[float] | None]]:
+    boxes = [None] * len(listing.paths) if listing.boxes is None else listing.boxes.tolist()
+    yield from zip(listing.paths, boxes, strict=True)
 
 
 def _threads(batch: int) -> int:

@@ -118,4 +118,6 @@ def _load(network: MobileNetV3Small, state: dict[str, Tensor], path: Path) -> No
         if state[name].shape != value.shape:
             shapes = f"{tuple(state[name].shape)} instead of {tuple(value.shape)}"
             raise InputError(f"{path}: {name} has shape {shapes}; MobileNetV3-Small is needed")
+        if not state[name].isfinite().all():
+            raise InputError(f"{path}: {name} is damaged, not all of it are numbers; get the file again")
     network.load_state_dict({name: own[name] if name in last else state[name] for name in own})

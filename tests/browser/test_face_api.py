@@ -186,6 +186,26 @@ def test_of_two_installations_at_once_one_is_left(page: Any) -> None:
     assert [code for code, _ in codes] == ["disposed", "disposed"]
 
 
+def test_calls_under_way_are_answered_by_what_was_installed(page: Any) -> None:
+    before, during, words = page.evaluate(
+        """async () => {
+          const ask = async () => (await faceapi.detectAllFaces(photo, options).withFaceExpressions()).map(plain);
+          await installed();
+          const before = await ask();
+          const asked = [ask(), faceapi.nets.faceExpressionNet.predictExpressions(photo)];
+          await installed();
+          asked.push(ask());
+          await new Promise((resolve) => setTimeout(resolve)); // until it is under way
+          await adapter.uninstall(faceapi);
+          const during = await Promise.all(asked);
+          return [before, [during[0], during[2]], Object.keys(during[1]).length];
+        }"""
+    )
+    assert before
+    assert during == [before, before]
+    assert words == 7
+
+
 def test_misuse_has_a_name(page: Any) -> None:
     faults = {
         "() => adapter.install({}, { modelUrl: 'x' })": ("bad_option", "face-api.js"),
