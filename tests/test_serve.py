@@ -88,6 +88,8 @@ def test_every_model_of_the_folder_is_offered(root: Path) -> None:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()
         assert json.loads(ask(server.server_port, AVAILABLE)[2])["models"] == [MODEL, "a_8bit.onnx"]
         assert ask(server.server_port, f"/{RUN}/a_8bit.onnx")[2] == b"small"
+        (root / RUN / "a_8bit.onnx").unlink()
+        assert ask(server.server_port, f"/{RUN}/a_8bit.onnx")[0] == 404
         server.shutdown()
 
 

@@ -206,7 +206,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._start(".json", len(file))
             self.wfile.write(file if self.command == "GET" else b"")
             return
-        with file.open("rb") as content:
+        try:
+            content = file.open("rb")
+        except OSError:  # the routes are those of the start, and a model may be gone since
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return
+        with content:
             self._start(file.suffix, file.stat().st_size)
             if self.command == "GET":
                 shutil.copyfileobj(content, self.wfile)

@@ -151,6 +151,39 @@ def test_a_model_that_is_gone_leaves_the_one_that_answers_chosen(
         server.shutdown()
 
 
+def test_a_model_that_fails_late_does_not_undo_a_later_choice(
+    tab: Any, site: Any, model_writer: Any, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(site.root / RUN, run)
+    for seed, name in ((8, "slow.onnx"), (9, "third.onnx")):
+        model_writer(run / name, seed=seed)
+    tab.page.add_init_script(
+        """const post = Worker.prototype.postMessage;
+        Worker.prototype.postMessage = function (message, ...rest) {
+          const go = () => post.call(this, message, ...rest);
+          if (!String(message.options?.modelUrl).includes('slow')) return go();
+          window.release = go;
+          this.addEventListener('message', ({ data }) => setTimeout(() => (window.failed = data.error), 300));
+        };"""
+    )
+    with make_server(site.root, 0, model_dir=run) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        tab.page.goto(f"http://127.0.0.1:{server.server_port}{DEMO}")
+        tab.page.wait_for_function("() => window.api")
+        choice = tab.page.get_by_label("모델")
+        (run / "slow.onnx").unlink()
+        choice.select_option("slow.onnx")
+        tab.page.wait_for_function("() => window.release")
+        choice.select_option("third.onnx")
+        tab.page.locator("#figures", has_text="모델 third.onnx").wait_for()
+        tab.page.evaluate("() => release()")
+        tab.page.wait_for_function("() => window.failed")
+        assert choice.input_value() == "third.onnx"
+        assert tab.page.locator("#problem").is_hidden()
+        server.shutdown()
+
+
 def test_face_api_answers_beside_ours_on_request(tab: Any, page: Any, origin: str, tmp_path: Path) -> None:
     draw_group(480, 480, people=1).save(tmp_path / "one.png")
     assert page.locator("#rival-result").is_hidden()

@@ -64,6 +64,53 @@ def test_a_slow_picture_comes_though_a_later_file_is_none(page: Any, oracle: Any
     assert_shows(page, oracle(face[0], None))
 
 
+def test_the_camera_asked_for_last_stays_though_a_picture_is_shown_later(page: Any, face: Any) -> None:
+    page.evaluate(
+        """() => {
+          const decode = Image.prototype.decode;
+          Image.prototype.decode = async function () {
+            await decode.call(this);
+            // The one on the stage, which is decoded after the file is.
+            if (this.id === 'picture') await new Promise((resolve) => (window.release = resolve));
+            if (this.id === 'picture') setTimeout(() => (window.released = true), 300);
+          };
+        }"""
+    )
+    page.get_by_label("사진·영상 고르기").set_input_files(face[1])
+    page.wait_for_function("() => window.release")
+    page.get_by_role("button", name="카메라 켜기").click()
+    page.get_by_role("button", name="카메라 끄기").wait_for()
+    page.evaluate("() => window.release()")
+    page.wait_for_function("() => window.released")
+
+    assert page.locator("#video").is_visible()
+    assert page.locator("#picture").is_hidden()
+    assert page.locator("#video").evaluate("(video) => video.srcObject?.active")
+
+
+def test_a_picture_that_comes_meanwhile_leaves_the_camera_asked_for_later(page: Any, face: Any) -> None:
+    page.evaluate(SLOW_FIRST)
+    page.evaluate(
+        """() => {
+          const play = HTMLMediaElement.prototype.play;
+          HTMLMediaElement.prototype.play = async function () {
+            await new Promise((resolve) => (window.playOn = resolve));
+            await play.call(this);
+          };
+        }"""
+    )
+    page.get_by_label("사진·영상 고르기").set_input_files(face[1])
+    page.wait_for_function("() => window.release")
+    page.get_by_role("button", name="카메라 켜기").click()
+    page.wait_for_function("() => window.playOn")
+    page.evaluate("() => window.release()")
+    page.locator("#picture").wait_for()
+    page.evaluate("() => window.playOn()")
+    page.get_by_role("button", name="카메라 끄기").wait_for()
+
+    assert page.locator("#video").evaluate("(video) => video.srcObject?.active")
+
+
 def test_an_error_stays_though_the_camera_goes_on(page: Any, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no picture")
     page.get_by_role("button", name="카메라 켜기").click()

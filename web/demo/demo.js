@@ -49,6 +49,7 @@ let waiting = false;
 let described = null; // where the face is that the bars describe
 let wishes = 0; // pictures, videos and cameras that were asked for, counted
 let staged = 0; // the number of the one on the stage; an older one that can be read later does not come any more
+let filmed = 0; // the number of the one that the video element was given last
 let pace = new Pace();
 
 async function start() {
@@ -246,12 +247,13 @@ async function open(chosen) {
     URL.revokeObjectURL(next.src);
     return;
   }
-  stopCamera();
+  // A video that was asked for later is still to come.
+  if (filmed < mine) stopCamera();
   URL.revokeObjectURL(picture.src);
   picture.src = next.src;
   // It fails where the next picture takes this one's place.
   await picture.decode().catch(() => {});
-  if (picture.src !== next.src) return;
+  if (picture.src !== next.src || mine < staged) return;
   report(null);
   put(picture, { width: picture.naturalWidth, height: picture.naturalHeight }, mine);
 }
@@ -261,6 +263,7 @@ async function open(chosen) {
  * @param {number} mine
  */
 async function openVideo(chosen, mine) {
+  filmed = mine;
   stopCamera();
   const address = URL.createObjectURL(chosen);
   video.src = address;
@@ -285,10 +288,11 @@ async function startCamera() {
   try {
     if (!navigator.mediaDevices) throw new Error('카메라는 http://localhost나 https 주소에서만 쓸 수 있습니다.');
     const stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: 'user' } });
-    if (mine < staged) {
+    if (mine < staged || mine < filmed) {
       for (const track of stream.getTracks()) track.stop();
       return;
     }
+    filmed = mine;
     stream.getVideoTracks()[0]?.addEventListener('ended', () => {
       stopCamera();
       report(new Error('카메라 연결이 끊겼습니다. 다시 켜십시오.'));
@@ -354,16 +358,19 @@ video.addEventListener('resize', () => {
   if (source === video) put(video, sizeOf(video));
 });
 camera.addEventListener('click', () => (video.srcObject ? stopCamera() : startCamera()));
-models.addEventListener('change', () =>
-  useModel(models.value).then(
+models.addEventListener('change', () => {
+  const chosen = models.value;
+  useModel(chosen).then(
     () => report(null),
     (error) => {
+      // Another was chosen meanwhile.
+      if (models.value !== chosen) return;
       // The list names what answers.
       models.value = shown;
       report(error);
     },
-  ),
-);
+  );
+});
 compare.addEventListener('change', () => {
   element('rival-result').hidden = !compare.checked;
   classify();
