@@ -12,6 +12,9 @@ after each) over the time that onnxruntime needs for the training images alone, 
 ``teachers_vs_torch`` is the images a second to which both face networks answer while another learns from them
 (``frozen.answers``) over those of their forward passes in torch; 1 where torch answers, as on a GPU.
 
+``kept_memory`` is the images a second of the bare step in a process that keeps the memory that it frees
+(``memory.keep_memory``, as training does) over those in one that does not; each turn is a process of its own.
+
 The two of a pair take turns; ratios are of each one's fastest turn, which other work disturbs least. The images are
 drawn faces; what they show does not matter here.
 """
@@ -19,6 +22,8 @@ drawn faces; what they show does not matter here.
 import argparse
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -38,12 +43,13 @@ from pyojeong.frozen import answers, graph
 from pyojeong.images import Pixels
 from pyojeong.labels import KOREAN
 from pyojeong.learning import Lesson, _Loop, learn
+from pyojeong.memory import keep_memory
 from pyojeong.network import MobileNetV3Small
 from pyojeong.pixels import Crops
 from pyojeong.recipe import Recipe
 from pyojeong.teacher import FaceMobileNet, FaceRecognitionNet
 
-GOALS = {"loop_vs_memory": 0.9, "probe_forward_passes": 1.3, "teachers_vs_torch": 1.0}
+GOALS = {"loop_vs_memory": 0.9, "probe_forward_passes": 1.3, "teachers_vs_torch": 1.0, "kept_memory": 1.0}
 FACES = 64
 STEPS = 10
 BATCH = 64
@@ -171,6 +177,34 @@ def teachers_part(rounds: int) -> dict[str, list[Turn]]:
     return race({"teachers": lambda: ask(quicker), "in torch": lambda: ask(networks)}, rounds)
 
 
+def memory_part(rounds: int, threads: int) -> dict[str, list[Turn]]:
+    """Race bare steps on noise with and without keeping memory; only the steps are timed."""
+
+    def steps(kept: bool) -> Turn:
+        command = [sys.executable, __file__, "--threads", str(threads), "--bare-steps", str(int(kept))]
+        wall, cpu = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+        return float(wall), float(cpu)
+
+    turns = [(steps(True), steps(False)) for _ in range(rounds)]
+    return {"memory kept": [kept for kept, _ in turns], "given back": [plain for _, plain in turns]}
+
+
+def bare_steps(kept: bool) -> Turn:
+    """Return the time of ``STEPS`` bare steps, after an unmeasured one, in a process that does nothing else."""
+    if kept:
+        keep_memory()
+    recipe = Recipe.of("finetune", {})
+    with tempfile.TemporaryDirectory() as temporary:
+        source = PixelSource(draw(Path(temporary) / "steps.npy", BATCH), recipe)
+        step, raw = plain_step(source, recipe), source.read(np.arange(BATCH))
+        labels = torch.from_numpy(source.labels)
+        step(raw, labels, 0)
+        start, used = time.perf_counter(), time.process_time()
+        for number in range(STEPS):
+            step(raw, labels, number)
+    return time.perf_counter() - start, time.process_time() - used
+
+
 def report(seconds: dict[str, list[Turn]], images: int) -> tuple[float, float]:
     """Print a row for each of two contenders; return the first one's fastest turn over the second's, wall and CPU."""
     for name, turns in seconds.items():
@@ -189,8 +223,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--images", type=int, default=8192, help="training images of the probe")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--bare-steps", type=int, choices=(0, 1), help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    if options.bare_steps is not None:
+        print(*bare_steps(bool(options.bare_steps)))
+        return
     fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
     print(f"{machine('torch', 'onnxruntime', 'lightning-fabric', 'numpy')}; {options.threads} threads")
     print(f"\n{'contender':<14}{'images':>8}{'fastest s':>12}{'median s':>11}{'CPU s':>8}{'images/s (best)':>18}")
@@ -199,12 +237,14 @@ def main() -> None:
         loop = report(loop_part(folder, fabric, options.rounds), STEPS * BATCH)
         probe = report(probe_part(folder, fabric, options.images, options.rounds, options.threads), options.images)
         taught = report(teachers_part(options.rounds), STEPS * BATCH)
-    cpu = f"{1 / loop[1]:.2f}, {probe[1]:.2f} and {1 / taught[1]:.2f}"
+    kept = report(memory_part(options.rounds, options.threads), STEPS * BATCH)
+    cpu = f"{1 / loop[1]:.2f}, {probe[1]:.2f}, {1 / taught[1]:.2f} and {1 / kept[1]:.2f}"
     print(f"by CPU time, which other work disturbs least: {cpu}")
     print("probe_forward_passes is at most its goal, the others at least")
     print(f"RATIO loop_vs_memory {1 / loop[0]:.2f} goal {GOALS['loop_vs_memory']}")
     print(f"RATIO probe_forward_passes {probe[0]:.2f} goal {GOALS['probe_forward_passes']}")
     print(f"RATIO teachers_vs_torch {1 / taught[0]:.2f} goal {GOALS['teachers_vs_torch']}")
+    print(f"RATIO kept_memory {1 / kept[0]:.2f} goal {GOALS['kept_memory']}")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,9 @@ def test_the_summary_fits_80_columns(narrow, capsys, tmp_path):
 
 def test_scores_fit_80_columns_with_their_intervals(narrow, capsys):
     rows = [{"contender": "MobileNetV3", "protocol": "given", "n": 3068, "n_all": 3068, **SCORE, "macro_f1_high": 0.4}]
-    print_scores(pl.DataFrame(rows))
+    print_scores(pl.DataFrame([row | {"ece": 0.0192} for row in rows]))
     shown = capsys.readouterr().out
-    assert "0.500 (0.400-0.600)" in shown
-    assert "0.300 (0.200-0.400)" in shown
+    assert ".500 (.400-.600)" in shown
+    assert ".300 (.200-.400)" in shown
+    assert ".019" in shown
+    assert max(map(len, shown.splitlines())) <= 80

@@ -81,7 +81,7 @@ def print_scores(scores: "DataFrame") -> None:
             "protocol": row["protocol"],
             "n": row["n"],
             **{name: _with_interval(row, name) for name in ("accuracy", "macro_f1")},
-            "ece": "" if row["ece"] is None else f"{row['ece']:.3f}",
+            "ece": "" if row["ece"] is None else _share(row["ece"]),
         }
         for row in scores.iter_rows(named=True)
     ]
@@ -89,7 +89,12 @@ def print_scores(scores: "DataFrame") -> None:
 
 
 def _with_interval(row: dict[str, Any], name: str) -> str:
-    return f"{row[name]:.3f} ({row[f'{name}_low']:.3f}-{row[f'{name}_high']:.3f})"
+    return f"{_share(row[name])} ({_share(row[f'{name}_low'])}-{_share(row[f'{name}_high'])})"
+
+
+def _share(value: float) -> str:
+    # Without the zero in front the table fits 80 columns.
+    return f"{value:.3f}".removeprefix("0")
 
 
 def print_table(title: str, table: "DataFrame") -> None:

@@ -34,6 +34,7 @@ from pyojeong.files import alone_in, json_value, read_json, write_json
 from pyojeong.frozen import answers
 from pyojeong.labels import Scheme, scheme_for
 from pyojeong.learning import Lesson, Result, features_of, learn, predict, settle
+from pyojeong.memory import keep_memory
 from pyojeong.network import MobileNetV3Small, Network
 from pyojeong.pixels import Crops, Listing, list_crops, open_crops
 from pyojeong.predictions import MATCHED_IOU
@@ -135,6 +136,7 @@ def train(
         if some.dropped:
             log.warning("%s: unusable images are left out: %s", csvs[name], some.dropped)
     torch.set_num_threads(_threads(recipe.batch))
+    keep_memory()
     drawn = is_drawn_sample(root) and train_csv.resolve().is_relative_to((root / "data_shared").resolve())
     # The first process alone writes.
     with alone_in(out) if processes.rank() == 0 else nullcontext():
