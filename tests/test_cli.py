@@ -90,6 +90,8 @@ def test_help_loads_nothing_heavy():
         (["baseline", "--csv", "test_M1.csv", "--scheme", "K9"], ["K9", "K7, M1, M2, BASIC7"]),
         (["baseline", "--csv", "a/test_M1.csv", "--csv", "b/test_M1.csv"], ["one --out for each --csv"]),
         (["baseline", "--csv", "none_M1.csv", "--engine", "tf"], ["'tf'", "onnx or node"]),
+        (["baseline", "--csv", "none_M1.csv", "--decode", "scaled"], ["another contender", "--out"]),
+        (["baseline", "--csv", "none_M1.csv", "--engine", "node"], ["none_M1.csv", "no such file"]),
         (["evaluate", "--csv", "none_M1.csv"], ["none_M1.csv", "no such file"]),
         (["evaluate", "--csv", "test_K7.csv"], ["does not know all classes of scheme K7", "M1, M2, BASIC7"]),
         (["evaluate", "--csv", "test_M1.csv", "--model", "none.onnx"], ["none.onnx", "no such file"]),

@@ -123,11 +123,11 @@ def test_teachers_have_their_own_seeds_epochs_rates_and_strength() -> None:
 
 
 def test_words_become_numbers_where_a_number_is_meant() -> None:
-    assert read_options(["teacher_weights=2019_1", "flip=.5", "seed=007", "schedule=cosine"]) == {
+    assert read_options(["teacher_weights=2019_1", "flip=.5", "seed=007", "schedule=cosine"], set()) == {
         "teacher_weights": "2019_1",
         "flip": 0.5,
         "seed": 7,
         "schedule": "cosine",
     }
     with pytest.raises(InputError, match="unknown training option scheme; there are aspect, "):
-        read_options(["scheme=K7"])
+        read_options(["scheme=K7"], set())

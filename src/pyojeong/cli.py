@@ -147,6 +147,10 @@ def baseline(
     from pyojeong.faceapi.engines import Settings
 
     settings = Settings(engine, library, input_size, score_threshold, decode)
+    if not out and not settings.in_reports:
+        raise InputError(
+            "with these options it is another contender than that of the reports; name its tables with --out"
+        )
     results = root / "models" / "faceapi_baseline" / "results"
     tables = _tables(csv, scheme, out or [results / f"faceapi_{_short(scheme, table)}_eval.csv" for table in csv])
     _print_summaries(tables, evaluate(tables, settings, root=root, workers=workers, scheduler=scheduler))
@@ -250,9 +254,7 @@ def train(
         "seed": seed,
         "weights": weights,
     }
-    more = read_options(option or [])
-    if taken := sorted(set(more) & {*named, "mode"}):
-        raise InputError(f"--set {taken[0]}: this option has a flag of its own, --{taken[0].replace('_', '-')}")
+    more = read_options(option or [], {*named, "mode"})
     known_scheme = scheme_for(scheme, train_csv)
     given = {key: value for key, value in {**named, **more}.items() if value is not None}
     options = load_profile(profile, experiments).training_options(mode, known_scheme.name) | given

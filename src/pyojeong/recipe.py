@@ -1,6 +1,6 @@
 """Everything that decides what a training run learns: one flat, frozen set of values, saved beside its run."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -211,10 +211,11 @@ class Recipe:
         return self
 
 
-def read_options(pairs: Sequence[str]) -> dict[str, Any]:
+def read_options(pairs: Sequence[str], flags: Set[str]) -> dict[str, Any]:
     """Read KEY=VALUE words: numbers become numbers, everything else stays text for ``Recipe.of`` to judge.
 
-    Raises InputError for a word without ``=`` and for a key that is no field of ``Recipe``.
+    Raises InputError for a word without ``=``, for a key that is no field of ``Recipe``, and for one of ``flags``, the
+    fields that the command line sets otherwise.
     """
     options: dict[str, Any] = {}
     for pair in pairs:
@@ -223,6 +224,8 @@ def read_options(pairs: Sequence[str]) -> dict[str, Any]:
             raise InputError(f"--set {pair!r} is not KEY=VALUE")
         options[key] = value if key in _TEXTS else _number(value)
     _require_known(options)
+    if taken := sorted(set(options) & flags):
+        raise InputError(f"--set {taken[0]}: this option has a flag of its own, --{taken[0].replace('_', '-')}")
     return options
 
 

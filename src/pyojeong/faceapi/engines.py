@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,11 @@ class Settings:
             raise InputError(f"there is no decoding {self.decode!r}; choose {' or '.join(DECODINGS)}")
         if self.engine == "node" and self.decode == "scaled":
             raise InputError("the node engine decodes in full; leave out --decode scaled, or use --engine onnx")
+
+    @property
+    def in_reports(self) -> bool:
+        """Whether its answers are those of the contender in the reports; both engines give the same."""
+        return replace(self, engine="onnx") == Settings()
 
     @property
     def title(self) -> str:
