@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pyojeong import files
 from pyojeong.errors import InputError
-from pyojeong.files import alone_in, read_json, relative_path, whole_file, write_json, write_text
+from pyojeong.files import alone_in, cache_folder, read_json, relative_path, whole_file, write_json, write_text
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path):
@@ -129,3 +129,17 @@ def test_without_locks_nobody_is_kept_out(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(files, "fcntl", None)
     with alone_in(tmp_path), alone_in(tmp_path):
         assert tmp_path.is_dir()
+
+
+def test_the_cache_is_where_the_user_keeps_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert cache_folder() == tmp_path / "Library/Caches/pyojeong"
+    for platform in ("darwin", "linux"):
+        monkeypatch.setattr("sys.platform", platform)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        assert cache_folder() == tmp_path / "cache/pyojeong"
+    monkeypatch.setattr("sys.platform", "win32")
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
+    assert cache_folder() == tmp_path / "local/pyojeong"

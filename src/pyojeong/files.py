@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -125,6 +126,17 @@ def relative_path(text: str, root: Path) -> str | None:
     if ".." in path.parts or not path.parts:
         return None
     return path.as_posix()
+
+
+def cache_folder() -> Path:
+    """Return the folder of the user's cache for this package; it may not be there yet."""
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin" and not os.environ.get("XDG_CACHE_HOME"):
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "pyojeong"
 
 
 def _mode() -> int:

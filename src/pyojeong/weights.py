@@ -2,8 +2,6 @@
 
 import hashlib
 import logging
-import os
-import sys
 import urllib.request
 from pathlib import Path
 
@@ -11,7 +9,7 @@ from torch import Tensor
 
 from pyojeong.checkpoint import load_weights
 from pyojeong.errors import InputError
-from pyojeong.files import write_bytes
+from pyojeong.files import cache_folder, write_bytes
 from pyojeong.network import MobileNetV3Small
 from pyojeong.progress import bar
 
@@ -66,7 +64,7 @@ def imagenet(url: str = IMAGENET_URL) -> Path:
     Raises InputError when it cannot be had or its SHA-256 does not begin as its name says.
     """
     name = url.rsplit("/", 1)[-1]
-    path = _cache_folder() / name
+    path = cache_folder() / name
     if path.is_file() and _is_whole(path.read_bytes(), name):
         return path
     data = _download(url)
@@ -95,16 +93,6 @@ def _download(url: str) -> bytes:
 
 def _is_whole(data: bytes, name: str) -> bool:
     return hashlib.sha256(data).hexdigest().startswith(name.rsplit("-", 1)[-1].removesuffix(".pth"))
-
-
-def _cache_folder() -> Path:
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library/Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "pyojeong"
 
 
 def _load(network: MobileNetV3Small, state: dict[str, Tensor], path: Path) -> None:

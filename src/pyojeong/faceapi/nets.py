@@ -5,9 +5,7 @@ the library. ``python -m pyojeong.faceapi.nets --out DIR`` writes them beside fa
 """
 
 import argparse
-import os
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +15,7 @@ import numpy.typing as npt
 
 from pyojeong.errors import InputError
 from pyojeong.faceapi.weights import PACKAGE, Weights, find_package, package_version, read_weights
-from pyojeong.files import write_bytes
+from pyojeong.files import cache_folder, write_bytes
 
 if TYPE_CHECKING:
     import onnx
@@ -49,7 +47,7 @@ def graph_path(model: str) -> Path:
     if packed.is_file():
         return packed
     package = find_package()
-    cached = _cache_folder() / _file_name(model, package_version(package))
+    cached = cache_folder() / _file_name(model, package_version(package))
     if not cached.is_file():
         write_bytes(cached, build(model, package))
     return cached
@@ -229,16 +227,6 @@ def _dense_block(graph: _Graph, x: str, name: str, *, full_first: bool) -> str:
 
 def _file_name(model: str, version: str) -> str:
     return f"{model}-{version}-f{FORMAT}.onnx"
-
-
-def _cache_folder() -> Path:
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin" and not os.environ.get("XDG_CACHE_HOME"):
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "pyojeong"
 
 
 def main() -> None:
