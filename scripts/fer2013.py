@@ -6,14 +6,10 @@ The archive holds ``fer2013/labels.csv`` (path, label_en, split) and the grey fa
 ``data_raw`` and read in place. Nothing learns from FER2013 here.
 """
 
-import argparse
 from pathlib import Path
 
 import polars as pl
-from rafdb import link_into, read_labels
-
-from pyojeong.errors import InputError
-from pyojeong.table import write_csv
+from archive_tables import read_labels, write_table
 
 LIST = "fer2013/labels.csv"
 
@@ -24,21 +20,5 @@ def table(archive: Path) -> pl.DataFrame:
     return labels.filter(pl.col("split") == "test").select("path", "label_en")
 
 
-def main() -> None:
-    """Write the table and say how long it is."""
-    parser = argparse.ArgumentParser(description="Table of FER2013's test faces for pyojeong baseline and evaluate")
-    parser.add_argument("archive", type=Path)
-    parser.add_argument("--project-root", type=Path, default=Path())
-    arguments = parser.parse_args()
-    path = arguments.project_root / "data_raw" / "fer2013_BASIC7.csv"
-    try:
-        faces = table(arguments.archive)
-        link_into(path.parent, arguments.archive)
-        write_csv(faces, path)
-    except (InputError, OSError) as error:
-        parser.exit(2, f"error: {error}\n")
-    print(f"{path}: {faces.height} faces")
-
-
 if __name__ == "__main__":
-    main()
+    write_table("Table of FER2013's test faces for pyojeong baseline and evaluate", "fer2013_BASIC7.csv", table)

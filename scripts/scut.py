@@ -8,14 +8,13 @@ labels of expressions. ``scut_smiles.csv`` beside this script has this project's
 109 of 300, are left out. No people were asked.
 """
 
-import argparse
 from pathlib import Path
 
 import polars as pl
-from rafdb import link_into, read_list
+from archive_tables import read_list, write_table
 
 from pyojeong.errors import InputError
-from pyojeong.table import BOX_COLUMNS, read_csv, write_csv
+from pyojeong.table import BOX_COLUMNS, read_csv
 
 LIST = "scut_asian/boxes.csv"
 LOOKS = Path(__file__).with_name("scut_smiles.csv")
@@ -34,22 +33,5 @@ def table(archive: Path) -> pl.DataFrame:
     return found.select(within.alias("path"), "label_en", *BOX_COLUMNS)
 
 
-def main() -> None:
-    """Write the table and say what is in it."""
-    parser = argparse.ArgumentParser(description="Table of East Asian portraits for pyojeong baseline and evaluate")
-    parser.add_argument("archive", type=Path)
-    parser.add_argument("--project-root", type=Path, default=Path())
-    arguments = parser.parse_args()
-    path = arguments.project_root / "data_raw" / "scut_BASIC7.csv"
-    try:
-        portraits = table(arguments.archive)
-        link_into(path.parent, arguments.archive)
-        write_csv(portraits, path)
-    except (InputError, OSError) as error:
-        parser.exit(2, f"error: {error}\n")
-    counts = portraits["label_en"].value_counts(sort=True).iter_rows()
-    print(f"{path}: " + ", ".join(f"{count} {label}" for label, count in counts))
-
-
 if __name__ == "__main__":
-    main()
+    write_table("Table of East Asian portraits for pyojeong baseline and evaluate", "scut_BASIC7.csv", table)

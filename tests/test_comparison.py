@@ -161,16 +161,23 @@ def test_pairs_where_one_was_given_the_box(tmp_path: Path) -> None:
     rows = {row["protocol"]: row for row in paired_rows(_read(tmp_path, FACEAPI_CSV), _read(tmp_path, OURS_CSV), M1)}
     # A miss of the one that has to look for the face is not held against it.
     assert {name: row["n"] for name, row in rows.items()} == {"matched": 3, "given": 5}
-    assert (rows["matched"]["only_first_right"], rows["matched"]["only_second_right"]) == (1, 1)
+    for row in rows.values():
+        assert (row["only_first_right"], row["only_second_right"], row["mcnemar_p"]) == (1, 1, 1)
 
 
 def test_pairs_of_two_that_look_for_the_face(tmp_path: Path) -> None:
-    first = _read(tmp_path, FACEAPI_CSV)
-    second = _read(tmp_path, FACEAPI_CSV.replace("happy,happy", "happy,sad"))
-    rows = {row["protocol"]: row for row in paired_rows(first, second, M1)}
+    found = [line.split(",") for line in OURS_CSV.splitlines()[1:]]
+    lines = [f"{name},{true},{pred},0.9,1,0.9,1,{pred},0.9," for name, true, pred in found]
+    second = _read(tmp_path, "\n".join([FACEAPI_CSV.splitlines()[0], *lines]))
+    rows = {row["protocol"]: row for row in paired_rows(_read(tmp_path, FACEAPI_CSV), second, M1)}
     assert {name: row["n"] for name, row in rows.items()} == {"matched": 3, "all": 6, "given": 5}
     whole = rows["all"]
-    assert whole["accuracy_difference_low"] <= whole["accuracy_difference"] <= whole["accuracy_difference_high"]
+    assert (whole["accuracy_first"], whole["accuracy_second"]) == (pytest.approx(2 / 6), pytest.approx(5 / 6))
+    assert (whole["only_first_right"], whole["only_second_right"]) == (1, 4)
+    assert whole["mcnemar_p"] == pytest.approx(12 / 32)
+    assert whole["accuracy_difference"] == pytest.approx(0.5)
+    assert whole["accuracy_difference_low"] <= 0.5 <= whole["accuracy_difference_high"]
+    assert (rows["matched"]["only_first_right"], rows["matched"]["only_second_right"]) == (1, 1)
 
 
 def test_a_contender_does_not_differ_from_itself(tmp_path: Path) -> None:

@@ -60,7 +60,8 @@ def test_fer2013_becomes_a_table_of_its_test_faces(tmp_path: Path) -> None:
         archive.writestr("fer2013/labels.csv", "\n".join(["path,label_en,split", *rows]))
     script = [REPOSITORY / "scripts/fer2013.py", tmp_path / "fer.zip", "--project-root", tmp_path]
     done = subprocess.run([sys.executable, *map(str, script)], check=True, capture_output=True, text=True)
-    assert "fer2013_BASIC7.csv: 2 faces" in done.stdout
+    assert "fer2013_BASIC7.csv: " in done.stdout
+    assert "1 fearful" in done.stdout
     assert pl.read_csv(tmp_path / "data_raw/fer2013_BASIC7.csv").rows() == [
         ("data_raw/fer.zip!/fer2013/test/0.jpg", "fearful"),
         ("data_raw/fer.zip!/fer2013/test/1.jpg", "happy"),

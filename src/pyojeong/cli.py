@@ -13,7 +13,7 @@ import typer
 
 from pyojeong import __version__, terminal
 from pyojeong.errors import InputError, extra_with
-from pyojeong.labels import Scheme, scheme_for, scheme_named
+from pyojeong.labels import scheme_for, scheme_named
 from pyojeong.options import (
     BoxKind,
     Decode,
@@ -30,7 +30,10 @@ from pyojeong.options import (
     Seed,
     SkipUnreadable,
     Split,
+    Table,
     Workers,
+    short_name,
+    with_outs,
 )
 from pyojeong.progress import show_messages
 
@@ -40,8 +43,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-Table = tuple[Path, Scheme, Path]
 
 
 def main() -> None:
@@ -152,7 +153,7 @@ def baseline(
             "with these options it is another contender than that of the reports; name its tables with --out"
         )
     results = root / "models" / "faceapi_baseline" / "results"
-    tables = _tables(csv, scheme, out or [results / f"faceapi_{_short(scheme, table)}_eval.csv" for table in csv])
+    tables = with_outs(csv, scheme, out or [results / f"faceapi_{short_name(scheme, table)}_eval.csv" for table in csv])
     _print_summaries(tables, evaluate(tables, settings, root=root, workers=workers, scheduler=scheduler))
 
 
@@ -173,7 +174,7 @@ def evaluate(
 
     ours = OurModel.at(model, box_kind)
     results = root / "models" / "evaluations"
-    tables = _tables(csv, scheme, out or [results / f"{ours.title}_{table.stem}_eval.csv" for table in csv])
+    tables = with_outs(csv, scheme, out or [results / f"{ours.title}_{table.stem}_eval.csv" for table in csv])
     _print_summaries(tables, run_evaluate(tables, ours, root=root, workers=workers, scheduler=scheduler))
 
 
@@ -369,19 +370,6 @@ def demo(
     from pyojeong.serve import serve
 
     serve(root, port, model_dir=model_dir, open_browser=browser, announce=terminal.say)
-
-
-def _short(name: str | None, csv: Path) -> str:
-    """Return the published name, the scheme, for a test set of its own name, else the table's."""
-    scheme = scheme_for(name, csv).name
-    return scheme if csv.stem == f"test_{scheme}" else csv.stem
-
-
-def _tables(csv: list[Path], scheme: str | None, outs: list[Path]) -> list[Table]:
-    """Return each table with its scheme and its evaluation CSV."""
-    if len(outs) != len(csv):
-        raise InputError(f"{len(csv)} tables need as many evaluation CSVs; give one --out for each --csv")
-    return [(table, scheme_for(scheme, table), out) for table, out in zip(csv, outs, strict=True)]
 
 
 def _print_summaries(tables: list[Table], summaries: list[dict[str, Any]]) -> None:

@@ -5,6 +5,9 @@ from typing import Annotated
 
 import typer
 
+from pyojeong.errors import InputError
+from pyojeong.labels import Scheme, scheme_for
+
 Root = Annotated[Path, typer.Option("--project-root", help="The workspace that relative paths start from.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes that share the work.")]
 Scheduler = Annotated[str | None, typer.Option(help="Address of a dask.distributed scheduler.")]
@@ -32,3 +35,19 @@ Outs = Annotated[
 SchemeName = Annotated[
     str | None, typer.Option("--scheme", help="K7, M1, M2 or BASIC7; read off the CSV's name when omitted.")
 ]
+
+Table = tuple[Path, Scheme, Path]
+"""A table, its scheme and its evaluation CSV."""
+
+
+def with_outs(csvs: list[Path], scheme: str | None, outs: list[Path]) -> list[Table]:
+    """Return each ``--csv`` with its scheme and its ``--out``; InputError where one has none."""
+    if len(outs) != len(csvs):
+        raise InputError(f"{len(csvs)} tables need as many evaluation CSVs; give one --out for each --csv")
+    return [(table, scheme_for(scheme, table), out) for table, out in zip(csvs, outs, strict=True)]
+
+
+def short_name(scheme: str | None, csv: Path) -> str:
+    """Return the published name, the scheme, for a test set of its own name, else the table's."""
+    name = scheme_for(scheme, csv).name
+    return name if csv.stem == f"test_{name}" else csv.stem

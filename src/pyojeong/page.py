@@ -143,15 +143,13 @@ def _protocol(row: dict[str, Any]) -> str:
 
 def _findings(paired: pl.DataFrame, fair: pl.DataFrame) -> str:
     """One sentence for each scheme in which face-api and the finetuned network answered for the same boxes."""
+    if paired.is_empty():  # and without columns
+        return ""
     alone = {row["exp"]: row for row in fair.filter(pl.col("protocol") == "all").iter_rows(named=True)}
-    mine = (
-        paired.filter(
-            (pl.col("protocol") == "given")
-            & pl.col("first").str.starts_with("FaceAPI")
-            & pl.col("second").str.starts_with("Finetune")
-        )
-        if not paired.is_empty()
-        else paired
+    mine = paired.filter(
+        (pl.col("protocol") == "given")
+        & pl.col("first").str.starts_with("FaceAPI")
+        & pl.col("second").str.starts_with("Finetune")
     )
     lines = []
     for row in mine.iter_rows(named=True):

@@ -1,0 +1,71 @@
+"""What the scripts that make tables of archives share."""
+
+import argparse
+import io
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+
+from pyojeong.errors import InputError
+from pyojeong.labels import FACEAPI
+from pyojeong.table import write_csv
+
+
+def write_table(description: str, name: str, make: Callable[[Path], pl.DataFrame]) -> None:
+    """Be the command that writes ``data_raw/NAME``, which ``make`` makes of an archive, and say what is in it."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("archive", type=Path)
+    parser.add_argument("--project-root", type=Path, default=Path())
+    arguments = parser.parse_args()
+    path = arguments.project_root / "data_raw" / name
+    try:
+        table = make(arguments.archive)
+        link_into(path.parent, arguments.archive)
+        write_csv(table, path)
+    except (InputError, OSError) as error:
+        parser.exit(2, f"error: {error}\n")
+    counts = table["label_en"].value_counts(sort=True).iter_rows()
+    print(f"{path}: " + ", ".join(f"{count} {label}" for label, count in counts))
+
+
+def read_labels(archive: Path, name: str, wanted: str) -> pl.DataFrame:
+    """Return path (from the project root), label_en and split of each face in the list ``name`` of ``archive``.
+
+    InputError, asking for ``wanted``, where there is no such list, a label that is none of face-api.js's, or no test
+    face.
+    """
+    labels = read_list(archive, name, ["path", "label_en", "split"], wanted).cast(pl.String)
+    if unknown := sorted(set(labels["label_en"].fill_null("")) - set(FACEAPI)):
+        raise InputError(f"{archive}: {name} has the label {unknown[0]!r}; it must be one of {', '.join(FACEAPI)}")
+    if "test" not in set(labels["split"]):
+        raise InputError(f"{archive}: {name} has no face whose split is test; give {wanted}")
+    return labels.with_columns(path=f"data_raw/{archive.name}!/" + pl.col("path"))
+
+
+def read_list(archive: Path, name: str, columns: list[str], wanted: str) -> pl.DataFrame:
+    """Return ``columns`` of the CSV ``name`` in ``archive``; InputError, asking for ``wanted``, where it has none."""
+    try:
+        with zipfile.ZipFile(archive) as file:
+            return pl.read_csv(io.BytesIO(file.read(name)), columns=columns)
+    except (OSError, KeyError, RuntimeError, zipfile.BadZipFile, pl.exceptions.PolarsError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{archive}: {name} is not readable in it ({reason}); give {wanted}") from None
+
+
+def link_into(folder: Path, archive: Path) -> None:
+    """Link ``archive`` into ``folder``, in place of a link to another.
+
+    InputError where a file has its name, or where its name is none that paths into archives can have.
+    """
+    if archive.suffix.lower() != ".zip":
+        raise InputError(f"{archive}: its name does not end in .zip, and no path leads into it; rename it")
+    folder.mkdir(parents=True, exist_ok=True)
+    link, target = folder / archive.name, archive.resolve()
+    if link.is_symlink() and link.resolve() != target:
+        link.unlink()
+    if not link.exists():
+        link.symlink_to(target)
+    elif link.resolve() != target:
+        raise InputError(f"{link}: is another file of this name; move it away")
