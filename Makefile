@@ -8,7 +8,7 @@ run: setup
 	$(BIN)/pyojeong run --sample
 
 test: setup-test lint
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --durations 20 --durations-min 5
 
 setup:
 	@$(PYTHON) scripts/setup.py run

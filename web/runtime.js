@@ -117,7 +117,11 @@ async function choose(wanted) {
  */
 export async function openNetwork(runtime, bytes, option, fetch, tryOut) {
   const fast = runtime.provider === 'webgpu' ? await openOnWebGpu(runtime, bytes, tryOut) : null;
-  const { network, answer } = await triedOut(await openOnWasm(runtime, bytes, option, fetch), tryOut);
+  const plain = openOnWasm(runtime, bytes, option, fetch).then((session) => triedOut(session, tryOut));
+  const { network, answer } = await plain.catch((error) => {
+    fast?.network.release().catch(() => {});
+    throw error;
+  });
   if (!fast) return network;
   if (agree(fast.answer, answer)) {
     await network.release();

@@ -30,7 +30,7 @@ PROTOCOLS = ("matched", "all", "given")
 _COMMON = (PROTOCOLS, ("matched", "given"), ("given",))
 """The protocols of a pair, by how many of the two were given the box."""
 
-VOTES = "votes_"
+VOTES_PREFIX = "votes_"
 """Columns ``votes_<Korean label>`` say how many of AI Hub's three annotators saw it (알수없음: none of the seven)."""
 
 
@@ -216,10 +216,10 @@ def human_ceiling(frame: pl.DataFrame, scheme: Scheme, seed: int = 0) -> dict[st
         people are unknown, because answers about one image are not independent); None without such an image.
     """
     classes = all_classes(scheme)
-    names = [name for name in frame.columns if name.startswith(VOTES)]
+    names = [name for name in frame.columns if name.startswith(VOTES_PREFIX)]
     votes = np.zeros((len(frame), len(classes) + 1), np.int64)
     for name in names:
-        word = scheme.class_of(name.removeprefix(VOTES))
+        word = scheme.class_of(name.removeprefix(VOTES_PREFIX))
         votes[:, classes.index(word) if word else -1] += (
             frame[name].cast(pl.Int64, strict=False).fill_null(0).to_numpy()
         )

@@ -14,7 +14,7 @@ from pyojeong.errors import InputError
 from pyojeong.files import alone_in, json_value, read_json, relative_path, write_json, write_text
 from pyojeong.labels import K7, KOREAN_TO_ENGLISH, Scheme
 from pyojeong.records import POLICIES, VOTES
-from pyojeong.summary import SCHEMES, summarise
+from pyojeong.summary import PREPARED, summarise
 from pyojeong.table import BOX_COLUMNS, write_csv
 
 SPLITS_CSV = "data_shared/splits_csv"
@@ -237,12 +237,12 @@ def _table_paths() -> list[str]:
         f"{folder}/{split}_{scheme.name}.csv"
         for folder in (SPLITS_CSV, CROPS_CSV)
         for split in splits.SPLITS
-        for scheme in SCHEMES
+        for scheme in PREPARED
     ]
 
 
 def _tables(rows: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
-    for scheme in SCHEMES:
+    for scheme in PREPARED:
         viewed = _view(rows, scheme)
         for split in splits.SPLITS:
             part = viewed.filter(pl.col("split") == split)

@@ -131,7 +131,7 @@ def _load(root: Path, experiment: str) -> pl.DataFrame:
         facts = facts.with_columns(photo="path")
     elif "source" in facts.columns:
         facts = facts.rename({"source": "photo"})
-    wanted = [name for name in facts.columns if name in ("photo", "person") or name.startswith(comparison.VOTES)]
+    wanted = [name for name in facts.columns if name in ("photo", "person") or name.startswith(comparison.VOTES_PREFIX)]
     frame = frame.drop(name for name in wanted if name in frame.columns).join(
         facts.select("path", *wanted).unique("path", keep="first"), on="path", how="left", maintain_order="left"
     )

@@ -9,7 +9,8 @@ from pyojeong import aihub, cropping
 from pyojeong.labels import K7, KOREAN, M1, M2, UNKNOWN, Scheme
 from pyojeong.splits import SPLITS
 
-SCHEMES = (M1, M2, K7)
+PREPARED = (M1, M2, K7)
+"""The schemes that splits are written in."""
 
 BOX_EDGES = (20, 80, 160, 320, 640, 1280, 2560)
 """Longer sides of face boxes, in pixels, at which one bin of the histogram ends and the next begins."""
@@ -37,7 +38,7 @@ def summarise(index: aihub.Index, rows: pl.DataFrame, done: list[cropping.Done])
         "photographs_per_person": _quantiles(rows.group_by("person").len()["len"]),
         "images": images,
         "images_per_class": {
-            scheme.name: {split: _per_class(images[split], scheme) for split in SPLITS} for scheme in SCHEMES
+            scheme.name: {split: _per_class(images[split], scheme) for split in SPLITS} for scheme in PREPARED
         },
         "drops": {reason: drops[reason] for reason in sorted(drops)},
         "drop_meanings": {reason: meanings[reason] for reason in sorted(drops)},

@@ -76,11 +76,36 @@ def test_the_keyboard_alone_is_enough(page: Any, oracle: Any, face: Any) -> None
     assert_shows(page, oracle(image, None))
 
 
+def test_a_screen_reader_gets_the_newest_text_every_two_seconds(page: Any) -> None:
+    page.clock.install()
+    page.evaluate(
+        """async () => {
+          const { Speech } = await import('/web/demo/speech.js');
+          const region = document.createElement('div');
+          window.spoken = [];
+          new MutationObserver(() => spoken.push(region.textContent)).observe(region, { childList: true });
+          window.speech = new Speech(region);
+        }"""
+    )
+
+    def say(*texts: str) -> list[str]:
+        page.evaluate("(texts) => texts.forEach((text) => speech.say(text))", texts)
+        page.clock.run_for(2000)
+        spoken: list[str] = page.evaluate("() => spoken.splice(0)")
+        return spoken
+
+    assert say("하나", "둘", "셋") == ["셋"]
+    assert say("넷", "셋") == []
+    assert say("넷", "") == [""]
+    assert say("셋") == ["셋"]
+
+
 def test_every_face_of_a_picture_is_marked_and_the_largest_described(page: Any, oracle: Any, tmp_path: Path) -> None:
     image = draw_group(900, 400, people=3, seed=4)
     image.save(tmp_path / "three.png")
     page.get_by_label("사진·영상 고르기").set_input_files(tmp_path / "three.png")
     page.locator("#box-text", has_text="얼굴 3개").wait_for()
+    page.locator("#box-spoken[role=status]", has_text="얼굴 3개").wait_for()
     assert page.locator("#faces .face").count() == 3
     found = FaceApi(threads=1).detect(pixels_of(image))
     largest = max((detection.box for detection in found), key=lambda box: (box[2] - box[0]) * (box[3] - box[1]))

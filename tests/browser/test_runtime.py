@@ -91,6 +91,20 @@ def test_webgpu_is_used_where_it_works(
     assert sum(answer) == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.parametrize("broken", ["wasm", "wasm run"])
+def test_nothing_stays_open_where_wasm_fails(page: Any, broken: str) -> None:
+    asked, got, left = page.evaluate(
+        """async (broken) => {
+          offerGpu(async () => ({}));
+          const { asked, left, ort } = await recording(broken);
+          const got = await makeApi({ ort, provider: 'webgpu' }).init().catch((error) => error.code);
+          return [asked.length, got, left.size];
+        }""",
+        broken,
+    )
+    assert (asked, got, left) == (2, "model_invalid", 0)
+
+
 @pytest.mark.parametrize(
     ("broken", "used"), [("none", "webgpu"), ("webgpu cells", "wasm"), ("webgpu probabilities", "wasm")]
 )

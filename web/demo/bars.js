@@ -1,20 +1,17 @@
+import { Speech } from './speech.js';
+
 /** English beside the seven Korean classes, Korean beside face-api.js's words; others stand alone. */
 const OTHER = /** @type {Record<string, string>} */ ({
   기쁨: 'joy', 당황: 'embarrassed', 분노: 'anger', 불안: 'anxiety', 상처: 'hurt', 슬픔: 'sadness', 중립: 'neutral',
   neutral: '중립', happy: '기쁨', sad: '슬픔', angry: '분노', fearful: '두려움', disgusted: '혐오', surprised: '놀람',
 });
 
-// A live picture changes many times a second; a screen reader must be able to finish its sentence.
-const SPEAK_EVERY = 2000;
-
 /** Draws probabilities as bars in class order, with the most probable one in large letters and spoken. */
 export class Bars {
   /** @type {Map<string, { row: HTMLElement, fill: HTMLElement, value: HTMLElement }>} */
   #rows = new Map();
   #answer;
-  #spoken;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #timer;
+  #speech;
 
   /**
    * @param {HTMLElement} list
@@ -24,7 +21,7 @@ export class Bars {
    */
   constructor(list, answer, spoken, classes) {
     this.#answer = answer;
-    this.#spoken = spoken;
+    this.#speech = new Speech(spoken);
     list.replaceChildren(...classes.map((name) => this.#newRow(name)));
     this.clear();
   }
@@ -39,27 +36,18 @@ export class Bars {
       value.textContent = `${(share * 100).toFixed(1)}%`;
     }
     this.#answer.replaceChildren(word(top), ' ', small(`${OTHER[top] ?? ''} ${(best * 100).toFixed(0)}%`));
-    this.#timer ??= setTimeout(() => this.#speak(), SPEAK_EVERY);
+    this.#speech.say(this.#answer.textContent ?? '');
   }
 
   /** @param {string} [text] in place of the answer */
   clear(text = '사진이나 카메라를 기다립니다') {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
     this.#answer.textContent = text;
-    this.#spoken.textContent = '';
+    this.#speech.say('');
     for (const { row, fill, value } of this.#rows.values()) {
       row.classList.remove('top');
       fill.style.transform = 'translateX(-100%)';
       value.textContent = '–';
     }
-  }
-
-  #speak() {
-    this.#timer = undefined;
-    // Setting the same text again would be spoken again.
-    const text = this.#answer.textContent ?? '';
-    if (this.#spoken.textContent !== text) this.#spoken.textContent = text;
   }
 
   /** @param {string} name */

@@ -1,6 +1,7 @@
 import { languageOf } from './bars.js';
 
 /** @typedef {import('../index.js').FaceEmotions} FaceEmotions */
+/** @typedef {import('../patch.js').Box} Box */
 
 /** Draws the found faces over a picture or video, each with its most probable emotion. */
 export class Boxes {
@@ -60,4 +61,18 @@ function newFace() {
   const face = Object.assign(document.createElement('div'), { className: 'face' });
   face.append(document.createElement('span'));
   return face;
+}
+
+/**
+ * @param {Box | null} drawn
+ * @param {number | undefined} found faces, where no box is drawn
+ * @param {boolean} still whether the whole is taken for a face where none is found
+ */
+export function boxWords(drawn, found, still) {
+  if (drawn) {
+    return `박스 ${Math.round(drawn.width)} × ${Math.round(drawn.height)} 픽셀. 박스를 지우면 얼굴을 찾습니다.`;
+  }
+  if (found) return `얼굴 ${found}개를 찾았습니다. 끌어서 박스를 그리면 그 박스만 봅니다.`;
+  if (found === 0 && still) return '얼굴을 찾지 못해 전체를 얼굴로 봅니다. 얼굴 위를 끌어 박스를 그리십시오.';
+  return '';
 }

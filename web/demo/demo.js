@@ -1,10 +1,11 @@
 import { EmotionAnalyzer } from '../analyzer.js';
 import { Bars } from './bars.js';
-import { Boxes } from './boxes.js';
+import { Boxes, boxWords } from './boxes.js';
 import { BoxEditor } from './box-editor.js';
 import { Pace } from './pace.js';
 import { report } from './problem.js';
 import { WORDS, loadRival } from './rival.js';
+import { Speech } from './speech.js';
 
 /** @typedef {import('../analyzer.js').FaceEmotions} FaceEmotions */
 /** @typedef {import('../patch.js').Box} Box */
@@ -27,6 +28,7 @@ const models = /** @type {HTMLSelectElement} */ (element('model'));
 const compare = /** @type {HTMLInputElement} */ (element('rival'));
 
 const boxes = new Boxes(element('faces'));
+const boxSpeech = new Speech(element('box-spoken'));
 const editor = new BoxEditor(stage, element('box'), () => {
   describeBox();
   classify();
@@ -193,17 +195,14 @@ async function compareTo(asked, box) {
 
 /** @param {number} [found] faces */
 function describeBox(found) {
-  const { box } = editor;
-  clear.disabled = !box;
-  const text = box
-    ? `박스 ${Math.round(box.width)} × ${Math.round(box.height)} 픽셀. 박스를 지우면 얼굴을 찾습니다.`
-    : found
-      ? `얼굴 ${found}개를 찾았습니다. 끌어서 박스를 그리면 그 박스만 봅니다.`
-      : found === 0 && source === picture
-        ? '얼굴을 찾지 못해 전체를 얼굴로 봅니다. 얼굴 위를 끌어 박스를 그리십시오.'
-        : '';
-  // Setting the same text again would be spoken again.
-  if (element('box-text').textContent !== text) element('box-text').textContent = text;
+  clear.disabled = !editor.box;
+  tellBox(boxWords(editor.box, found, source === picture));
+}
+
+/** @param {string} text */
+function tellBox(text) {
+  element('box-text').textContent = text;
+  boxSpeech.say(text);
 }
 
 /**
@@ -334,7 +333,7 @@ function stopCamera() {
     source = null;
     stage.hidden = element('help').hidden = true;
     element('empty').hidden = false;
-    element('box-text').textContent = '';
+    tellBox('');
     clear.disabled = true;
     boxes.clear();
     bars?.clear();
