@@ -85,10 +85,14 @@ def test_folders_archives_and_both_official_parts_mix(tmp_path: Path) -> None:
         lambda name: unicodedata.normalize("NFD", name).replace("&", "_"),
     ],
 )
-def test_photographs_are_matched_whatever_the_unpacker_did_to_their_names(tmp_path: Path, change: Any) -> None:
+@pytest.mark.parametrize("folder", ["", "[원천]EMOIMG_기쁨_TRAIN_01/"])
+def test_photographs_are_matched_whatever_the_unpacker_did_to_their_names(
+    tmp_path: Path, folder: str, change: Any
+) -> None:
     name = file_name(1, place="공공시설&종교&의료시설")
     label_zip(tmp_path, "기쁨", [record(name)])
-    (tmp_path / change(name)).write_bytes(jpeg())
+    (tmp_path / folder).mkdir(exist_ok=True)
+    (tmp_path / f"{folder}{change(name)}").write_bytes(jpeg())
     found = read(tmp_path)
     assert found.rows.height == 1
     assert (tmp_path / found.rows["path"][0].removeprefix("data_raw/set/")).exists()
@@ -156,6 +160,16 @@ def test_links_directly_in_source_are_followed(tmp_path: Path) -> None:
     (source / "labels").symlink_to(disk / "a")
     (source / "images").symlink_to(disk / "b")
     assert read(source).rows.height == 1
+
+
+def test_a_drawn_sample_below_source_is_refused(tmp_path: Path) -> None:
+    name = file_name(1)
+    label_zip(tmp_path / "aihub", "기쁨", [record(name)])
+    image_zip(tmp_path / "aihub", "기쁨", {name: jpeg()})
+    (tmp_path / "sample").mkdir()
+    (tmp_path / "sample/SAMPLE.json").write_text('{"drawn": true}')
+    with pytest.raises(InputError, match=r"SAMPLE.json: .* holds a drawn sample beside other data; name the folder"):
+        read(tmp_path)
 
 
 def test_a_link_in_an_archive_is_never_followed(tmp_path: Path) -> None:

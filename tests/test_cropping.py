@@ -165,6 +165,21 @@ def test_a_journal_left_in_the_order_of_the_work_is_put_in_order(tmp_path: Path)
     assert journal.read_bytes() == ordered
 
 
+def test_what_another_run_has_begun_to_make_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks = archive(tmp_path, 40)
+    make_crops(tmp_path, tasks, margin=MARGIN, workers=1)
+    crops = {path: (tmp_path / path).read_bytes() for path in existing_crops(tmp_path)}
+    real = cropping._lines
+    monkeypatch.setattr(cropping, "_lines", lambda made: pytest.fail("killed") if len(made) == 16 else real(made))
+    # Killed between the first crops and their lines in the journal.
+    with pytest.raises(pytest.fail.Exception):
+        make_crops(tmp_path, [task(number, box=(0, 0, 50, 50)) for number in range(40)], margin=MARGIN, workers=1)
+    monkeypatch.undo()
+    assert {path: (tmp_path / path).read_bytes() for path in crops} != crops
+    make_crops(tmp_path, tasks, margin=MARGIN, workers=1)
+    assert {path: (tmp_path / path).read_bytes() for path in crops} == crops
+
+
 @pytest.mark.parametrize("line", ["", "{}", "[1]", "[1,2,3,4,5,6,7,8,9,10,11,12]", "null", "\udcff", '"text"'])
 def test_a_foreign_line_in_the_journal_is_ignored(tmp_path: Path, line: str) -> None:
     good = Done("a.jpg", "key", "")

@@ -210,6 +210,21 @@ def test_a_killed_run_goes_on_where_it_stopped(workspace, spoil):
     assert not aside.exists()
 
 
+def test_a_stopped_run_looks_again_for_photographs_that_were_missing(workspace, monkeypatch):
+    root, rows = workspace
+    table = write_table(root / "t_M1.csv", rows)
+    evaluate([(table, M1, root / "whole.csv")], FACE_API, root=root)
+    plain = next(path for path, _, _ in rows if "!/" not in path)
+    (root / plain).rename(root / "away.jpg")
+    with monkeypatch.context() as patch, pytest.raises(pytest.fail.Exception):
+        patch.setattr(module, "write_csv", lambda *_: pytest.fail("stopped"))
+        evaluate([(table, M1, root / "out.csv")], FACE_API, root=root)
+    assert b'"missing"' in (root / "out.partial.jsonl").read_bytes()
+    (root / "away.jpg").rename(root / plain)
+    evaluate([(table, M1, root / "out.csv")], FACE_API, root=root)
+    assert (root / "out.csv").read_bytes() == (root / "whole.csv").read_bytes()
+
+
 def test_what_is_left_of_other_work_is_not_used(workspace):
     root, rows = workspace
     table = write_table(root / "t_M1.csv", rows)

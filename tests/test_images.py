@@ -1,3 +1,4 @@
+import errno
 import io
 import pickle
 import struct
@@ -9,6 +10,7 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import numpy.typing as npt
@@ -291,6 +293,25 @@ def test_what_cannot_be_read_has_a_reason(tmp_path: Path) -> None:
         with pytest.raises(ImageError) as caught:
             read_bytes(tmp_path, path)
         assert caught.value.reason == reason, path
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(errno.EIO, "Input/output error"), "unreadable_archive"),
+        (MemoryError(), "unreadable_archive"),
+        (OSError(errno.EINVAL, "Invalid argument"), "corrupt"),  # an archive that names a place before its start
+        (OSError("Invalid data stream"), "corrupt"),
+    ],
+)
+def test_a_disk_that_fails_says_nothing_about_the_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
+) -> None:
+    archives.write_zip(tmp_path / "a.zip", {"a.jpg": b"x"})
+    monkeypatch.setattr(zipfile.ZipFile, "read", Mock(side_effect=error))
+    with pytest.raises(ImageError) as caught:
+        read_bytes(tmp_path, "a.zip!/a.jpg")
+    assert caught.value.reason == reason
 
 
 def test_a_replaced_archive_is_read_anew(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,10 @@ def test_published_k7_tables_in_faceapi_words_are_understood():
     words = ("happy", "surprised", "angry", "fearful", "disgusted", "sad", "neutral")
     assert [K7.class_of(word) for word in words if word != "neutral"] == list(KOREAN[:6])
     assert K7.class_of("neutral") == "중립"
+
+
+def test_decomposed_hangul_is_understood():
+    assert [K7.class_of(unicodedata.normalize("NFD", word)) for word in KOREAN] == list(KOREAN)
 
 
 def test_m1_has_no_disgusted_and_m2_no_surprised():

@@ -11,6 +11,7 @@ from PIL import Image
 
 from pyojeong import crops
 from pyojeong.errors import InputError
+from pyojeong.files import lock
 from pyojeong.labels import BASIC7, K7, M1
 from pyojeong.pixels import FOLDER, Crops, list_crops, open_crops
 from pyojeong.table import write_csv
@@ -120,6 +121,19 @@ def test_an_array_without_notes_is_not_trusted(tmp_path: Path) -> None:
     np.save(array, np.zeros_like(expected))
 
     assert np.array_equal(opened(csv, tmp_path).pixels, expected)
+
+
+def test_what_a_killed_run_left_goes_and_what_another_writes_stays(tmp_path: Path) -> None:
+    csv = write_crops(tmp_path, "train", 1)
+    folder = tmp_path / FOLDER
+    folder.mkdir(parents=True)
+    left, others = folder / ".0123456789abcdef.npy.dead.part", folder / ".fedcba9876543210.npy.live.part"
+    left.write_bytes(b"half")
+    with others.open("wb") as file:
+        lock(file, others)
+        opened(csv, tmp_path)
+    assert not left.exists()
+    assert others.exists()
 
 
 def test_boxes_cut_the_face_out_of_the_photograph(tmp_path: Path) -> None:

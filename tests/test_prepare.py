@@ -1,5 +1,6 @@
 import errno
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -265,6 +266,45 @@ def test_tables_of_two_kinds_never_pass_for_finished(tmp_path: Path, monkeypatch
     monkeypatch.undo()
     prepare(source, tmp_path)
     assert contents(tmp_path) == files
+
+
+def test_crops_of_two_kinds_never_pass_for_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = data_set(tmp_path / "set", 6)
+    prepare(source, tmp_path)
+    files = contents(tmp_path)
+    real = cropping.make_chunk
+    chunks: list[Any] = []
+
+    def stop(*arguments: Any) -> list[cropping.Done]:
+        if chunks:
+            raise KeyboardInterrupt
+        chunks.append(arguments)
+        return real(*arguments)
+
+    monkeypatch.setattr(cropping, "make_chunk", stop)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(source, tmp_path, margin=0.4)
+    monkeypatch.undo()
+    assert prepare(source, tmp_path)["crops_made"] > 0
+    assert contents(tmp_path) == files
+
+
+def test_a_disk_that_fails_for_a_while_costs_no_photograph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = data_set(tmp_path / "set", 6)
+    real, reads = zipfile.ZipFile.read, []
+
+    def read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, pwd: bytes | None = None) -> bytes:
+        reads.append(member)
+        if member.filename.endswith(".jpg") and len(reads) % 5 == 0:
+            raise OSError(errno.EIO, "Input/output error", archive.filename)
+        return real(archive, member, pwd)
+
+    monkeypatch.setattr(zipfile.ZipFile, "read", read)
+    lost = prepare(source, tmp_path)["drops"]
+    assert set(lost) == {"lost_archive"}
+    monkeypatch.undo()
+    mended = prepare(source, tmp_path)
+    assert (mended["drops"], mended["crops_made"]) == ({}, lost["lost_archive"])
 
 
 def test_two_preparations_do_not_share_a_workspace(tmp_path: Path) -> None:

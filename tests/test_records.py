@@ -1,3 +1,4 @@
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -60,6 +61,16 @@ def test_both_forms_of_annotators_are_read(face_bb: bool) -> None:
     value = record(file_name(1), ("분노", "분노", "슬픔"), face_bb=face_bb)
     assert [vote.label for vote in votes_of(value)] == ["분노", "분노", "슬픔"]
     assert [vote.box for vote in votes_of(value)] == [BOX] * 3
+
+
+def test_an_entry_that_is_null_gives_way_to_the_other_form() -> None:
+    value = record(file_name(1), face_bb=True) | {"annot_A": None}
+    assert len(votes_of(value)) == 3
+
+
+def test_decomposed_labels_count() -> None:
+    row = row_of(record(file_name(1), [unicodedata.normalize("NFD", "상처")] * 3))
+    assert (row["label"], row["votes_상처"]) == ("상처", 3)
 
 
 def test_the_box_comes_from_those_who_voted_for_the_label() -> None:

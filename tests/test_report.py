@@ -260,12 +260,15 @@ def test_tables_may_name_their_photographs_as_the_contract_allows(tmp_path: Path
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_people_who_agree_by_construction_are_no_ceiling(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("policy", "measured"), [("majority", True), ("unanimous", False), ("uploader", False)])
+def test_people_are_a_ceiling_where_they_decide_the_label_and_may_differ(
+    tmp_path: Path, policy: str, measured: bool
+) -> None:
     make_workspace(tmp_path, images=60)
-    summary = {"drawn_sample": False, "settings": {"policy": "unanimous"}}
+    summary = {"drawn_sample": False, "settings": {"policy": policy}}
     write_json(tmp_path / "data_shared/summary.json", summary)
     report(tmp_path)
-    assert not (tmp_path / "reports/human_ceiling.csv").exists()
+    assert (tmp_path / "reports/human_ceiling.csv").exists() is measured
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -321,6 +324,12 @@ def test_predictions_of_other_data_are_refused_and_missing_ones_said(
     assert "no prediction for 4 of the 84 images" in caplog.text
     path.write_text("".join([lines[0], "elsewhere/" + lines[1], *lines[2:]]), encoding="utf-8")
     with pytest.raises(InputError, match=r"test_preds\.csv: 1 of its images are not in .*made from other data"):
+        report(tmp_path)
+    path.write_text("".join(lines), encoding="utf-8")
+    table = tmp_path / "data_shared/cropped_faces_csv/test_K7.csv"
+    first, _, rest = table.read_text(encoding="utf-8").partition(",기쁨")
+    table.write_text(f"{first},상처{rest}", encoding="utf-8")
+    with pytest.raises(InputError, match=r"test_preds\.csv: 1 of its images have another label in .*test_K7\.csv"):
         report(tmp_path)
 
 

@@ -36,6 +36,12 @@ def test_encodings_of_korean_spreadsheets(tmp_path, encoding):
     assert read_table(file, scheme=K7, root=tmp_path)["path"].to_list() == ["사람/1.jpg"]
 
 
+@pytest.mark.parametrize("end", ["\n\n", "\r\n\r\n", "\n,\n , \n"])
+def test_empty_lines_at_the_end_do_no_harm(tmp_path, end):
+    file = save(tmp_path / "a.csv", f"path,label\n1.jpg,기쁨{end}")
+    assert read_table(file, scheme=K7, root=tmp_path)["path"].to_list() == ["1.jpg"]
+
+
 def test_boxes_become_numbers(tmp_path):
     file = save(tmp_path / "a.csv", "path,label,minX,minY,maxX,maxY\n1.jpg,기쁨,-1, 2.5,30,40\n")
     frame = read_table(file, scheme=K7, root=tmp_path, boxes=True)
@@ -52,6 +58,8 @@ def test_boxes_become_numbers(tmp_path):
         ("", ["empty"]),
         ("path,label\n1.jpg,기쁨\n2.jpg,기뿜\n", ["line 3", "기뿜", "scheme K7"]),
         ("path,label\n1.jpg,\n", ["line 2", "''"]),
+        ("path,label\n1.jpg,기쁨\n\n2.jpg,기쁨\n", ["line 3: no path; fill it in, or remove the line"]),
+        ("path,label\n,\n", ["no row"]),
         ("path,label\n1.jpg,기쁨\n../2.jpg,기쁨\n", ["line 3", "project root", "--project-root"]),
         ("path,label\n/etc/passwd,기쁨\n", ["line 2", "project root"]),
         ("path,label\n1.jpg,기쁨\n", ["no column minX"]),

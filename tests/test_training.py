@@ -4,6 +4,7 @@ import logging
 import shutil
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import polars as pl
@@ -221,6 +222,24 @@ def test_what_cannot_be_asked_for(root: Path) -> None:
     (root / "val_K7.csv").write_bytes((root / "val.csv").read_bytes())
     with pytest.raises(InputError, match=r"val_K7\.csv: its name says K7, not M1"):
         run(root, val_csv=root / "val_K7.csv")
+
+
+def test_a_batch_that_the_gpu_cannot_hold_names_the_remedy(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyojeong.training.learn", Mock(side_effect=torch.OutOfMemoryError("tried 2 GiB\nmore")))
+    with pytest.raises(InputError, match=r"not hold a batch of 8; give a smaller --batch, .* \(tried 2 GiB\)"):
+        run(root)
+
+
+def test_crops_that_were_cut_otherwise_are_refused(root: Path) -> None:
+    write_json(root / "data_shared/summary.json", {"settings": {"margin": 0.15}})
+    (root / "crops").rename(root / "data_shared/cropped_faces_160")
+    for name in ("train", "val", "test"):
+        table = root / f"{name}.csv"
+        table.write_text(table.read_text().replace("crops/", "data_shared/cropped_faces_160/"))
+    for other in ({"margin": 0.3}, {"offset": 0.1}, {"aspect": 0.9}, {"box": "detector"}):
+        with pytest.raises(InputError, match=r"the crops in data_shared have margin 0.15 .*data_shared/splits_csv"):
+            run(root, **other)
+    assert run(root, epochs=1)["n"] == 12
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")

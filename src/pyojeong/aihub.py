@@ -9,7 +9,6 @@ import json
 import os
 import re
 import stat
-import unicodedata
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -113,7 +112,7 @@ class _Found(NamedTuple):
 def survey(source: Path) -> Survey:
     """List the files below ``source``, without opening any.
 
-    Raises InputError when it is no folder.
+    Raises InputError when it is no folder, or a drawn sample lies in a folder below.
     """
     if not source.is_dir():
         raise InputError(f"{source}: no such folder; SOURCE is the folder that holds AI Hub's archives")
@@ -169,6 +168,11 @@ def _walk(source: Path, drops: Counter[str]) -> Iterator[File]:
                 folders.append(path)
             elif not _is_text(path):
                 drops["undecodable_name"] += 1
+            elif below and entry.name == SAMPLE_MARKER:
+                raise InputError(
+                    f"{source / path}: {source} holds a drawn sample beside other data; name the folder of the real "
+                    "photographs, or the sample's"
+                )
             elif entry.name.startswith(".") or path == SAMPLE_MARKER:
                 continue
             elif _UNFINISHED.search(entry.name):
@@ -206,7 +210,7 @@ def _read(source: Path, path: str, base: str, policy: str, parts: _Found, drops:
         elif kind in _IMAGES:
             status = file.stat()
             stamp = f"{status.st_size}-{status.st_mtime_ns}"
-            parts.images.append(_photographs([_key(plain_hangul(path))], [where], [stamp]))
+            parts.images.append(_photographs([_key(plain_hangul(_last(path)))], [where], [stamp]))
         elif _OTHER_ARCHIVE.search(path):
             _pass_over(path, "other_archive", parts, drops)
         elif _UNFINISHED.search(path):
@@ -354,7 +358,7 @@ def _past_space(text: str, at: int) -> int:
 
 def _key(name: str) -> str:
     # One unpacking tool wrote _ for &; some systems decompose Hangul.
-    return clean_text(unicodedata.normalize("NFC", _last(name))).replace("&", "_")
+    return clean_text(_last(name)).replace("&", "_")
 
 
 def _match(records: pl.DataFrame, images: pl.DataFrame, drops: Counter[str]) -> Index:

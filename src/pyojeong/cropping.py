@@ -167,7 +167,10 @@ def make_crops(
     existing = existing_crops(root)
     todo = [task for task in tasks if not _is_done(known.get(task.crop), task, existing)]
     if todo:
-        # The half line of a killed run is gone before anything is added behind it.
+        # Of a crop that is about to be made anew a stopped run could not tell which of the two it is. And the half line
+        # of a killed run is gone before anything is added behind it.
+        for task in todo:
+            known.pop(task.crop, None)
         write_text(journal, _lines(known))
         with journal.open("a", encoding="utf-8") as file, bar("cropping faces", len(todo)) as advance:
             for chunk in _map(partial(make_chunk, root.absolute(), margin), _chunks(todo), workers, scheduler):

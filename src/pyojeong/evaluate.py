@@ -20,7 +20,7 @@ from pyojeong import evaluation_csv
 from pyojeong.contenders import Analysis, Contender, Engine, opened_engine, shared_engine
 from pyojeong.crops import Box, can_be_face, iou
 from pyojeong.errors import InputError
-from pyojeong.evaluation_csv import DETECTION, columns, summarise
+from pyojeong.evaluation_csv import DETECTION, MAY_COME, columns, summarise
 from pyojeong.executors import map_unordered, threads_for
 from pyojeong.files import lock, relative_path, write_json
 from pyojeong.images import ImageError, read_bytes
@@ -177,12 +177,15 @@ def _answer(
     file.seek(0)
     # The first line, the key, has no id; a face that several tables name is known several times.
     schema = evaluation_csv.schema(contender.classes)
-    new = pl.read_ndjson(file, schema=schema).drop_nulls("id")
+    new = pl.read_ndjson(file, schema=schema).drop_nulls("id").unique("id", keep="last")
     return pl.concat([new, *(frame.select(*schema) for frame in known)]).unique("id", keep="first")
 
 
 def _restore(file: IO[bytes], key: str) -> set[int]:
-    """Return the ids that ``file`` answers, and leave it at its end; start it anew when it belongs to other work."""
+    """Return the ids that ``file`` answers, and leave it at its end; start it anew when it belongs to other work.
+
+    Photographs that were missing when it was written are not among them.
+    """
     file.seek(0)
     lines = file.read().splitlines(keepends=True)
     first = json.dumps({"key": key}).encode() + b"\n"
@@ -193,7 +196,8 @@ def _restore(file: IO[bytes], key: str) -> set[int]:
     # A kill can cut the last line short, and a power cut leave any bytes behind the last that were on the disk.
     whole = [first, *itertools.takewhile(_is_answer, lines[1:])]
     file.truncate(sum(map(len, whole)))
-    return {json.loads(line)["id"] for line in whole[1:]}
+    found = [json.loads(line) for line in whole[1:]]
+    return {answer["id"] for answer in found if answer.get("error") not in MAY_COME}
 
 
 def _is_answer(line: bytes) -> bool:

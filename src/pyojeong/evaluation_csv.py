@@ -17,7 +17,7 @@ from pyojeong.predictions import MATCHED_IOU
 
 DETECTION = ("det_minX", "det_minY", "det_maxX", "det_maxY")
 
-_MAY_COME = ("missing", "unreadable_archive")
+MAY_COME = ("missing", "unreadable_archive")
 """Errors of photographs, and of archives still being downloaded, that are looked for again."""
 
 log = logging.getLogger(__name__)
@@ -129,12 +129,12 @@ def is_whole(table: pl.DataFrame | None, frame: pl.DataFrame) -> bool:
     """Whether an evaluation needs nothing more: photographs that were missing, and archives, may have come."""
     if table is None or ("person" in frame.columns and "person" not in table.columns):
         return False
-    return not table["error"].is_in(_MAY_COME).any()
+    return not table["error"].is_in(MAY_COME).any()
 
 
 def known(table: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame:
     """Return the answers in an evaluation of ``frame``, but for photographs that may have come since."""
-    return table.with_columns(frame["id"]).filter(pl.col("error").is_in(_MAY_COME).not_().fill_null(value=True))
+    return table.with_columns(frame["id"]).filter(pl.col("error").is_in(MAY_COME).not_().fill_null(value=True))
 
 
 def schema(classes: Sequence[str]) -> dict[str, Any]:

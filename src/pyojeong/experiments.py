@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from pyojeong.crops import MARGIN
 from pyojeong.errors import InputError
 from pyojeong.evaluate import evaluate
 from pyojeong.export import export
@@ -98,7 +99,9 @@ def run(
         InputError: as the stages do. What was finished stays, and the next call goes on from there.
     """
     for mode, scheme in TRAINED.values():
-        check_weights(Recipe.of(mode, profile.training_options(mode, scheme)))
+        recipe = Recipe.of(mode, profile.training_options(mode, scheme))
+        recipe.require_crops(preparation.get("margin", MARGIN))
+        check_weights(recipe)
     if source is None:
         if json_value(root / SUMMARY, "drawn_sample") is False:
             raise InputError(

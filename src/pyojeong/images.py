@@ -234,7 +234,9 @@ def _member(path: Path, member: str) -> bytes:
     try:
         return archive.read(info)
     except BROKEN_MEMBER as error:
-        raise ImageError("corrupt", f"{path}!/{member}: {error}") from None
+        # A disk that fails, or memory that is short, says nothing about the image.
+        passing = isinstance(error, MemoryError) or getattr(error, "errno", None) not in (None, errno.EINVAL)
+        raise ImageError("unreadable_archive" if passing else "corrupt", f"{path}!/{member}: {error}") from None
 
 
 @lru_cache(maxsize=8)

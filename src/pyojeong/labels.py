@@ -5,6 +5,7 @@ them. The order of ``K7.classes`` is fixed, because browsers read probabilities 
 """
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +46,7 @@ class Scheme:
 
     def class_of(self, word: str) -> str | None:
         """Return the class for a class name, a Korean or English label or an alias; None when there is none."""
+        word = unicodedata.normalize("NFC", word)  # macOS decomposes Hangul
         if word in self.classes:
             return word
         korean = ENGLISH_TO_KOREAN.get(word, word)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from pyojeong import crops, images
 from pyojeong.errors import InputError
-from pyojeong.files import read_json, whole_file, write_json
+from pyojeong.files import lock, read_json, whole_file, write_json
 from pyojeong.images import ImageError, Pixels
 from pyojeong.labels import Scheme
 from pyojeong.metrics import Floats, Ints, encode
@@ -240,7 +240,9 @@ def _build(listing: Listing, root: Path, workers: int, array: Path, notes: Path)
     def crop(row: int) -> Pixels | str:
         return _crop(listing, root, row)
 
+    _sweep(array.parent)
     with whole_file(array) as file, bar(f"Decoding {listing.csv.name}", count) as advance:
+        lock(file, array)
         _write_header(file, count)
         for row, result in _in_order(crop, count, workers):
             if isinstance(result, str):
@@ -250,6 +252,17 @@ def _build(listing: Listing, root: Path, workers: int, array: Path, notes: Path)
             advance()
         # The notes come first: an array without notes is never taken for whole.
         write_json(notes, {"csv": str(listing.csv), "rows": count, "dropped": dropped})
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed runs have left half-written; a run that is at work has locked its own."""
+    for left in folder.glob(".*.npy.*.part"):
+        try:
+            with left.open("rb") as file:
+                lock(file, left)
+            left.unlink()
+        except (InputError, OSError):
+            continue
 
 
 def _crop(listing: Listing, root: Path, row: int) -> Pixels | str:

@@ -107,6 +107,7 @@ def _prepare(root: Path, base: str, settings: dict[str, Any], workers: int, sche
         "settings": settings,
         "version": __version__,
         "fingerprint": mark,
+        "crops": _digest((root / cropping.JOURNAL).read_bytes()),
     }
     # From here until the new summary stands, the tables may be of two kinds.
     (root / SUMMARY).unlink(missing_ok=True)
@@ -182,7 +183,11 @@ def _linked(root: Path, base: str) -> dict[str, str]:
 
 def _fingerprint(base: str, settings: dict[str, Any], found: aihub.Survey) -> str:
     facts = json.dumps([__version__, base, settings, found.files, sorted(found.drops.items())])
-    return hashlib.sha256(facts.encode()).hexdigest()
+    return _digest(facts.encode())
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _finished(root: Path, mark: str) -> dict[str, Any] | None:
@@ -199,7 +204,11 @@ def _finished(root: Path, mark: str) -> dict[str, Any] | None:
         return None
     if not all((root / path).exists() for path in (PAGE, *_table_paths())):
         return None
-    made = {done.crop for done in cropping.read_journal(root / cropping.JOURNAL).values() if not done.reason}
+    # Another run may have begun to make other crops and been stopped.
+    journal = root / cropping.JOURNAL
+    if not journal.exists() or summary.get("crops") != _digest(journal.read_bytes()):
+        return None
+    made = {done.crop for done in cropping.read_journal(journal).values() if not done.reason}
     return summary if made <= cropping.existing_crops(root) else None
 
 

@@ -198,6 +198,16 @@ class Recipe:
             own |= {"lr_backbone": self.teacher_lr, "head_until": 0.0, "top_until": 0.0}
         return replace(self, **own)
 
+    def require_crops(self, margin: float) -> None:
+        """Raise InputError where the recipe wants other crops than ``prepare`` cuts with ``margin``."""
+        wanted = (self.margin, self.offset, self.aspect, self.box)
+        if wanted != (margin, 0.0, 1.0, "annotator"):
+            raise InputError(
+                f"the crops in data_shared have margin {margin:g} around annotators' boxes, and the recipe wants "
+                "margin {:g}, offset {:g}, aspect {:g}, box {}; leave these out, or train on the tables in "
+                "data_shared/splits_csv, from whose photographs such crops are cut".format(*wanted)
+            )
+
     def _coherent(self) -> "Recipe":
         if self.mode == "probe" and self.augments:
             on = [name for name in _AUGMENTATION if getattr(self, name) > 0]

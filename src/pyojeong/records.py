@@ -1,6 +1,7 @@
 """One AI Hub label record -> one row: who, which label the annotators gave, which box, or the reason why not."""
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from operator import itemgetter
@@ -94,18 +95,18 @@ def votes_of(record: dict[str, Any]) -> list[Vote]:
     """Return the answers of annotators A, B and C, in AI Hub's delivered form or in that of its document."""
     votes = []
     for letter in "ABC":
-        entry = record.get(f"annot_{letter}", record.get(f"faceBB_{letter}"))
+        entry = record.get(f"annot_{letter}") or record.get(f"faceBB_{letter}")
         if isinstance(entry, dict):
             boxes = entry.get("boxes")
             boxes = boxes if isinstance(boxes, dict) else {}
             label = entry.get("faceExp", boxes.get("label"))
-            votes.append(Vote(label.strip() if isinstance(label, str) else None, _box(boxes)))
+            votes.append(Vote(_clean_word(label) if isinstance(label, str) else None, _box(boxes)))
     return votes
 
 
 def clean_text(text: str) -> str:
-    """Return ``text`` stripped and fit for UTF-8: lone surrogates, legal in JSON, become question marks."""
-    return text.strip().encode(errors="replace").decode()
+    """Return ``text`` stripped, composed (NFC) and fit for UTF-8: lone surrogates of JSON become question marks."""
+    return unicodedata.normalize("NFC", text).strip().encode(errors="replace").decode()
 
 
 def choose_box(votes: Sequence[Vote], label: str) -> tuple[Box | None, str | None]:

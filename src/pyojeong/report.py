@@ -140,13 +140,15 @@ def _load(root: Path, experiment: str) -> pl.DataFrame:
 
 
 def _check_images(frame: pl.DataFrame, facts: pl.DataFrame, predictions: Path, csv: Path) -> None:
-    """Refuse predictions for images that are not in the test table; warn of images without a prediction."""
+    """Refuse predictions for images that the test table lacks or labels otherwise; warn of images without any."""
     foreign = frame.join(facts, on="path", how="anti", maintain_order="left")
-    if len(foreign):
-        raise InputError(
-            f"{predictions}: {len(foreign)} of its images are not in {csv} (the first: {foreign['path'][0]}), so it "
-            "was made from other data; run its stage again, or pyojeong run"
-        )
+    other = frame.join(facts, left_on=["path", "true"], right_on=["path", "label"], how="anti", maintain_order="left")
+    for found, what in ((foreign, "are not in"), (other, "have another label in")):
+        if len(found):
+            raise InputError(
+                f"{predictions}: {len(found)} of its images {what} {csv} (the first: {found['path'][0]}), so it was "
+                "made from other data; run its stage again, or pyojeong run"
+            )
     without = len(facts.join(frame, on="path", how="anti"))
     if without:
         log.warning("%s: no prediction for %d of the %d images in %s", predictions, without, len(facts), csv)
@@ -203,8 +205,9 @@ def _tables(root: Path, frames: Frames, notice: str, seed: int) -> Frames:
         for one, two in track(couples, "pairs")
         for row in comparison.paired_rows(frames[one], frames[two], scheme_in(one), seed)
     ]
-    # Where only photographs on which all agree were kept, people agree by construction.
-    picked = (json_value(root / SUMMARY, "settings") or {}).get("policy") == "unanimous"
+    # Where only photographs on which all agree were kept, people agree by construction, and an uploader's word is not
+    # what the annotators are measured by.
+    picked = (json_value(root / SUMMARY, "settings") or {}).get("policy") in ("unanimous", "uploader")
     ceilings = {} if picked else {figures.scheme_of(name): (name, frame) for name, frame in frames.items()}
     people = [
         {"scheme": scheme, **ceiling}

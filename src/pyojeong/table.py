@@ -37,7 +37,9 @@ def read_csv(path: Path) -> pl.DataFrame:
     for name in frame.columns:
         if name and header.count(name) > 1:
             raise InputError(f"{path}: has two columns {name}; remove or rename one")
-    return frame
+    # Spreadsheets and editors leave empty lines behind the last row.
+    filled = frame.select(pl.any_horizontal(pl.all().str.strip_chars() != "")).to_series().arg_true()
+    return frame.head(filled[-1] + 1 if len(filled) else 0)
 
 
 def read_table(path: Path, *, scheme: Scheme, root: Path, boxes: bool = False) -> pl.DataFrame:
@@ -104,6 +106,8 @@ def _first_column(frame: pl.DataFrame, names: tuple[str, ...], path: Path) -> st
 def _paths(column: pl.Series, path: Path, root: Path) -> list[str]:
     found = []
     for index, text in enumerate(column):
+        if not text.strip():
+            raise InputError(f"{path}, line {line_of(index)}: no path; fill it in, or remove the line")
         relative = relative_path(text, root)
         if relative is None:
             raise InputError(

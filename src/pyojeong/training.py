@@ -13,7 +13,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -28,6 +28,7 @@ from torch import nn
 from pyojeong import __version__, processes, teacher, weights
 from pyojeong.batches import PixelSource, Source, targets
 from pyojeong.checkpoint import Checkpoint
+from pyojeong.cropping import FOLDER as CROPS_FOLDER
 from pyojeong.crops import BOX_KINDS, iou
 from pyojeong.errors import InputError
 from pyojeong.files import alone_in, json_value, read_json, write_json
@@ -38,7 +39,7 @@ from pyojeong.memory import keep_memory
 from pyojeong.network import MobileNetV3Small, Network
 from pyojeong.pixels import Crops, Listing, list_crops, open_crops
 from pyojeong.predictions import MATCHED_IOU
-from pyojeong.prepare import is_drawn_sample
+from pyojeong.prepare import SUMMARY, is_drawn_sample
 from pyojeong.recipe import FACE_NETWORKS, Recipe
 from pyojeong.scoring import fit_temperature, measure, predictions, require_classes
 from pyojeong.table import write_csv
@@ -88,7 +89,7 @@ def train(
 
     Raises:
         InputError: an option, table or weights file cannot be used, a class has no training row, another run is
-            training into ``out``, or the loss is no longer finite.
+            training into ``out``, the loss is no longer finite, or a batch is too large for the GPU.
     """
     processes.hush()
     recipe = Recipe.of(mode, options)
@@ -122,6 +123,7 @@ def train(
             with alone_in(out):
                 _sweep(out)
         return dict(read_json(out / "test_metrics.json"))
+    _check_framing(recipe, listings.values(), root)
     _warn_of_leaks(listings)
     fabric = _fabric(device)
     # All of them now: an error in the last one's weights should not come after hours of teaching.
@@ -140,11 +142,24 @@ def train(
     drawn = is_drawn_sample(root) and train_csv.resolve().is_relative_to((root / "data_shared").resolve())
     # The first process alone writes.
     with alone_in(out) if processes.rank() == 0 else nullcontext():
-        result = _learn(fabric, recipe, networks, sets, scheme, out, runs)
+        try:
+            result = _learn(fabric, recipe, networks, sets, scheme, out, runs)
+        except torch.OutOfMemoryError as error:
+            raise InputError(
+                f"the GPU's memory does not hold a batch of {recipe.batch}; give a smaller --batch, with which "
+                f"training starts anew ({str(error).splitlines()[0]})"
+            ) from None
         metrics = _publish(networks[-1], result, sets, scheme, recipe, configuration, out, drawn_sample=drawn)
         if processes.rank() == 0:
             _sweep(out)
     return metrics
+
+
+def _check_framing(recipe: Recipe, listings: Iterable[Listing], root: Path) -> None:
+    margin = (json_value(root / SUMMARY, "settings") or {}).get("margin")
+    cut = f"{CROPS_FOLDER}/"
+    if margin is not None and any(path.startswith(cut) for one in listings if one.boxes is None for path in one.paths):
+        recipe.require_crops(margin)
 
 
 def _sweep(out: Path) -> None:
