@@ -153,6 +153,8 @@ def test_training_flags_are_checked(monkeypatch, capsys, tmp_path):
         (["--set", "out=elsewhere"], "unknown training option out"),
         (["--set", "epochs=2"], "--epochs"),
         (["--set", "flip=much"], "'much'"),
+        (["--set", "distil=.9"], "distil has no effect without teachers"),
+        (["--mode", "probe", "--lr-backbone", "1"], "lr_backbone has no effect in a probe"),
         (["--epochs", "0"], "epochs"),
         (["--mode", "magic"], "magic"),
     ):

@@ -216,9 +216,10 @@ def test_a_stopped_run_looks_again_for_photographs_that_were_missing(workspace, 
     evaluate([(table, M1, root / "whole.csv")], FACE_API, root=root)
     plain = next(path for path, _, _ in rows if "!/" not in path)
     (root / plain).rename(root / "away.jpg")
-    with monkeypatch.context() as patch, pytest.raises(pytest.fail.Exception):
+    with monkeypatch.context() as patch:
         patch.setattr(module, "write_csv", lambda *_: pytest.fail("stopped"))
-        evaluate([(table, M1, root / "out.csv")], FACE_API, root=root)
+        with pytest.raises(pytest.fail.Exception):
+            evaluate([(table, M1, root / "out.csv")], FACE_API, root=root)
     assert b'"missing"' in (root / "out.partial.jsonl").read_bytes()
     (root / "away.jpg").rename(root / plain)
     evaluate([(table, M1, root / "out.csv")], FACE_API, root=root)

@@ -94,6 +94,15 @@ def test_stages_of_a_finetune(epochs: int, head: int, top: int) -> None:
     assert stages == ["head"] * head + ["top"] * top + ["all"] * (epochs - head - top)
 
 
+def test_what_would_have_no_effect_is_refused() -> None:
+    Recipe.of("probe", {"lr_head": 0.1}).require_effect(["lr_head"])
+    Recipe.of("finetune", {"teachers": "own", "distil": 0.9}).require_effect(["teachers", "distil", "lr_backbone"])
+    with pytest.raises(InputError, match="lr_backbone has no effect in a probe, whose backbone stays as it is; leave"):
+        Recipe.of("probe", {"lr_backbone": 0.1}).require_effect(["lr_head", "lr_backbone"])
+    with pytest.raises(InputError, match="distil has no effect without teachers"):
+        Recipe.of("finetune", {"distil": 0.9}).require_effect(["distil"])
+
+
 def test_a_probe_has_one_stage() -> None:
     assert {Recipe.of("probe", {}).stage(epoch) for epoch in range(5)} == {"head"}
 

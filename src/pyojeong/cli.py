@@ -244,7 +244,7 @@ def train(
     """Train MobileNetV3-Small on tables of crops."""
     from pyojeong import processes
     from pyojeong.experiments import load_profile
-    from pyojeong.recipe import read_options
+    from pyojeong.recipe import Recipe, read_options
     from pyojeong.training import train as run_train
 
     named = {
@@ -259,6 +259,7 @@ def train(
     known_scheme = scheme_for(scheme, train_csv)
     given = {key: value for key, value in {**named, **more}.items() if value is not None}
     options = load_profile(profile, experiments).training_options(mode, known_scheme.name) | given
+    Recipe.of(mode, options).require_effect(given)
     metrics = run_train(
         mode=mode,
         scheme=known_scheme,

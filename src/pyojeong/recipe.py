@@ -53,6 +53,10 @@ _RANGES = {
 
 _AUGMENTATION = ("flip", "rotate", "scale", "stretch", "shift", "colour", "grey", "low_resolution", "jpeg", "erase")
 
+_BACKBONE = ("lr_backbone", "head_until", "top_until")
+
+_TEACHING = ("distil", "teacher_weights", "teacher_epochs", "teacher_lr", "teacher_strength")
+
 _PROBE = {"epochs": 5, "lr_head": 7e-4} | dict.fromkeys(_AUGMENTATION, 0.0)
 
 
@@ -197,6 +201,14 @@ class Recipe:
         if self.kind(number) in FACE_NETWORKS:
             own |= {"lr_backbone": self.teacher_lr, "head_until": 0.0, "top_until": 0.0}
         return replace(self, **own)
+
+    def require_effect(self, names: Iterable[str]) -> None:
+        """Raise InputError where one of ``names`` is a field that this recipe never looks at."""
+        idle = dict.fromkeys(_TEACHING, "without teachers") if not self.teachers else {}
+        if self.mode == "probe":
+            idle |= dict.fromkeys(_BACKBONE, "in a probe, whose backbone stays as it is")
+        if found := sorted(set(names) & set(idle)):
+            raise InputError(f"{found[0]} has no effect {idle[found[0]]}; leave it out")
 
     def require_crops(self, margin: float) -> None:
         """Raise InputError where the recipe wants other crops than ``prepare`` cuts with ``margin``."""
