@@ -93,7 +93,8 @@ def collect(
 def right(classifier: Classifier, photographs: list[Found], rule: tuple[float, float, float]) -> tuple[int, int]:
     """Return how many faces were found, and how many of them read right when cut by ``rule``."""
     seen = [one for one in photographs if one.box is not None]
-    patches = [crops.cut(one.image, crops.patch_region(one.box, *rule)) for one in seen if one.box is not None]
+    boxes = [crops.box_as(classifier.box, one.box, "detector") for one in seen if one.box is not None]
+    patches = [crops.cut(one.image, crops.patch_region(box, *rule)) for one, box in zip(seen, boxes, strict=True)]
     named = classifier.predict_patches([crops.resize(patch) for patch in patches]).argmax(1)
     return len(seen), sum(classifier.classes[name] == one.label for name, one in zip(named, seen, strict=True))
 
@@ -117,6 +118,10 @@ def main() -> None:
 def show(given: argparse.Namespace) -> None:
     """Print a row for each rule."""
     classifier = Classifier(given.model)
+    if set(classifier.classes) != set(BASIC7.classes):
+        raise InputError(
+            f"{given.model}: answers {', '.join(classifier.classes)}, and the photographs have BASIC7's words"
+        )
     sets = collect(FaceApi(threads=1), given.data, given.photographs, given.csv, given.project_root)
     own = (classifier.margin, classifier.offset, classifier.aspect)
     margins, offsets, aspects = STEPS.values()

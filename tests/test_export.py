@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 import torch
 
-from pyojeong import crops, export
+from pyojeong import __version__, crops, export
 from pyojeong.checkpoint import Checkpoint
 from pyojeong.errors import InputError
 from pyojeong.images import Pixels
@@ -128,7 +128,7 @@ def test_the_metadata_tell_how_to_use_it(model: Path) -> None:
     assert (facts["scheme"], facts["size"], float(facts["temperature"])) == ("K7", "160", 1.3)
     assert (float(facts["margin"]), float(facts["offset"]), facts["box"]) == (-0.1, -0.125, "detector")
     assert float(facts["aspect"]) == 0.76
-    assert facts["version"]
+    assert facts["version"] == __version__
     assert facts["drawn_sample"] == "false"
     assert json.loads((model.parent / "classes.json").read_text(encoding="utf-8")) == {"classes": list(K7.classes)}
     assert model.name == "k7_mnv3s_160.onnx"

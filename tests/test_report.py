@@ -313,6 +313,32 @@ def test_any_contenders_are_compared_in_tables_and_a_picture(tmp_path: Path) -> 
         assert picture.width > 1000
 
 
+@pytest.mark.parametrize("beside", ["a.json", "config.json"])
+def test_a_comparison_of_drawn_faces_says_so(tmp_path: Path, beside: str, caplog: pytest.LogCaptureFixture) -> None:
+    files = [(name, tmp_path / f"{name}.csv") for name in "ab"]
+    for _, file in files:
+        file.write_text("path,true,pred\n1,happy,happy\n")
+    compare(files, BASIC7, tmp_path / "out")
+    assert DRAWN not in caplog.text
+    plain = (tmp_path / "out/compare.png").read_bytes()
+    write_json(tmp_path / beside, {"drawn_sample": True})
+    compare(files, BASIC7, tmp_path / "out")
+    assert DRAWN in caplog.text
+    assert (tmp_path / "out/compare.png").read_bytes() != plain
+
+
+def test_a_run_whose_files_may_be_of_two_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    make_workspace(tmp_path, images=84)
+    folder = (tmp_path / EXPERIMENTS["Probe_M1_160"]).parent
+    for name, said in (("config.json", False), ("best.pt", False)):
+        (folder / name).write_text("{}")
+        report(tmp_path)
+        assert ("stopped while its files were written" in caplog.text) is said
+    (folder / "config.json").unlink()
+    report(tmp_path)
+    assert f"{folder}: the run was stopped while its files were written" in caplog.text
+
+
 def test_predictions_of_other_data_are_refused_and_missing_ones_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,14 +1,17 @@
 """What is taken over from earlier runs, and what is not."""
 
+import math
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.precision import MixedPrecision
 from PIL import Image
 
-from pyojeong import learning
+from pyojeong import learning, training
 from pyojeong.checkpoint import Checkpoint
 from pyojeong.errors import InputError
 from pyojeong.files import alone_in
@@ -51,6 +54,37 @@ def test_what_a_killed_run_of_another_recipe_left_is_not_used(root: Path, monkey
     run(root, "whole")
 
     assert contents(root / "killed") == contents(root / "whole")
+
+
+def test_a_finished_run_leaves_what_another_recipe_needs(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_sweep", lambda *_: None)  # killed just before
+        run(root, epochs=1)
+    assert (root / "run/last_1.pt").exists()
+    run(root, epochs=1)
+    assert {path.name for path in (root / "run").iterdir()} == FILES
+    with monkeypatch.context() as patch:
+        patch.setattr(learning, "_judge", killed_in_epoch(2))
+        with pytest.raises(KeyboardInterrupt):
+            run(root, seed=5)
+    run(root, epochs=1)
+    assert {path.name for path in (root / "run").iterdir()} == FILES | {"last_1.pt"}
+
+
+@pytest.mark.parametrize("clip", [0.0, 1.0])
+def test_a_run_goes_on_in_float16(root: Path, clip: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU that only emulates bfloat16."""
+    with monkeypatch.context() as patch:
+        patch.setattr(learning, "_judge", killed_in_epoch(2))
+        with pytest.raises(KeyboardInterrupt):
+            run(root, clip=clip)
+    half = Fabric(accelerator="cpu", devices=1, plugins=[MixedPrecision("16-mixed", "cpu")])
+    monkeypatch.setattr(training, "_fabric", lambda device: half)
+    metrics = run(root, clip=clip)
+    history = pl.read_csv(root / "run/history.csv")
+    assert history["epoch"].to_list() == [1, 2]
+    assert math.isfinite(metrics["loss"])
+    assert half.strategy.precision.scaler.get_scale() > 0
 
 
 @pytest.mark.parametrize("part", ["result", "loop"])

@@ -274,7 +274,7 @@ def train(
         allow_empty=allow_empty_class,
         **options,
     )
-    if processes.rank() == 0:
+    if processes.is_first():
         terminal.print_json({key: metrics[key] for key in ("n", "accuracy", "macro_f1", "epoch") if key in metrics})
         print(f"{out}/test_metrics.json has all figures")
 

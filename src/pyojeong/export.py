@@ -25,6 +25,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from pyojeong import __version__
 from pyojeong.batches import normalise
 from pyojeong.checkpoint import Checkpoint
 from pyojeong.errors import InputError
@@ -214,7 +215,7 @@ def _metadata(trained: Checkpoint) -> dict[str, str]:
         "box": trained.box,
         "size": str(trained.size),
         "temperature": repr(trained.temperature),
-        "version": trained.version,
+        "version": __version__,
         "drawn_sample": str(trained.drawn_sample).lower(),
     }
 

@@ -97,7 +97,9 @@ class _Loop:
         if recipe.mode == "finetune":
             backbone = list(network.features.parameters())
             groups.append({"params": backbone, "lr": recipe.lr_backbone, "peak": recipe.lr_backbone})
-        self.optimizer = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, fused=True)
+        # Fabric cannot clip what a fused optimizer unscales by itself.
+        fused = not (recipe.clip and getattr(fabric.strategy.precision, "scaler", None))
+        self.optimizer = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, fused=fused)
         self.stepper: Any = fabric.setup_optimizers(self.optimizer)
         self.average = _Average(self.module, recipe.ema) if recipe.ema else None
 
@@ -165,7 +167,8 @@ class _Loop:
     def restore(self, state: dict[str, Any]) -> None:
         self.module.load_state_dict(state["module"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.fabric.strategy.precision.load_state_dict(state["precision"])
+        if state["precision"]:  # begun in another precision, it has no scale yet
+            self.fabric.strategy.precision.load_state_dict(state["precision"])
         if self.average:
             self.average.module.load_state_dict(state["average"])
             self.average.updates = state["updates"]

@@ -51,6 +51,11 @@ def rank() -> int:
     return distributed.get_rank() if _together() else 0
 
 
+def is_first() -> bool:
+    """Whether this is the first process, also before they know of each other."""
+    return not distributed.is_torchelastic_launched() or int(os.environ.get("RANK", 0)) == 0
+
+
 def size() -> int:
     """Return how many processes train together."""
     return distributed.get_world_size() if _together() else 1
@@ -97,7 +102,7 @@ def first_alone() -> Iterator[None]:
 
 def hush() -> None:
     """Leave messages to the first process; all would say the same. Errors are told by each."""
-    if int(os.environ.get("RANK", 0)) > 0:
+    if not is_first():
         logging.getLogger("pyojeong").setLevel(logging.ERROR)
 
 

@@ -107,7 +107,10 @@ def compare(
 ) -> Frames:
     """Compare prediction files as ``comparison.compare`` does, and draw ``compare.png`` beside its tables."""
     tables = comparison.compare(files, scheme, out, protocols=protocols)
-    figure = figures.overview(tables["scores"].with_columns(scheme=pl.lit(scheme.name)))
+    notice = DRAWN if any(_says_drawn(csv) for _, csv in files) else ""
+    if notice:
+        log.warning(notice)
+    figure = figures.overview(tables["scores"].with_columns(scheme=pl.lit(scheme.name)), notice=notice)
     write_bytes(out / "compare.png", figures.to_png(figure))
     return tables
 
@@ -120,13 +123,20 @@ def scheme_in(experiment: str) -> Scheme:
 def _load(root: Path, experiment: str) -> pl.DataFrame:
     """Read predictions and add ``person``, ``photo`` and the annotators' votes where the data CSVs have them."""
     scheme = scheme_in(experiment)
-    frame = read_predictions(root / EXPERIMENTS[experiment], scheme)
+    predictions = root / EXPERIMENTS[experiment]
+    frame = read_predictions(predictions, scheme)
+    if (predictions.parent / "best.pt").exists() and not (predictions.parent / "config.json").exists():
+        log.warning(
+            "%s: the run was stopped while its files were written, and they may be of two runs; train it again with "
+            "the same command",
+            predictions.parent,
+        )
     own_photographs = experiment.startswith("FaceAPI")
     csv = root / (SPLITS if own_photographs else CROPS) / f"test_{scheme.name}.csv"
     if not csv.is_file():
         return frame
     facts = read_table(csv, scheme=scheme, root=root)
-    _check_images(frame, facts, root / EXPERIMENTS[experiment], csv)
+    _check_images(frame, facts, predictions, csv)
     if own_photographs:
         facts = facts.with_columns(photo="path")
     elif "source" in facts.columns:
@@ -156,11 +166,12 @@ def _check_images(frame: pl.DataFrame, facts: pl.DataFrame, predictions: Path, c
 
 def _is_drawn(root: Path, experiment: str) -> bool:
     """Whether an experiment saw drawn faces: its own stage has written that beside its predictions."""
-    predictions = root / EXPERIMENTS[experiment]
-    beside = (
-        predictions.with_suffix(".json") if experiment.startswith("FaceAPI") else predictions.parent / "config.json"
-    )
-    return is_drawn_sample(root) or json_value(beside, "drawn_sample") is True
+    return is_drawn_sample(root) or _says_drawn(root / EXPERIMENTS[experiment])
+
+
+def _says_drawn(predictions: Path) -> bool:
+    beside = (predictions.with_suffix(".json"), predictions.parent / "config.json")
+    return any(json_value(settings, "drawn_sample") is True for settings in beside)
 
 
 def _is_complete(column: pl.Series) -> bool:

@@ -27,7 +27,7 @@ from torch import nn
 
 from pyojeong import __version__, processes, teacher, weights
 from pyojeong.batches import PixelSource, Source, targets
-from pyojeong.checkpoint import Checkpoint
+from pyojeong.checkpoint import Checkpoint, load_torch
 from pyojeong.cropping import FOLDER as CROPS_FOLDER
 from pyojeong.crops import BOX_KINDS, iou
 from pyojeong.errors import InputError
@@ -119,9 +119,9 @@ def train(
     configuration = _configuration(recipe, scheme, listings, runs[-1])
     if _is_finished(out, configuration):
         log.info("%s: already trained with this recipe on these data", out)
-        if processes.rank() == 0:
+        if processes.is_first():
             with alone_in(out):
-                _sweep(out)
+                _sweep(out, [last for last in out.glob("last_*.pt") if _run_of(last) in runs])
         return dict(read_json(out / "test_metrics.json"))
     _check_framing(recipe, listings.values(), root)
     _warn_of_leaks(listings)
@@ -151,7 +151,7 @@ def train(
             ) from None
         metrics = _publish(networks[-1], result, sets, scheme, recipe, configuration, out, drawn_sample=drawn)
         if processes.rank() == 0:
-            _sweep(out)
+            _sweep(out, out.glob("last_*.pt"))
     return metrics
 
 
@@ -162,11 +162,18 @@ def _check_framing(recipe: Recipe, listings: Iterable[Listing], root: Path) -> N
         recipe.require_crops(margin)
 
 
-def _sweep(out: Path) -> None:
+def _sweep(out: Path, needless: Iterable[Path]) -> None:
     """Remove what only an unfinished run needs, and what a killed one left half-written."""
-    for pattern in ("last_*.pt", ".*.part"):
-        for left in out.glob(pattern):
-            left.unlink(missing_ok=True)
+    for left in (*needless, *out.glob(".*.part")):
+        left.unlink(missing_ok=True)
+
+
+def _run_of(last: Path) -> str | None:
+    """Return which run ``last`` goes on with: it may be of another recipe that was stopped in the same folder."""
+    try:
+        return str(load_torch(last).get("run"))
+    except InputError:
+        return None
 
 
 def check_weights(recipe: Recipe) -> None:
