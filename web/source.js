@@ -140,7 +140,13 @@ export class PixelReader {
     } catch (error) {
       throw unreadable(error);
     }
-    return { data: bytesOf(context, width, height), width, height };
+    try {
+      return { data: bytesOf(context, width, height), width, height };
+    } catch (error) {
+      // A canvas that another site's pixels have touched stays unreadable.
+      this.dispose();
+      throw error;
+    }
   }
 
   /**

@@ -118,20 +118,23 @@ def test_each_misuse_has_a_name_and_a_remedy(page: Any) -> None:
 def test_pixels_of_another_site_are_refused_by_name(page: Any, site: Any, painter: Any) -> None:
     address = site.put("foreign.png", painter(40, 40))
     foreign = site.origin.replace("127.0.0.1", "localhost") + address
-    _, code, message = page.evaluate(
-        """async (address) => {
+    (_, code, message), after = page.evaluate(
+        """async ([own, foreign]) => {
           const api = makeApi();
           await api.init();
-          const img = await picture(address);
-          const first = await codeOf(() => api.predictFromImage(img));
-          // One refusal must not spoil what follows.
-          await api.predictFromImage(new ImageData(4, 4));
-          return first;
+          const [ours, theirs] = [await picture(own), await picture(foreign)];
+          const first = await codeOf(() => api.predictFromImage(theirs));
+          // One refusal must not spoil what follows, not even what is as large.
+          const after = [];
+          for (const source of [ours, theirs, new ImageData(40, 40), new ImageData(4, 4)])
+            after.push((await codeOf(() => api.predictFromImage(source)))[1]);
+          return [first, after];
         }""",
-        foreign,
+        [address, foreign],
     )
     assert code == "tainted_source"
     assert "crossOrigin" in message
+    assert after == ["no error", "tainted_source", "no error", "no error"]
 
 
 def test_each_broken_model_has_a_name_and_a_remedy(page: Any, site: Any, model_writer: Callable[..., None]) -> None:
