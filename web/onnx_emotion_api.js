@@ -9,7 +9,7 @@ import { EmotionError } from './errors.js';
 import { Head, checkModelUrl } from './head.js';
 import { Lifecycle } from './lifecycle.js';
 import { checkProvider } from './runtime.js';
-import { PixelReader, loaded } from './source.js';
+import { PixelReader, isLoading, loaded } from './source.js';
 
 export { EmotionError };
 
@@ -86,15 +86,13 @@ export class EmotionAPI {
    *   `tainted_source`, `bad_box`, `bad_option`, `runtime_failed`
    */
   async predictFromImage(source, box, options) {
-    this.#head.ready();
-    await loaded(source);
     return this.#predict(source, box, options);
   }
 
   /**
    * The frame that the video shows now.
    *
-   * @param {Source} source
+   * @param {Source} source as `predictFromImage`
    * @param {Box} [box] in pixels of the video (`videoWidth` x `videoHeight`)
    * @param {PredictOptions} [options]
    * @returns {Promise<Record<string, number>>} as `predictFromImage`
@@ -105,7 +103,7 @@ export class EmotionAPI {
   }
 
   /**
-   * @param {Source} source
+   * @param {Source} source as `predictFromImage`
    * @param {Box} [box] in pixels of the canvas
    * @param {PredictOptions} [options]
    * @returns {Promise<Record<string, number>>} as `predictFromImage`
@@ -127,6 +125,9 @@ export class EmotionAPI {
    * @param {PredictOptions} [options]
    */
   async #predict(source, box, { boxKind } = {}) {
+    this.#head.ready();
+    // Nothing else waits, not even a moment: what is read is what the source shows when it is given.
+    if (isLoading(source)) await loaded(source);
     return this.#head.use(async (head) =>
       head.name(await head.run(this.#reader.patch(source, box, head.facts, boxKind))),
     );

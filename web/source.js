@@ -74,10 +74,13 @@ export function isLoading(source) {
  * @param {Source} source
  */
 export async function loaded(source) {
-  if (isLoading(source)) {
+  while (isLoading(source)) {
     // A lazy one that is not in sight would never come.
     if (source.loading === 'lazy') source.loading = 'eager';
+    const { src, srcset } = source;
     await source.decode().catch(() => undefined);
+    // Where another picture has taken its place, that one is waited for.
+    if (source.src === src && source.srcset === srcset) return;
   }
 }
 

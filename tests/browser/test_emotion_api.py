@@ -160,8 +160,8 @@ def test_every_kind_of_source_gives_the_same_answer(page: Any, site: Any, oracle
           context.drawImage(img, 0, 0);
           const offscreen = new OffscreenCanvas(img.width, img.height);
           offscreen.getContext('2d').drawImage(img, 0, 0);
-          const late = new Image();
-          late.src = address + '?late';
+          const coming = (name) => Object.assign(new Image(), { src: `${address}?${name}` });
+          const late = coming('late');
           const lazy = new Image();
           lazy.loading = 'lazy';
           lazy.src = address + '?lazy';
@@ -174,6 +174,8 @@ def test_every_kind_of_source_gives_the_same_answer(page: Any, site: Any, oracle
           const answers = {
             image: await api.predictFromImage(img, at),
             late: await api.predictFromImage(late, at),
+            lateVideo: await api.predictFromVideo(coming('video'), at),
+            lateCanvas: await api.predictFromCanvas(coming('canvas'), at),
             lazy: await api.predictFromImage(lazy, at),
             canvas: await api.predictFromCanvas(canvas, at),
             offscreen: await api.predictFromCanvas(offscreen, at),
@@ -188,9 +190,32 @@ def test_every_kind_of_source_gives_the_same_answer(page: Any, site: Any, oracle
         {"address": address, "doubled": doubled, "box": BOXES["left"]},
     )
     expected = oracle(image, BOXES["left"])
+    late = ("late", "lateVideo", "lateCanvas")
     assert {name: largest_difference(answer, expected) <= 1e-4 for name, answer in answers.items()} == dict.fromkeys(
-        ("image", "late", "lazy", "canvas", "offscreen", "bitmap", "data", "frame", "dense"), True
+        ("image", *late, "lazy", "canvas", "offscreen", "bitmap", "data", "frame", "dense"), True
     )
+
+
+def test_a_canvas_is_read_before_the_page_draws_on(page: Any) -> None:
+    before, after = page.evaluate(
+        """async () => {
+          const api = makeApi();
+          await api.init();
+          const canvas = new OffscreenCanvas(32, 32);
+          const context = canvas.getContext('2d');
+          const before = [];
+          for (const method of ['predictFromImage', 'predictFromVideo', 'predictFromCanvas']) {
+            context.clearRect(0, 0, 32, 32);
+            const asked = api[method](canvas);
+            context.fillStyle = 'white';
+            context.fillRect(0, 0, 32, 32);
+            before.push(await asked);
+          }
+          return [before, await api.predictFromCanvas(canvas)];
+        }"""
+    )
+    assert before == [before[0]] * 3
+    assert largest_difference(before[0], after) > 1e-3
 
 
 def test_a_video_gives_the_frame_that_it_shows(page: Any, site: Any, painter: Any) -> None:

@@ -137,6 +137,34 @@ def test_pixels_of_another_site_are_refused_by_name(page: Any, site: Any, painte
     assert after == ["no error", "tainted_source", "no error", "no error"]
 
 
+def test_a_picture_replaced_while_it_is_waited_for_is_waited_for_anew(
+    page: Any, site: Any, oracle: Any, painter: Any
+) -> None:
+    image = painter(40, 40, seed=9)
+    page.route("**/never*.png", lambda _: None)
+    answer, broken = page.evaluate(
+        """async (address) => {
+          const api = makeApi();
+          await api.init();
+          const moment = () => new Promise((resolve) => setTimeout(resolve, 50));
+          const replaced = async (...last) => {
+            const img = Object.assign(new Image(), { src: '/never.png' });
+            const asked = codeOf(async () => { img.answer = await api.predictFromImage(img); });
+            for (const url of ['/never-again.png', ...last]) {
+              await moment();
+              img.src = url;
+            }
+            const [, code] = await asked;
+            return img.answer ?? code;
+          };
+          return [await replaced(address + '?replaced'), await replaced('/blank.html')];
+        }""",
+        site.put("replaced.png", image),
+    )
+    assert answer == pytest.approx(oracle(image, None), abs=1e-4)
+    assert broken == "empty_source"
+
+
 def test_each_broken_model_has_a_name_and_a_remedy(page: Any, site: Any, model_writer: Callable[..., None]) -> None:
     folder = site.root / "models/broken"
     model_writer(folder / "five.onnx", outputs=5)

@@ -136,6 +136,28 @@ def test_a_picture_that_never_comes_holds_nobody_up(page: Any, site: Any) -> Non
     assert (first, second, end) == (None, 2, "disposed")
 
 
+def test_a_picture_replaced_while_it_is_waited_for_is_waited_for_anew(page: Any, site: Any) -> None:
+    page.route("**/never*.png", lambda _: None)
+    faces, nobody, later = page.evaluate(
+        """async (address) => {
+          const moment = () => new Promise((resolve) => setTimeout(resolve, 50));
+          const analyzer = await inWorker();
+          const img = Object.assign(new Image(), { src: '/never.png' });
+          const first = analyzer.analyze(img);
+          await moment();
+          img.src = address;
+          const faces = await first;
+          img.src = '/never.png?again';
+          const replaced = analyzer.analyze(img);
+          const newest = analyzer.analyze(Object.assign(new Image(), { src: address }));
+          img.src = '/never-again.png';
+          return [faces.length, await replaced, (await newest).length];
+        }""",
+        site.put("comes.png", draw_group(480, 320, people=2)),
+    )
+    assert (faces, nobody, later) == (2, None, 2)
+
+
 def test_the_half_life_reaches_the_worker(page: Any, site: Any) -> None:
     plain, smooth = page.evaluate(
         """async (addresses) => {
