@@ -158,8 +158,9 @@ function replace(faceapi, answering, names, words) {
   };
   faceExpressionNet.predictExpressions = (/** @type {unknown} */ input) =>
     answering.use(async (api) => {
-      if (!Array.isArray(input)) return seen(api, await sourceOf(input));
-      return Promise.all(input.map(async (one) => seen(api, await sourceOf(one))));
+      const batch = batchOf(input);
+      if (!batch) return seen(api, await sourceOf(input));
+      return Promise.all(batch.map(async (one) => seen(api, await sourceOf(one))));
     });
   installed.set(faceapi.nets, async () => {
     all.run = own.all;
@@ -202,19 +203,31 @@ function makeAnswer({ FaceExpressions }, names, words) {
     // face-api.js knows its results by their class, and draws what asSortedArray gives.
     const answer = Object.create(FaceExpressions.prototype);
     names.forEach((name, at) => (answer[name] = sums[at]));
-    Object.defineProperty(answer, 'asSortedArray', { value: () => sorted(names, sums) });
+    // What a page has made of the values counts, as there.
+    Object.defineProperty(answer, 'asSortedArray', { value: () => sorted(names, answer) });
     return answer;
   };
 }
 
 /**
  * @param {readonly string[]} names
- * @param {readonly number[]} values
+ * @param {Record<string, number>} values
  */
 function sorted(names, values) {
   return names
-    .map((expression, at) => ({ expression, probability: /** @type {number} */ (values[at]) }))
+    .map((expression) => ({ expression, probability: /** @type {number} */ (values[expression]) }))
     .sort((a, b) => b.probability - a.probability);
+}
+
+/**
+ * What face-api.js answers with a list: a list, and a NetInput of several or one that is meant as a batch.
+ *
+ * @param {any} input
+ * @returns {unknown[] | null}
+ */
+function batchOf(input) {
+  if (Array.isArray(input)) return input;
+  return input?.isBatchInput ? Array.from({ length: input.batchSize }, (_, at) => input.getInput(at)) : null;
 }
 
 /**

@@ -119,6 +119,47 @@ def test_every_way_of_asking_gets_our_probabilities(tab: Any, page: Any, site: A
     assert tab.errors == [line for line in tab.errors if "willReadFrequently" in line]
 
 
+def test_batches_are_answered_with_lists(page: Any) -> None:
+    found = page.evaluate(
+        """async () => {
+          const { NetInput } = faceapi;
+          const small = Object.assign(document.createElement('canvas'), { width: 40, height: 40 });
+          small.getContext('2d').fillRect(10, 10, 20, 20);
+          const inputs = () => [photo, [photo], [photo, small], new NetInput([photo]), new NetInput([photo], true),
+            new NetInput([photo, small])];
+          const ask = async () => {
+            const shapes = [];
+            for (const input of inputs()) shapes.push(await faceapi.nets.faceExpressionNet.predictExpressions(input));
+            return shapes;
+          };
+          const shapeOf = (answer) => (Array.isArray(answer) ? answer.length : 'one');
+          const theirs = await ask();
+          await installed();
+          const ours = await ask();
+          const values = ours.flat().map((expressions) => plain({ expressions }));
+          return { theirs: theirs.map(shapeOf), ours: ours.map(shapeOf), values };
+        }"""
+    )
+    assert found["ours"] == found["theirs"] == ["one", 1, 2, "one", 1, 2]
+    of_photo, of_small = found["values"][0], found["values"][3]
+    assert of_photo != of_small
+    for answer, expected in zip(found["values"], [*[of_photo] * 3, of_small, *[of_photo] * 3, of_small], strict=True):
+        # A NetInput holds a copy of the picture.
+        assert answer == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_page_may_smooth_in_place(page: Any) -> None:
+    first, known = page.evaluate(
+        """async () => {
+          await installed();
+          const [{ expressions }] = await faceapi.detectAllFaces(photo, options).withFaceExpressions();
+          expressions.fearful = 2;
+          return [expressions.asSortedArray()[0], Object.keys(expressions).length];
+        }"""
+    )
+    assert (first, known) == ({"expression": "fearful", "probability": 2}, 7)
+
+
 def test_faces_are_cut_with_the_aspect_of_the_model(page: Any, site: Any, model_writer: Callable[..., None]) -> None:
     model = site.root / "models/wide.onnx"
     model_writer(model, metadata=FACTS | {"box": "detector", "margin": "-0.1", "aspect": "1.5"})
