@@ -3,6 +3,7 @@
 import { EmotionError } from './errors.js';
 import { Lifecycle } from './lifecycle.js';
 import { EmotionAPI } from './onnx_emotion_api.js';
+import { loaded, sizeOf } from './source.js';
 
 export { EmotionError };
 
@@ -11,6 +12,7 @@ export { EmotionError };
 /** @typedef {import('./source.js').Source} Source */
 /** @typedef {Record<string, number> & { asSortedArray(): { expression: string, probability: number }[] }} Expressions */
 /** @typedef {{ shape: number[], data(): Promise<ArrayLike<number>> }} TensorLike */
+/** @typedef {{ parentTask: PromiseLike<any>, input: unknown, run(): Promise<any> }} Task */
 
 /**
  * The parts of face-api.js that are used here; both `@vladmandic/face-api` and `face-api.js` have them.
@@ -54,7 +56,8 @@ const installed = new WeakMap();
 
 /**
  * Makes `withFaceExpressions()`, `recognizeFaceExpressions` and the drawing helpers of a face-api.js answer with
- * our network. Installing again replaces what was installed before.
+ * our network. Installing again replaces what was installed before. A call is answered by what is installed when its
+ * faces are found.
  *
  * @param {FaceApiModule} faceapi the module `@vladmandic/face-api`, or `face-api.js` 0.22.2
  * @param {EmotionOptions & InstallOptions} options
@@ -81,8 +84,8 @@ export async function install(faceapi, options) {
 }
 
 /**
- * Gives face-api.js its own expressions back, and frees ours when the calls under way are answered. Does nothing where
- * nothing is installed.
+ * Gives face-api.js its own expressions back, also to calls whose faces are not found yet, and frees ours when the others
+ * are answered. Does nothing where nothing is installed.
  *
  * @param {FaceApiModule} faceapi
  */
@@ -132,39 +135,49 @@ function replace(faceapi, answering, names, words) {
   const { faceExpressionNet } = faceapi.nets;
   const all = taskAfter(faceapi.detectAllFaces);
   const single = taskAfter(faceapi.detectSingleFace);
-  const own = { all: all.run, single: single.run };
+  const every = ownerOf(all, 'then');
+  const own = { all: all.run, single: single.run, then: every.then };
   const seen = makeAnswer(faceapi, names, words);
+  const seenAll = async (/** @type {EmotionAPI} */ api, /** @type {any[]} */ faces, /** @type {any} */ source) => {
+    const answers = [];
+    for (const face of faces) {
+      const box = boxOf(face, sizeOf(source));
+      answers.push(faceapi.extendWithFaceExpressions(face, await seen(api, source, box)));
+    }
+    return answers;
+  };
 
-  /** @this {{ parentTask: PromiseLike<any[]>, input: unknown }} */
-  all.run = function () {
-    return answering.use(async (api) => {
-      const faces = await this.parentTask;
-      if (!faces.length) return [];
-      const source = await sourceOf(this.input);
-      const answers = [];
-      for (const face of faces) {
-        answers.push(faceapi.extendWithFaceExpressions(face, await seen(api, source, boxOf(face))));
-      }
-      return answers;
-    });
+  // Faces and pixels are waited for outside of the adapter's use: they may never come, and it could never end.
+  /** @this {Task} */
+  all.run = async function () {
+    const faces = await this.parentTask;
+    const source = faces.length ? await sourceOf(this.input) : null;
+    if (!answering.loaded) return handedOver(this, faces);
+    return answering.use((api) => seenAll(api, faces, source));
   };
-  /** @this {{ parentTask: PromiseLike<any>, input: unknown }} */
-  single.run = function () {
-    return answering.use(async (api) => {
-      const face = await this.parentTask;
-      if (!face) return undefined;
-      return faceapi.extendWithFaceExpressions(face, await seen(api, await sourceOf(this.input), boxOf(face)));
-    });
+  /** @this {Task} */
+  single.run = async function () {
+    const face = await this.parentTask;
+    const source = face ? await sourceOf(this.input) : null;
+    if (!answering.loaded) return handedOver(this, face);
+    const [answer] = await answering.use((api) => seenAll(api, face ? [face] : [], source));
+    return answer;
   };
-  faceExpressionNet.predictExpressions = (/** @type {unknown} */ input) =>
-    answering.use(async (api) => {
-      const batch = batchOf(input);
-      if (!batch) return seen(api, await sourceOf(input));
-      return Promise.all(batch.map(async (one) => seen(api, await sourceOf(one))));
-    });
+  // face-api.js's own does without the second argument, and a page that awaits a failure would wait for ever.
+  every.then = function (/** @type {any} */ fulfilled, /** @type {any} */ rejected) {
+    return this.run().then(fulfilled, rejected);
+  };
+  faceExpressionNet.predictExpressions = async (/** @type {unknown} */ input) => {
+    const batch = batchOf(input);
+    const sources = await Promise.all((batch ?? [input]).map(sourceOf));
+    if (!answering.loaded) return faceExpressionNet.predictExpressions(input);
+    const answers = await answering.use((api) => Promise.all(sources.map((source) => seen(api, source))));
+    return batch ? answers : answers[0];
+  };
   installed.set(faceapi.nets, async () => {
     all.run = own.all;
     single.run = own.single;
+    every.then = own.then;
     // What was set hides the method of the class.
     delete faceExpressionNet.predictExpressions;
     await answering.end();
@@ -184,9 +197,38 @@ function taskAfter(detect) {
   return Object.getPrototypeOf(withFaceExpressions.call(idle));
 }
 
-/** @param {any} face a result of face-api.js */
-function boxOf(face) {
-  const { x, y, width, height } = (face.detection ?? face).box;
+/**
+ * The class in whose prototype a method is found.
+ *
+ * @param {any} prototype
+ * @param {string} method
+ * @returns {any}
+ */
+function ownerOf(prototype, method) {
+  return Object.hasOwn(prototype, method) ? prototype : ownerOf(Object.getPrototypeOf(prototype), method);
+}
+
+/**
+ * The answer of what is installed now, or of face-api.js itself, to a call whose faces are found.
+ *
+ * @param {Task} task
+ * @param {unknown} found
+ */
+function handedOver(task, found) {
+  return Object.create(task, { parentTask: { value: found } }).run();
+}
+
+/**
+ * @param {any} face a result of face-api.js
+ * @param {{ width: number, height: number }} size of the source now: a phone may have been turned since
+ * @returns {Box}
+ */
+function boxOf(face, size) {
+  const found = face.detection ?? face;
+  const { width: wide, height: high } = found.imageDims;
+  // Only then, because it rounds.
+  const moved = wide !== size.width || high !== size.height;
+  const { x, y, width, height } = (moved ? found.forSize(size.width, size.height) : found).box;
   return { x, y, width, height };
 }
 
@@ -231,16 +273,18 @@ function batchOf(input) {
 }
 
 /**
- * The pixels of whatever face-api.js takes as input: an element, its id, a tensor, or one of these in a NetInput.
+ * The pixels of whatever face-api.js takes as input, when they are there: an element, its id, a tensor, or one of these
+ * in a NetInput.
  *
  * @param {any} input
  * @returns {Promise<Source>}
  */
 async function sourceOf(input) {
-  if (typeof input === 'string') return /** @type {Source} */ (/** @type {unknown} */ (document.getElementById(input)));
+  if (typeof input === 'string') return sourceOf(document.getElementById(input));
   if (Array.isArray(input) && input.length === 1) return sourceOf(input[0]);
   if (typeof input?.getInput === 'function') return sourceOf(input.getInput(0));
   if (Array.isArray(input?.shape)) return imageOf(input);
+  await loaded(input);
   return input;
 }
 

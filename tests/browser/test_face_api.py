@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from pyojeong.labels import FACEAPI, KOREAN
 from tests.browser.conftest import FACTS, Oracle
@@ -45,6 +46,8 @@ async (models) => {
   window.boxOf = ({ detection: { box: { x, y, width, height } } }) => [x, y, width, height];
   window.codeOf = async (make) => { try { await make(); } catch (error) { return [error.code, error.message]; }
     return ['no error', '']; };
+  window.moment = () => new Promise((resolve) => setTimeout(resolve, 50));
+  window.inTime = (asked) => Promise.race([asked, new Promise((resolve) => setTimeout(resolve, 30_000, 'hangs'))]);
 }
 """
 
@@ -227,24 +230,123 @@ def test_of_two_installations_at_once_one_is_left(page: Any) -> None:
     assert [code for code, _ in codes] == ["disposed", "disposed"]
 
 
-def test_calls_under_way_are_answered_by_what_was_installed(page: Any) -> None:
-    before, during, words = page.evaluate(
+def test_calls_are_answered_by_what_is_installed_when_their_faces_are_found(page: Any) -> None:
+    found = page.evaluate(
         """async () => {
-          const ask = async () => (await faceapi.detectAllFaces(photo, options).withFaceExpressions()).map(plain);
+          const ask = () => Promise.all([faceapi.detectAllFaces(photo, options).withFaceExpressions(),
+            faceapi.detectSingleFace(photo, options).withFaceExpressions()])
+            .then(([all, single]) => [...all, single].map(plain));
+          const detector = faceapi.nets.tinyFaceDetector;
+          const { locateFaces } = detector;
+          const during = async (deed) => {
+            let find;
+            const kept = new Promise((resolve) => { find = resolve; });
+            detector.locateFaces = async function (...given) { await kept; return locateFaces.apply(this, given); };
+            const asked = ask();
+            await moment();
+            await deed();
+            delete detector.locateFaces;
+            find();
+            return asked;
+          };
+          const theirs = await ask();
           await installed();
-          const before = await ask();
-          const asked = [ask(), faceapi.nets.faceExpressionNet.predictExpressions(photo)];
-          await installed();
-          asked.push(ask());
-          await new Promise((resolve) => setTimeout(resolve)); // until it is under way
-          await adapter.uninstall(faceapi);
-          const during = await Promise.all(asked);
-          return [before, [during[0], during[2]], Object.keys(during[1]).length];
+          const replaced = await during(() => installed({ keys: 'own' }));
+          const ours = await ask();
+          const removed = await during(() => adapter.uninstall(faceapi));
+          return { theirs, replaced, ours, removed };
         }"""
     )
-    assert before
-    assert during == [before, before]
-    assert words == 7
+    assert len(found["theirs"]) >= 3
+    assert found["removed"] == found["theirs"]
+    assert found["replaced"] == found["ours"]
+    assert [tuple(answer) for answer in found["ours"]] == [KOREAN] * len(found["theirs"])
+
+
+def test_what_is_being_classified_is_answered_before_it_is_freed(page: Any) -> None:
+    answers, single, end = page.evaluate(
+        """async () => {
+          const api = await installed({ keys: 'own' });
+          const predict = api.predictFromImage.bind(api);
+          const begun = new Promise((resolve) => {
+            api.predictFromImage = (...given) => { resolve(); return predict(...given); };
+          });
+          const asked = faceapi.detectAllFaces(photo, options).withFaceExpressions().then((all) => all.map(plain));
+          await begun;
+          const net = faceapi.nets.faceExpressionNet.predictExpressions(photo);
+          await moment();
+          await adapter.uninstall(faceapi);
+          return [await asked, Object.keys(await net), (await codeOf(() => api.info()))[0]];
+        }"""
+    )
+    assert len(answers) >= 2
+    assert {tuple(answer) for answer in answers} == {KOREAN}
+    assert len(single) == 7
+    assert end == "disposed"
+
+
+def test_a_source_that_never_comes_holds_no_installation_up(page: Any) -> None:
+    page.route("**/never.png", lambda _: None)
+    end = page.evaluate(
+        """async () => {
+          await installed();
+          const video = document.createElement('video');
+          faceapi.detectSingleFace(video, options).withFaceExpressions().then(() => {});
+          faceapi.nets.faceExpressionNet.predictExpressions(Object.assign(new Image(), { src: '/never.png' }));
+          await moment();
+          return inTime((async () => { await installed(); await adapter.uninstall(faceapi); return 'done'; })());
+        }"""
+    )
+    assert end == "done"
+
+
+def test_errors_reach_a_page_that_awaits(page: Any) -> None:
+    codes, nowhere, undone = page.evaluate(
+        """async () => {
+          const { then } = faceapi.detectAllFaces(photo, options);
+          await installed();
+          const api = await installed();
+          await api.dispose();
+          const failing = [() => faceapi.detectAllFaces(photo, options).withFaceExpressions(),
+            () => faceapi.detectSingleFace(photo, options).withFaceLandmarks(true).withFaceExpressions()];
+          const codes = [];
+          for (const ask of failing) codes.push(await inTime(codeOf(ask)));
+          const nowhere = await inTime(codeOf(() => faceapi.detectAllFaces('nowhere', options)));
+          await adapter.uninstall(faceapi);
+          return [codes.map(([code]) => code), nowhere[1], faceapi.detectAllFaces(photo, options).then === then];
+        }"""
+    )
+    assert codes == ["disposed", "disposed"]
+    assert "nowhere" in nowhere
+    assert undone is True
+
+
+def test_boxes_follow_a_picture_that_changes_its_size(page: Any, oracle: Any) -> None:
+    """As a phone's camera does that is turned."""
+    found = page.evaluate(
+        """async () => {
+          await installed();
+          const canvas = Object.assign(document.createElement('canvas'), { width: 480, height: 320 });
+          canvas.getContext('2d').drawImage(photo, 0, 0);
+          const detector = faceapi.nets.tinyFaceDetector;
+          const { locateFaces } = detector;
+          detector.locateFaces = async function (...given) {
+            const faces = await locateFaces.apply(this, given);
+            Object.assign(canvas, { width: 960, height: 640 });
+            const context = canvas.getContext('2d');
+            context.imageSmoothingEnabled = false;
+            context.drawImage(photo, 0, 0, 960, 640);
+            return faces;
+          };
+          const all = await faceapi.detectAllFaces(canvas, options).withFaceExpressions();
+          return all.map((face) => [boxOf(face), plain(face)]);
+        }"""
+    )
+    doubled = draw_group(480, 320, people=2).resize((960, 640), Image.Resampling.NEAREST)
+    assert len(found) >= 2
+    for box, answer in found:
+        expected = oracle(doubled, tuple(2 * side for side in box), "detector")
+        assert answer == pytest.approx(in_words(expected), abs=1e-4)
 
 
 def test_misuse_has_a_name(page: Any) -> None:
