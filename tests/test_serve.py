@@ -161,13 +161,22 @@ def test_a_link_out_of_the_folder_is_not_followed(port: int, root: Path) -> None
     assert ask(port, "/web/folder/face.html")[0] == 404
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:{port}", "127.0.0.1", "127.0.0.1:1"])
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:{port}", "127.0.0.1.evil.example:{port}", "localhost.evil.example", "10.0.0.1", ":"],
+)
 def test_a_request_under_a_foreign_name_is_refused(port: int, host: str) -> None:
     assert ask(port, DEMO, host=host.format(port=port))[0] == 421
 
 
-def test_localhost_is_our_name_too(port: int) -> None:
-    assert ask(port, DEMO, host=f"localhost:{port}")[0] == 200
+@pytest.mark.parametrize("host", ["localhost:{port}", "LocalHost:{port}", "localhost", "127.0.0.1", "127.0.0.1:8888"])
+def test_our_names_are_known_whatever_the_port(port: int, host: str) -> None:
+    """Browsers leave port 80 out, and at the other end of an SSH tunnel it is another."""
+    assert ask(port, DEMO, host=host.format(port=port))[0] == 200
+
+
+def test_a_malformed_address_is_refused(port: int) -> None:
+    assert ask(port, "http://[x/")[0] == 400
 
 
 def test_the_root_leads_to_the_page(port: int) -> None:

@@ -190,11 +190,17 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer()
 
     def _answer(self) -> None:
-        # A page of another site can reach loopback under its own name (DNS rebinding); only ours is answered.
-        if self.headers.get("Host") not in self._own_names():
+        # A page of another site can reach loopback under its own name (DNS rebinding); only ours is answered. The port
+        # may be any: browsers leave out 80, and a tunnel's other end has its own.
+        name = self.headers.get("Host", "").partition(":")[0]
+        if name.lower() not in ("127.0.0.1", "localhost"):
             self.send_error(HTTPStatus.MISDIRECTED_REQUEST, "open the address that the command printed")
             return
-        path = unquote(urlsplit(self.path).path)
+        try:
+            path = unquote(urlsplit(self.path).path)
+        except ValueError:
+            self.send_error(HTTPStatus.BAD_REQUEST)
+            return
         if path in ("/", DEMO.rstrip("/")):
             self._redirect(DEMO)
             return
@@ -221,10 +227,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", _TYPES[suffix])
         self.send_header("Content-Length", str(length))
         self.end_headers()
-
-    def _own_names(self) -> tuple[str, str]:
-        port = self.connection.getsockname()[1]
-        return f"127.0.0.1:{port}", f"localhost:{port}"
 
     def _redirect(self, path: str) -> None:
         self.send_response(HTTPStatus.FOUND)
