@@ -1,4 +1,5 @@
 import { EmotionError, messageOf } from './errors.js';
+import { threadsOf, watchPolicy } from './policy.js';
 
 /** @typedef {typeof import('onnxruntime-web/wasm')} Ort */
 /** @typedef {import('onnxruntime-web/wasm').InferenceSession} InferenceSession */
@@ -232,7 +233,7 @@ function rootOf(error) {
  * @param {typeof globalThis.fetch} fetch
  */
 async function openOnWasm(runtime, bytes, option, fetch) {
-  const policy = watchPolicy();
+  const policy = watchPolicy(runtime.ort, NO_BACKEND);
   try {
     return await Promise.race([create(runtime, bytes, 'wasm'), policy.forbids]);
   } catch (error) {
@@ -240,29 +241,6 @@ async function openOnWasm(runtime, bytes, option, fetch) {
   } finally {
     policy.unwatch();
   }
-}
-
-/** @type {Error | null} onnxruntime-web does not recover from it, so it holds until the page is loaded again */
-let forbidden = null;
-
-/** Notices when the page's policy forbids a worker: onnxruntime-web would wait for its threads forever. */
-function watchPolicy() {
-  /** @type {(error: Error) => void} */
-  let refuse = () => {};
-  /** @type {Promise<never>} */
-  const forbids = new Promise((_, reject) => {
-    refuse = reject;
-  });
-  if (forbidden) refuse(forbidden);
-  const hear = (/** @type {Event} */ event) => {
-    const { effectiveDirective, blockedURI, disposition } = /** @type {SecurityPolicyViolationEvent} */ (event);
-    // A policy that only reports blocks nothing.
-    if (effectiveDirective !== 'worker-src' || disposition === 'report') return;
-    forbidden = new Error(`${NO_BACKEND}: worker-src forbids ${blockedURI}`);
-    refuse(forbidden);
-  };
-  globalThis.addEventListener?.('securitypolicyviolation', hear);
-  return { forbids, unwatch: () => globalThis.removeEventListener?.('securitypolicyviolation', hear) };
 }
 
 /**
@@ -287,8 +265,7 @@ function create({ ort }, bytes, provider) {
  */
 export function describe({ ort, provider, providerWhy }) {
   const isolated = globalThis.crossOriginIsolated;
-  // onnxruntime-web uses one thread where it may not use more, whatever the page has set.
-  const threads = isolated ? (ort.env.wasm.numThreads ?? 1) : 1;
+  const threads = threadsOf(ort);
   const ours = threads === threadsHere();
   return {
     provider,
