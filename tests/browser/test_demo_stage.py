@@ -203,6 +203,60 @@ def test_without_a_face_the_camera_says_so(page: Any) -> None:
     page.locator("#answer", has_text="얼굴을 찾지 못했습니다").wait_for()
 
 
+def test_the_camera_is_watched_where_frames_do_not_call(tab: Any, origin: str) -> None:
+    """As in Firefox before 132."""
+    tab.page.add_init_script(
+        """delete HTMLVideoElement.prototype.requestVideoFrameCallback;
+        delete HTMLVideoElement.prototype.cancelVideoFrameCallback;"""
+    )
+    tab.page.goto(origin + DEMO)
+    tab.page.wait_for_function("() => window.api")
+    page = tab.page
+    page.get_by_role("button", name="카메라 켜기").click()
+    page.locator("#figures", has_text="초당").wait_for()
+    page.evaluate(
+        "() => { window.asked = 0; const { analyze } = api;"
+        " api.analyze = (...given) => { asked += 1; return analyze.apply(api, given); }; }"
+    )
+    page.wait_for_function("() => asked > 3")
+    page.locator("#video").evaluate("(video) => video.pause()")
+    page.evaluate("() => new Promise((resolve) => setTimeout(resolve, 500))")
+    paused = page.evaluate("() => asked")
+    page.evaluate("() => new Promise((resolve) => setTimeout(resolve, 500))")
+    assert page.evaluate("() => asked") == paused
+    tab.assert_clean(origin)
+
+
+def test_an_error_of_the_camera_s_first_frame_is_told(page: Any) -> None:
+    page.evaluate(
+        """() => { HTMLVideoElement.prototype.requestVideoFrameCallback = () => { throw new Error('no frame'); }; }"""
+    )
+    page.get_by_role("button", name="카메라 켜기").click()
+    page.locator("#problem", has_text="no frame").wait_for()
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_the_keyboard_stays_on_the_camera_s_button(elsewhere: bool, page: Any) -> None:
+    page.evaluate(
+        """() => {
+          const media = navigator.mediaDevices;
+          const give = media.getUserMedia.bind(media);
+          media.getUserMedia = async (wish) => {
+            await new Promise((resolve) => (window.go = resolve));
+            return give(wish);
+          };
+        }"""
+    )
+    page.locator("#camera").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => window.go && document.activeElement === document.body")
+    if elsewhere:
+        page.locator("#file").focus()
+    page.evaluate("() => go()")
+    page.get_by_role("button", name="카메라 끄기").wait_for()
+    assert page.evaluate("() => document.activeElement.id") == ("file" if elsewhere else "camera")
+
+
 def test_a_video_is_played_and_watched(page: Any) -> None:
     """The video is recorded in the browser itself, which writes WebM."""
     page.evaluate(

@@ -2,6 +2,7 @@ import { EmotionAnalyzer } from '../analyzer.js';
 import { Bars } from './bars.js';
 import { Boxes, boxWords } from './boxes.js';
 import { BoxEditor } from './box-editor.js';
+import { onNextFrame, sizeOf } from './frames.js';
 import { Pace } from './pace.js';
 import { report } from './problem.js';
 import { WORDS, loadRival } from './rival.js';
@@ -43,7 +44,7 @@ let bars;
 /** @type {Available} */
 let available = { models: [], rival: false, rivalWasm: false };
 let shown = ''; // name of the model that answers
-let watch = 0; // the frame callback that is awaited
+let unwatch = () => {}; // takes back the wait for a frame
 let busy = false;
 let failing = false; // whether what the page reports is that the last picture could not be read
 let waiting = false;
@@ -153,13 +154,6 @@ function show(faces, asked) {
   else bars?.clear('얼굴을 찾지 못했습니다');
   describeBox(found.length);
   return face?.box ?? null;
-}
-
-/** @param {HTMLImageElement | HTMLVideoElement} asked */
-function sizeOf(asked) {
-  return asked instanceof HTMLVideoElement
-    ? { width: asked.videoWidth, height: asked.videoHeight }
-    : { width: asked.naturalWidth, height: asked.naturalHeight };
 }
 
 function describePace() {
@@ -283,6 +277,7 @@ async function openVideo(chosen, mine) {
 
 async function startCamera() {
   const mine = ++wishes;
+  const focused = document.activeElement === camera;
   camera.disabled = true;
   try {
     if (!navigator.mediaDevices) throw new Error('카메라는 http://localhost나 https 주소에서만 쓸 수 있습니다.');
@@ -304,9 +299,11 @@ async function startCamera() {
     put(video, sizeOf(video), mine);
     awaitFrame();
   } catch (error) {
-    if (mine > staged) report(error);
+    if (mine >= staged) report(error);
   } finally {
     camera.disabled = false;
+    // A button that is disabled loses the keyboard.
+    if (focused && document.activeElement === document.body) camera.focus();
     showCameraState();
   }
 }
@@ -319,14 +316,15 @@ function onFrame() {
 
 function awaitFrame() {
   // One left over from an earlier video would double the work.
-  video.cancelVideoFrameCallback(watch);
-  watch = video.requestVideoFrameCallback(onFrame);
+  unwatch();
+  unwatch = onNextFrame(video, onFrame);
 }
 
 function stopCamera() {
   const stream = /** @type {MediaStream | null} */ (video.srcObject);
   for (const track of stream?.getTracks() ?? []) track.stop();
   video.srcObject = null;
+  unwatch();
   if (video.src) URL.revokeObjectURL(video.src);
   video.removeAttribute('src');
   if (source === video) {
