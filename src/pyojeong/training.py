@@ -121,7 +121,7 @@ def train(
         log.info("%s: already trained with this recipe on these data", out)
         if processes.is_first():
             with alone_in(out):
-                _sweep(out, [last for last in out.glob("last_*.pt") if _run_of(last) in runs])
+                _sweep(out, [last for last in out.glob("last_*.pt") if _run_of(last) in (None, *runs)])
         return dict(read_json(out / "test_metrics.json"))
     _check_framing(recipe, listings.values(), root)
     _warn_of_leaks(listings)
@@ -168,10 +168,10 @@ def _sweep(out: Path, needless: Iterable[Path]) -> None:
         left.unlink(missing_ok=True)
 
 
-def _run_of(last: Path) -> str | None:
-    """Return which run ``last`` goes on with: it may be of another recipe that was stopped in the same folder."""
+def _run_of(last: Path) -> Any:
+    """Return which run ``last`` serves: it may be another recipe's that was stopped in that folder; None is none."""
     try:
-        return str(load_torch(last).get("run"))
+        return load_torch(last).get("run")
     except InputError:
         return None
 
