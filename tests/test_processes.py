@@ -184,7 +184,10 @@ def test_the_first_speaks_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
     logger = logging.getLogger("pyojeong")
     level = logger.level
     try:
-        monkeypatch.setenv("RANK", "0")
+        # Other tools number their processes too, and each of those is alone.
+        for name, value in (("RANK", "1"), ("TORCHELASTIC_RUN_ID", "one"), ("RANK", "0")):
+            monkeypatch.setenv(name, value)
+            assert processes.is_first() is (name != "TORCHELASTIC_RUN_ID")
         processes.hush()
         assert logger.level == level
         monkeypatch.setenv("RANK", "1")
