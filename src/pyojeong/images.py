@@ -234,9 +234,9 @@ def _member(path: Path, member: str) -> bytes:
     try:
         return archive.read(info)
     except BROKEN_MEMBER as error:
-        # A disk that fails, or memory that is short, says nothing about the image.
-        passing = isinstance(error, MemoryError) or getattr(error, "errno", None) not in (None, errno.EINVAL)
-        raise ImageError("unreadable_archive" if passing else "corrupt", f"{path}!/{member}: {error}") from None
+        # A disk that fails says nothing about the image; a place before the archive's start (EINVAL) does.
+        of_disk = getattr(error, "errno", None) not in (None, errno.EINVAL)
+        raise ImageError("unreadable_archive" if of_disk else "corrupt", f"{path}!/{member}: {error}") from None
 
 
 @lru_cache(maxsize=8)
