@@ -25,10 +25,10 @@ from machine import processor
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from pyojeong.drawing import draw_face
+from pyojeong.core.files import read_json
+from pyojeong.export.eight_bit import eight_bit
 from pyojeong.faceapi.nets import graph_path
-from pyojeong.files import read_json
-from pyojeong.quantise import eight_bit
+from pyojeong.sample.drawing import draw_face
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
@@ -145,10 +145,10 @@ def random_model(folder: Path) -> bytes:
     """Export a K7 network with random weights."""
     import torch
 
-    from pyojeong.checkpoint import Checkpoint
-    from pyojeong.export import build
-    from pyojeong.labels import KOREAN
-    from pyojeong.network import MobileNetV3Small
+    from pyojeong.core.labels import KOREAN
+    from pyojeong.export.onnx_file import build
+    from pyojeong.model.checkpoint import Checkpoint
+    from pyojeong.model.network import MobileNetV3Small
 
     torch.manual_seed(0)
     state = {name: value.detach() for name, value in MobileNetV3Small(len(KOREAN)).state_dict().items()}

@@ -14,8 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from pyojeong.export.eight_bit import eight_bit
 from pyojeong.faceapi.nets import graph_path
-from pyojeong.quantise import eight_bit
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))

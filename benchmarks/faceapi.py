@@ -21,16 +21,16 @@ import numpy as np
 from machine import machine, peak_megabytes
 from PIL import Image
 
-from pyojeong.drawing import draw_face
 from pyojeong.faceapi.engines import NodeEngine, OnnxEngine, Settings
+from pyojeong.sample.drawing import draw_face
 
 GOALS = {"faceapi_12mp_exact_vs_node": 3.5, "faceapi_12mp_scaled_vs_node": 7.0, "faceapi_640_vs_node": 6.0}
 MEMORY_GOAL = 500
-"""Megabytes of resident memory at most, for a process that analyses 12 MP photographs."""
+"""Megabytes of resident memory at most, for a process that analyzes 12 MP photographs."""
 
 
 def draw(folder: Path, count: int) -> dict[str, list[Path]]:
-    """Write drawn photographs: 12 MP as phones take them, upright and turned, and 640x640."""
+    """Write synthetic photographs: 12 MP as phones take them, upright and turned, and 640x640."""
     kinds: dict[str, list[Path]] = {"12mp": [], "640": []}
     for kind, size in (("12mp", (3000, 4000)), ("640", (640, 640))):
         for seed in range(count):
@@ -67,10 +67,10 @@ def peak_memory(path: Path, decode: str) -> float:
 
 
 def print_peak(path: Path, decode: str) -> None:
-    """Analyse ``path`` a few times and print this process's peak of resident memory in megabytes."""
+    """Analyze ``path`` a few times and print this process's peak of resident memory in megabytes."""
     engine = OnnxEngine(Settings(decode=decode))
     for _ in range(4):
-        engine.analyse(path.read_bytes(), [None])
+        engine.analyze(path.read_bytes(), [None])
     print(peak_megabytes())
 
 
@@ -91,8 +91,8 @@ def main() -> None:
     contenders: dict[str, Callable[[Path], object]] = {
         # The library reads the file itself: no detour of the bytes through this process.
         "node": lambda path: node.ask({"path": str(path), "boxes": []}),
-        "exact": lambda path: exact.analyse(path.read_bytes()),
-        "scaled": lambda path: scaled.analyse(path.read_bytes()),
+        "exact": lambda path: exact.analyze(path.read_bytes()),
+        "scaled": lambda path: scaled.analyze(path.read_bytes()),
     }
     print(machine("onnxruntime", "Pillow", "numpy"))
     print(json.dumps(node.versions))

@@ -24,16 +24,16 @@ from typing import Any
 
 from playwright.sync_api import Route, sync_playwright
 
-from pyojeong.contenders import Analysis, Face
-from pyojeong.crops import iou
+from pyojeong.core.geometry import iou
+from pyojeong.core.images import read_bytes
+from pyojeong.core.labels import FACEAPI
+from pyojeong.core.table import BOX_COLUMNS, read_csv
+from pyojeong.data.prepare import prepare
+from pyojeong.evaluation.contenders import Analysis, Face
+from pyojeong.evaluation.predictions import MATCHED_IOU
 from pyojeong.faceapi.detector import Box
 from pyojeong.faceapi.engines import OnnxEngine, Settings
 from pyojeong.faceapi.weights import find_package
-from pyojeong.images import read_bytes
-from pyojeong.labels import FACEAPI
-from pyojeong.predictions import MATCHED_IOU
-from pyojeong.prepare import prepare
-from pyojeong.table import BOX_COLUMNS, read_csv
 
 Photograph = tuple[bytes, Box]
 SITE = "https://faceapi.test"
@@ -48,7 +48,7 @@ async ({ size }) => {
   await faceapi.nets.faceExpressionNet.loadFromUri('/model');
   const options = new faceapi.TinyFaceDetectorOptions({ inputSize: size, scoreThreshold: 0.5 });
   const seven = (found, labels) => labels.map((label) => found[label]);
-  window.analyse = async ({ url, box, labels }) => {
+  window.analyze = async ({ url, box, labels }) => {
     const image = new Image();
     image.src = url;
     await image.decode();
@@ -113,13 +113,13 @@ def browser(size: int, chromium: str | None) -> Iterator[Any]:
         page.add_script_tag(path=package / "dist" / "face-api.js")
         page.evaluate(PAGE, {"size": size})
 
-        def analyse(data: bytes, box: Box) -> Analysis:
+        def analyze(data: bytes, box: Box) -> Analysis:
             url = "data:image/jpeg;base64," + base64.b64encode(data).decode()
-            found = page.evaluate("(photograph) => analyse(photograph)", {"url": url, "box": box, "labels": FACEAPI})
+            found = page.evaluate("(photograph) => analyze(photograph)", {"url": url, "box": box, "labels": FACEAPI})
             faces = [Face(tuple(face["box"]), face["score"], face["probabilities"]) for face in found["faces"]]
             return Analysis(found["width"], found["height"], faces, [found["given"]])
 
-        yield analyse
+        yield analyze
         window.close()
 
 
@@ -161,7 +161,7 @@ def main() -> None:
             for data, box in photographs:
                 boxes.append(box)
                 for path, engine in engines.items():
-                    answers[path].append(engine.analyse(data, [box]))
+                    answers[path].append(engine.analyze(data, [box]))
                 answers["canvas"].append(canvas(data, box))
             print(f"\n{name}, n = {len(boxes)}, input size {options.input_size}\n")
             print(

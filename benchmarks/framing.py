@@ -1,4 +1,4 @@
-"""How boxes and crops relate, and what a second look finds: the figures behind ``crops.as_annotated`` and others.
+"""How boxes and crops relate, and what a second look finds: the figures behind ``geometry.as_annotated`` and others.
 
     python benchmarks/framing.py --data ../shared/data [relation] [register] [retry] [steady]
 
@@ -25,13 +25,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pyojeong import analyzer
-from pyojeong.crops import Box, as_annotated, face_crop, iou
-from pyojeong.errors import InputError
+from pyojeong.core.errors import InputError
+from pyojeong.core.geometry import Box, as_annotated, face_crop, iou
+from pyojeong.core.images import ImageError, Pixels, decode, read_bytes
+from pyojeong.core.labels import BASIC7
+from pyojeong.core.table import BOX_COLUMNS, read_table
+from pyojeong.data.prepare import prepare
 from pyojeong.faceapi.detector import FaceApi
-from pyojeong.images import ImageError, Pixels, decode, read_bytes
-from pyojeong.labels import BASIC7
-from pyojeong.prepare import prepare
-from pyojeong.table import BOX_COLUMNS, read_table
 
 Portrait = tuple[Pixels, Box]
 FRAMES = (1.3, 1.1, 1.0, 0.9)
@@ -40,7 +40,7 @@ FRAMES = (1.3, 1.1, 1.0, 0.9)
 AMOUNTS = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
 FILLS: dict[str, Callable[[Pixels], Pixels | str]] = {
     "black": lambda _: np.zeros(3, np.uint8),
-    "grey": lambda _: np.full(3, 128, np.uint8),
+    "gray": lambda _: np.full(3, 128, np.uint8),
     "mean": lambda image: (image.mean((0, 1)) + 0.5).astype(np.uint8),
     "edge": lambda _: "edge",
     "reflect": lambda _: "reflect",
@@ -69,10 +69,10 @@ def main() -> None:
 
 def london(data: Path) -> Iterator[Portrait]:
     """Photographs in AI Hub's shape and their annotators' boxes."""
-    yield from ((image, box) for image, box, _ in labelled_london(data))
+    yield from ((image, box) for image, box, _ in labeled_london(data))
 
 
-def labelled_london(data: Path) -> Iterator[tuple[Pixels, Box, str]]:
+def labeled_london(data: Path) -> Iterator[tuple[Pixels, Box, str]]:
     """Photographs, annotators' boxes and labels of BASIC7, as ``pyojeong prepare`` reads them."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -102,7 +102,7 @@ def relation(data: Path, detector: FaceApi) -> None:
             middle = ((box[0] + box[2]) - (x0 + x1)) / 2, ((box[1] + box[3]) - (y0 + y1)) / 2
             sides = (box[2] - box[0], box[3] - box[1])
             rows.append([*(value / longer for value in (*sides, *middle)), (x1 - x0) / (y1 - y0)])
-    names = ("width", "height", "centre to the right", "centre below", "detector's width / height")
+    names = ("width", "height", "center to the right", "center below", "detector's width / height")
     for name, values in zip(names, np.array(rows).T, strict=True):
         _print_spread(name, values)
     boxes = [found[0].box for image, _ in scut(data) if (found := detector.detect(image))]
@@ -130,7 +130,7 @@ def register(data: Path, detector: FaceApi) -> None:
             }
             height, offset = max(likeness, key=likeness.__getitem__)
             print(
-                f"{name}: aspect {aspect:.2f}  height {height:.2f}  centre below {offset:.2f}  "
+                f"{name}: aspect {aspect:.2f}  height {height:.2f}  center below {offset:.2f}  "
                 f"correlation {likeness[height, offset]:.3f}  n {len(faces[:80])}",
                 flush=True,
             )
@@ -142,14 +142,14 @@ def _mean_face(faces: Sequence[Portrait], height: float, offset: float, aspect: 
 
 
 def _look(image: Pixels | NDArray[np.float64]) -> NDArray[np.float64]:
-    """Grey, 64 x 64, mean 0, variance 1."""
-    grey: NDArray[np.float64] = np.asarray(image, np.float64)
-    if grey.ndim == 3:
+    """Gray, 64 x 64, mean 0, variance 1."""
+    gray: NDArray[np.float64] = np.asarray(image, np.float64)
+    if gray.ndim == 3:
         small = Image.fromarray(np.asarray(image, np.uint8)).convert("L").resize((64, 64), Image.Resampling.BILINEAR)
-        grey = np.asarray(small, np.float64)
-    grey -= grey.mean()
-    grey /= grey.std()
-    return grey
+        gray = np.asarray(small, np.float64)
+    gray -= gray.mean()
+    gray /= gray.std()
+    return gray
 
 
 def retry(data: Path, detector: FaceApi) -> None:
@@ -188,7 +188,7 @@ def steady(data: Path, detector: FaceApi) -> None:
 def _two_looks(detector: FaceApi, image: Pixels, box: Box) -> tuple[float, float, float] | None:
     """Share of the frame that the first look's best box takes, and both looks' log sizes; None: one finds no face."""
     found = detector.detect(image)
-    padded = _padded(detector, "grey", analyzer.PADDING, image) if found else []
+    padded = _padded(detector, "gray", analyzer.PADDING, image) if found else []
     if not padded:
         return None
     sizes = [max(x1 - x0, y1 - y0) for x0, y0, x1, y1 in (found[0].box, padded[0])]
@@ -205,13 +205,13 @@ def _score(missed: Sequence[Portrait], look: Callable[[Pixels], list[Box]]) -> s
 
 def _padded(detector: FaceApi, fill: str, amount: float, image: Pixels) -> list[Box]:
     edge = int(amount * max(image.shape[:2]) + 0.5)
-    colour = FILLS[fill](image)
+    color = FILLS[fill](image)
     around = ((edge, edge), (edge, edge), (0, 0))
-    if isinstance(colour, str):
-        padded = np.pad(image, around, mode="edge" if colour == "edge" else "reflect")
+    if isinstance(color, str):
+        padded = np.pad(image, around, mode="edge" if color == "edge" else "reflect")
     else:
         padded = np.empty([length + 2 * edge for length in image.shape[:2]] + [3], np.uint8)
-        padded[:] = colour
+        padded[:] = color
         padded[edge:-edge, edge:-edge] = image
     shifted = [[value - edge for value in face.box] for face in detector.detect(padded)]
     return [(box[0], box[1], box[2], box[3]) for box in shifted]

@@ -17,19 +17,19 @@ from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
-from framing import labelled_london, tight
+from framing import labeled_london, tight
 from PIL import Image
 
-from pyojeong import crops
 from pyojeong.analyzer import MODEL, find_faces
-from pyojeong.crops import Box
-from pyojeong.errors import InputError
+from pyojeong.classifier import Classifier
+from pyojeong.core import geometry
+from pyojeong.core.errors import InputError
+from pyojeong.core.geometry import Box
+from pyojeong.core.images import ImageError, Pixels, decode, read_bytes
+from pyojeong.core.labels import BASIC7
+from pyojeong.core.metrics import wilson_interval
+from pyojeong.core.table import read_table
 from pyojeong.faceapi.detector import FaceApi
-from pyojeong.images import ImageError, Pixels, decode, read_bytes
-from pyojeong.labels import BASIC7
-from pyojeong.metrics import wilson_interval
-from pyojeong.runtime import Classifier
-from pyojeong.table import read_table
 
 HEIGHTS = (1.3, 1.0)
 """Sides of the tight squares in heights of the annotator's box."""
@@ -66,7 +66,7 @@ def found(detector: FaceApi, image: Pixels, label: str) -> Found:
     return Found(image, faces[0].box if faces else None, label)
 
 
-def labelled(csv: Path, root: Path) -> list[tuple[Pixels, str]]:
+def labeled(csv: Path, root: Path) -> list[tuple[Pixels, str]]:
     """Return the photographs of a table and what each shows."""
     rows = read_table(csv, scheme=BASIC7, root=root).select("path", "label").iter_rows()
     return [(decode(read_bytes(root, path)), label) for path, label in rows]
@@ -76,15 +76,15 @@ def collect(
     detector: FaceApi, data: Path, photographs: Path | None, csv: Path | None, root: Path
 ) -> dict[str, list[Found]]:
     """Return every set of photographs, each face looked for once."""
-    london = list(labelled_london(data))
+    london = list(labeled_london(data))
     sets = {"london": [found(detector, image, label) for image, _, label in london]}
     for height in HEIGHTS:
         squares = [(tight(image, box, height)[0], label) for image, box, label in london]
         sets[f"london {height}"] = [found(detector, image, label) for image, label in squares]
     if photographs:
-        sets[photographs.stem] = [found(detector, *one) for one in labelled(photographs, root)]
+        sets[photographs.stem] = [found(detector, *one) for one in labeled(photographs, root)]
     if csv:
-        aligned = labelled(csv, root)
+        aligned = labeled(csv, root)
         for aspect in (1.0, NATURAL):
             sets[f"pasted {aspect}"] = [found(detector, pasted(image, aspect), label) for image, label in aligned]
     return sets
@@ -93,9 +93,9 @@ def collect(
 def right(classifier: Classifier, photographs: list[Found], rule: tuple[float, float, float]) -> tuple[int, int]:
     """Return how many faces were found, and how many of them read right when cut by ``rule``."""
     seen = [one for one in photographs if one.box is not None]
-    boxes = [crops.box_as(classifier.box, one.box, "detector") for one in seen if one.box is not None]
-    patches = [crops.cut(one.image, crops.patch_region(box, *rule)) for one, box in zip(seen, boxes, strict=True)]
-    named = classifier.predict_patches([crops.resize(patch) for patch in patches]).argmax(1)
+    boxes = [geometry.box_as(classifier.box, one.box, "detector") for one in seen if one.box is not None]
+    patches = [geometry.cut(one.image, geometry.patch_region(box, *rule)) for one, box in zip(seen, boxes, strict=True)]
+    named = classifier.predict_patches([geometry.resize(patch) for patch in patches]).argmax(1)
     return len(seen), sum(classifier.classes[name] == one.label for name, one in zip(named, seen, strict=True))
 
 
@@ -104,7 +104,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", type=Path, default=MODEL)
-    parser.add_argument("--photographs", type=Path, help="labelled photographs with a face each")
+    parser.add_argument("--photographs", type=Path, help="labeled photographs with a face each")
     parser.add_argument("--csv", type=Path, help="aligned crops, each the whole of its picture")
     parser.add_argument("--project-root", type=Path, default=Path())
     parser.add_argument("--scan", action="store_true", help="rules around the model's own as well")

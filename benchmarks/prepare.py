@@ -32,11 +32,12 @@ import numpy as np
 from machine import machine, peak_megabytes
 from PIL import Image, ImageOps
 
-from pyojeong import aihub, cropping, images
-from pyojeong.crops import MARGIN, SIZE, enough_size, face_crop, patch_region, reduced_crop
-from pyojeong.drawing import draw_face
-from pyojeong.images import Pixels, Reduced
-from pyojeong.labels import KOREAN, UNKNOWN
+from pyojeong.core import images
+from pyojeong.core.geometry import MARGIN, SIZE, enough_size, face_crop, patch_region, reduced_crop
+from pyojeong.core.images import Pixels, Reduced
+from pyojeong.core.labels import KOREAN, UNKNOWN
+from pyojeong.data import aihub, crop_files
+from pyojeong.sample.drawing import draw_face
 
 INDEX_LIMITS = {"seconds": 60, "megabytes": 1500}
 GOALS = {"crop_vs_full_decode": 1.8, "crop_vs_entropy_floor": 1.3, "two_processes": 1.8}
@@ -44,7 +45,7 @@ PACKAGES = ("Pillow", "polars", "numpy")
 PHOTOGRAPHS_PER_PERSON = 100
 MEMBERS_PER_ARCHIVE = 5000
 GRAIN = 3.5
-"""Standard deviation of the grain in grey levels."""
+"""Standard deviation of the grain in gray levels."""
 
 
 class KoreanName(ZipInfo):
@@ -167,7 +168,7 @@ Turn = list[tuple[str, Box]]
 
 def ours(folder: Path, turn: Turn) -> None:
     """Make the crops as ``prepare`` does, each confirmed by the disk."""
-    cropping.make_chunk(folder, MARGIN, [cropping.Task(path, f"ours/{path}", "", box) for path, box in turn])
+    crop_files.make_chunk(folder, MARGIN, [crop_files.Task(path, f"ours/{path}", "", box) for path, box in turn])
 
 
 def plain_pillow(folder: Path, turn: Turn) -> None:
@@ -177,7 +178,7 @@ def plain_pillow(folder: Path, turn: Turn) -> None:
         with Image.open(folder / path) as image:
             upright = ImageOps.exif_transpose(image).convert("RGB")
         patch = upright.crop((x, y, x + across, y + down)).resize((SIZE, SIZE), Image.Resampling.BOX)
-        patch.save(folder / f"plain_{path}", "JPEG", quality=cropping.QUALITY, subsampling=0)
+        patch.save(folder / f"plain_{path}", "JPEG", quality=crop_files.QUALITY, subsampling=0)
 
 
 def plain_opencv(folder: Path, turn: Turn) -> None:
@@ -193,7 +194,7 @@ def plain_opencv(folder: Path, turn: Turn) -> None:
         inside = image[max(y, 0) : y + down, max(x, 0) : x + across]
         patch = cv2.copyMakeBorder(inside, top, bottom, left, right, cv2.BORDER_CONSTANT)
         small = cv2.resize(patch, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
-        quality = [cv2.IMWRITE_JPEG_QUALITY, cropping.QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, 0x111111]
+        quality = [cv2.IMWRITE_JPEG_QUALITY, crop_files.QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, 0x111111]
         cv2.imwrite(str(folder / f"opencv_{path}"), small, quality)
 
 
@@ -207,7 +208,7 @@ def ours_with(decoder: Callable[[bytes, int], Pixels], folder: Path, turn: Turn)
         stored = decoder(data, divisor)
         return Reduced(stored[::-1, ::-1] if orientation == 3 else stored, divisor, 0, 0)
 
-    with patch.object(cropping, "decode_reduced", decode):
+    with patch.object(crop_files, "decode_reduced", decode):
         ours(folder, turn)
 
 
@@ -308,7 +309,7 @@ def crops_part(folder: Path, photographs: int, rounds: int) -> None:
         contender.leave()
     wall = {name: min(one[0] for one in values) / photographs for name, values in times.items()}
     cpu = {name: statistics.median(one[1] for one in values) / photographs for name, values in times.items()}
-    print(f"\ncrops of {photographs} drawn photographs of 12 MP, {size / photographs / 1e6:.1f} MB each, ", end="")
+    print(f"\ncrops of {photographs} synthetic photographs of 12 MP, {size / photographs / 1e6:.1f} MB each, ", end="")
     print(f"{rounds} rounds; {machine(*PACKAGES)}")
     print(f"{'contender':<18}{'fastest ms':>11}{'median ms':>11}{'CPU ms':>8}{'vs plain':>10}")
     for name in names:
@@ -318,7 +319,7 @@ def crops_part(folder: Path, photographs: int, rounds: int) -> None:
     sizes = [path.stat().st_size for path in (folder / "ours").iterdir()]
     hours, gigabytes = cpu["pyojeong"] * 1e5 / 3600, statistics.mean(sizes) * 1e5 / 1e9
     print(f"per 100,000 photographs: {hours:.2f} hours of one core, {gigabytes:.2f} GB of crops")
-    print(f"mean difference from the crop of a full decode: {difference(folder, turn):.2f} grey levels (at most 1.5)")
+    print(f"mean difference from the crop of a full decode: {difference(folder, turn):.2f} gray levels (at most 1.5)")
     ratios = {"crop_vs_full_decode": wall["plain, Pillow"] / wall["pyojeong"]}
     by_cpu = {"crop_vs_full_decode": cpu["plain, Pillow"] / cpu["pyojeong"]}
     if "djpeg 1/8" in wall:

@@ -1,7 +1,7 @@
 """How a model bears other framings and poorer pictures than those it is judged on.
 
 The table lists aligned crops of faces, each the whole of its picture, as RAF-DB's are. Every face is classified as it
-is; with its crop moved or scaled; grey, small and compressed; and by the whole chain: pasted into an empty frame, found
+is; with its crop moved or scaled; gray, small and compressed; and by the whole chain: pasted into an empty frame, found
 by TinyFaceDetector, cut by the model's own rule. A crop is pasted with the model's aspect, because it is a
 region of that shape which becomes such a crop when it is resized to a square; with ``--aspect`` all models see the same
 faces. Where the detector finds a pasted face at no size, the face counts as not found; the chain is compared with the
@@ -21,14 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pyojeong import crops
 from pyojeong.analyzer import MODEL, EmotionAnalyzer
-from pyojeong.errors import InputError
-from pyojeong.images import ImageError, Pixels, decode, read_bytes
-from pyojeong.labels import scheme_named
-from pyojeong.metrics import Ints, accuracy, calibration_error, confusion_counts, encode, macro_f1, wilson_interval
-from pyojeong.runtime import Classifier
-from pyojeong.table import read_table
+from pyojeong.classifier import Classifier
+from pyojeong.core import geometry
+from pyojeong.core.errors import InputError
+from pyojeong.core.images import ImageError, Pixels, decode, read_bytes
+from pyojeong.core.labels import scheme_named
+from pyojeong.core.metrics import Ints, accuracy, calibration_error, confusion_counts, encode, macro_f1, wilson_interval
+from pyojeong.core.table import read_table
 
 LOST = {"chain": 3.0, "jitter": 2.0}
 """Points of accuracy that the chain, and moved or scaled crops, may lose."""
@@ -43,11 +43,11 @@ Change = Callable[[Pixels], Pixels]
 
 
 def framed(image: Pixels, scale: float = 1.0, right: float = 0.0, down: float = 0.0) -> Pixels:
-    """Return the square ``scale`` times as wide as the crop, its centre moved by shares of the crop's side."""
+    """Return the square ``scale`` times as wide as the crop, its center moved by shares of the crop's side."""
     side = max(image.shape[:2])
     half = scale * side / 2
     x, y = image.shape[1] / 2 + right * side, image.shape[0] / 2 + down * side
-    return crops.cut(image, crops.patch_region((x - half, y - half, x + half, y + half), 0))
+    return geometry.cut(image, geometry.patch_region((x - half, y - half, x + half, y + half), 0))
 
 
 def jittered(seed: int) -> Change:
@@ -61,8 +61,8 @@ def jittered(seed: int) -> Change:
     return change
 
 
-def grey(image: Pixels) -> Pixels:
-    """Return the picture without colour."""
+def gray(image: Pixels) -> Pixels:
+    """Return the picture without color."""
     return np.asarray(Image.fromarray(image).convert("L").convert("RGB"))
 
 
@@ -86,7 +86,7 @@ CHANGES: dict[str, Change] = {
     "moved 10 % left": lambda image: framed(image, right=-0.1),
     "moved 10 % down": lambda image: framed(image, down=0.1),
     "moved 10 % up": lambda image: framed(image, down=-0.1),
-    "grey": grey,
+    "gray": gray,
     "48 pixels": small,
     "JPEG quality 30": compressed,
 }
@@ -107,7 +107,7 @@ def _pasted(analyzer: EmotionAnalyzer, image: Pixels, aspect: float) -> NDArray[
         frame[y : y + height, x : x + width] = face
         truth = (x, y, x + width, y + height)
         for found in analyzer.analyze(frame):
-            if found.box is not None and crops.iou(found.box, truth) >= 0.5:
+            if found.box is not None and geometry.iou(found.box, truth) >= 0.5:
                 return np.array([*found.emotions.values()], np.float32)
     return None
 

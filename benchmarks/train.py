@@ -10,13 +10,13 @@ reads ahead, over those of the same step written out in plain torch on images th
 after each) over the time that onnxruntime needs for the training images alone, through the same backbone, from memory.
 
 ``teachers_vs_torch`` is the images a second to which both face networks answer while another learns from them
-(``frozen.answers``) over those of their forward passes in torch; 1 where torch answers, as on a GPU.
+(``inference_cache.answers``) over those of their forward passes in torch; 1 where torch answers, as on a GPU.
 
 ``kept_memory`` is the images a second of the bare step in a process that keeps the memory that it frees
 (``memory.keep_memory``, as training does) over those in one that does not; each turn is a process of its own.
 
 The two of a pair take turns; ratios are of each one's fastest turn, which other work disturbs least. The images are
-drawn faces; what they show does not matter here.
+synthetic faces; what they show does not matter here.
 """
 
 import argparse
@@ -36,18 +36,18 @@ from lightning_fabric import Fabric
 from machine import machine
 from torch import Tensor, nn
 
-from pyojeong.batches import PixelSource, targets
-from pyojeong.crops import SIZE, face_crop
-from pyojeong.drawing import draw_face
-from pyojeong.frozen import answers, graph
-from pyojeong.images import Pixels
-from pyojeong.labels import KOREAN
-from pyojeong.learning import Lesson, _Loop, learn
-from pyojeong.memory import keep_memory
-from pyojeong.network import MobileNetV3Small
-from pyojeong.pixels import Crops
-from pyojeong.recipe import Recipe
-from pyojeong.teacher import FaceMobileNet, FaceRecognitionNet
+from pyojeong.core.geometry import SIZE, face_crop
+from pyojeong.core.images import Pixels
+from pyojeong.core.labels import KOREAN
+from pyojeong.model.network import MobileNetV3Small
+from pyojeong.model.teacher import FaceMobileNet, FaceRecognitionNet
+from pyojeong.sample.drawing import draw_face
+from pyojeong.training.batches import PixelSource, targets
+from pyojeong.training.crop_cache import Crops
+from pyojeong.training.inference_cache import answers, graph
+from pyojeong.training.loop import Lesson, _Loop, learn
+from pyojeong.training.memory import keep_memory
+from pyojeong.training.recipe import Recipe
 
 GOALS = {"loop_vs_memory": 0.9, "probe_forward_passes": 1.3, "teachers_vs_torch": 1.0, "kept_memory": 1.0}
 FACES = 64
@@ -62,7 +62,7 @@ Turn = tuple[float, float]
 
 
 def draw(path: Path, count: int) -> Crops:
-    """Write ``count`` crops (drawn faces, each at its own brightness) to ``path``, as the decoder would."""
+    """Write ``count`` crops (synthetic faces, each at its own brightness) to ``path``, as the decoder would."""
     faces = np.stack([face_crop(*draw_face(KOREAN[seed % 7], seed, (240, 320))) for seed in range(FACES)])
     pixels = np.lib.format.open_memmap(path, "w+", np.uint8, (count, SIZE, SIZE, 3))
     for at in range(0, count, FACES):

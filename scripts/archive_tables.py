@@ -8,9 +8,9 @@ from pathlib import Path
 
 import polars as pl
 
-from pyojeong.errors import InputError
-from pyojeong.labels import FACEAPI
-from pyojeong.table import write_csv
+from pyojeong.core.errors import InputError
+from pyojeong.core.labels import FACEAPI
+from pyojeong.core.table import write_csv
 
 
 def write_table(description: str, name: str, make: Callable[[Path], pl.DataFrame]) -> None:

@@ -2,7 +2,7 @@
 
     python scripts/fer2013.py FER2013.zip [--project-root .]
 
-The archive holds ``fer2013/labels.csv`` (path, label_en, split) and the grey faces of 48x48 pixels; it is linked into
+The archive holds ``fer2013/labels.csv`` (path, label_en, split) and the gray faces of 48x48 pixels; it is linked into
 ``data_raw`` and read in place. Nothing learns from FER2013 here.
 """
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import polars as pl
 from archive_tables import link_into, read_labels
 
-from pyojeong.errors import InputError
-from pyojeong.table import write_csv
+from pyojeong.core.errors import InputError
+from pyojeong.core.table import write_csv
 
 SEED = 1337
 LIST = "rafdb/labels.csv"

@@ -13,8 +13,8 @@ from pathlib import Path
 import polars as pl
 from archive_tables import read_list, write_table
 
-from pyojeong.errors import InputError
-from pyojeong.table import BOX_COLUMNS, read_csv
+from pyojeong.core.errors import InputError
+from pyojeong.core.table import BOX_COLUMNS, read_csv
 
 LIST = "scut_asian/boxes.csv"
 LOOKS = Path(__file__).with_name("scut_smiles.csv")

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save
 
-from pyojeong.errors import InputError
-from pyojeong.files import write_bytes
+from pyojeong.core.errors import InputError
+from pyojeong.core.files import write_bytes
 
 SHA256 = "b0ea2cc4805891a0f22dc57b06b57806b967831305c40818400fda40aec341f4"
 FILE = "package/models/faceres-deep"

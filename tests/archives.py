@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from pyojeong.labels import KOREAN
+from pyojeong.core.labels import KOREAN
 
 BOX = (20.0, 10.0, 60.0, 70.0)
 
@@ -28,15 +28,13 @@ NO_RECORD = {
 """Drops that are no record of a label file."""
 
 
-def jpeg(
-    size: tuple[int, int] = (96, 80), colour: tuple[int, int, int] = (200, 120, 40), orientation: int = 0
-) -> bytes:
+def jpeg(size: tuple[int, int] = (96, 80), color: tuple[int, int, int] = (200, 120, 40), orientation: int = 0) -> bytes:
     """A flat JPEG of stored ``size`` (width, height); ``orientation`` 1..8 is written as EXIF."""
     file = io.BytesIO()
     exif = Image.Exif()
     if orientation:
         exif[0x0112] = orientation
-    Image.new("RGB", size, colour).save(file, "JPEG", quality=95, exif=exif)
+    Image.new("RGB", size, color).save(file, "JPEG", quality=95, exif=exif)
     return file.getvalue()
 
 

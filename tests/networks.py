@@ -7,26 +7,26 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from pyojeong import crops
-from pyojeong.batches import normalise
-from pyojeong.checkpoint import Checkpoint
-from pyojeong.drawing import draw_face
-from pyojeong.images import Pixels
-from pyojeong.labels import KOREAN
-from pyojeong.network import MobileNetV3Small
-from pyojeong.teacher import FaceMobileNet
+from pyojeong.core import geometry
+from pyojeong.core.images import Pixels
+from pyojeong.core.labels import KOREAN
+from pyojeong.model.checkpoint import Checkpoint
+from pyojeong.model.network import MobileNetV3Small
+from pyojeong.model.teacher import FaceMobileNet
+from pyojeong.sample.drawing import draw_face
+from pyojeong.training.batches import normalize
 
 
 def drawn_patches(count: int, size: tuple[int, int] = (240, 320)) -> list[Pixels]:
-    """Face patches of drawn people, uint8 [160, 160, 3]."""
+    """Face patches of synthetic people, uint8 [160, 160, 3]."""
     faces = (draw_face(KOREAN[seed % 7], seed, size) for seed in range(count))
-    return [crops.face_crop(pixels, box) for pixels, box in faces]
+    return [geometry.face_crop(pixels, box) for pixels, box in faces]
 
 
 def telling_network(patches: list[Pixels]) -> Checkpoint:
     """A random network with the statistics of ``patches`` and a head scaled until its answers part them."""
     torch.manual_seed(0)
-    inputs = normalise(torch.from_numpy(np.stack(patches)).permute(0, 3, 1, 2).float() / 255)
+    inputs = normalize(torch.from_numpy(np.stack(patches)).permute(0, 3, 1, 2).float() / 255)
     network = MobileNetV3Small(len(KOREAN))
     with torch.no_grad():
         for module in network.modules():
@@ -38,7 +38,7 @@ def telling_network(patches: list[Pixels]) -> Checkpoint:
         head.weight *= 2 / logits.std(0).mean()
         head.bias -= network(inputs).mean(0)
     state = {name: value.detach() for name, value in network.state_dict().items()}
-    return Checkpoint(state, KOREAN, "K7", {}, crops.MARGIN, 1.0)
+    return Checkpoint(state, KOREAN, "K7", {}, geometry.MARGIN, 1.0)
 
 
 def write_face_mobilenet(path: Path, seed: int = 0) -> Path:

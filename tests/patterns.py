@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from pyojeong.images import Pixels
-from pyojeong.labels import M1, Scheme
-from pyojeong.table import write_csv
+from pyojeong.core.images import Pixels
+from pyojeong.core.labels import M1, Scheme
+from pyojeong.core.table import write_csv
 
 SIDE = 64
 

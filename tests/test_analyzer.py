@@ -7,16 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pyojeong import analyzer, cli, crops
+from pyojeong import analyzer
 from pyojeong.analyzer import EmotionAnalyzer, emotions, find_faces
-from pyojeong.crops import iou
-from pyojeong.errors import InputError
+from pyojeong.classifier import Classifier
+from pyojeong.cli import commands
+from pyojeong.core import geometry
+from pyojeong.core.errors import InputError
+from pyojeong.core.geometry import iou
+from pyojeong.core.images import Pixels
 from pyojeong.faceapi.detector import Detection, FaceApi
-from pyojeong.images import Pixels
-from pyojeong.runtime import Classifier
 from tests.browser.faces import draw_tight
 from tests.faceapi.faces import jpeg, png, portrait
-from tests.test_runtime import FACTS, write_means
+from tests.test_classifier import FACTS, write_means
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,7 @@ def test_every_face_gets_the_answer_of_its_own_patch(model: Path, detector: Face
 
     assert len(found) == len(detections) == 2
     for face, detection in zip(found, detections, strict=True):
-        patch = crops.cut(image, crops.patch_region(crops.as_annotated(detection.box), 0.15, -0.1, 0.76))
+        patch = geometry.cut(image, geometry.patch_region(geometry.as_annotated(detection.box), 0.15, -0.1, 0.76))
         assert (face.box, face.score) == (detection.box, detection.score)
         assert list(face.emotions) == ["red", "green", "blue"]
         assert list(face.emotions.values()) == pytest.approx(patch.mean((0, 1)), rel=1e-5)
@@ -52,7 +54,7 @@ def test_a_face_that_fills_its_frame_is_found_at_the_second_look(seed: int, scal
     assert detector.detect(pixels) == []
     (face,) = find_faces(detector, pixels)
     # The frame is nine tenths of the box that the drawing gives.
-    assert iou(crops.as_annotated(face.box), (-side / 18, -side / 18, side * 19 / 18, side * 19 / 18)) > 0.5
+    assert iou(geometry.as_annotated(face.box), (-side / 18, -side / 18, side * 19 / 18, side * 19 / 18)) > 0.5
 
 
 def test_the_second_look_is_at_a_padded_frame_and_its_boxes_come_back(detector: FaceApi) -> None:
@@ -200,7 +202,7 @@ def test_the_command_prints_faces_or_json(
     def call(*words: object) -> tuple[object, str]:
         monkeypatch.setattr(sys, "argv", ["pyojeong", "emotions", *map(str, words), "--model", str(model)])
         with pytest.raises(SystemExit) as left:
-            cli.main()
+            commands.main()
         return left.value.code, capsys.readouterr().out
 
     code, lines = call(tmp_path / "one.png", "--json")

@@ -38,7 +38,7 @@ def test_a_damaged_model_and_a_missing_picture_are_named(tmp_path: Path) -> None
 
 
 def test_a_chain_that_finds_no_face_is_a_row(tmp_path: Path) -> None:
-    Image.new("RGB", (100, 100), "grey").save(tmp_path / "a.png")
+    Image.new("RGB", (100, 100), "gray").save(tmp_path / "a.png")
     (tmp_path / "faces.csv").write_text("path,label\na.png,happy\n")
     done = run("robustness.py", "--csv", "faces.csv", folder=tmp_path)
     assert done.returncode == 0

@@ -9,8 +9,8 @@ from zipfile import ZipFile
 import pytest
 from PIL import Image
 
-from pyojeong.drawing import draw_face
 from pyojeong.faceapi.nets import write_graphs
+from pyojeong.sample.drawing import draw_face
 from tests.conftest import REPOSITORY
 
 MODEL_FILES = ("basic7_mnv3s_160_8bit.onnx", "classes.json")
@@ -51,15 +51,15 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_carries_what_its_commands_need(wheel: Path) -> None:
     with ZipFile(wheel) as archive:
         names = archive.namelist()
-        licence = archive.read("pyojeong/faceapi/graphs/LICENSE-face-api").decode()
+        license = archive.read("pyojeong/faceapi/graphs/LICENSE-face-api").decode()
     graphs = [name for name in names if name.startswith("pyojeong/faceapi/") and name.endswith(".onnx")]
     assert len(graphs) == 2
-    assert "MIT" in licence
-    assert "Permission is hereby granted" in licence
+    assert "MIT" in license
+    assert "Permission is hereby granted" in license
     for name in ("pyojeong/py.typed", "pyojeong/experiments.toml", "pyojeong/faceapi/node/referee.mjs"):
         assert name in names
-    assert {name for name in names if name.startswith("pyojeong/models/")} >= {
-        f"pyojeong/models/{name}" for name in MODEL_FILES
+    assert {name for name in names if name.startswith("pyojeong/pretrained/")} >= {
+        f"pyojeong/pretrained/{name}" for name in MODEL_FILES
     }
     assert not [name for name in names if name.startswith("tests/")]
 
@@ -76,7 +76,7 @@ def test_the_installed_wheel_finds_a_face_without_node_and_without_extras(wheel:
         f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r})\n"
         "for name in ('polars', 'onnx', 'torch', 'scipy'): sys.modules[name] = None\n"
         "import pyojeong; print(pyojeong.__file__)\n"
-        "from pyojeong.cli import main; sys.argv = ['pyojeong', 'faces', 'face.png']; main()"
+        "from pyojeong.cli.commands import main; sys.argv = ['pyojeong', 'faces', 'face.png']; main()"
     )
     environment = {"PATH": "", "HOME": str(tmp_path)}
     done = subprocess.run(

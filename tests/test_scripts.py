@@ -19,9 +19,9 @@ import polars as pl
 import pytest
 import torch
 
-from pyojeong.batches import normalise
-from pyojeong.errors import InputError
-from pyojeong.teacher import SIZES, teacher
+from pyojeong.core.errors import InputError
+from pyojeong.model.teacher import SIZES, teacher
+from pyojeong.training.batches import normalize
 from tests.conftest import REPOSITORY
 
 Array = npt.NDArray[np.float32]
@@ -75,7 +75,7 @@ def scut(tmp_path: Path, content: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([str(part) for part in script], check=False, capture_output=True, text=True)
 
 
-def test_portraits_are_labelled_where_both_looks_agree(tmp_path: Path) -> None:
+def test_portraits_are_labeled_where_both_looks_agree(tmp_path: Path) -> None:
     looks = pl.read_csv(REPOSITORY / "scripts/scut_smiles.csv")
     words = {path: set(said) for path, *said in looks.iter_rows()}
     agreed = {path: said.pop() for path, said in words.items() if len(said) == 1 and said != {"slight"}}
@@ -221,7 +221,7 @@ def test_the_face_mobilenet_is_that_of_the_package(
     pixels = np.random.default_rng(1).uniform(0, 255, (size, size, 3)).astype(np.float32)
     expected = features(tensors, pixels[:, :, ::-1] - np.array([103.939, 116.779, 123.68], np.float32))
     with torch.inference_mode():
-        maps = network.features(normalise(torch.from_numpy(pixels / 255).permute(2, 0, 1)[None]))
+        maps = network.features(normalize(torch.from_numpy(pixels / 255).permute(2, 0, 1)[None]))
     assert expected.shape == (4, 4, 1024)
     assert 0.1 < (expected > 0).mean() < 0.9
     assert np.abs(maps[0].permute(1, 2, 0).numpy() - expected).max() < 1e-3

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from pyojeong import learning
-from pyojeong.labels import M1
-from pyojeong.training import train
+from pyojeong.core.labels import M1
+from pyojeong.training import loop
+from pyojeong.training.run import train
 from tests.patterns import write_crops
 
 FILES = {"best.pt", "config.json", "history.csv", "val_metrics_best.json", "test_metrics.json", "test_preds.csv"}
@@ -33,7 +33,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def killed_in_epoch(number: int) -> Any:
     """Raise KeyboardInterrupt at the end of epoch ``number``, counted over teachers and network."""
-    judge = learning._judge
+    judge = loop._judge
     left = [number]
 
     def judge_or_die(loop: Any, val: Any, result: Any, epoch: int, loss: float) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from pyojeong.labels import FACEAPI, KOREAN, UNKNOWN, Scheme, scheme_named
-from pyojeong.report import EXPERIMENTS
-from pyojeong.table import write_csv
+from pyojeong.core.labels import FACEAPI, KOREAN, UNKNOWN, Scheme, scheme_named
+from pyojeong.core.table import write_csv
+from pyojeong.report.report import EXPERIMENTS
 
 RIGHT = {"Probe": 0.5, "Finetune": 0.75}
 
@@ -27,7 +27,7 @@ def make_workspace(root: Path, images: int = 420, people: int = 30, drawn: bool 
         write_csv(pl.DataFrame({"path": photo, **facts}), shared / "splits_csv" / f"test_{scheme.name}.csv")
         crops = pl.DataFrame({"path": crop, **facts, "source": photo})
         write_csv(crops.reverse(), shared / "cropped_faces_csv" / f"test_{scheme.name}.csv")
-    (root / "data_shared" / "summary.json").write_text(json.dumps({"drawn_sample": drawn}))
+    (root / "data_shared" / "summary.json").write_text(json.dumps({"synthetic": drawn}))
     for name, csv in EXPERIMENTS.items():
         mode, scheme_name = name.split("_")[:2]
         scheme = scheme_named(scheme_name)

@@ -83,7 +83,7 @@ export class Analysis {
    * What runs, and how.
    *
    * @returns {AnalyzerInfo}
-   * @throws {EmotionError} `not_initialised`, `disposed`
+   * @throws {EmotionError} `not_initialized`, `disposed`
    */
   info() {
     const { head, net } = this.#nets.ready();
@@ -99,7 +99,7 @@ export class Analysis {
    *   whole source as a finished crop
    * @param {PredictOptions} [options] of the given boxes
    * @returns {Promise<FaceEmotions[]>} best score first, or in the order of `boxes`
-   * @throws {EmotionError} `not_initialised`, `disposed`, `bad_source`, `source_not_ready`, `empty_source`,
+   * @throws {EmotionError} `not_initialized`, `disposed`, `bad_source`, `source_not_ready`, `empty_source`,
    *   `tainted_source`, `bad_box`, `bad_option`, `runtime_failed`
    */
   async analyze(source, boxes, options) {

@@ -27,7 +27,7 @@ export { EmotionError };
  *   misses small faces
  * @property {number} [scoreThreshold] weakest face that counts, between 0 and 1; 0.5 when omitted
  * @property {boolean} [retry] whether a frame in which no face, or a close one, is found is searched once more amid
- *   grey, because the detector misses faces that fill their frame and frames close ones unsteadily. face-api.js does
+ *   gray, because the detector misses faces that fill their frame and frames close ones unsteadily. face-api.js does
  *   not: false when omitted for `FaceDetector`, true for `EmotionAnalyzer`
  */
 
@@ -80,7 +80,7 @@ export class FaceDetector {
   /**
    * @param {Source} source an `<img>` is waited for
    * @returns {Promise<Face[]>} best score first
-   * @throws {EmotionError} `not_initialised`, `disposed`, `bad_source`, `source_not_ready`, `empty_source`,
+   * @throws {EmotionError} `not_initialized`, `disposed`, `bad_source`, `source_not_ready`, `empty_source`,
    *   `tainted_source`, `runtime_failed`
    */
   async detect(source) {
@@ -93,7 +93,7 @@ export class FaceDetector {
    * What runs, and how.
    *
    * @returns {DetectorInfo}
-   * @throws {EmotionError} `not_initialised`, `disposed`
+   * @throws {EmotionError} `not_initialized`, `disposed`
    */
   info() {
     return this.#net.ready().info();

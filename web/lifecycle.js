@@ -47,11 +47,11 @@ export class Lifecycle {
 
   /**
    * @returns {T}
-   * @throws {EmotionError} `not_initialised`, `disposed`
+   * @throws {EmotionError} `not_initialized`, `disposed`
    */
   ready() {
     if (this.#ended) throw this.#disposed();
-    if (!this.#loaded) throw new EmotionError('not_initialised', 'call and await init() before the first prediction');
+    if (!this.#loaded) throw new EmotionError('not_initialized', 'call and await init() before the first prediction');
     return this.#loaded;
   }
 
@@ -61,7 +61,7 @@ export class Lifecycle {
    * @template R
    * @param {(loaded: T) => Promise<R>} task
    * @returns {Promise<R>}
-   * @throws {EmotionError} `not_initialised`, `disposed`
+   * @throws {EmotionError} `not_initialized`, `disposed`
    */
   async use(task) {
     const using = task(this.ready());

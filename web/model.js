@@ -1,6 +1,6 @@
 import { EmotionError, messageOf } from './errors.js';
 
-// As in pyojeong.crops.ASPECTS.
+// As in pyojeong.core.geometry.ASPECTS.
 const LEAST_ASPECT = 0.5;
 const GREATEST_ASPECT = 2;
 
@@ -11,12 +11,12 @@ const GREATEST_ASPECT = 2;
  * @property {readonly string[]} classes class names in output order
  * @property {string | null} scheme label scheme, such as `K7`
  * @property {number} margin share of the longer side of a face box that is added above and below
- * @property {number} offset share of that side by which the patch's centre lies below the box's; negative: above
+ * @property {number} offset share of that side by which the patch's center lies below the box's; negative: above
  * @property {number} aspect width / height of the patch before it is resized to a square; 1 where the model does not say
  * @property {import('./patch.js').BoxKind} box whose boxes margin and offset refer to
  * @property {number | null} size side of the network's input in pixels
  * @property {string | null} version of pyojeong that exported the model
- * @property {boolean} drawnSample whether it was trained on drawn faces: then it proves the machinery only
+ * @property {boolean} synthetic whether it was trained on synthetic faces: then it proves the machinery only
  */
 
 /**
@@ -80,7 +80,7 @@ function factsOf(classes, metadata) {
     box,
     size: metadata.size === undefined ? null : Number(metadata.size),
     version: metadata.version ?? null,
-    drawnSample: metadata.drawn_sample === 'true',
+    synthetic: metadata.synthetic === 'true',
   };
 }
 

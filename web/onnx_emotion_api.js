@@ -2,7 +2,7 @@
  * Facial expression in the browser: a face goes in, a probability for each emotion comes out.
  *
  * Pixels never leave the page. The patch around the face is cut here by the same rule as in Python; all
- * further arithmetic (resizing, normalisation, network, softmax) is in the ONNX graph, which Python runs as well.
+ * further arithmetic (resizing, normalization, network, softmax) is in the ONNX graph, which Python runs as well.
  */
 
 import { EmotionError } from './errors.js';
@@ -71,7 +71,7 @@ export class EmotionAPI {
    * What runs, and how.
    *
    * @returns {EmotionInfo}
-   * @throws {EmotionError} `not_initialised`, `disposed`
+   * @throws {EmotionError} `not_initialized`, `disposed`
    */
   info() {
     return this.#head.ready().info();
@@ -82,7 +82,7 @@ export class EmotionAPI {
    * @param {Box} [box] of the face, in pixels of the upright image; without it the whole image is the face
    * @param {PredictOptions} [options]
    * @returns {Promise<Record<string, number>>} probability by class name, in the order of `outputKeys`, sum 1
-   * @throws {EmotionError} `not_initialised`, `disposed`, `bad_source`, `source_not_ready`, `empty_source`,
+   * @throws {EmotionError} `not_initialized`, `disposed`, `bad_source`, `source_not_ready`, `empty_source`,
    *   `tainted_source`, `bad_box`, `bad_option`, `runtime_failed`
    */
   async predictFromImage(source, box, options) {

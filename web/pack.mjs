@@ -3,7 +3,7 @@
 import { copyFile, mkdir, rm } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 
-const from = new URL('../src/pyojeong/models/', import.meta.url);
+const from = new URL('../src/pyojeong/pretrained/', import.meta.url);
 const to = new URL('models/', import.meta.url);
 
 await rm(to, { recursive: true, force: true });

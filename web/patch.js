@@ -30,24 +30,24 @@ import { EmotionError } from './errors.js';
  * @typedef {{ data: Uint8Array, width: number, height: number }} Frame
  */
 
-// As in pyojeong.crops.cut: a longer patch is a mistake, and it could fill the memory.
+// As in pyojeong.core.geometry.cut: a longer patch is a mistake, and it could fill the memory.
 const WIDEST = 3;
 
 // Pixels of a patch: wasm's memory holds what the graph makes of them a few times.
 const MOST = 2 ** 27;
 
-// As in pyojeong.crops, which says how they were measured.
+// As in pyojeong.core.geometry, which says how they were measured.
 const DETECTOR_ASPECT = 1.19;
 const ANNOTATOR_WIDTH = 0.93;
 const ANNOTATOR_HEIGHT = 1.06;
 const ANNOTATOR_RISE = 0.164;
 
 /**
- * What the network sees for a box: the rule of `pyojeong.crops.patch_region`, number for number.
+ * What the network sees for a box: the rule of `pyojeong.core.geometry.patch_region`, number for number.
  *
  * @param {Box} box
  * @param {number} margin added above and below, as a share of the longer side of the box
- * @param {number} offset of the region's centre below the box's, as a share of the same side
+ * @param {number} offset of the region's center below the box's, as a share of the same side
  * @param {number} aspect width / height of the region
  * @returns {Region}
  */
@@ -63,7 +63,7 @@ export function patchRegion(box, margin, offset, aspect) {
 }
 
 /**
- * A box of one kind as one of the other: `pyojeong.crops.box_as`, number for number.
+ * A box of one kind as one of the other: `pyojeong.core.geometry.box_as`, number for number.
  *
  * @param {BoxKind} wanted
  * @param {Box} box
@@ -78,10 +78,10 @@ export function boxAs(wanted, box, given) {
   if (wanted === given) return box;
   if (wanted === 'annotator') {
     const longer = longerOf(box);
-    return centred(box, ANNOTATOR_WIDTH * longer, ANNOTATOR_HEIGHT * longer, -ANNOTATOR_RISE * longer);
+    return centered(box, ANNOTATOR_WIDTH * longer, ANNOTATOR_HEIGHT * longer, -ANNOTATOR_RISE * longer);
   }
   const longer = longerOf(box) / ANNOTATOR_HEIGHT;
-  return centred(box, longer, longer / DETECTOR_ASPECT, ANNOTATOR_RISE * longer);
+  return centered(box, longer, longer / DETECTOR_ASPECT, ANNOTATOR_RISE * longer);
 }
 
 // From the corners, as Python has them: x + width - x is not always width.
@@ -97,7 +97,7 @@ function longerOf({ x, y, width, height }) {
  * @param {number} lower
  * @returns {Box}
  */
-function centred(box, width, height, lower) {
+function centered(box, width, height, lower) {
   const x = (box.x + (box.x + box.width)) / 2 - width / 2;
   const y = (box.y + (box.y + box.height)) / 2 + lower - height / 2;
   return { x, y, width, height };

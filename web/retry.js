@@ -5,7 +5,7 @@
 // As in pyojeong.analyzer, which says how they were chosen.
 const CLOSE = 0.5; // of the longer side
 const PADDING = 0.75; // of the longer side, on each side
-const GREY = 128;
+const GRAY = 128;
 const ENOUGH = 416; // pixels of the longer side
 
 /**
@@ -20,14 +20,14 @@ export function isUnsure(found, { width, height }) {
 }
 
 /**
- * Faces of the second look, and those of the first whose centre lies in none of them.
+ * Faces of the second look, and those of the first whose center lies in none of them.
  *
  * @param {readonly Face[]} again
  * @param {readonly Face[]} found
  * @returns {Face[]} best score first
  */
 export function merge(again, found) {
-  const others = found.filter(({ box }) => !again.some((close) => holdsCentre(close.box, box)));
+  const others = found.filter(({ box }) => !again.some((close) => holdsCenter(close.box, box)));
   return [...again, ...others].sort((a, b) => b.score - a.score);
 }
 
@@ -35,7 +35,7 @@ export function merge(again, found) {
  * @param {Box} box
  * @param {Box} other
  */
-function holdsCentre(box, other) {
+function holdsCenter(box, other) {
   const x = other.x + other.width / 2;
   const y = other.y + other.height / 2;
   return box.x <= x && x <= box.x + box.width && box.y <= y && y <= box.y + box.height;
@@ -43,7 +43,7 @@ function holdsCentre(box, other) {
 
 /**
  * The frame of a second look, because TinyFaceDetector misses a face that fills its frame: every n-th pixel of every
- * n-th line amid grey, as `pyojeong.analyzer.find_faces` has it.
+ * n-th line amid gray, as `pyojeong.analyzer.find_faces` has it.
  *
  * @param {Frame} frame
  * @returns {{ padded: Frame, back: (box: Box) => Box }} `back` brings a box to the pixels of `frame`
@@ -55,7 +55,7 @@ export function pad({ data, width, height }) {
   const edge = Math.floor(PADDING * Math.max(columns, rows) + 0.5);
   const wide = columns + 2 * edge;
   const high = rows + 2 * edge;
-  const result = new Uint8Array(wide * high * 4).fill(GREY);
+  const result = new Uint8Array(wide * high * 4).fill(GRAY);
   const from = new Uint32Array(data.buffer, data.byteOffset, width * height);
   const to = new Uint32Array(result.buffer);
   for (let row = 0; row < rows; row++) {

@@ -36,7 +36,7 @@ const FILES = {
   wasm: { module: 'ort.wasm.bundle.min.mjs', wasm: 'ort-wasm-simd-threaded.wasm' },
   webgpu: { module: 'ort.webgpu.bundle.min.mjs', wasm: 'ort-wasm-simd-threaded.asyncify.wasm' },
 };
-const MAX_THREADS = 4; // by judgement, not measured
+const MAX_THREADS = 4; // by judgment, not measured
 const TOLERANCE = 0.01; // of WebGPU's values, absolute up to 1 and relative above: it sums in another order
 // How onnxruntime-web's message begins when WebAssembly does not start.
 const NO_BACKEND = 'no available backend found';
@@ -77,7 +77,7 @@ export async function loadRuntime({ ort, wasmBasePath, provider = 'wasm' }) {
   const bundled = chosen.provider === 'wasm' && !base;
   const known = bundled ? await import('onnxruntime-web/wasm').catch(() => null) : null;
   if (known) return { ort: withThreads(known), wasmUrl: null, ...chosen };
-  const folder = base ?? neighbourFolder();
+  const folder = base ?? neighborFolder();
   const found = await importFrom(folder + FILES[chosen.provider].module);
   found.env.wasm.wasmPaths = { wasm: folder + wasm };
   return { ort: withThreads(found), wasmUrl: folder + wasm, ...chosen };
@@ -318,7 +318,7 @@ export function absolute(path, option) {
   }
 }
 
-function neighbourFolder() {
+function neighborFolder() {
   const here = import.meta.url;
   const installed = here.includes('/node_modules/pyojeong/');
   return new URL(installed ? '../onnxruntime-web/dist/' : '../node_modules/onnxruntime-web/dist/', here).href;

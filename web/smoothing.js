@@ -3,7 +3,7 @@ import { overlap } from './detector.js';
 /** @typedef {import('./patch.js').Box} Box */
 /** @typedef {{ box: Box, values: Float32Array, seen: number }} Track */
 
-// Both by judgement, not measured.
+// Both by judgment, not measured.
 const SAME_FACE = 0.3; // overlap of boxes from one frame to the next
 const FORGET = 4; // half-lives after which a face that left is forgotten
 

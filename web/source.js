@@ -90,7 +90,7 @@ export class PixelReader {
   #context = null;
 
   /**
-   * The patch of a box, zeros outside the source. Without a box: the whole source, centred in a square, no margin.
+   * The patch of a box, zeros outside the source. Without a box: the whole source, centered in a square, no margin.
    *
    * @param {Source} source
    * @param {Box | null | undefined} box

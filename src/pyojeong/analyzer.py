@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 
 from pyojeong import __version__
-from pyojeong.contenders import Analysis, Face
-from pyojeong.crops import BOX_KINDS, SIZE, can_be_face, has_patch
-from pyojeong.errors import InputError
+from pyojeong.classifier import Classifier
+from pyojeong.core.errors import InputError
+from pyojeong.core.geometry import BOX_KINDS, SIZE, can_be_face, has_patch
+from pyojeong.core.images import ImageError, Pixels, decode
+from pyojeong.evaluation.contenders import Analysis, Face
 from pyojeong.faceapi.detector import Box, Detection, FaceApi
 from pyojeong.faceapi.faces import read_anywhere
-from pyojeong.images import ImageError, Pixels, decode
-from pyojeong.runtime import Classifier
 
-MODEL = Path(__file__).parent / "models" / "basic7_mnv3s_160_8bit.onnx"
+MODEL = Path(__file__).parent / "pretrained" / "basic7_mnv3s_160_8bit.onnx"
 """The model that comes with the package: face-api's seven classes."""
 
 CLOSE = 0.5
@@ -27,7 +27,7 @@ CLOSE = 0.5
 PADDING = 0.75
 """Of the second look, on each side, as a share of the longer side; see ``find_faces``."""
 
-GREY = 128
+GRAY = 128
 """All three channels of the padding; near the mean that TinyFaceDetector subtracts."""
 
 ENOUGH = 416
@@ -90,11 +90,11 @@ class EmotionAnalyzer:
 
 
 def find_faces(detector: FaceApi, image: Pixels) -> list[Detection]:
-    """Return the detector's faces, best score first; where there are none or close ones, look again, amid grey.
+    """Return the detector's faces, best score first; where there are none or close ones, look again, amid gray.
 
     TinyFaceDetector misses a face that fills its frame, and frames one that nearly does now tighter, now wider. The
     second look is at every n-th pixel of every n-th line, n = ceil(longer side / 416). A face of the first look counts
-    beside those of the second where its centre lies in none of them.
+    beside those of the second where its center lies in none of them.
 
     Of 300 East Asian portraits and their square crops of 1.3, 1.1, 1.0 and 0.9 times the face's box, the first look
     misses 269 (n = 1500), the second 5 of those; none of its boxes lay elsewhere than on the face. On faces longer
@@ -106,7 +106,7 @@ def find_faces(detector: FaceApi, image: Pixels) -> list[Detection]:
     if longest <= CLOSE * max(image.shape[:2]):
         return found
     again = _find_padded(detector, image)
-    others = [face for face in found if not any(_holds_centre(close.box, face.box) for close in again)]
+    others = [face for face in found if not any(_holds_center(close.box, face.box) for close in again)]
     return sorted(again + others, key=lambda face: -face.score)
 
 
@@ -114,7 +114,7 @@ def _longer(box: Box) -> float:
     return max(box[2] - box[0], box[3] - box[1])
 
 
-def _holds_centre(box: Box, other: Box) -> bool:
+def _holds_center(box: Box, other: Box) -> bool:
     x, y = (other[0] + other[2]) / 2, (other[1] + other[3]) / 2
     return box[0] <= x <= box[2] and box[1] <= y <= box[3]
 
@@ -124,7 +124,7 @@ def _find_padded(detector: FaceApi, image: Pixels) -> list[Detection]:
     small = image[::step, ::step]
     height, width = small.shape[:2]
     edge = math.floor(PADDING * max(height, width) + 0.5)
-    padded = np.full((height + 2 * edge, width + 2 * edge, 3), GREY, np.uint8)
+    padded = np.full((height + 2 * edge, width + 2 * edge, 3), GRAY, np.uint8)
     padded[edge : edge + height, edge : edge + width] = small
 
     def back(box: Box) -> Box:
@@ -135,7 +135,7 @@ def _find_padded(detector: FaceApi, image: Pixels) -> list[Detection]:
 
 
 def emotions(paths: Iterable[str | Path], *, model: Path | None = None) -> Iterator[dict[str, Any]]:
-    """Analyse image files (or ``archive.zip!/member``), one result at a time.
+    """Analyze image files (or ``archive.zip!/member``), one result at a time.
 
     Args:
         paths: the images.
@@ -167,13 +167,13 @@ def _spelled(face: FaceEmotions) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class OurModel:
-    """An exported model behind ``find_faces`` as a contender of ``pyojeong.evaluate``, see ``contenders.Contender``.
+    """An exported model behind ``find_faces`` as a contender, see ``evaluation.contenders.Contender``.
 
     Attributes:
         path: of the ONNX file.
         sha256: of its content.
         classes: what it answers with.
-        box_kind: whose boxes are given, of ``crops.BOX_KINDS``.
+        box_kind: whose boxes are given, of ``geometry.BOX_KINDS``.
     """
 
     path: Path
@@ -203,7 +203,7 @@ class OurModel:
         }
 
     def open(self, threads: int = 0) -> "ModelEngine":
-        """Return what analyses; InputError when the file is no longer the same, or is another on this machine."""
+        """Return what analyzes; InputError when the file is no longer the same, or is another on this machine."""
         if not self.path.is_file() or _sha256(self.path) != self.sha256:
             raise InputError(f"{self.path}: is not the model that the work began with; start again")
         return ModelEngine(self.path, self.box_kind, threads)
@@ -216,7 +216,7 @@ class ModelEngine:
         self._analyzer = EmotionAnalyzer(model, threads=threads)
         self._box_kind = box_kind
 
-    def analyse(self, data: bytes, given: Sequence[Box | None] = ()) -> Analysis:
+    def analyze(self, data: bytes, given: Sequence[Box | None] = ()) -> Analysis:
         image = decode(data)
         faces = [Face(face.box, face.score, [*face.emotions.values()]) for face in self._analyzer.analyze(image)]
         height, width = image.shape[:2]

@@ -9,18 +9,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from pyojeong.crops import MARGIN
-from pyojeong.errors import InputError
-from pyojeong.evaluate import evaluate
-from pyojeong.export import export
+from pyojeong.core.errors import InputError
+from pyojeong.core.files import json_value
+from pyojeong.core.geometry import MARGIN
+from pyojeong.core.labels import SCHEMES, scheme_named
+from pyojeong.data.prepare import SUMMARY, prepare
+from pyojeong.evaluation.evaluate import evaluate
+from pyojeong.export.onnx_file import export
 from pyojeong.faceapi.engines import Settings
-from pyojeong.files import json_value
-from pyojeong.labels import SCHEMES, scheme_named
-from pyojeong.prepare import SUMMARY, prepare
-from pyojeong.recipe import Recipe
-from pyojeong.report import CROPS, EXPERIMENTS, SPLITS, Report, report
-from pyojeong.sample import draw_sample
-from pyojeong.training import check_weights, train
+from pyojeong.report.report import CROPS, EXPERIMENTS, SPLITS, Report, report
+from pyojeong.sample.archives import draw_sample
+from pyojeong.training.recipe import Recipe
+from pyojeong.training.run import check_weights, train
 
 SAMPLE_FOLDER = "data_raw/sample"
 K7_RUN = Path(EXPERIMENTS["Finetune_K7_160"]).parent.as_posix()
@@ -42,7 +42,7 @@ class Profile:
     Attributes:
         name: its name in the file.
         options: training options by table: ``all``, ``probe``, ``finetune`` and, for one scheme, ``finetune.K7``.
-        people: size of the drawn sample, where the profile is used with it.
+        people: size of the synthetic sample, where the profile is used with it.
     """
 
     name: str
@@ -103,7 +103,7 @@ def run(
         recipe.require_crops(preparation.get("margin", MARGIN))
         check_weights(recipe)
     if source is None:
-        if json_value(root / SUMMARY, "drawn_sample") is False:
+        if json_value(root / SUMMARY, "synthetic") is False:
             raise InputError(
                 f"{root / SUMMARY}: is of real photographs, which the sample would replace with all that was made of "
                 "them; name another --project-root"

@@ -20,16 +20,16 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, sync_playwright
 
-from pyojeong import crops
 from pyojeong.analyzer import MODEL
+from pyojeong.classifier import Classifier
+from pyojeong.core import geometry
+from pyojeong.core.labels import KOREAN
+from pyojeong.demo import DEMO, make_server
 from pyojeong.faceapi.nets import graph_path
-from pyojeong.labels import KOREAN
-from pyojeong.runtime import Classifier
-from pyojeong.serve import DEMO, make_server
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RUN = Path("models/mobilenetv3_classifier/runs/finetune_K7_160")
-FRAMING = {"margin": str(crops.MARGIN), "offset": "0.0", "box": "annotator"}
+FRAMING = {"margin": str(geometry.MARGIN), "offset": "0.0", "box": "annotator"}
 FACTS = {"classes": json.dumps(KOREAN), "scheme": "K7", "size": "16", "version": "0", **FRAMING}
 FLAGS = [
     "--disable-gpu",

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pyojeong.drawing import draw_face
-from pyojeong.labels import KOREAN
+from pyojeong.core.labels import KOREAN
+from pyojeong.sample.drawing import draw_face
 
 
 def draw_group(width: int, height: int, *, people: int, seed: int = 0) -> Image.Image:
-    """Draw ``people`` portraits side by side on grey, as large as the frame allows."""
+    """Draw ``people`` portraits side by side on gray, as large as the frame allows."""
     frame = Image.new("RGB", (width, height), (120, 120, 120))
     column = width // people
     tall = min(height, column * 4 // 3)

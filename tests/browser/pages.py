@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pyojeong.labels import KOREAN
+from pyojeong.core.labels import KOREAN
 
 EMOTION_API = """
 async () => {

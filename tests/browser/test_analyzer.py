@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from pyojeong.analyzer import EmotionAnalyzer
+from pyojeong.core.labels import KOREAN
 from pyojeong.faceapi.detector import FaceApi
-from pyojeong.labels import KOREAN
 from tests.browser.conftest import FACTS, RUN
 from tests.browser.faces import draw_group, draw_tight, pixels_of
 
@@ -185,7 +185,7 @@ def test_misuse_has_a_name(page: Any) -> None:
         "() => makeAnalyzer({ inputSize: 100 })": ("bad_option", "inputSize"),
         "() => makeAnalyzer({ detectorUrl: '/none.onnx' }).init()": ("model_not_found", "detectorUrl"),
         "() => makeAnalyzer({ modelUrl: '/none.onnx' }).init()": ("model_not_found", "modelUrl"),
-        "() => makeAnalyzer().analyze(new ImageData(4, 4))": ("not_initialised", "init()"),
+        "() => makeAnalyzer().analyze(new ImageData(4, 4))": ("not_initialized", "init()"),
         "() => ready.analyze(document.createElement('video'))": ("source_not_ready", "loadeddata"),
         "() => ready.analyze(new OffscreenCanvas(0, 5))": ("empty_source", "0 x 5"),
         "() => ready.analyze(new ImageData(9, 9), [{ x: 2, y: 2, width: 5, height: 5 }], { boxKind: 'mine' })": (

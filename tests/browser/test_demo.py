@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from pyojeong.core.labels import ENGLISH, FACEAPI, KOREAN
+from pyojeong.demo import DEMO, MODEL, RUN, make_server
 from pyojeong.faceapi.detector import FaceApi
-from pyojeong.labels import ENGLISH, FACEAPI, KOREAN
-from pyojeong.serve import DEMO, MODEL, RUN, make_server
 from tests.browser.conftest import FACTS, Oracle
 from tests.browser.faces import as_address, draw_group, pixels_of
 from tests.browser.pages import assert_shows, bars_of
@@ -269,7 +269,7 @@ def test_in_the_mirror_the_box_follows_the_pointer(page: Any) -> None:
 
 
 def test_a_model_trained_on_drawn_faces_says_so(tab: Any, site: Any, model_writer: Any, tmp_path: Path) -> None:
-    model_writer(tmp_path / "drawn.onnx", metadata=FACTS | {"drawn_sample": "true"})
+    model_writer(tmp_path / "drawn.onnx", metadata=FACTS | {"synthetic": "true"})
     (tmp_path / "classes.json").write_text(json.dumps({"classes": KOREAN}), encoding="utf-8")
     with make_server(site.root, 0, model_dir=tmp_path) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}).start()
@@ -284,7 +284,7 @@ def test_without_a_run_the_page_shows_the_package_s_own_model(
     own = tmp_path / "own/basic7_mnv3s_160_8bit.onnx"
     model_writer(own, metadata=FACTS | {"classes": json.dumps(FACEAPI), "scheme": "BASIC7", "box": "detector"})
     own.with_name("classes.json").write_text(json.dumps({"classes": FACEAPI}))
-    monkeypatch.setattr("pyojeong.serve.OWN_MODEL", own)
+    monkeypatch.setattr("pyojeong.demo.OWN_MODEL", own)
     (tmp_path / "workspace").mkdir()
     with make_server(tmp_path / "workspace", 0) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}).start()

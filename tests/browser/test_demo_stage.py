@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from pyojeong.drawing import draw_face
-from pyojeong.labels import KOREAN
-from pyojeong.serve import DEMO
+from pyojeong.core.labels import KOREAN
+from pyojeong.demo import DEMO
+from pyojeong.sample.drawing import draw_face
 from tests.browser.conftest import Tab, launched
 from tests.browser.faces import as_address, write_video
 from tests.browser.pages import assert_shows, bars_of

@@ -9,8 +9,8 @@ import onnx
 import pytest
 from PIL import Image
 
-from pyojeong import images
 from pyojeong.analyzer import find_faces
+from pyojeong.core import images
 from pyojeong.faceapi.detector import Detection, FaceApi
 from tests.browser.faces import draw_group, draw_tight, pixels_of
 
@@ -176,7 +176,7 @@ def test_misuse_and_broken_models_have_a_name(page: Any, site: Any) -> None:
         "() => makeDetector({ inputSize: 400 })": ("bad_option", "multiple of 32"),
         "() => makeDetector({ scoreThreshold: 1 })": ("bad_option", "scoreThreshold"),
         "() => makeDetector({ provider: 'cuda' })": ("bad_option", "provider"),
-        "() => makeDetector().detect(new ImageData(4, 4))": ("not_initialised", "init()"),
+        "() => makeDetector().detect(new ImageData(4, 4))": ("not_initialized", "init()"),
         "() => makeDetector({ modelUrl: '/none.onnx' }).init()": ("model_not_found", "modelUrl"),
         "() => makeDetector({ modelUrl: '/blank.html' }).init()": ("model_is_html", "modelUrl"),
         "() => makeDetector({ modelUrl: '/models/half.onnx' }).init()": ("model_truncated", "modelUrl"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pyojeong.labels import KOREAN
+from pyojeong.core.labels import KOREAN
 
 pytestmark = pytest.mark.browser
 

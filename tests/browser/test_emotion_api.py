@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pyojeong import crops
-from pyojeong.labels import KOREAN
+from pyojeong.core import geometry
+from pyojeong.core.labels import KOREAN
 from tests.browser.conftest import FACTS, FRAMING, Oracle
 from tests.browser.pages import EMOTION_API
 
@@ -75,12 +75,12 @@ def test_patches_have_the_pixels_that_python_cuts(aspect: float, page: Any, site
     )
     pixels = np.asarray(image)
     for (x, y, width, height), (read, cut) in zip(boxes, found, strict=True):
-        region = crops.patch_region((x, y, x + width, y + height), 0.15, -0.1, aspect)
-        if not crops.has_patch(region, WIDTH, HEIGHT):
+        region = geometry.patch_region((x, y, x + width, y + height), 0.15, -0.1, aspect)
+        if not geometry.has_patch(region, WIDTH, HEIGHT):
             assert (read, cut) == ("bad_box", "bad_box")
             continue
         # Outside, a canvas reads opaque black, and a cut leaves zeros; the graph ignores alpha.
-        opaque = crops.cut(np.dstack([pixels, np.full((HEIGHT, WIDTH), 255, np.uint8)]), region).copy()
+        opaque = geometry.cut(np.dstack([pixels, np.full((HEIGHT, WIDTH), 255, np.uint8)]), region).copy()
         assert cut == [*region[2:], hashlib.sha256(opaque.tobytes()).hexdigest()]
         opaque[..., 3] = 255
         assert read == [*region[2:], hashlib.sha256(opaque.tobytes()).hexdigest()]
@@ -106,7 +106,7 @@ def test_browser_and_python_agree_on_every_box(
     )
     with Image.open(site.root / address[1:]) as image:
         expected = {name: oracle(image, box) for name, box in BOXES.items()}
-    # Two decoders may round a JPEG's colours differently; lossless pixels are equal.
+    # Two decoders may round a JPEG's colors differently; lossless pixels are equal.
     tolerance = 0.02 if name.endswith("jpg") else 1e-4
     for box in BOXES:
         assert largest_difference(answers[box], expected[box]) <= tolerance, box
@@ -277,9 +277,9 @@ def test_names_come_in_class_order_and_are_never_changed(page: Any) -> None:
     assert info["threads"] == 1
     assert "isolated" in info["threadsWhy"]
     assert info["scheme"] == "K7"
-    assert info["margin"] == crops.MARGIN
+    assert info["margin"] == geometry.MARGIN
     assert info["aspect"] == 1, "as of all models that do not say"
-    assert info["drawnSample"] is False
+    assert info["synthetic"] is False
 
 
 def test_the_model_is_enough_without_classes_json_and_the_other_way_round(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pyojeong.labels import KOREAN
+from pyojeong.core.labels import KOREAN
 from tests.browser.conftest import FACTS
 from tests.browser.pages import EMOTION_API
 
@@ -69,8 +69,8 @@ def test_dispose_during_init_frees_the_model_and_init_says_so(page: Any) -> None
 
 
 SOURCE_FAULTS = {
-    "() => makeApi().predictFromImage(new ImageData(4, 4))": ("not_initialised", "init()"),
-    "() => makeApi().info()": ("not_initialised", "init()"),
+    "() => makeApi().predictFromImage(new ImageData(4, 4))": ("not_initialized", "init()"),
+    "() => makeApi().info()": ("not_initialized", "init()"),
     "() => makeApi({ modelUrl: '' })": ("bad_option", "modelUrl"),
     "() => makeApi({ provider: 'cuda' })": ("bad_option", "provider"),
     "() => api.predictFromImage(null)": ("bad_source", "ImageBitmap"),

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pyojeong import images
-from pyojeong.crops import MARGIN
-from pyojeong.drawing import draw_face
-from pyojeong.labels import KOREAN
-from pyojeong.runtime import Classifier
+from pyojeong.classifier import Classifier
+from pyojeong.core import images
+from pyojeong.core.geometry import MARGIN
+from pyojeong.core.labels import KOREAN
+from pyojeong.sample.drawing import draw_face
 
 Box = tuple[float, float, float, float]
 
@@ -31,7 +31,7 @@ def faces() -> list[tuple[np.ndarray[Any, Any], tuple[float, float, float, float
 @pytest.fixture(scope="module")
 def model(site: Any) -> Path:
     pytest.importorskip("torch")
-    from pyojeong.export import export
+    from pyojeong.export.onnx_file import export
     from tests.networks import drawn_patches, telling_network
 
     folder: Path = site.root / "models/real"
@@ -109,7 +109,7 @@ def test_drawn_faces_get_the_probabilities_that_python_gives(
 
 
 def test_photographs_get_the_probabilities_that_python_gives(tab: Any, site: Any, model: Path, shared: Path) -> None:
-    """From the files themselves: JPEG, EXIF orientation, colour as two decoders see it."""
+    """From the files themselves: JPEG, EXIF orientation, color as two decoders see it."""
     classifier = Classifier(model)
     jobs: list[tuple[str, Box | None]] = []
     expected = []

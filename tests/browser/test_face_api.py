@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from pyojeong.labels import FACEAPI, KOREAN
+from pyojeong.core.labels import FACEAPI, KOREAN
 from tests.browser.conftest import FACTS, Oracle
 from tests.browser.faces import draw_group
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pyojeong.labels import FACEAPI, KOREAN
+from pyojeong.core.labels import FACEAPI, KOREAN
 from tests.browser.faces import draw_group
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -53,7 +53,7 @@ def snippets() -> list[str]:
     return re.findall(r"```js\n(.*?)```", (REPOSITORY / "web/README.md").read_text(encoding="utf-8"), re.DOTALL)
 
 
-def test_the_package_holds_modules_types_and_licence_and_nothing_else(project: Path) -> None:
+def test_the_package_holds_modules_types_and_license_and_nothing_else(project: Path) -> None:
     folder = project / "node_modules/pyojeong"
     package = json.loads((folder / "package.json").read_text(encoding="utf-8"))
     assert tuple(package["exports"]) == (*ENTRIES, "./models/*")
@@ -64,12 +64,12 @@ def test_the_package_holds_modules_types_and_licence_and_nothing_else(project: P
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     modules = {path.name for path in (REPOSITORY / "web").glob("*.js")}
     types = {f"types/{name.removesuffix('.js')}.d.ts" for name in modules}
-    models = {f"models/{name}" for name in MODEL_FILES if (REPOSITORY / "src/pyojeong/models" / name).is_file()}
+    models = {f"models/{name}" for name in MODEL_FILES if (REPOSITORY / "src/pyojeong/pretrained" / name).is_file()}
     assert files == {"package.json", "README.md", "LICENSE"} | modules | types | models
 
 
 def test_the_package_s_own_model_is_packed_where_it_is_there(tmp_path: Path) -> None:
-    models = tmp_path / "src/pyojeong/models"
+    models = tmp_path / "src/pyojeong/pretrained"
     models.mkdir(parents=True)
     (tmp_path / "web/models").mkdir(parents=True)
     (tmp_path / "web/models/old.onnx").write_text("old")
@@ -88,7 +88,7 @@ def test_the_model_is_found_under_the_package_s_name(project: Path) -> None:
     folder = project / "node_modules/pyojeong/models"
     folder.mkdir(exist_ok=True)
     (folder / "probe.onnx").write_text("probe")
-    found = run("node", "-p", "require.resolve('pyojeong/models/probe.onnx')", cwd=project)
+    found = run("node", "-p", "require.resolve('pyojeong/pretrained/probe.onnx')", cwd=project)
     (folder / "probe.onnx").unlink()
     assert Path(found.strip()) == folder / "probe.onnx"
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pyojeong import crops
+from pyojeong.core import geometry
 from tests.browser.pages import EMOTION_API
 
 pytestmark = pytest.mark.browser
@@ -20,7 +20,7 @@ def test_patch_region_is_the_rule_of_crops_number_for_number(page: Any) -> None:
     boxes[::2] = np.maximum(np.round(boxes[::2] * 4) / 4, (-500, -500, 0.25, 0.25))
     margins = random.choice([0, 0.15, 0.25, 0.5, -0.1, -0.4], len(boxes))
     offsets = random.choice([0, 0.1, -0.1, 0.25, -0.37], len(boxes))
-    aspects = random.choice([1, 0.5, 0.75, 0.76, 1.3, 2, *random.uniform(*crops.ASPECTS, 20)], len(boxes))
+    aspects = random.choice([1, 0.5, 0.75, 0.76, 1.3, 2, *random.uniform(*geometry.ASPECTS, 20)], len(boxes))
     regions = page.evaluate(
         """async (rows) => {
           const { boxAs, patchRegion } = await import('/web/patch.js');
@@ -38,5 +38,5 @@ def test_patch_region_is_the_rule_of_crops_number_for_number(page: Any) -> None:
     rows = zip(boxes, margins, offsets, aspects, regions, strict=True)
     for (x, y, width, height), margin, offset, aspect, found in rows:
         box = (x, y, x + width, y + height)
-        expected = [box, crops.as_annotated(box), crops.as_detected(box)]
-        assert found == [[*one, *crops.patch_region(one, margin, offset, aspect)] for one in expected]
+        expected = [box, geometry.as_annotated(box), geometry.as_detected(box)]
+        assert found == [[*one, *geometry.patch_region(one, margin, offset, aspect)] for one in expected]

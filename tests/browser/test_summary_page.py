@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pyojeong.prepare import PAGE, prepare
+from pyojeong.data.prepare import PAGE, prepare
 from tests.archives import data_set
 
 pytestmark = pytest.mark.browser

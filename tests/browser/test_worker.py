@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pyojeong.labels import KOREAN
+from pyojeong.core.labels import KOREAN
 from tests.browser.faces import draw_group
 
 pytestmark = pytest.mark.browser
@@ -244,7 +244,7 @@ def test_each_fault_has_a_name_and_a_remedy(page: Any, site: Any) -> None:
 
 
 def test_the_main_thread_stays_free(page: Any, site: Any) -> None:
-    """A 1280 x 720 stream, analysed without a pause while it is drawn.
+    """A 1280 x 720 stream, analyzed without a pause while it is drawn.
 
     Each stretch that our code runs on the page's thread is timed; a long task counts as ours by the stretches that
     fall into it. On a busy machine any stretch may be interrupted, so the bound holds for 19 of 20 of them. On this

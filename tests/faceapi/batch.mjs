@@ -1,5 +1,5 @@
 // node batch.mjs MODULES LIBRARIES.MJS vladmandic|original
-// One JSON line in: {"width", "height", "pixels": base64 RGB, "size", "centred"}; one out: base64 float32 of what the
+// One JSON line in: {"width", "height", "pixels": base64 RGB, "size", "centered"}; one out: base64 float32 of what the
 // library itself makes of it for a net (NetInput.toBatchTensor: padding and resize).
 import { createRequire } from 'node:module';
 import path from 'node:path';
@@ -10,9 +10,9 @@ const [modules, libraries, library] = process.argv.slice(2);
 const { openLibrary } = await import(pathToFileURL(libraries).href);
 const { tf, faceapi } = await openLibrary(library, createRequire(path.join(modules, 'x.js')));
 for await (const line of readline.createInterface({ input: process.stdin })) {
-  const { width, height, pixels, size, centred } = JSON.parse(line);
+  const { width, height, pixels, size, centered } = JSON.parse(line);
   const tensor = tf.tensor3d(new Uint8Array(Buffer.from(pixels, 'base64')), [height, width, 3], 'int32');
-  const batch = (await faceapi.toNetInput(tensor)).toBatchTensor(size, centred);
+  const batch = (await faceapi.toNetInput(tensor)).toBatchTensor(size, centered);
   const values = Float32Array.from(batch.dataSync());
   console.log(JSON.stringify(Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString('base64')));
 }

@@ -1,4 +1,4 @@
-"""Drawn photographs that put a detector's arithmetic to the test: every shape, border, encoding and orientation."""
+"""Synthetic photographs that put a detector's arithmetic to the test: every shape, border, encoding and orientation."""
 
 import io
 from collections.abc import Iterator
@@ -7,9 +7,9 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
-from pyojeong.drawing import draw_face
-from pyojeong.images import Pixels
-from pyojeong.labels import KOREAN
+from pyojeong.core.images import Pixels
+from pyojeong.core.labels import KOREAN
+from pyojeong.sample.drawing import draw_face
 
 Box = tuple[float, float, float, float]
 
@@ -64,9 +64,9 @@ def _shapes() -> Iterator[tuple[str, bytes, Box]]:
         pixels, box = portrait(number, size)
         yield f"size-{size[0]}x{size[1]}", png(pixels), box
     pixels, box = portrait(0)
-    grey = np.full((640, 1600, 3), 128, np.uint8)
-    grey[:, 700:1180] = pixels
-    yield "wide", jpeg(grey), (box[0] + 700, box[1], box[2] + 700, box[3])
+    gray = np.full((640, 1600, 3), 128, np.uint8)
+    gray[:, 700:1180] = pixels
+    yield "wide", jpeg(gray), (box[0] + 700, box[1], box[2] + 700, box[3])
     black = np.zeros((2001, 480, 3), np.uint8)
     black[900:1540] = pixels
     yield "tall", jpeg(black), (box[0], box[1] + 900, box[2], box[3] + 900)
@@ -92,9 +92,9 @@ def _cut_off() -> Iterator[tuple[str, bytes, Box]]:
 
 def _encodings() -> Iterator[tuple[str, bytes, Box]]:
     pixels, box = portrait(4)
-    grey = np.asarray(Image.fromarray(pixels).convert("L"))
-    yield "grey-jpeg", jpeg(grey), box
-    yield "grey-png", png(grey), box
+    gray = np.asarray(Image.fromarray(pixels).convert("L"))
+    yield "gray-jpeg", jpeg(gray), box
+    yield "gray-png", png(gray), box
     yield "progressive", jpeg(pixels, progressive=True), box
     yield "no-chroma-loss", jpeg(pixels, subsampling=0), box
     yield "alpha", png(np.dstack([pixels, np.full((640, 480), 200, np.uint8)])), box

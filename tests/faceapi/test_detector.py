@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from pyojeong.crops import iou
-from pyojeong.errors import InputError
+from pyojeong.core.errors import InputError
+from pyojeong.core.geometry import iou
+from pyojeong.core.labels import FACEAPI
 from pyojeong.faceapi.detector import ANCHORS, FaceApi, crop_rectangle, suppress
-from pyojeong.labels import FACEAPI
 from tests.faceapi.faces import portrait
 
 
@@ -68,7 +68,7 @@ def test_crops_are_clipped_and_floored_like_face_api_s(box, rectangle):
 
 def test_a_cell_becomes_the_box_of_its_anchor(api):
     cells = np.full((13, 13, 5, 5), -20, np.float32)
-    cells[4, 7, 2] = (0, 0, 0, 0, 3)  # centre of the cell, the anchor's own size
+    cells[4, 7, 2] = (0, 0, 0, 0, 3)  # center of the cell, the anchor's own size
     (face,) = api.decode_cells(cells, 832, 416)  # the padded square is 832 pixels: 64 for a cell
     width, height = ANCHORS[2] * 64
     assert face.score == pytest.approx(1 / (1 + np.exp(-3)))

@@ -1,16 +1,16 @@
-"""The port against the real library, run under Node, on drawn photographs."""
+"""The port against the real library, run under Node, on synthetic photographs."""
 
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
-from pyojeong.contenders import Analysis
-from pyojeong.errors import InputError
+from pyojeong.core.errors import InputError
+from pyojeong.core.images import ImageError, Reduced, decode_reduced
+from pyojeong.evaluation.contenders import Analysis
 from pyojeong.faceapi import engines
 from pyojeong.faceapi.detector import crop_rectangle
 from pyojeong.faceapi.engines import NodeEngine, OnnxEngine, Settings
-from pyojeong.images import ImageError, Reduced, decode_reduced
 from tests.faceapi.faces import jpeg, portrait, scenes
 
 SIZES = (160, 224, 320, 416, 608)
@@ -23,7 +23,7 @@ def both(settings: Settings, every: int) -> Iterator[tuple[str, Analysis, Analys
     try:
         for name, data, box in SCENES[::every]:
             given = [box, None, (box[0] - 37.3, box[1] - 1.5, box[0] + 20.2, box[3] + 9000)]
-            yield name, port.analyse(data, given), node.analyse(data, given)
+            yield name, port.analyze(data, given), node.analyze(data, given)
     finally:
         node.close()
 
@@ -74,12 +74,12 @@ def test_the_node_engine_counts_what_it_cannot_read_and_goes_on():
     try:
         whole = jpeg(portrait(0)[0])
         with pytest.raises(ImageError) as caught:
-            engine.analyse(whole[: len(whole) // 2])
+            engine.analyze(whole[: len(whole) // 2])
         assert caught.value.reason == "corrupt"
         with pytest.raises(ImageError) as caught:
-            engine.analyse(b"no image at all")
+            engine.analyze(b"no image at all")
         assert caught.value.reason == "not_an_image"
-        assert len(engine.analyse(whole).faces) == 1
+        assert len(engine.analyze(whole).faces) == 1
     finally:
         engine.close()
 
@@ -90,8 +90,8 @@ def test_a_node_process_that_ends_costs_one_photograph():
         data = jpeg(portrait(0)[0])
         engine._process.kill()
         with pytest.raises(ImageError, match="process ended"):
-            engine.analyse(data)
-        assert len(engine.analyse(data).faces) == 1
+            engine.analyze(data)
+        assert len(engine.analyze(data).faces) == 1
     finally:
         engine.close()
 
@@ -106,8 +106,8 @@ def test_scaled_decoding_finds_the_same_faces_with_fewer_pixels():
     pixels, box = portrait(0, (1500, 2000))
     for orientation in range(1, 9):
         data = jpeg(pixels if orientation < 5 else pixels.swapaxes(0, 1), orientation)
-        exact = OnnxEngine(Settings(), 1).analyse(data, [box])
-        scaled = OnnxEngine(Settings(decode="scaled"), 1).analyse(data, [box])
+        exact = OnnxEngine(Settings(), 1).analyze(data, [box])
+        scaled = OnnxEngine(Settings(decode="scaled"), 1).analyze(data, [box])
         assert (scaled.width, scaled.height) == (exact.width, exact.height)
         assert len(scaled.faces) == len(exact.faces)
         for one, other in zip(scaled.faces, exact.faces, strict=True):
@@ -126,7 +126,7 @@ def test_a_small_face_in_a_large_frame_is_decoded_again_for_its_expression(monke
         return reduced
 
     monkeypatch.setattr(engines, "decode_reduced", watched)
-    (face,) = OnnxEngine(Settings(input_size=608, decode="scaled"), 1).analyse(jpeg(frame)).faces
+    (face,) = OnnxEngine(Settings(input_size=608, decode="scaled"), 1).analyze(jpeg(frame)).faces
     side = max(face.box[2] - face.box[0], face.box[3] - face.box[1])
     assert divisors == [4, 2]
     assert side / 4 < 112 <= side / 2

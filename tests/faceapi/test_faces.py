@@ -5,9 +5,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from pyojeong.errors import InputError
+from pyojeong.core.errors import InputError
+from pyojeong.core.labels import FACEAPI
 from pyojeong.faceapi.faces import faces
-from pyojeong.labels import FACEAPI
 from tests.faceapi.faces import jpeg, portrait
 
 

@@ -9,7 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from pyojeong.errors import InputError
+from pyojeong.core.errors import InputError
 from pyojeong.faceapi import nets
 from pyojeong.faceapi.detector import without_padding
 from pyojeong.faceapi.weights import find_package, read_weights
@@ -48,12 +48,12 @@ def test_graphs_of_a_wheel_need_neither_cache_nor_node_modules(cache, tmp_path, 
     assert not cache.exists()
 
 
-def test_the_command_writes_graphs_and_licence(tmp_path):
+def test_the_command_writes_graphs_and_license(tmp_path):
     command = [sys.executable, "-W", "error", "-m", "pyojeong.faceapi.nets", "--out", str(tmp_path / "out")]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     written = sorted((tmp_path / "out").iterdir())
     assert sorted(map(Path, lines)) == written
-    assert "MIT License" in (tmp_path / "out" / nets.LICENCE).read_text()
+    assert "MIT License" in (tmp_path / "out" / nets.LICENSE).read_text()
     model = onnx.load(tmp_path / "out" / f"tiny_face_detector-1.7.15-f{nets.FORMAT}.onnx")
     assert {each.key: each.value for each in model.metadata_props}["weights"] == "@vladmandic/face-api 1.7.15 (MIT)"
 
@@ -71,7 +71,7 @@ def test_the_detector_has_one_cell_for_32_pixels_and_a_divisor(size):
     usual, other = (run(graph, {"pixels": pixels, **more})[0] for more in ({}, {"divisor": np.array(256, np.float32)}))
     assert usual.shape == (2, size // 32, size // 32, 25)
     assert np.abs(usual - other).max() > 0
-    # Dividing by 256 is dividing the centred pixels by 255 after shrinking them by 255/256.
+    # Dividing by 256 is dividing the centered pixels by 255 after shrinking them by 255/256.
     mean = np.array(nets.DETECTOR_MEAN, np.float32)
     shrunk = run(graph, {"pixels": (pixels - mean) * np.float32(255 / 256) + mean})[0]
     assert np.abs(shrunk - other).max() < 1e-3

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pyojeong.core.images import Pixels, decode_reduced
 from pyojeong.faceapi.detector import LIBRARIES
 from pyojeong.faceapi.engines import REFEREE
 from pyojeong.faceapi.sampling import Raster, Samples, as_raster, round_half_up, sample
 from pyojeong.faceapi.weights import find_package
-from pyojeong.images import Pixels, decode_reduced
 from tests.faceapi.faces import jpeg, portrait
 
 SHAPES = [(640, 480), (480, 640), (1, 1), (1, 200), (47, 33), (111, 113), (416, 416), (112, 112), (1503, 1001)]
@@ -20,12 +20,12 @@ def noise(height: int, width: int) -> Pixels:
     return np.random.default_rng(height * 10007 + width).integers(0, 256, (height, width, 3), np.uint8)
 
 
-def by_the_book(image: Pixels, size: int, precision: type[np.floating], *, centred: bool) -> Samples:
+def by_the_book(image: Pixels, size: int, precision: type[np.floating], *, centered: bool) -> Samples:
     """The definition, pixel by pixel on a padded copy."""
     height, width = image.shape[:2]
     side = max(height, width)
     gap = side - min(height, width)
-    before = gap - round_half_up(gap / 2) if centred else 0
+    before = gap - round_half_up(gap / 2) if centered else 0
     top, left = (before, 0) if width > height else (0, before)
     square = np.zeros((side, side, 3), np.uint8)
     square[top : top + height, left : left + width] = image
@@ -45,28 +45,28 @@ def by_the_book(image: Pixels, size: int, precision: type[np.floating], *, centr
 
 @pytest.mark.parametrize("shape", [(40, 30), (30, 40), (31, 30), (1, 1), (1, 17), (64, 64)])
 @pytest.mark.parametrize("precision", [np.float32, np.float64])
-@pytest.mark.parametrize("centred", [True, False])
-def test_samples_are_the_definition_s(shape, precision, centred):
+@pytest.mark.parametrize("centered", [True, False])
+def test_samples_are_the_definition_s(shape, precision, centered):
     image = noise(*shape)
     region = (0, 0, shape[1], shape[0])
-    expected = by_the_book(image, 32, precision, centred=centred)
-    assert np.array_equal(sample(as_raster(image), region, 32, precision, centred=centred), expected)
+    expected = by_the_book(image, 32, precision, centered=centered)
+    assert np.array_equal(sample(as_raster(image), region, 32, precision, centered=centered), expected)
 
 
 def test_a_region_is_sampled_like_an_image_of_its_own():
     image = noise(90, 70)
     part = image[20:61, 10:37].copy()
-    inside = sample(as_raster(image), (10, 20, 27, 41), 112, np.float32, centred=True)
-    assert np.array_equal(inside, sample(as_raster(part), (0, 0, 27, 41), 112, np.float32, centred=True))
+    inside = sample(as_raster(image), (10, 20, 27, 41), 112, np.float32, centered=True)
+    assert np.array_equal(inside, sample(as_raster(part), (0, 0, 27, 41), 112, np.float32, centered=True))
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_samples_have_the_library_s_bits(library):
     modules = find_package().parents[2]
     requests = [
-        {"width": width, "height": height, "size": size, "centred": centred}
+        {"width": width, "height": height, "size": size, "centered": centered}
         for height, width in SHAPES
-        for size, centred in ((112, True), (416, False), (160, False))
+        for size, centered in ((112, True), (416, False), (160, False))
     ]
     lines = [
         json.dumps({**each, "pixels": base64.b64encode(noise(each["height"], each["width"]).tobytes()).decode()})
@@ -82,7 +82,7 @@ def test_samples_have_the_library_s_bits(library):
         theirs = np.frombuffer(base64.b64decode(json.loads(line)), np.float32).reshape(each["size"], each["size"], 3)
         image = noise(each["height"], each["width"])
         region = (0, 0, each["width"], each["height"])
-        ours = sample(as_raster(image), region, each["size"], precision, centred=bool(each["centred"]))
+        ours = sample(as_raster(image), region, each["size"], precision, centered=bool(each["centered"]))
         assert np.array_equal(ours, theirs), each
 
 
@@ -95,8 +95,8 @@ def test_a_reduced_image_gives_nearly_the_same_samples():
         height, width = full.pixels.shape[:2]
         raster = Raster(reduced.pixels, width, height, *reduced[1:])
         region = (width // 3, height // 4, 701, 503)
-        exact = sample(as_raster(full.pixels), region, 112, np.float32, centred=True)
-        near = sample(raster, region, 112, np.float32, centred=True)
+        exact = sample(as_raster(full.pixels), region, 112, np.float32, centered=True)
+        near = sample(raster, region, 112, np.float32, centered=True)
         # A shift of one sample would change four times as much as the smoothing does.
         shifted = np.abs(exact[:, 1:] - near[:, :-1]).mean()
         assert np.abs(exact - near).mean() < min(4, shifted / 2)

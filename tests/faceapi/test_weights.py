@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pyojeong.errors import InputError
+from pyojeong.core.errors import InputError
 from pyojeong.faceapi import weights
 from pyojeong.faceapi.weights import find_package, package_version, read_weights
 

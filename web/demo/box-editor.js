@@ -10,7 +10,7 @@ const STEP = 0.02; // of the frame's longer side, for one key press
  * @param {Size} size
  * @returns {Box}
  */
-function centred({ width, height }) {
+function centered({ width, height }) {
   const side = 0.6 * Math.min(width, height);
   return { x: (width - side) / 2, y: (height - side) / 2, width: side, height: side };
 }
@@ -112,7 +112,7 @@ export class BoxEditor {
   #press(event) {
     const [across, down] = ARROWS[event.key] ?? [0, 0];
     if (event.key === 'Escape') this.#set(null);
-    else if (event.key === 'Enter') this.#set(centred(this.#size));
+    else if (event.key === 'Enter') this.#set(centered(this.#size));
     else if (across || down) this.#nudge(across * (this.#mirrored() && !event.shiftKey ? -1 : 1), down, event.shiftKey);
     else return;
     event.preventDefault();
@@ -122,12 +122,12 @@ export class BoxEditor {
   /**
    * @param {number} across -1, 0, 1
    * @param {number} down -1, 0, 1
-   * @param {boolean} resize around the centre instead of moving
+   * @param {boolean} resize around the center instead of moving
    */
   #nudge(across, down, resize) {
     const { width, height } = this.#size;
     const step = STEP * Math.max(width, height);
-    const box = { ...(this.box ?? centred(this.#size)) };
+    const box = { ...(this.box ?? centered(this.#size)) };
     if (resize) {
       const grown = { width: clamp(box.width + across * step, step, width), height: clamp(box.height - down * step, step, height) };
       box.x += (box.width - grown.width) / 2;

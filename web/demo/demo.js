@@ -84,7 +84,7 @@ async function useModel(name) {
   shown = name;
   analyzer = next;
   bars = new Bars(element('bars'), element('answer'), element('spoken'), next.outputKeys);
-  element('notice').hidden = !next.info().drawnSample;
+  element('notice').hidden = !next.info().synthetic;
   describePace();
   // For the curious: api.outputKeys, api.info() in the console.
   Object.assign(window, { api: next });

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pyojeong.errors import InputError
+from pyojeong.core.errors import InputError
+from pyojeong.core.images import Pixels
 from pyojeong.faceapi.nets import graph_path
 from pyojeong.faceapi.sampling import Raster, Samples, as_raster, round_half_up, sample
-from pyojeong.images import Pixels
 
 LIBRARIES = ("vladmandic", "original")
 """``vladmandic``: @vladmandic/face-api on its wasm backend. ``original``: face-api.js 0.22.2 on the JS backend."""
@@ -79,7 +79,7 @@ class FaceApi:
             image: uint8 [H, W, 3], or a ``Raster`` whose pixels are fewer than the image's.
         """
         raster = as_raster(image)
-        pixels = sample(raster, (0, 0, raster.width, raster.height), self.input_size, self.precision, centred=False)
+        pixels = sample(raster, (0, 0, raster.width, raster.height), self.input_size, self.precision, centered=False)
         cells = self.cells(without_padding(pixels, raster.width, raster.height))
         return self.decode_cells(cells, raster.width, raster.height)
 
@@ -95,7 +95,7 @@ class FaceApi:
             patch = crop_rectangle(box, raster.width, raster.height)
             if patch[2] > 0 and patch[3] > 0:
                 # One by one: in a batch, a row's last digits would depend on the other rows.
-                pixels = sample(raster, patch, EXPRESSION_SIZE, self.precision, centred=True)
+                pixels = sample(raster, patch, EXPRESSION_SIZE, self.precision, centered=True)
                 row[:] = self._expression.run(None, {"pixels": pixels[None]})[0][0]
         return found
 

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from pyojeong import __version__
-from pyojeong.contenders import Analysis, Engine, Face
-from pyojeong.errors import InputError
+from pyojeong.core.errors import InputError
+from pyojeong.core.images import ImageError, decode, decode_reduced, measure
+from pyojeong.core.labels import FACEAPI
+from pyojeong.evaluation.contenders import Analysis, Engine, Face
 from pyojeong.faceapi.detector import EXPRESSION_SIZE, Box, FaceApi, check_options
 from pyojeong.faceapi.sampling import Raster
 from pyojeong.faceapi.weights import find_package
-from pyojeong.images import ImageError, decode, decode_reduced, measure
-from pyojeong.labels import FACEAPI
 
 ENGINES = ("onnx", "node")
 DECODINGS = ("exact", "scaled")
@@ -78,7 +78,7 @@ class OnnxEngine:
         self._api = FaceApi(settings.library, settings.input_size, settings.score_threshold, threads)
         self._scaled = settings.decode == "scaled"
 
-    def analyse(self, data: bytes, given: Sequence[Box | None] = ()) -> Analysis:
+    def analyze(self, data: bytes, given: Sequence[Box | None] = ()) -> Analysis:
         width, height, _ = measure(data)
         boxes = [_whole(box, width, height) for box in given]
         frame = self._raster(data, max(width, height) / self._api.input_size, boxes)
@@ -118,7 +118,7 @@ class NodeEngine:
         self._lock = threading.Lock()
         self._start()
 
-    def analyse(self, data: bytes, given: Sequence[Box | None] = ()) -> Analysis:
+    def analyze(self, data: bytes, given: Sequence[Box | None] = ()) -> Analysis:
         width, height, _ = measure(data)
         boxes = [_whole(box, width, height) for box in given]
         request = {"data": base64.b64encode(data).decode(), "boxes": boxes}

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pyojeong.contenders import Analysis, opened_engine
+from pyojeong.core.images import ImageError, read_bytes, split_path
+from pyojeong.core.labels import FACEAPI
+from pyojeong.evaluation.contenders import Analysis, opened_engine
 from pyojeong.faceapi.engines import Settings
-from pyojeong.images import ImageError, read_bytes, split_path
-from pyojeong.labels import FACEAPI
 
 
 def faces(
@@ -40,7 +40,7 @@ def faces(
     with opened_engine(Settings(engine, library, input_size, score_threshold, decode)) as opened:
         for path in paths:
             try:
-                found = opened.analyse(read_anywhere(str(path)))
+                found = opened.analyze(read_anywhere(str(path)))
             except ImageError as error:
                 yield {"image": str(path), "error": error.reason}
                 continue

@@ -1,7 +1,7 @@
 """TinyFaceDetector and FaceExpressionNet as ONNX graphs, built from the official weights.
 
-Both graphs take sampled pixels as float32 NHWC in 0..255 and normalise them inside, in the order of operations of
-the library. ``python -m pyojeong.faceapi.nets --out DIR`` writes them beside face-api's licence, for a wheel.
+Both graphs take sampled pixels as float32 NHWC in 0..255 and normalize them inside, in the order of operations of
+the library. ``python -m pyojeong.faceapi.nets --out DIR`` writes them beside face-api's license, for a wheel.
 """
 
 import argparse
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pyojeong.errors import InputError
+from pyojeong.core.errors import InputError
+from pyojeong.core.files import cache_folder, write_bytes
 from pyojeong.faceapi.weights import PACKAGE, Weights, find_package, package_version, read_weights
-from pyojeong.files import cache_folder, write_bytes
 
 if TYPE_CHECKING:
     import onnx
@@ -30,7 +30,7 @@ MODELS = ("tiny_face_detector", "face_expression")
 GRAPHS = Path(__file__).parent / "graphs"
 """Where a wheel carries the graphs; a checkout has no such folder."""
 
-LICENCE = "LICENSE-face-api"
+LICENSE = "LICENSE-face-api"
 
 DETECTOR_MEAN = (117.001, 114.697, 97.404)
 EXPRESSION_MEAN = (122.782, 117.001, 104.298)
@@ -54,7 +54,7 @@ def graph_path(model: str) -> Path:
 
 
 def write_graphs(out: Path) -> list[Path]:
-    """Write both graphs and the licence of their weights to ``out``; return the files."""
+    """Write both graphs and the license of their weights to ``out``; return the files."""
     package = find_package()
     version = package_version(package)
     if version != VERSION:
@@ -63,15 +63,15 @@ def write_graphs(out: Path) -> list[Path]:
     for model in MODELS:
         files.append(out / _file_name(model, version))
         write_bytes(files[-1], build(model, package))
-    shutil.copyfile(package / "LICENSE", out / LICENCE)
-    return [*files, out / LICENCE]
+    shutil.copyfile(package / "LICENSE", out / LICENSE)
+    return [*files, out / LICENSE]
 
 
 def build(model: str, package: Path) -> bytes:
-    """Build the graph of ``model`` from the weights in ``package`` and return it serialised."""
+    """Build the graph of ``model`` from the weights in ``package`` and return it serialized."""
     weights = read_weights(f"{model}_model", package)
     graph = _detector(weights) if model == "tiny_face_detector" else _expression(weights)
-    return graph.serialise(model, {"weights": f"{PACKAGE} {package_version(package)} (MIT)", "format": str(FORMAT)})
+    return graph.serialize(model, {"weights": f"{PACKAGE} {package_version(package)} (MIT)", "format": str(FORMAT)})
 
 
 class _Graph:
@@ -116,12 +116,12 @@ class _Graph:
         self.nodes.append(helper.make_node(operator, list(inputs), [name], **attributes))
         return name
 
-    def normalise(self, mean: Sequence[float], divisor: str) -> str:
+    def normalize(self, mean: Sequence[float], divisor: str) -> str:
         pixels = self.input("pixels", ["N", "H", "W", 3])
         planes = self.add("Transpose", pixels, perm=[0, 3, 1, 2])
         # Subtracting along the last axis of NHWC would take onnxruntime as long as the largest convolution.
-        centred = self.add("Sub", planes, self.constant("mean", np.reshape(mean, (3, 1, 1))))
-        return self.add("Div", centred, divisor)
+        centered = self.add("Sub", planes, self.constant("mean", np.reshape(mean, (3, 1, 1))))
+        return self.add("Div", centered, divisor)
 
     def pad_to_square(self, x: str) -> tuple[str, str]:
         """Repeat the last row, or the last column, of NCHW until height and width are equal, but for some rows.
@@ -158,7 +158,7 @@ class _Graph:
         inner = self.add("Conv", x, depthwise_name, group=len(depthwise), **attributes)
         return self.add("Conv", inner, self.constant(f"{name}/pointwise", pointwise), self._bias(name))
 
-    def serialise(self, name: str, metadata: dict[str, str]) -> bytes:
+    def serialize(self, name: str, metadata: dict[str, str]) -> bytes:
         from onnx import checker, helper
 
         graph = helper.make_graph(self.nodes, name, self.inputs, self.outputs, self.constants)
@@ -185,7 +185,7 @@ def _detector(weights: Weights) -> _Graph:
     """
     graph = _Graph(weights)
     divisor = graph.constant(graph.input("divisor", []), 255.0)
-    x = graph.normalise(DETECTOR_MEAN, divisor)
+    x = graph.normalize(DETECTOR_MEAN, divisor)
     x = graph.add("LeakyRelu", graph.conv(x, "conv0"), alpha=0.1)
     for number in range(1, 6):
         x = graph.add("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2], auto_pad="SAME_UPPER")
@@ -203,7 +203,7 @@ def _detector(weights: Weights) -> _Graph:
 def _expression(weights: Weights) -> _Graph:
     """Input pixels [N, 112, 112, 3]; output probabilities [N, 7] in the order of ``labels.FACEAPI``."""
     graph = _Graph(weights)
-    x = graph.normalise(EXPRESSION_MEAN, graph.constant("divisor", 255.0))
+    x = graph.normalize(EXPRESSION_MEAN, graph.constant("divisor", 255.0))
     for number in range(4):
         x = _dense_block(graph, x, f"dense{number}", full_first=number == 0)
     features = graph.add("Flatten", graph.add("GlobalAveragePool", x))
@@ -231,7 +231,7 @@ def _file_name(model: str, version: str) -> str:
 
 def main() -> None:
     """Write the graphs for a wheel."""
-    parser = argparse.ArgumentParser(description="Write face-api's two nets as ONNX graphs, with their licence.")
+    parser = argparse.ArgumentParser(description="Write face-api's two nets as ONNX graphs, with their license.")
     parser.add_argument("--out", type=Path, default=GRAPHS, help="folder to write to (default: into the package)")
     for file in write_graphs(parser.parse_args().out):
         print(file)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pyojeong.images import Pixels
+from pyojeong.core.images import Pixels
 
 _BLOCK = 32
 """Lines resampled at a time, so that the steps between stay in the processor's cache."""
@@ -51,7 +51,7 @@ def as_raster(image: Pixels | Raster) -> Raster:
 
 
 def sample(
-    raster: Raster, region: tuple[int, int, int, int], size: int, precision: Precision, *, centred: bool
+    raster: Raster, region: tuple[int, int, int, int], size: int, precision: Precision, *, centered: bool
 ) -> Samples:
     """Cut a region, pad it to a square with zeros and resize it bilinearly, as face-api and tfjs do.
 
@@ -64,7 +64,7 @@ def sample(
         region: x, y, width, height in pixels of the full image, inside it; the square's side is the longer one.
         size: side of the result.
         precision: float32 for tfjs's wasm kernel, float64 for its JS kernel.
-        centred: padding on both sides (expression net), else right and below (detector).
+        centered: padding on both sides (expression net), else right and below (detector).
 
     Returns:
         float32 [size, size, 3] in 0..255.
@@ -72,7 +72,7 @@ def sample(
     x, y, width, height = region
     side = max(width, height)
     # NetInput appends round(gap / 2) and puts the rest in front.
-    left, top = (side - length - round_half_up((side - length) * 0.5) if centred else 0 for length in (width, height))
+    left, top = (side - length - round_half_up((side - length) * 0.5) if centered else 0 for length in (width, height))
     rows, columns = raster.pixels.shape[:2]
     across = _taps(size, side, left, width, precision)
     down = _taps(size, side, top, height, precision)
@@ -110,7 +110,7 @@ def _in_raster(taps: _Taps, begin: int, origin: int, divisor: int, count: int) -
     if divisor == 1:
         low, high = (np.clip(index + begin, 0, count - 1) for index in (taps.low, taps.high))
         return taps._replace(low=low, high=high)
-    # The centre of a reduced pixel lies between the centres of those it stands for.
+    # The center of a reduced pixel lies between the centers of those it stands for.
     position = (taps.low + taps.share + (begin - origin) + 0.5) / divisor - 0.5
     position = np.clip(position, 0, count - 1).astype(taps.share.dtype)
     low = position.astype(np.intp)

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pyojeong.errors import InputError
-from pyojeong.files import read_json
+from pyojeong.core.errors import InputError
+from pyojeong.core.files import read_json
 
 PACKAGE = "@vladmandic/face-api"
 """The npm package with the weights (MIT); those of face-api.js 0.22.2 are the same bytes."""
@@ -40,7 +40,7 @@ def package_version(package: Path) -> str:
 def read_weights(model: str, package: Path | None = None) -> Weights:
     """Read the tensors of one model of the package, such as ``tiny_face_detector_model``.
 
-    Quantised bytes become ``float32(q * scale + min)``, computed in double precision as tfjs does.
+    Quantized bytes become ``float32(q * scale + min)``, computed in double precision as tfjs does.
 
     Returns:
         Tensor name -> float32 array in tfjs layout: convolutions [kh, kw, in, out], depthwise [kh, kw, c, 1],

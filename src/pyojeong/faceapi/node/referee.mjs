@@ -32,7 +32,7 @@ const detectorOptions = new faceapi.TinyFaceDetectorOptions({
 });
 const labels = ['neutral', 'happy', 'sad', 'angry', 'fearful', 'disgusted', 'surprised'];
 
-/** Upright RGB bytes. Embedded colour profiles are ignored, as Pillow and the browser's canvas in sRGB do. */
+/** Upright RGB bytes. Embedded color profiles are ignored, as Pillow and the browser's canvas in sRGB do. */
 async function decode(source) {
   const { data, info } = await sharp(source, { ignoreIcc: true, limitInputPixels: false })
     .autoOrient()
@@ -54,7 +54,7 @@ async function express(tensor, region) {
   return labels.map((label) => expressions[label]);
 }
 
-async function analyse({ path: file, data, boxes = [] }) {
+async function analyze({ path: file, data, boxes = [] }) {
   const image = await decode(data === undefined ? file : Buffer.from(data, 'base64'));
   const tensor = tf.tensor3d(image.data, [image.height, image.width, 3], 'int32');
   try {
@@ -77,5 +77,5 @@ const write = (value) => process.stdout.write(`${JSON.stringify(value)}\n`);
 
 write({ ready: { ...versions, node: process.version, sharp: sharp.versions.sharp } });
 for await (const line of readline.createInterface({ input: process.stdin })) {
-  if (line.trim()) write(await analyse(JSON.parse(line)).catch((error) => ({ error: error.message })));
+  if (line.trim()) write(await analyze(JSON.parse(line)).catch((error) => ({ error: error.message })));
 }

@@ -1,0 +1,113 @@
+"""How results look on a terminal; files and --json have the full precision."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from polars import DataFrame
+
+    from pyojeong.report.report import Report
+
+
+def say(line: str) -> None:
+    """Print a line at once, whoever reads it."""
+    print(line, flush=True)
+
+
+def print_json(value: object) -> None:
+    """Print a value as indented JSON with Hangul readable."""
+    print(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def face_lines(result: dict[str, Any], probabilities: str = "expressions") -> str:
+    """Lay out one image's faces, with their values under the key ``probabilities``, for reading."""
+    if "error" in result:
+        return f"{result['image']}: {result['error']}"
+    lines = [f"{result['image']}: {result['width']}x{result['height']}, {len(result['faces'])} face(s)"]
+    for face in result["faces"]:
+        box = " ".join(f"{side} {value:.1f}" for side, value in face["box"].items())
+        ranked = sorted((face[probabilities] or {}).items(), key=lambda item: -item[1])
+        lines.append(f"  {box}  score {face['score']:.3f}")
+        lines.append("    " + "  ".join(f"{name} {p:.3f}" for name, p in ranked))
+    return "\n".join(lines)
+
+
+def pair_lines(pair: dict[str, Any]) -> str:
+    """Lay out one paired comparison for reading; compare_paired.csv has the full precision."""
+    over = f"intervals over {pair['interval_over']}"
+    lines = [f"{pair['first']} -> {pair['second']}, {pair['protocol']}, n={pair['n']}, {over}"]
+    for name in ("accuracy", "macro_f1"):
+        first, second, difference, low, high = (
+            pair[f"{name}_{part}"] for part in ("first", "second", "difference", "difference_low", "difference_high")
+        )
+        lines.append(
+            f"  {name}  {first:.4f} -> {second:.4f}  difference {difference:+.4f} ({low:+.4f} ... {high:+.4f})"
+        )
+    only = f"only {pair['first']} right {pair['only_first_right']}, only {pair['second']} {pair['only_second_right']}"
+    return "\n".join([*lines, f"  {only}; McNemar p {pair['mcnemar_p']:.2g}"])
+
+
+def print_report(made: "Report", root: Path) -> None:
+    """Print the summary of the seven experiments, what is missing, and where the reports lie."""
+    columns = {
+        "exp": "experiment",
+        "n_raw": "n",
+        "coverage(%)": "coverage %",
+        "Top1_Acc(%)": "matched %",
+        "all_Acc(%)": "all %",
+        "given_Acc(%)": "given %",
+        "Macro-F1": "F1",
+    }
+    print_table("Seven experiments", made.summary.select(*columns).rename(columns))
+    if made.notice:
+        print(f"Note: {made.notice}.")
+    for name, command in made.missing.items():
+        print(f"missing: {name}; make it with: {command}")
+    print(f"Reports: {root / 'reports'} (open {made.page})")
+
+
+def print_scores(scores: "DataFrame") -> None:
+    """Print the scores of a comparison, each with its 95 % interval in one cell."""
+    from polars import DataFrame
+
+    rows = [
+        {
+            "contender": row["contender"],
+            "protocol": row["protocol"],
+            "n": row["n"],
+            **{name: _with_interval(row, name) for name in ("accuracy", "macro_f1")},
+            "ece": "" if row["ece"] is None else _share(row["ece"]),
+        }
+        for row in scores.iter_rows(named=True)
+    ]
+    print_table("Scores", DataFrame(rows))
+
+
+def _with_interval(row: dict[str, Any], name: str) -> str:
+    return f"{_share(row[name])} ({_share(row[f'{name}_low'])}-{_share(row[f'{name}_high'])})"
+
+
+def _share(value: float) -> str:
+    # Without the zero in front the table fits 80 columns.
+    return f"{value:.3f}".removeprefix("0")
+
+
+def print_table(title: str, table: "DataFrame") -> None:
+    """Print a table whole."""
+    # Off a terminal rich would fold the table at 80 columns.
+    console = Console() if sys.stdout.isatty() else Console(width=200)
+    drawn = Table(title=title, title_justify="left")
+    for name, kind in table.schema.items():
+        drawn.add_column(name, justify="right" if kind.is_numeric() else "left", no_wrap=True)
+    for row in table.iter_rows():
+        drawn.add_row(*("" if value is None else _cell(value) for value in row))
+    console.print(drawn)
+
+
+def _cell(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

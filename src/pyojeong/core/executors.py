@@ -1,0 +1,101 @@
+"""Where the work is done: processes of this machine or the workers of a dask.distributed scheduler."""
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from typing import TypeVar
+
+from pyojeong.core.errors import InputError
+
+PATIENCE = "15s"
+"""How long a dask scheduler may take to answer."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def map_unordered(
+    function: Callable[[Item], Result], items: Sequence[Item], *, workers: int, scheduler: str | None = None
+) -> Iterator[Result]:
+    """Yield ``function(item)`` for every item, as each is finished.
+
+    Args:
+        function: and the items and results travel between processes, so they must pickle.
+        items: pieces of work; one that a lost dask worker had is done again by another.
+        workers: processes of this machine.
+        scheduler: address of a dask.distributed scheduler, such as ``tcp://host:8786``, whose workers do it instead.
+
+    Raises:
+        InputError: the scheduler does not answer, or workers were lost for good. What ``function`` raises comes
+            through, and work that has not begun is dropped.
+    """
+    with _open_executor(min(workers, len(items)) or 1, scheduler) as executor:
+        futures = [executor.submit(function, item) for item in items]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except _losses(scheduler) as error:
+            remedy = "look at its workers' logs" if scheduler else "choose fewer --workers"
+            raise InputError(
+                f"the workers were lost, as a rule for want of memory ({type(error).__name__}); {remedy} and run the "
+                "same command again, it goes on where it stopped"
+            ) from None
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+def threads_for(workers: int) -> int:
+    """Return how many onnxruntime threads each of ``workers`` processes gets: its share of the cores, at most two."""
+    return max(1, min(2, (os.cpu_count() or 1) // workers))
+
+
+@contextmanager
+def _open_executor(workers: int, scheduler: str | None) -> Iterator[Executor]:
+    if scheduler is not None:
+        with _dask(scheduler) as executor:
+            yield executor
+        return
+    # A forked child would inherit the locks of polars and onnxruntime without the threads that open them.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _dask(address: str) -> Iterator[Executor]:
+    from distributed import Client
+
+    try:
+        client = Client(address, timeout=PATIENCE)  # type: ignore[no-untyped-call]
+    except (OSError, ValueError) as error:
+        raise InputError(f"the dask scheduler at {address} does not answer ({error}); check address and port") from None
+    with client, client.get_executor() as executor:  # type: ignore[no-untyped-call]
+        yield executor
+
+
+def _losses(scheduler: str | None) -> tuple[type[BaseException], ...]:
+    if scheduler is None:
+        return (BrokenExecutor,)
+    from distributed import KilledWorker
+    from distributed.comm.core import CommClosedError
+
+    return KilledWorker, CommClosedError, CancelledError
+
+
+def _end_with_parent() -> None:
+    # A worker whose parent was killed would wait for work forever.
+    parent = multiprocessing.parent_process()
+
+    def wait() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()

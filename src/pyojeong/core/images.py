@@ -1,0 +1,316 @@
+"""From a path to upright RGB pixels: plain files and members of zip archives, read where they lie.
+
+An image inside an archive is written ``data_raw/photos.zip!/folder/name.jpg``. The name after ``!/`` is the
+member's name as people read it (Hangul decoded and composed), whatever bytes the archive holds.
+"""
+
+import errno
+import io
+import lzma
+import os
+import re
+import unicodedata
+import zipfile
+import zlib
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import simplejpeg
+from PIL import Image
+
+from pyojeong.core.files import relative_path
+
+Pixels = npt.NDArray[np.uint8]
+
+MAX_PIXELS = 89_478_485
+"""Pillow's own limit (a quarter of a GiB of RGB). The largest photograph of AI Hub's set has 64 million."""
+
+MAX_BYTES = 1 << 28
+"""A file or archive member that claims more is not read."""
+
+BROKEN_MEMBER = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    MemoryError,
+    NotImplementedError,
+    OSError,
+    ValueError,
+)
+"""What ``zipfile`` raises for a member that cannot be read to its end; LZMA may claim 4 GiB before its first byte."""
+
+# Formats that browsers show too. Others stay closed: EPS starts a program, TIFF turns pixels by itself.
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
+
+_ORIENTATION_TAG = 0x0112
+
+_NO_SUCH_NAME = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
+
+_INSIDE = re.compile(r"\.zip!/", re.ASCII | re.IGNORECASE)
+
+# Views, not copies: most callers look at a part of the picture.
+_TURNS: dict[int, Callable[[Pixels], Pixels]] = {
+    2: lambda stored: stored[:, ::-1],
+    3: lambda stored: stored[::-1, ::-1],
+    4: lambda stored: stored[::-1],
+    5: lambda stored: stored.swapaxes(0, 1),
+    6: lambda stored: stored[::-1].swapaxes(0, 1),
+    7: lambda stored: stored[::-1, ::-1].swapaxes(0, 1),
+    8: lambda stored: stored[:, ::-1].swapaxes(0, 1),
+}
+
+
+class ImageError(Exception):
+    """An image that cannot be used.
+
+    Attributes:
+        reason: ``missing``, ``outside`` (the path leaves the root), ``unreadable_archive``, ``encrypted``,
+            ``empty``, ``not_an_image``, ``corrupt`` or ``too_large``.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type["ImageError"], tuple[str, str]]:
+        # Exceptions cross process pools; the default would call the class with the joined message.
+        return ImageError, (self.reason, str(self).removeprefix(self.reason).removeprefix(": "))
+
+
+class Measure(NamedTuple):
+    """Size of an image in pixels of its upright frame, and the EXIF orientation (1..8; 0 when it has none)."""
+
+    width: int
+    height: int
+    orientation: int
+
+
+class Reduced(NamedTuple):
+    """An image decoded at a fraction of its size.
+
+    Attributes:
+        pixels: uint8 [h, w, 3], upright.
+        divisor: 1, 2, 4 or 8; one pixel stands for ``divisor`` x ``divisor`` of the full image.
+        left: column of the full image at which column 0 of ``pixels`` begins: 0, or down to ``1 - divisor``.
+        top: the same for rows.
+    """
+
+    pixels: Pixels
+    divisor: int
+    left: int
+    top: int
+
+
+def member_name(info: zipfile.ZipInfo) -> str:
+    """Return a zip member's name as people read it: Hangul decoded from CP949 and composed (NFC)."""
+    flagged_utf8 = info.flag_bits & 0x800
+    return unicodedata.normalize("NFC", info.filename) if flagged_utf8 else plain_hangul(info.filename)
+
+
+def plain_hangul(name: str) -> str:
+    """Undo a decoding as CP437 and compose Hangul (NFC).
+
+    Archives made on Korean Windows hold CP949 without the UTF-8 flag, and ``zipfile`` and ``unzip`` read that as
+    CP437. Some tools write UTF-8 and forget the flag, so UTF-8 is tried first: CP949 Hangul is hardly ever
+    valid UTF-8. A name that is no CP437 stays as it is.
+    """
+    if not name.isascii():
+        for encoding in ("utf-8", "cp949"):
+            try:
+                name = name.encode("cp437").decode(encoding)
+                break
+            except UnicodeError:
+                continue
+    return unicodedata.normalize("NFC", name)
+
+
+def split_path(path: str) -> tuple[str, str | None]:
+    """Split ``a.zip!/b.jpg`` into archive and member name; the member is None for a plain file."""
+    found = _INSIDE.search(path)
+    return (path[: found.end() - 2], path[found.end() :]) if found else (path, None)
+
+
+def read_bytes(root: Path, path: str) -> bytes:
+    """Return the bytes of the image at ``path`` (relative to ``root``, forward slashes, see the module).
+
+    Archives stay open, a few per process; threads may share them. Raises ImageError with reason ``missing``,
+    ``outside``, ``unreadable_archive``, ``encrypted``, ``corrupt``, ``too_large`` or ``empty``.
+    """
+    file, member = split_path(path)
+    relative = relative_path(file, root)
+    if relative is None:
+        raise ImageError("outside", path)
+    try:
+        data = _plain(root / relative) if member is None else _member(root / relative, member)
+    except OSError as error:
+        if error.errno not in _NO_SUCH_NAME:
+            raise
+        # A table from macOS may have Hangul decomposed.
+        if (composed := unicodedata.normalize("NFC", path)) != path:
+            return read_bytes(root, composed)
+        raise ImageError("missing", path) from None
+    if not data:
+        raise ImageError("empty", path)
+    return data
+
+
+def measure(data: bytes) -> Measure:
+    """Return the upright size from the header, without decoding pixels.
+
+    Raises ImageError with reason ``empty``, ``not_an_image`` or ``too_large``.
+    """
+    image, orientation = _open(data)
+    width, height = image.size
+    return Measure(height, width, orientation) if orientation >= 5 else Measure(width, height, orientation)
+
+
+def decode(data: bytes) -> Pixels:
+    """Return upright RGB pixels, uint8 [H, W, 3].
+
+    EXIF orientation is applied, gray, palette, CMYK and 16-bit images are converted, alpha is ignored, and an
+    animation gives its first frame.
+
+    Raises ImageError with reason ``empty``, ``not_an_image``, ``too_large`` or ``corrupt``. Half a JPEG is corrupt.
+    """
+    return decode_reduced(data, None).pixels
+
+
+def decode_reduced(data: bytes, at_least: tuple[int, int] | None) -> Reduced:
+    """Decode as ``decode`` does, but no larger than needed.
+
+    Args:
+        data: the bytes of an image file.
+        at_least: a size (width, height in the upright frame) that is enough, or None for the full size. A JPEG
+            is decoded at 1/2, 1/4 or 1/8, the smallest that still has that size; anything else comes in full.
+    """
+    image, orientation = _open(data)
+    width, height = image.size
+    if at_least is not None:
+        image.draft(None, at_least[::-1] if orientation >= 5 else at_least)
+    divisor = round(width / image.size[0])
+    try:
+        if image.format in ("JPEG", "MPO") and not _has_end(data):
+            raise ValueError("no end marker")
+        pixels = _pixels(image, data)
+    except MemoryError:
+        raise ImageError("too_large") from None
+    except Exception as error:
+        # Hostile bytes make Pillow's readers raise nearly anything: OSError, SyntaxError, struct.error, ...
+        raise ImageError("corrupt", str(error)) from None
+    # The last reduced column may stand for fewer than ``divisor`` full ones; a mirrored axis begins with it.
+    beyond_x, beyond_y = image.size[0] * divisor - width, image.size[1] * divisor - height
+    if orientation >= 5:
+        beyond_x, beyond_y = beyond_y, beyond_x
+    left = -beyond_x if orientation in (2, 3, 6, 7) else 0
+    top = -beyond_y if orientation in (3, 4, 7, 8) else 0
+    upright = _TURNS[orientation](pixels) if orientation in _TURNS else pixels
+    return Reduced(upright, divisor, left, top)
+
+
+def _plain(path: Path) -> bytes:
+    if path.stat().st_size > MAX_BYTES:
+        raise ImageError("too_large", str(path))
+    return path.read_bytes()
+
+
+def _member(path: Path, member: str) -> bytes:
+    status = path.stat()
+    try:
+        archive, names = _archive(path, os.getpid(), status.st_mtime_ns, status.st_size)
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        raise ImageError("unreadable_archive", f"{path}: {error}") from None
+    info = names.get(member)
+    if info is None:
+        raise FileNotFoundError(errno.ENOENT, "no such member", f"{path}!/{member}")
+    if info.flag_bits & 0x1:
+        raise ImageError("encrypted", f"{path}!/{member}")
+    if info.file_size > MAX_BYTES:
+        raise ImageError("too_large", f"{path}!/{member}")
+    try:
+        return archive.read(info)
+    except BROKEN_MEMBER as error:
+        # A disk that fails says nothing about the image; a place before the archive's start (EINVAL) does.
+        of_disk = getattr(error, "errno", None) not in (None, errno.EINVAL)
+        raise ImageError("unreadable_archive" if of_disk else "corrupt", f"{path}!/{member}: {error}") from None
+
+
+@lru_cache(maxsize=8)
+def _archive(path: Path, pid: int, mtime: int, size: int) -> tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]:
+    # pid is part of the key: a forked process must not share its parent's file position. An archive that
+    # drops out of the cache is closed when its last reader lets go of it.
+    archive = zipfile.ZipFile(path)
+    names: dict[str, zipfile.ZipInfo] = {}
+    for info in archive.infolist():
+        names.setdefault(member_name(info), info)
+    return archive, names
+
+
+def _open(data: bytes) -> tuple[Image.Image, int]:
+    if not data:
+        raise ImageError("empty")
+    try:
+        image = Image.open(io.BytesIO(data), formats=_FORMATS)
+        orientation = _orientation(image)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise ImageError("too_large") from None
+    except Exception as error:
+        raise ImageError("not_an_image", str(error)) from None
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise ImageError("too_large", f"{width}x{height} pixels")
+    return image, orientation
+
+
+def _orientation(image: Image.Image) -> int:
+    # Image.getexif would also look into XMP, which browsers do not.
+    exif = Image.Exif()
+    try:
+        exif.load(image.info.get("exif") or b"")
+        value = exif.get(_ORIENTATION_TAG, 0)
+    except Exception:
+        # Damaged EXIF is common and no reason to lose the photograph.
+        return 0
+    return value if isinstance(value, int) and 1 <= value <= 8 else 0
+
+
+def _pixels(image: Image.Image, data: bytes) -> Pixels:
+    """Decode an opened image into uint8 [h, w, 3] as it is stored, at the size that ``image`` has been set to."""
+    if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
+        try:
+            # The same libjpeg-turbo and the same pixels as Pillow's, without two copies of them: half the time.
+            width, height = image.size
+            decoded: Pixels = simplejpeg.decode_jpeg(data, min_width=width, min_height=height, min_factor=1)
+            return decoded
+        except ValueError:
+            pass  # Pillow below knows how to live with it, or says what is wrong
+    image.load()
+    return np.asarray(_to_rgb(image))
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):
+        # Pillow would clip 16-bit gray at 255; the high byte is what a screen shows.
+        high = np.asarray(image).astype(np.int64) >> 8
+        image = Image.fromarray(np.clip(high, 0, 255).astype(np.uint8))
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _has_end(jpeg: bytes) -> bool:
+    """Tell whether a JPEG has an end marker behind its first scan.
+
+    libjpeg fills what is missing with gray when a download stopped in a preallocated (zero-filled) file.
+    """
+    at = 2
+    while at + 4 <= len(jpeg) and jpeg[at] == 0xFF:
+        if jpeg[at + 1] == 0xFF:
+            at += 1
+        elif jpeg[at + 1] == 0xDA:
+            return jpeg.rfind(b"\xff\xd9", at) >= 0
+        else:
+            at += 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
+    return False

@@ -1,0 +1,177 @@
+"""One AI Hub label record -> one row: who, which label the annotators gave, which box, or the reason why not."""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from pyojeong.core.geometry import iou
+from pyojeong.core.labels import KOREAN, UNKNOWN
+
+VOTES = tuple(f"votes_{label}" for label in (*KOREAN, UNKNOWN))
+"""Columns with the number of annotators per label; whatever is none of the seven counts as 알수없음."""
+
+SCHEMA = {
+    "name": pl.String,
+    "reason": pl.String,
+    "label": pl.String,
+    **dict.fromkeys(("minX", "minY", "maxX", "maxY"), pl.Float64),
+    "person": pl.String,
+    "gender": pl.String,
+    "age": pl.Int64,
+    "profession": pl.String,
+    "place": pl.String,
+    "uploader": pl.String,
+    "agreement": pl.Int8,
+    **dict.fromkeys(VOTES, pl.Int8),
+    "official": pl.String,
+}
+"""Columns of a row; ``name`` is null for a malformed record, ``reason`` is null for a usable one."""
+
+Box = tuple[float, float, float, float]
+
+_PERSON = re.compile(r"([0-9a-fA-F]{64})_")
+_sides = itemgetter("minX", "minY", "maxX", "maxY")
+
+# Beyond this a coordinate is nonsense and sums of it lose whole pixels.
+_FAR = 1e9
+
+
+class Vote(NamedTuple):
+    """One annotator's answer: the label as written (None when absent) and the box (None when no box)."""
+
+    label: str | None
+    box: Box | None
+
+
+class _Choice(NamedTuple):
+    label: str | None
+    reason: str | None
+
+
+def _majority(votes: Sequence[str], uploader: str) -> _Choice:
+    label = max(votes, key=votes.count, default=UNKNOWN)
+    if votes.count(label) < 2:
+        return _Choice(None, "no_majority")
+    return _Choice(label, None) if label in KOREAN else _Choice(None, "unknown_label")
+
+
+def _unanimous(votes: Sequence[str], uploader: str) -> _Choice:
+    if len(votes) < 3 or len(set(votes)) > 1:
+        return _Choice(None, "not_unanimous")
+    return _majority(votes, uploader)
+
+
+def _uploader(votes: Sequence[str], uploader: str) -> _Choice:
+    return _Choice(uploader, None) if uploader in KOREAN else _Choice(None, "unknown_label")
+
+
+POLICIES: dict[str, Callable[[Sequence[str], str], _Choice]] = {
+    "majority": _majority,
+    "unanimous": _unanimous,
+    "uploader": _uploader,
+}
+"""How a label comes from the annotators' votes: at least two of three, all three, or the uploader's own word."""
+
+
+def read_records(values: Iterable[Any], key: Callable[[str], str], policy: str, official: str) -> pl.DataFrame:
+    """Turn the items of a label file into rows of ``SCHEMA``.
+
+    Args:
+        values: the list in the JSON file; any item may be of any shape.
+        key: brings a file name into the one spelling that photographs are matched by.
+        policy: a key of ``POLICIES``.
+        official: ``training`` or ``validation``, AI Hub's own division.
+    """
+    rows = [_row(value, key, policy, official) for value in values]
+    return pl.DataFrame(list(zip(*rows, strict=True)) or None, schema=SCHEMA, orient="col")
+
+
+def votes_of(record: dict[str, Any]) -> list[Vote]:
+    """Return the answers of annotators A, B and C, in AI Hub's delivered form or in that of its document."""
+    votes = []
+    for letter in "ABC":
+        entry = record.get(f"annot_{letter}") or record.get(f"faceBB_{letter}")
+        if isinstance(entry, dict):
+            boxes = entry.get("boxes")
+            boxes = boxes if isinstance(boxes, dict) else {}
+            label = entry.get("faceExp", boxes.get("label"))
+            votes.append(Vote(_clean_word(label) if isinstance(label, str) else None, _box(boxes)))
+    return votes
+
+
+def clean_text(text: str) -> str:
+    """Return ``text`` stripped, composed (NFC) and fit for UTF-8: lone surrogates of JSON become question marks."""
+    return unicodedata.normalize("NFC", text).strip().encode(errors="replace").decode()
+
+
+def choose_box(votes: Sequence[Vote], label: str) -> tuple[Box | None, str | None]:
+    """Return the face box, or the reason why there is none.
+
+    Of the annotators who chose ``label``, it is the box that agrees best with the boxes of all annotators (the
+    largest sum of IoU; the first at a tie), so it is always a box that somebody drew. When none of them gives a
+    box with area, everybody's count.
+    """
+    everyone = [vote.box for vote in votes if vote.box]
+    good = [box for box in everyone if box[0] < box[2] and box[1] < box[3]]
+    if not good:
+        return None, "zero_area_box" if everyone else "no_box"
+    voters = [vote.box for vote in votes if vote.label == label and vote.box in good]
+    return max(voters or good, key=lambda box: sum(iou(box, other) for other in good)), None
+
+
+def _box(sides: dict[str, Any]) -> Box | None:
+    try:
+        left, top, right, bottom = map(float, _sides(sides))
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+    if not (abs(left) < _FAR and abs(top) < _FAR and abs(right) < _FAR and abs(bottom) < _FAR):
+        return None
+    # Corners given in the wrong order still name the same box.
+    return min(left, right), min(top, bottom), max(left, right), max(top, bottom)
+
+
+def _row(record: Any, key: Callable[[str], str], policy: str, official: str) -> tuple[Any, ...]:
+    if not isinstance(record, dict) or not isinstance(record.get("filename"), str) or not record["filename"]:
+        return (None, "malformed_record", *[None] * (len(SCHEMA) - 2))
+    name = key(record["filename"])
+    votes = votes_of(record)
+    uploader = _text(record.get("faceExp_uploader"))
+    labels = [vote.label for vote in votes if vote.label]
+    label, reason = POLICIES[policy](labels, uploader)
+    box: Box | None = None
+    if label:
+        box, reason = choose_box(votes, label)
+    match = _PERSON.match(name)
+    words = [word if word in KOREAN else UNKNOWN for word in labels]
+    return (
+        name,
+        reason if match else "no_person",
+        label,
+        *(box or (None,) * 4),
+        match[1].lower() if match else None,
+        _text(record.get("gender")),
+        _age(record.get("age")),
+        _text(record.get("isProf")),
+        _text(record.get("bg_uploader")),
+        uploader,
+        words.count(label) if label else 0,
+        *(words.count(word) for word in (*KOREAN, UNKNOWN)),
+        official,
+    )
+
+
+def _text(value: Any) -> str:
+    return _clean_word(value) if isinstance(value, str) else ""
+
+
+# Places and labels are few, records are many.
+_clean_word = lru_cache(1024)(clean_text)
+
+
+def _age(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 200 else None

@@ -1,0 +1,247 @@
+import json
+import re
+import resource
+import signal
+import subprocess
+import sys
+from zipfile import is_zipfile
+
+import polars as pl
+import pytest
+
+from pyojeong import __version__, experiments
+from pyojeong.cli import commands, terminal
+from pyojeong.core import errors
+from pyojeong.core.files import write_json
+from pyojeong.core.table import write_csv
+from pyojeong.data.prepare import SUMMARY
+from pyojeong.experiments import load_profile
+from pyojeong.report.report import Report
+from tests.conftest import REPOSITORY
+
+COMMANDS = (
+    "sample",
+    "prepare",
+    "baseline",
+    "evaluate",
+    "faces",
+    "emotions",
+    "train",
+    "export",
+    "report",
+    "compare",
+    "run",
+    "demo",
+)
+
+
+def call(monkeypatch, capsys, *arguments):
+    """Run the command line in this process; return exit code, stdout and stderr."""
+    monkeypatch.setattr(sys, "argv", ["pyojeong", *map(str, arguments)])
+    with pytest.raises(SystemExit) as left:
+        commands.main()
+    shown = capsys.readouterr()
+    return left.value.code or 0, shown.out, shown.err
+
+
+def test_help_lists_every_command(monkeypatch, capsys):
+    code, out, _ = call(monkeypatch, capsys, "--help")
+    assert code == 0
+    assert tuple(re.findall(r"^  (\w+)  ", out.split("Commands:")[1], re.MULTILINE)) == COMMANDS
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_and_stands_in_the_runbook(monkeypatch, capsys, command):
+    code, out, _ = call(monkeypatch, capsys, command, "--help")
+    assert code == 0
+    assert f"Usage: pyojeong {command}" in out
+    assert f"pyojeong {command}" in (REPOSITORY / "docs" / "runbook.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("document", ["README.md", "README.ko.md", "docs/runbook.md", "docs/data_prep.md"])
+def test_flags_in_the_documents_exist(monkeypatch, capsys, document):
+    text = (REPOSITORY / document).read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if line.strip().startswith("pyojeong ")]
+    for line in lines:
+        command, *words = line.split("#")[0].split()[1:]
+        assert command in COMMANDS, line
+        _, out, _ = call(monkeypatch, capsys, command, "--help")
+        for flag in (word for word in words if word.startswith("--")):
+            assert flag in out, line
+
+
+def test_version(monkeypatch, capsys):
+    assert call(monkeypatch, capsys, "--version")[:2] == (0, f"{__version__}\n")
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys; from pyojeong.cli import commands; sys.argv = ['pyojeong', '--help']\n"
+        "try: commands.main()\nexcept SystemExit: pass\n"
+        "print([name for name in ('torch', 'polars', 'matplotlib', 'onnxruntime') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["baseline", "--csv", "none_M1.csv"], ["none_M1.csv", "no such file"]),
+        (["baseline", "--csv", "test.csv"], ["test.csv", "--scheme"]),
+        (["baseline", "--csv", "test_M1.csv", "--scheme", "K9"], ["K9", "K7, M1, M2, BASIC7"]),
+        (["baseline", "--csv", "a/test_M1.csv", "--csv", "b/test_M1.csv"], ["one --out for each --csv"]),
+        (["baseline", "--csv", "none_M1.csv", "--engine", "tf"], ["'tf'", "onnx or node"]),
+        (["baseline", "--csv", "none_M1.csv", "--decode", "scaled"], ["another contender", "--out"]),
+        (["baseline", "--csv", "none_M1.csv", "--engine", "node"], ["none_M1.csv", "no such file"]),
+        (["evaluate", "--csv", "none_M1.csv"], ["none_M1.csv", "no such file"]),
+        (["evaluate", "--csv", "test_K7.csv"], ["does not know all classes of scheme K7", "M1, M2, BASIC7"]),
+        (["evaluate", "--csv", "test_M1.csv", "--model", "none.onnx"], ["none.onnx", "no such file"]),
+        (["run"], ["SOURCE", "--sample"]),
+        (["run", "--sample", "--profile", "none"], ["none", "full, best, sample"]),
+        (["run", "--sample", "--experiments", "none.toml"], ["none.toml", "no such file"]),
+        (["compare", "a.csv", "b.csv", "--scheme", "M1", "--out", "x"], ["'a.csv'", "NAME=CSV"]),
+        (["report"], ["none of the seven experiments", "pyojeong baseline"]),
+        (["export"], ["best.pt"]),
+        (["demo", "--no-browser", "--model-dir", "none"], ["none"]),
+        (["prepare", "nothing"], ["nothing"]),
+    ],
+)
+def test_a_wrong_call_is_one_line_and_exit_code_2(monkeypatch, capsys, tmp_path, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = call(monkeypatch, capsys, *arguments)
+    assert code == 2
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    for word in words:
+        assert word in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_evaluation_of_nothing_readable_says_so_and_bears_its_table_s_name(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for name, own in (("mine_BASIC7.csv", "mine_BASIC7"), ("test_M1.csv", "M1")):
+        (tmp_path / name).write_text("path,label,minX,minY,maxX,maxY\nnone.jpg,happy,1,1,90,90\n")
+        code, out, _ = call(monkeypatch, capsys, "baseline", "--csv", name)
+        assert code == 3
+        assert json.loads(out)["unreadable"] == {"missing": 1}
+        assert (tmp_path / f"models/faceapi_baseline/results/faceapi_{own}_eval.csv").is_file()
+
+
+def test_a_whole_run_prepares_as_told_and_says_what_was_lost(monkeypatch, capsys, tmp_path):
+    told = {}
+
+    def run(root, source, profile, **options):
+        told.update(options)
+        write_json(root / SUMMARY, {"drops": {"unfinished_download": 2, "no_majority": 9}})
+        return Report(pl.DataFrame(), {}, root / "index.html", "")
+
+    monkeypatch.setattr(experiments, "run", run)
+    monkeypatch.setattr(terminal, "print_report", lambda *_: None)
+    flags = ["--policy", "unanimous", "--split", "image", "--seed", "5", "--skip-unreadable"]
+    code, _, err = call(monkeypatch, capsys, "run", tmp_path, "--project-root", tmp_path, *flags)
+    assert told["preparation"] == {"policy": "unanimous", "split": "image", "seed": 5, "skip_unreadable": True}
+    assert (code, err) == (3, "incomplete: 2 unfinished_download; the summary names them. The rest is done.\n")
+
+
+def test_training_flags_are_checked(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    csvs = [f"--{split}-csv={split}_K7.csv" for split in ("train", "val", "test")]
+    for extra, word in (
+        (["--set", "flipp=1"], "flipp"),
+        (["--set", "flip"], "KEY=VALUE"),
+        (["--set", "=3"], "KEY=VALUE"),
+        (["--set", "scheme=K7"], "unknown training option scheme"),
+        (["--set", "out=elsewhere"], "unknown training option out"),
+        (["--set", "epochs=2"], "--epochs"),
+        (["--set", "flip=much"], "'much'"),
+        (["--set", "distil=.9"], "distil has no effect without teachers"),
+        (["--mode", "probe", "--lr-backbone", "1"], "lr_backbone has no effect in a probe"),
+        (["--epochs", "0"], "epochs"),
+        (["--mode", "magic"], "magic"),
+    ):
+        code, _, err = call(monkeypatch, capsys, "train", "--mode", "finetune", *csvs, "--out", "run", *extra)
+        assert (code, err[:7]) == (2, "error: ")
+        assert word in err
+
+
+def test_the_recipe_comes_from_the_profile_and_flags_win(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    calls = []
+
+    def train(**options):
+        calls.append(options)
+        return {"n": 1}
+
+    monkeypatch.setattr("pyojeong.training.run.train", train)
+    csvs = [f"--{split}-csv={split}_BASIC7.csv" for split in ("train", "val", "test")]
+    for flags in (
+        [],
+        ["--profile", "best"],
+        ["--profile", "best", "--epochs", "3", "--set", "flip=0", "--set", "gray=.2"],
+    ):
+        assert call(monkeypatch, capsys, "train", *csvs, "--out", "run", *flags)[0] == 0
+    published, best, changed = calls
+    assert (published["mode"], published["epochs"], published["batch"]) == ("finetune", 30, 1024)
+    assert "teachers" not in published
+    expected = load_profile("best").training_options("finetune", "BASIC7")
+    assert (expected["box"], expected["teachers"]) == ("detector", "dlib vggface2")
+    assert expected.items() <= best.items()
+    assert (changed["epochs"], changed["flip"], changed["stretch"]) == (3, 0, expected["stretch"])
+    assert changed["gray"] == 0.2
+    code, _, err = call(monkeypatch, capsys, "train", *csvs, "--out", "run", "--profile", "none")
+    assert (code, "full, best, sample" in err) == (2, True)
+
+
+def test_a_missing_extra_is_named(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    monkeypatch.setattr(errors, "find_spec", lambda name: None)
+
+    def needs_scipy(*_, **__):
+        raise ModuleNotFoundError("No module named 'scipy'", name="scipy.stats")
+
+    monkeypatch.setattr("pyojeong.report.report.report", needs_scipy)
+    code, _, err = call(monkeypatch, capsys, "report")
+    assert code == 2
+    assert "pyojeong[report]" in err
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_half_file(monkeypatch, capsys, tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    try:
+        code, _, err = call(monkeypatch, capsys, "sample", "--out", tmp_path / "sample", "--people", 6)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+    assert code == 2
+    assert "no space left" in err
+    left = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {path.suffix for path in left} <= {".zip", ".json"}
+    assert all(is_zipfile(path) for path in left if path.suffix == ".zip")
+
+
+def test_a_place_that_cannot_be_written_is_one_line(monkeypatch, capsys, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    code, _, err = call(monkeypatch, capsys, "sample", "--out", tmp_path / "file" / "sample", "--people", 6)
+    assert code == 2
+    assert err.startswith("error: ")
+    assert "file" in err
+    assert err.count("\n") == 1
+
+
+def test_a_disk_that_fills_while_a_table_is_written_is_told_with_its_name(monkeypatch, capsys, tmp_path):
+    table = pl.DataFrame({"path": ["x" * 100] * 2000})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    monkeypatch.setattr("pyojeong.report.report.report", lambda root: write_csv(table, root / "table.csv"))
+    try:
+        code, _, err = call(monkeypatch, capsys, "report", "--project-root", tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+    assert code == 2
+    assert "table.csv: no space left" in err

@@ -1,0 +1,321 @@
+import json
+import struct
+import subprocess
+import sys
+import time
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+
+from pyojeong.core.errors import InputError
+from pyojeong.core.images import member_name, read_bytes
+from pyojeong.core.labels import BASIC7, FACEAPI, K7, M1, M2
+from pyojeong.evaluation import evaluate as module
+from pyojeong.evaluation.comparison import answers
+from pyojeong.evaluation.evaluate import evaluate
+from pyojeong.evaluation.evaluation_csv import summarize
+from pyojeong.evaluation.predictions import read_predictions
+from pyojeong.faceapi.engines import Settings
+from tests.evaluations import FACE_API, PUBLISHED, Row, write_photographs, write_table
+from tests.faceapi.faces import jpeg, portrait
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> tuple[Path, list[Row]]:
+    return tmp_path, write_photographs(tmp_path)
+
+
+def test_one_pass_answers_every_table_and_every_protocol(workspace, monkeypatch):
+    root, rows = workspace
+    reads = []
+
+    def watched(root: Path, path: str) -> bytes:
+        reads.append(path)
+        return read_bytes(root, path)
+
+    monkeypatch.setattr(module, "read_bytes", watched)
+    first = write_table(root / "a_M1.csv", rows)
+    second = write_table(root / "b_M2.csv", rows[::-1])
+    summaries = evaluate([(first, M1, root / "M1.csv"), (second, M2, root / "M2.csv")], FACE_API, root=root)
+    assert sorted(reads) == sorted({path for path, _, _ in rows})  # each photograph once
+
+    one, two = (pl.read_csv(root / f"M{number}.csv") for number in (1, 2))
+    assert one.columns[:7] == PUBLISHED
+    assert one["image"].to_list() == [path for path, _, _ in rows]
+    assert one["gt_label"].to_list()[:7] == ["happy", "surprised", "angry", "fearful", "sad", "sad", "neutral"]
+    assert two["gt_label"].to_list()[::-1][1] == "disgusted"
+    same = ["image", "pred_label", "score", "iou", "n_faces", "given_pred_label", "p_happy", "error"]
+    assert one.select(same).equals(two.select(same).reverse())
+
+    for frame, summary in zip((one, two), summaries, strict=True):
+        assert frame["correct"].to_list() == (frame["pred_label"] == frame["gt_label"]).cast(int).to_list()
+        best = frame.select(f"p_{name}" for name in FACEAPI).to_numpy().argmax(axis=1)
+        assert frame["pred_label"].to_list() == [FACEAPI[index] for index in best]
+        matched = frame.filter(pl.col("iou") >= 0.3)
+        assert len(matched) >= 10
+        assert summary["n"] == summary["all"]["n"] == summary["given"]["n"] == len(rows)
+        assert summary["coverage"]["value"] == len(matched) / len(rows)
+        assert summary["matched"] == {"n": len(matched), "accuracy": matched["correct"].mean()}
+        assert summary["all"]["accuracy"] == matched["correct"].sum() / len(rows)
+        assert summary["given"]["accuracy"] == frame["given_correct"].mean()
+
+
+def test_of_several_faces_the_annotated_one_counts(workspace):
+    root, rows = workspace
+    out = root / "out.csv"
+    evaluate([(write_table(root / "t_M1.csv", rows), M1, out)], FACE_API, root=root)
+    crowd = pl.read_csv(out).filter(pl.col("image").str.contains("crowd-2x1"))
+    assert crowd["n_faces"].to_list() == [2, 2]
+    assert (crowd["iou"] > 0.3).all()
+    assert crowd["det_minX"][0] + 240 < crowd["det_minX"][1]
+    for left, right, (_, _, box) in zip(crowd["det_minX"], crowd["det_maxX"], [rows[6], rows[11]], strict=True):
+        assert box[0] < (left + right) / 2 < box[2]
+
+
+def test_the_report_reads_what_is_written(workspace):
+    root, rows = workspace
+    evaluate([(write_table(root / "t_M1.csv", rows), M1, root / "out.csv")], FACE_API, root=root)
+    frame = read_predictions(root / "out.csv", M1)
+    assert len(frame) == len(rows)
+    assert frame["detected"].sum() >= 10
+    assert frame["given"].null_count() == 0
+
+
+def test_who_is_on_a_photograph_is_passed_on(workspace):
+    root, rows = workspace
+    table = write_table(root / "t_M1.csv", rows)
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join([lines[0] + ",person", *(f"{line},p{n}" for n, line in enumerate(lines[1:]))]))
+    evaluate([(table, M1, root / "out.csv")], FACE_API, root=root)
+    frame = read_predictions(root / "out.csv", M1)
+    assert frame["person"].to_list() == [f"p{n}" for n in range(len(rows))]
+    found = answers(frame, M1, "all")
+    assert found is not None
+    assert found.people == frame["person"].to_list()
+
+
+def test_unreadable_photographs_are_counted_and_count_in_no_figure(workspace, caplog):
+    root, rows = workspace
+    (root / "data_raw" / "empty.jpg").write_bytes(b"")
+    (root / "data_raw" / "text.jpg").write_text("not a photograph")
+    whole = (root / rows[0][0]).read_bytes()
+    (root / "data_raw" / "half.jpg").write_bytes(whole[: len(whole) // 2])
+    box = rows[0][2]
+    bad = [(f"data_raw/{name}.jpg", "기쁨", box) for name in ("empty", "text", "half", "gone", "gone2")]
+    outside = (rows[0][0], "기쁨", (9000.0, 9000.0, 9100.0, 9100.0))
+    table = write_table(root / "t_M1.csv", [*bad[:3], *rows, *bad[3:], outside])
+    (summary,) = evaluate([(table, M1, root / "out.csv")], FACE_API, root=root)
+    assert summary["unreadable"] == {"missing": 2, "empty": 1, "not_an_image": 1, "corrupt": 1}
+    assert summary["n"] == len(rows) + 6
+    assert summary["coverage"]["n"] == summary["all"]["n"] == len(rows) + 1
+    assert summary["given"]["n"] == len(rows)  # a box outside its image has no face to look at
+    assert "t_M1.csv: 1 of its boxes can be no face" in caplog.text
+    frame = pl.read_csv(root / "out.csv")
+    assert frame["error"][:3].to_list() == ["empty", "not_an_image", "corrupt"]
+    assert frame.filter(pl.col("error").is_not_null())["pred_label"].null_count() == 5
+
+
+def test_unusual_photographs_are_answered_and_hostile_ones_counted(tmp_path):
+    pixels, box = portrait(0)
+    Image.fromarray(pixels).convert("CMYK").save(tmp_path / "cmyk.jpg", quality=95)
+    Image.fromarray(pixels[..., 0].astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    header = struct.pack(">4sIIBBBBB", b"IHDR", 60_000, 60_000, 8, 2, 0, 0, 0)
+    bomb = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    (tmp_path / "bomb.png").write_bytes(bomb + b"\0\0\0\0IDAT" + struct.pack(">I", zlib.crc32(b"IDAT")))
+    names = ("cmyk.jpg", "deep.png", "bomb.png")
+    table = write_table(tmp_path / "t_M1.csv", [(name, "기쁨", box) for name in names])
+    (summary,) = evaluate([(table, M1, tmp_path / "out.csv")], FACE_API, root=tmp_path)
+    assert summary["unreadable"] == {"too_large": 1}
+    assert summary["given"]["n"] == summary["matched"]["n"] == 2
+
+
+def test_a_table_without_boxes_has_cropped_faces(workspace):
+    root, _ = workspace
+    pixels, box = portrait(0)
+    x0, y0, x1, y1 = (round(value) for value in box)
+    (root / "crop.png").write_bytes(jpeg(pixels[y0:y1, x0:x1], quality=100, subsampling=0))
+    (root / "t.csv").write_text("path,label\ncrop.png,happy\n")
+    evaluate([(root / "t.csv", BASIC7, root / "out.csv")], FACE_API, root=root)
+    frame = pl.read_csv(root / "out.csv", null_values="")
+    assert frame["given_pred_label"][0] in FACEAPI
+    assert frame.select(f"given_p_{name}" for name in FACEAPI).sum_horizontal()[0] == pytest.approx(1, abs=1e-5)
+
+
+def test_work_that_is_done_is_not_done_again(workspace, monkeypatch):
+    root, rows = workspace
+    table, out = write_table(root / "t_M1.csv", rows), root / "out.csv"
+    first = evaluate([(table, M1, out)], FACE_API, root=root)
+    written = out.stat().st_mtime_ns
+    config = json.loads((root / "out.json").read_text())
+    assert config["summary"] == first[0]
+    assert (config["engine"], config["library"], config["input_size"]) == ("onnx", "vladmandic", 416)
+    monkeypatch.setattr(module, "opened_engine", lambda *_: pytest.fail("analyzed again"))
+    assert evaluate([(table, M1, out)], FACE_API, root=root) == first
+    assert out.stat().st_mtime_ns == written
+    monkeypatch.undo()
+    evaluate([(table, M1, out)], Settings(input_size=320), root=root)
+    assert json.loads((root / "out.json").read_text())["input_size"] == 320
+    write_table(table, rows[:5])
+    evaluate([(table, M1, out)], Settings(input_size=320), root=root)
+    assert len(pl.read_csv(out)) == 5
+
+
+KILLED = """
+import sys
+import time
+from pathlib import Path
+from pyojeong.evaluation import evaluate as module
+from pyojeong.faceapi.engines import Settings
+from pyojeong.core.labels import M1
+if __name__ == "__main__":
+    module.CHUNK = 1
+    read = module.read_bytes
+    module.read_bytes = lambda *args: time.sleep(0.1) or read(*args)
+    root = Path(sys.argv[1])
+    module.evaluate([(root / "t_M1.csv", M1, root / "out.csv")], Settings(), root=root)
+"""
+
+
+@pytest.mark.parametrize("spoil", [lambda line: line[:25], lambda line: bytes(len(line)) + b"\n", lambda line: b"7\n"])
+def test_a_killed_run_goes_on_where_it_stopped(workspace, spoil):
+    root, rows = workspace
+    table = write_table(root / "t_M1.csv", rows)
+    evaluate([(table, M1, root / "whole.csv")], FACE_API, root=root)
+    script = root / "run.py"
+    script.write_text(KILLED)
+    aside = root / "out.partial.jsonl"
+    process = subprocess.Popen([sys.executable, str(script), str(root)])
+    while process.poll() is None and (not aside.exists() or aside.read_bytes().count(b"\n") < 4):
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    assert aside.exists(), "the run ended before it could be killed"
+    assert not (root / "out.csv").exists()
+    lines = aside.read_bytes().splitlines(keepends=True)
+    # A kill can stop in the middle of a line, too, and a power cut leave zeros.
+    aside.write_bytes(b"".join(lines[:-1]) + spoil(lines[-1]))
+    done = {json.loads(line)["path"] for line in lines[1:-1]} - {json.loads(lines[-1])["path"]}
+    assert done
+    # What was done is not looked at again: it could not be.
+    for path in done:
+        if "!/" not in path and "crowd-2x1" not in path:
+            (root / path).unlink()
+    evaluate([(table, M1, root / "out.csv")], FACE_API, root=root)
+    assert (root / "out.csv").read_bytes() == (root / "whole.csv").read_bytes()
+    assert not aside.exists()
+
+
+def test_a_stopped_run_looks_again_for_photographs_that_were_missing(workspace, monkeypatch):
+    root, rows = workspace
+    table = write_table(root / "t_M1.csv", rows)
+    evaluate([(table, M1, root / "whole.csv")], FACE_API, root=root)
+    plain = next(path for path, _, _ in rows if "!/" not in path)
+    (root / plain).rename(root / "away.jpg")
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "write_csv", lambda *_: pytest.fail("stopped"))
+        with pytest.raises(pytest.fail.Exception):
+            evaluate([(table, M1, root / "out.csv")], FACE_API, root=root)
+    assert b'"missing"' in (root / "out.partial.jsonl").read_bytes()
+    (root / "away.jpg").rename(root / plain)
+    evaluate([(table, M1, root / "out.csv")], FACE_API, root=root)
+    assert (root / "out.csv").read_bytes() == (root / "whole.csv").read_bytes()
+
+
+def test_what_is_left_of_other_work_is_not_used(workspace):
+    root, rows = workspace
+    table = write_table(root / "t_M1.csv", rows)
+    evaluate([(table, M1, root / "whole.csv")], FACE_API, root=root)
+    (root / "out.partial.jsonl").write_text(
+        '{"key": "of other settings"}\n{"path": "x", "id": 0, "error": "missing"}\n'
+    )
+    evaluate([(table, M1, root / "out.csv")], FACE_API, root=root)
+    assert (root / "out.csv").read_bytes() == (root / "whole.csv").read_bytes()
+
+
+def test_processes_write_the_same_csv(workspace, monkeypatch):
+    root, rows = workspace
+    monkeypatch.setattr(module, "CHUNK", 2)
+    table = write_table(root / "t_M1.csv", rows)
+    evaluate([(table, M1, root / "one.csv")], FACE_API, root=root)
+    evaluate([(table, M1, root / "two.csv")], FACE_API, root=root, workers=2)
+    assert (root / "two.csv").read_bytes() == (root / "one.csv").read_bytes()
+
+
+@pytest.mark.slow
+def test_a_dask_cluster_writes_the_same_csv(workspace, monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    root, rows = workspace
+    monkeypatch.setattr(module, "CHUNK", 2)
+    table = write_table(root / "t_M1.csv", rows)
+    evaluate([(table, M1, root / "one.csv")], FACE_API, root=root)
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+    ) as cluster:
+        evaluate([(table, M1, root / "two.csv")], FACE_API, root=root, scheduler=cluster.scheduler_address)
+    assert (root / "two.csv").read_bytes() == (root / "one.csv").read_bytes()
+
+
+def test_a_scheduler_that_is_not_there_is_named(workspace, monkeypatch):
+    pytest.importorskip("distributed")
+    from pyojeong.core import executors
+
+    monkeypatch.setattr(executors, "PATIENCE", "1s")
+    root, rows = workspace
+    with pytest.raises(InputError, match=r"tcp://127\.0\.0\.1:9"):
+        evaluate(
+            [(write_table(root / "t_M1.csv", rows), M1, root / "out.csv")],
+            FACE_API,
+            root=root,
+            scheduler="tcp://127.0.0.1:9",
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [160, 224, 320, 416, 608])
+def test_the_real_library_writes_the_same_evaluation(workspace, size):
+    root, rows = workspace
+    table = write_table(root / "t_M1.csv", rows)
+    evaluate([(table, M1, root / "port.csv")], Settings(input_size=size), root=root)
+    evaluate([(table, M1, root / "node.csv")], Settings(engine="node", input_size=size), root=root)
+    port, node = (pl.read_csv(root / name) for name in ("port.csv", "node.csv"))
+    words = [name for name, kind in port.schema.items() if not kind.is_float()]
+    assert port.select(words).equals(node.select(words))
+    numbers = [name for name in port.columns if name not in words]
+    for name in numbers:
+        tolerance = 1e-3 if name.startswith("det_m") else 1e-5
+        assert port[name].to_list() == pytest.approx(node[name].to_list(), abs=tolerance), name
+
+
+@pytest.mark.slow
+def test_the_annotated_faces_of_the_london_photographs_are_found(shared, tmp_path):
+    rows = []
+    for number, archive in enumerate(sorted((shared / "data" / "london_as_aihub").glob("*원천*"))):
+        (tmp_path / f"{number}.zip").symlink_to(archive)
+        with zipfile.ZipFile(archive) as members:
+            rows += [(number, info) for info in members.infolist()[:6]]
+    paths = [f"{number}.zip!/{member_name(info)}" for number, info in rows]
+    write_table(tmp_path / "t_M1.csv", [(path, "중립", (400.0, 400.0, 950.0, 1100.0)) for path in paths])
+    (summary,) = evaluate([(tmp_path / "t_M1.csv", M1, tmp_path / "out.csv")], FACE_API, root=tmp_path)
+    assert summary["unreadable"] == {}
+    assert summary["coverage"]["value"] >= 0.9
+
+
+def test_a_scheme_with_other_classes_is_refused(workspace):
+    root, rows = workspace
+    with pytest.raises(
+        InputError, match="face-api does not know all classes of scheme K7; choose one of M1, M2, BASIC7"
+    ):
+        evaluate([(write_table(root / "t.csv", rows), K7, root / "out.csv")], FACE_API, root=root)
+
+
+def test_a_summary_over_nothing_has_no_figure(tmp_path):
+    columns = [*PUBLISHED, "n_faces", "given_correct", "error"]
+    (tmp_path / "e.csv").write_text(",".join(columns) + "\na.jpg,happy,,,0,,0,,,missing\n")
+    summary = summarize(tmp_path / "e.csv")
+    assert summary["unreadable"] == {"missing": 1}
+    assert summary["all"] == {"n": 0, "accuracy": None}

@@ -1,0 +1,171 @@
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import onnx
+import polars as pl
+import pytest
+
+from pyojeong.analyzer import MODEL, EmotionAnalyzer, OurModel
+from pyojeong.classifier import Classifier
+from pyojeong.cli import commands
+from pyojeong.core.errors import InputError
+from pyojeong.core.geometry import has_patch, iou
+from pyojeong.core.images import decode, read_bytes
+from pyojeong.core.labels import BASIC7, FACEAPI, K7, KOREAN, M1
+from pyojeong.evaluation.evaluate import evaluate
+from pyojeong.evaluation.predictions import read_predictions
+from pyojeong.export.onnx_file import export
+from pyojeong.faceapi.engines import Settings
+from tests.evaluations import FACE_API, Row, write_photographs, write_table
+from tests.faceapi.faces import png, portrait
+from tests.networks import drawn_patches, telling_network
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> tuple[Path, list[Row]]:
+    return tmp_path, write_photographs(tmp_path)
+
+
+def test_our_model_answers_in_the_same_table(workspace):
+    root, rows = workspace
+    ours = OurModel.at()
+    table = write_table(root / "t_BASIC7.csv", [*rows, (rows[0][0], "기쁨", (9000.0, 9000.0, 9100.0, 9100.0))])
+    (summary,) = evaluate([(table, BASIC7, root / "ours.csv")], ours, root=root)
+    evaluate([(table, BASIC7, root / "faceapi.csv")], FACE_API, root=root)
+    frame, other = pl.read_csv(root / "ours.csv"), pl.read_csv(root / "faceapi.csv")
+
+    assert frame.columns == other.columns
+    assert summary["given"]["n"] == len(rows)
+    assert summary["matched"]["n"] >= 10
+    for (path, _, box), row in zip(rows, frame.iter_rows(named=True), strict=False):
+        image = decode(read_bytes(root, path))
+        given = Classifier(ours.path).predict(image, box, box_kind="annotator")
+        assert [row[f"given_p_{name}"] for name in FACEAPI] == pytest.approx(
+            [given[name] for name in FACEAPI], abs=1e-6
+        )
+        found = EmotionAnalyzer(threads=1).analyze(image)
+        best = max(found, key=lambda face: iou(face.box, box))
+        assert row["n_faces"] == len(found)
+        assert row["iou"] == pytest.approx(iou(best.box, box))
+        assert (row["pred_label"], row["det_score"]) == (best.label, pytest.approx(best.score))
+    settings = json.loads((root / "ours.json").read_text())
+    assert settings["model"] == "basic7_mnv3s_160_8bit.onnx"
+    assert settings["model_sha256"] == hashlib.sha256(ours.path.read_bytes()).hexdigest()
+    assert len(read_predictions(root / "ours.csv", BASIC7)) == len(rows) + 1
+
+
+def test_finished_crops_are_not_cut_again(workspace):
+    root, _ = workspace
+    pixels, box = portrait(0)
+    x0, y0, x1, y1 = (round(value) for value in box)
+    (root / "crop.png").write_bytes(png(pixels[y0:y1, x0:x1]))
+    (root / "t.csv").write_text("path,label\ncrop.png,happy\n")
+    evaluate([(root / "t.csv", BASIC7, root / "out.csv")], OurModel.at(), root=root)
+    (row,) = pl.read_csv(root / "out.csv").iter_rows(named=True)
+
+    expected = Classifier(MODEL).predict(pixels[y0:y1, x0:x1])
+    assert {name: row[f"given_p_{name}"] for name in FACEAPI} == pytest.approx(expected, abs=1e-6)
+    cut_again = Classifier(MODEL).predict(pixels[y0:y1, x0:x1], (0, 0, x1 - x0, y1 - y0), box_kind="annotator")
+    assert max(abs(expected[name] - cut_again[name]) for name in FACEAPI) > 0.01
+
+
+def test_whose_box_is_given_decides_the_crop(workspace):
+    root, rows = workspace
+    table = write_table(root / "t_M1.csv", rows[:1])
+    evaluate([(table, M1, root / "out.csv")], OurModel.at(box_kind="detector"), root=root)
+    (row,) = pl.read_csv(root / "out.csv").iter_rows(named=True)
+
+    expected = Classifier(MODEL).predict(decode(read_bytes(root, rows[0][0])), rows[0][2], box_kind="detector")
+    assert {name: row[f"given_p_{name}"] for name in FACEAPI} == pytest.approx(expected, abs=1e-6)
+    with pytest.raises(InputError, match="no kind of box 'mine'; choose annotator or detector"):
+        OurModel.at(box_kind="mine")
+
+
+@pytest.mark.parametrize("made", [Settings, OurModel.at])
+def test_boxes_that_can_be_no_face_are_left_out_for_every_contender(workspace, made):
+    root, rows = workspace
+    path, label, box = rows[0]
+    none = [(0, 0, 0, 0), (400, 400, 300, 500), (-1e308, 0, 1e308, 50), (-20000, -20000, 20000, 20000), (-9, -9, 0, 0)]
+    table = write_table(root / "t_M1.csv", [*((path, label, one) for one in none), (path, label, box)])
+    (summary,) = evaluate([(table, M1, root / "out.csv")], made(), root=root)
+
+    assert summary["n"] == summary["all"]["n"] == len(none) + 1
+    assert summary["given"]["n"] == 1
+
+
+@pytest.mark.parametrize("made", [Settings, OurModel.at])
+def test_a_box_that_nearly_leaves_its_photograph_counts_for_every_contender(workspace, made):
+    root, rows = workspace
+    path, label, _ = rows[0]
+    height, width = decode(read_bytes(root, path)).shape[:2]
+    box = (width - 2.0, 0.0, width + height / 2, height / 2)
+    region = Classifier(MODEL).region(box, "annotator")
+    assert not has_patch(region, width, height), "ours sees nothing of the photograph"
+    (summary,) = evaluate(
+        [(write_table(root / "t_M1.csv", [(path, label, box)]), M1, root / "out.csv")], made(), root=root
+    )
+    assert summary["given"]["n"] == 1
+
+
+def test_another_model_under_the_same_name_is_asked_again(workspace):
+    root, rows = workspace
+    table, model = write_table(root / "t_M1.csv", rows[:1]), root / "model.onnx"
+    wider = onnx.load(MODEL)
+    for entry in wider.metadata_props:
+        if entry.key == "margin":
+            entry.value = "0.4"
+    answers = []
+    for data in (MODEL.read_bytes(), wider.SerializeToString()):
+        model.write_bytes(data)
+        evaluate([(table, M1, root / "out.csv")], OurModel.at(model), root=root)
+        answers.append(pl.read_csv(root / "out.csv")["given_p_happy"][0])
+        image = decode(read_bytes(root, rows[0][0]))
+        assert answers[-1] == pytest.approx(
+            Classifier(model).predict(image, rows[0][2], box_kind="annotator")["happy"], abs=1e-6
+        )
+    assert abs(answers[0] - answers[1]) > 1e-3
+
+
+def test_the_command_writes_what_compare_reads(workspace, monkeypatch, capsys):
+    root, rows = workspace
+    write_table(root / "t_M1.csv", rows)
+    monkeypatch.chdir(root)
+    results = Path("models/evaluations/basic7_mnv3s_160_8bit_t_M1_eval.csv")
+    for command in (
+        ["evaluate", "--csv", "t_M1.csv"],
+        ["baseline", "--csv", "t_M1.csv", "--out", "faceapi.csv"],
+        ["compare", "face-api.js=faceapi.csv", f"ours={results}", "--scheme", "M1", "--out", "comparison"],
+    ):
+        monkeypatch.setattr(sys, "argv", ["pyojeong", *command])
+        with pytest.raises(SystemExit) as stop:
+            commands.main()
+        assert not stop.value.code, capsys.readouterr().err
+    shown = capsys.readouterr().out
+
+    assert json.loads(shown[: shown.index("}\n{") + 1])["csv"] == str(results)
+    assert "face-api.js -> ours, given, n=13" in shown
+    assert len(pl.read_csv(results)) == len(rows)
+
+
+def test_a_model_in_korean_words_answers_in_them(workspace, tmp_path):
+    root, rows = workspace
+    telling_network(drawn_patches(7)).save(tmp_path / "best.pt")
+    ours = OurModel.at(export(tmp_path / "best.pt", tmp_path, "k7.onnx"))
+    evaluate([(write_table(root / "t_K7.csv", rows), K7, root / "out.csv")], ours, root=root, workers=2)
+    frame = pl.read_csv(root / "out.csv")
+
+    assert set(frame["given_pred_label"]) <= set(KOREAN)
+    assert frame["gt_label"].to_list() == [label for _, label, _ in rows]
+    with pytest.raises(InputError, match="k7 does not know all classes of scheme M1; choose one of K7"):
+        evaluate([(write_table(root / "t_M1.csv", rows), M1, root / "m1.csv")], ours, root=root)
+
+
+def test_a_model_that_changes_meanwhile_is_refused(tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(MODEL.read_bytes())
+    ours = OurModel.at(path)
+    path.write_bytes(MODEL.read_bytes() + b"\0")
+    with pytest.raises(InputError, match=r"model\.onnx: is not the model that the work began with"):
+        ours.open()

@@ -1,0 +1,114 @@
+import copy
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+from pyojeong.export.onnx_file import build
+from pyojeong.export.wasm import ROWS, WHOLE, optimize_for_wasm, row_taps, whole_taps
+from tests.networks import drawn_patches, telling_network
+
+
+def exported(layer: nn.Module, channels: int, side: int) -> onnx.ModelProto:
+    program = torch.onnx.export(
+        layer.eval(),
+        (torch.zeros(2, channels, side, side),),
+        dynamo=True,
+        opset_version=18,
+        input_names=["x"],
+        output_names=["y"],
+        dynamic_shapes=({0: torch.export.Dim("N")},),
+        verbose=False,
+    )
+    assert program is not None
+    return program.model_proto
+
+
+def answer(model: onnx.ModelProto, x: np.ndarray) -> np.ndarray:
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, {"x": x})[0])
+
+
+def kinds(model: onnx.ModelProto) -> list[str]:
+    return [node.op_type for node in model.graph.node]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize(("kernel", "side"), [(5, 5), (5, 10), (7, WHOLE), (5, WHOLE + 1), (5, 3), (7, ROWS)])
+def test_a_depthwise_convolution_of_a_small_map_becomes_a_product(kernel: int, side: int, bias: bool) -> None:
+    torch.manual_seed(kernel * side)
+    plain = exported(nn.Conv2d(6, 6, kernel, padding=kernel // 2, groups=6, bias=bias), 6, side)
+    quick = copy.deepcopy(plain)
+    optimize_for_wasm(quick)
+    onnx.checker.check_model(quick, full_check=True)
+    x = np.random.default_rng(0).normal(size=(3, 6, side, side)).astype(np.float32)
+
+    assert answer(quick, x) == pytest.approx(answer(plain, x), abs=1e-5)
+    assert "Gather" in kinds(quick)
+    assert ("Conv" in kinds(quick)) == (side > WHOLE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv2d(6, 6, 3, padding=1, groups=6),
+        nn.Conv2d(6, 6, 5, padding=2, groups=6, stride=2),
+        nn.Conv2d(6, 6, 5, padding=4, groups=6, dilation=2),
+        nn.Conv2d(6, 6, 5, padding=0, groups=6),
+        nn.Conv2d(6, 12, 5, padding=2, groups=6),
+        nn.Conv2d(6, 6, 5, padding=2),
+    ],
+)
+def test_other_convolutions_stay(layer: nn.Module) -> None:
+    model = exported(layer, 6, 10)
+    before = kinds(model)
+    optimize_for_wasm(model)
+    assert kinds(model) == before
+
+
+@pytest.mark.slow
+def test_a_large_map_stays() -> None:
+    model = exported(nn.Conv2d(6, 6, 5, padding=2, groups=6), 6, ROWS + 1)
+    optimize_for_wasm(model)
+    assert kinds(model) == ["Conv"]
+
+
+@pytest.mark.slow
+def test_onnxruntime_keeps_what_makes_the_network_fast(tmp_path: Path) -> None:
+    options = onnxruntime.SessionOptions()
+    # As far as onnxruntime-web goes, which has no kernels with blocked channels.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    onnxruntime.InferenceSession(build(telling_network(drawn_patches(4))), options)
+    model = onnx.load(options.optimized_model_filepath)
+    sizes = {value.name: list(value.dims) for value in model.graph.initializer}
+    wide = [node for node in model.graph.node if sizes.get((*node.input, "", "")[1], [])[1:] == [1, 5, 10]]
+
+    # Matrices are made at load, gates are dense layers with their activation inside.
+    assert "Gather" not in kinds(model)
+    assert kinds(model).count("FusedGemm") == 18
+    assert [sizes[node.input[1]] for node in model.graph.node if node.op_type == "MatMul"] == [[576, 25, 25]] * 2
+    # Black in the convolution itself would cost what it saves.
+    assert len(wide) == 4
+    for node in wide:
+        pads = [attribute.ints for attribute in node.attribute if attribute.name == "pads"]
+        assert not any(map(any, pads))
+
+
+def test_taps_join_each_position_to_its_neighbors() -> None:
+    whole = whole_taps(3, 4).reshape(4, 4, 4, 4)
+    rows = row_taps(3, 4)
+
+    assert whole[1, 2, 1, 2] == 4  # the middle of the kernel
+    assert whole[0, 1, 1, 2] == 0  # above and to the left
+    assert whole[0, 0, 0, 2] == 9  # too far: none
+    assert (whole < 9).sum() == (3 * 4 - 2) ** 2
+    assert rows.shape == (4, 3, 4)
+    assert rows[1].tolist() == [[0, 1, 2, 9], [3, 4, 5, 9], [6, 7, 8, 9]]
+    assert rows[0].tolist() == [[1, 2, 9, 9], [4, 5, 9, 9], [7, 8, 9, 9]]

@@ -1,0 +1,271 @@
+import http.client
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pyojeong.core.errors import InputError
+from pyojeong.demo import AVAILABLE, DEMO, DIST, MODEL, RUN, make_server, serve
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "workspace"
+    files = {
+        "web/demo/index.html": "<title>표정</title>",
+        "web/onnx_emotion_api.js": "export {}",
+        "web/notes.txt": "not for the page",
+        f"{DIST}/ort.wasm.bundle.min.mjs": "export {}",
+        f"{DIST}/ort-wasm-simd-threaded.wasm": "\0asm",
+        f"{RUN}/{MODEL}": "model",
+        f"{RUN}/classes.json": "{}",
+        f"{RUN}/test_preds.csv": "path,true,pred",
+        "data_raw/face.html": "private",
+    }
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text, encoding="utf-8")
+    return root
+
+
+@pytest.fixture
+def port(root: Path) -> Iterator[int]:
+    with make_server(root, 0) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+def ask(port: int, path: str, *, method: str = "GET", host: str | None = None) -> tuple[int, dict[str, str], bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.putrequest(method, path, skip_host=True)
+    connection.putheader("Host", host or f"127.0.0.1:{port}")
+    connection.endheaders()
+    response = connection.getresponse()
+    answer = response.status, dict(response.getheaders()), response.read()
+    connection.close()
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/web/demo/", "text/html; charset=utf-8"),
+        ("/web/demo/index.html?model=x", "text/html; charset=utf-8"),
+        ("/web/onnx_emotion_api.js", "text/javascript; charset=utf-8"),
+        (f"/{DIST}/ort.wasm.bundle.min.mjs", "text/javascript; charset=utf-8"),
+        (f"/{DIST}/ort-wasm-simd-threaded.wasm", "application/wasm"),
+        (f"/{RUN}/{MODEL}", "application/octet-stream"),
+        (f"/{RUN}/classes.json", "application/json; charset=utf-8"),
+    ],
+)
+def test_the_page_gets_what_it_needs_with_the_right_type(port: int, root: Path, path: str, kind: str) -> None:
+    status, headers, body = ask(port, path)
+    assert status == 200
+    assert headers["Content-Type"] == kind
+    file = "web/demo/index.html" if path.startswith("/web/demo/") else path[1:]
+    assert body == (root / file).read_bytes()
+
+
+def test_the_page_is_told_what_there_is(port: int, root: Path) -> None:
+    status, headers, body = ask(port, AVAILABLE)
+    assert (status, headers["Content-Type"]) == (200, "application/json; charset=utf-8")
+    found = json.loads(body)
+    assert found["models"] == [MODEL]
+    assert ask(port, AVAILABLE, method="HEAD")[2] == b""
+    assert ask(port, "/faceapi/tiny_face_detector.onnx")[0] == 200
+    assert ask(port, "/faceapi/face_expression.onnx")[0] == 200
+
+
+def test_every_model_of_the_folder_is_offered(root: Path) -> None:
+    (root / RUN / "a_8bit.onnx").write_text("small")
+    with make_server(root, 0) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()
+        assert json.loads(ask(server.server_port, AVAILABLE)[2])["models"] == [MODEL, "a_8bit.onnx"]
+        assert ask(server.server_port, f"/{RUN}/a_8bit.onnx")[2] == b"small"
+        (root / RUN / "a_8bit.onnx").unlink()
+        assert ask(server.server_port, f"/{RUN}/a_8bit.onnx")[0] == 404
+        server.shutdown()
+
+
+def test_of_face_api_only_what_the_comparison_needs_is_served(root: Path) -> None:
+    package = root / "node_modules/@vladmandic/face-api"
+    for name in ("dist/face-api.esm.js", "dist/face-api.js", "package.json", "model/age_gender_model.bin"):
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text("x")
+    for model in ("tiny_face_detector", "face_expression"):
+        for end in (".bin", "-weights_manifest.json"):
+            (package / f"model/{model}_model{end}").write_text("x")
+    with make_server(root, 0) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()
+        served = {
+            path.relative_to(package).as_posix(): ask(server.server_port, f"/{path.relative_to(root).as_posix()}")[0]
+            for path in package.rglob("*")
+            if path.is_file()
+        }
+        assert json.loads(ask(server.server_port, AVAILABLE)[2])["rival"] is True
+        server.shutdown()
+    refused = {name for name, status in served.items() if status == 404}
+    assert refused == {"dist/face-api.js", "package.json", "model/age_gender_model.bin"}
+    assert set(served.values()) == {200, 404}
+
+
+def test_threads_are_allowed_and_other_sites_are_not(port: int) -> None:
+    _, headers, _ = ask(port, DEMO)
+    assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
+    assert headers["Cross-Origin-Embedder-Policy"] == "require-corp"
+    assert "default-src 'self'" in headers["Content-Security-Policy"]
+    assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/web",
+        "/web/",
+        f"/{DIST}/",
+        "/models/",
+        f"/{RUN}/",
+        f"/{RUN}/test_preds.csv",
+        "/data_raw/face.html",
+        "/web/notes.txt",
+        "/web/../data_raw/face.html",
+        "/web/%2e%2e/data_raw/face.html",
+        "/web/..%2fdata_raw%2fface.html",
+        "/web/..\\data_raw\\face.html",
+        "/web//etc/passwd",
+        "//etc/passwd",
+        "/web/demo/index.html%00.js",
+        "/web/none.js",
+        "/web/demo/index.html/",
+        "/web/" + "a" * 5000 + ".js",
+    ],
+)
+def test_nothing_else_of_the_disk_is_served(port: int, path: str) -> None:
+    status, _, body = ask(port, path)
+    assert status == 404
+    assert b"private" not in body
+
+
+def test_a_link_out_of_the_folder_is_not_followed(port: int, root: Path) -> None:
+    (root / "web/link.html").symlink_to(root / "data_raw/face.html")
+    (root / "web/folder").symlink_to(root / "data_raw")
+    (root / "web/circle.html").symlink_to(root / "web/circle.html")
+    assert ask(port, "/web/circle.html")[0] == 404
+    assert ask(port, "/web/link.html")[0] == 404
+    assert ask(port, "/web/folder/face.html")[0] == 404
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:{port}", "127.0.0.1.evil.example:{port}", "localhost.evil.example", "10.0.0.1", ":"],
+)
+def test_a_request_under_a_foreign_name_is_refused(port: int, host: str) -> None:
+    assert ask(port, DEMO, host=host.format(port=port))[0] == 421
+
+
+@pytest.mark.parametrize("host", ["localhost:{port}", "LocalHost:{port}", "localhost", "127.0.0.1", "127.0.0.1:8888"])
+def test_our_names_are_known_whatever_the_port(port: int, host: str) -> None:
+    """Browsers leave port 80 out, and at the other end of an SSH tunnel it is another."""
+    assert ask(port, DEMO, host=host.format(port=port))[0] == 200
+
+
+def test_a_malformed_address_is_refused(port: int) -> None:
+    assert ask(port, "http://[x/")[0] == 400
+
+
+def test_the_root_leads_to_the_page(port: int) -> None:
+    status, headers, _ = ask(port, "/")
+    assert (status, headers["Location"]) == (302, DEMO)
+
+
+def test_head_has_the_length_and_no_body(port: int) -> None:
+    status, headers, body = ask(port, f"/{RUN}/{MODEL}", method="HEAD")
+    assert (status, headers["Content-Length"], body) == (200, "5", b"")
+
+
+def test_writing_is_not_understood(port: int) -> None:
+    assert ask(port, DEMO, method="POST")[0] == 501
+
+
+def test_only_loopback_listens(root: Path) -> None:
+    with make_server(root, 0) as server:
+        assert server.server_address[0] == "127.0.0.1"
+
+
+def test_a_taken_port_leads_to_the_next(root: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        with make_server(root, taken) as server:
+            assert taken < server.server_port < taken + 20
+
+
+def test_without_a_run_the_package_s_own_model_is_shown(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "own/basic7.onnx"
+    own.parent.mkdir()
+    own.write_text("own")
+    own.with_name("classes.json").write_text('{"own": true}')
+    monkeypatch.setattr("pyojeong.demo.OWN_MODEL", own)
+    monkeypatch.setattr("http.server.ThreadingHTTPServer.serve_forever", lambda *_: None)
+    said: list[str] = []
+    serve(root, 0, announce=said.append)
+    assert said[1] == f"model: {root / RUN / MODEL}"
+    for name in (MODEL, "classes.json"):
+        (root / RUN / name).unlink()
+    serve(root, 0, announce=said.append)
+    assert said[3].startswith(f"model: {own}  (the package's own")
+    monkeypatch.undo()
+    monkeypatch.setattr("pyojeong.demo.OWN_MODEL", own)
+    with make_server(root, 0) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()
+        assert json.loads(ask(server.server_port, AVAILABLE)[2])["models"] == ["basic7.onnx"]
+        for name in ("basic7.onnx", MODEL):
+            assert ask(server.server_port, f"/{RUN}/{name}")[2] == b"own"
+        assert ask(server.server_port, f"/{RUN}/classes.json")[2] == b'{"own": true}'
+        server.shutdown()
+
+
+def test_without_any_model_the_remedy_is_named(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyojeong.demo.OWN_MODEL", tmp_path / "absent.onnx")
+    (root / RUN / MODEL).unlink()
+    with pytest.raises(InputError, match="make run"):
+        make_server(root, 0)
+
+
+def test_without_classes_the_remedy_is_named(root: Path) -> None:
+    (root / RUN / "classes.json").unlink()
+    with pytest.raises(InputError, match="pyojeong export"):
+        make_server(root, 0)
+
+
+def test_another_model_folder_answers_at_the_same_address(root: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "mine.onnx").write_text("mine")
+    (other / "classes.json").write_text("{}")
+    with make_server(root, 0, model_dir=other) as server:
+        threading.Thread(target=server.handle_request).start()
+        assert ask(server.server_port, f"/{RUN}/{MODEL}")[2] == b"mine"
+
+
+def test_the_address_is_announced_and_the_browser_opened(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("http.server.ThreadingHTTPServer.serve_forever", stop)
+    serve(root, 0, open_browser=True, announce=said.append)
+    assert said[0].startswith(opened[0])
+    assert opened[0].endswith(DEMO)
