@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from pyojeong.core.errors import InputError
-from pyojeong.demo import AVAILABLE, DEMO, DIST, MODEL, RUN, make_server, serve
+from pyojeong.core.workspace import K7_MODEL, K7_RUN
+from pyojeong.demo import AVAILABLE, DEMO, DIST, make_server, serve
 
 
 @pytest.fixture
@@ -20,9 +21,9 @@ def root(tmp_path: Path) -> Path:
         "web/notes.txt": "not for the page",
         f"{DIST}/ort.wasm.bundle.min.mjs": "export {}",
         f"{DIST}/ort-wasm-simd-threaded.wasm": "\0asm",
-        f"{RUN}/{MODEL}": "model",
-        f"{RUN}/classes.json": "{}",
-        f"{RUN}/test_preds.csv": "path,true,pred",
+        f"{K7_RUN}/{K7_MODEL}": "model",
+        f"{K7_RUN}/classes.json": "{}",
+        f"{K7_RUN}/test_preds.csv": "path,true,pred",
         "data_raw/face.html": "private",
     }
     for name, text in files.items():
@@ -60,8 +61,8 @@ def ask(port: int, path: str, *, method: str = "GET", host: str | None = None) -
         ("/web/onnx_emotion_api.js", "text/javascript; charset=utf-8"),
         (f"/{DIST}/ort.wasm.bundle.min.mjs", "text/javascript; charset=utf-8"),
         (f"/{DIST}/ort-wasm-simd-threaded.wasm", "application/wasm"),
-        (f"/{RUN}/{MODEL}", "application/octet-stream"),
-        (f"/{RUN}/classes.json", "application/json; charset=utf-8"),
+        (f"/{K7_RUN}/{K7_MODEL}", "application/octet-stream"),
+        (f"/{K7_RUN}/classes.json", "application/json; charset=utf-8"),
     ],
 )
 def test_the_page_gets_what_it_needs_with_the_right_type(port: int, root: Path, path: str, kind: str) -> None:
@@ -76,20 +77,20 @@ def test_the_page_is_told_what_there_is(port: int, root: Path) -> None:
     status, headers, body = ask(port, AVAILABLE)
     assert (status, headers["Content-Type"]) == (200, "application/json; charset=utf-8")
     found = json.loads(body)
-    assert found["models"] == [MODEL]
+    assert found["models"] == [K7_MODEL]
     assert ask(port, AVAILABLE, method="HEAD")[2] == b""
     assert ask(port, "/faceapi/tiny_face_detector.onnx")[0] == 200
     assert ask(port, "/faceapi/face_expression.onnx")[0] == 200
 
 
 def test_every_model_of_the_folder_is_offered(root: Path) -> None:
-    (root / RUN / "a_8bit.onnx").write_text("small")
+    (root / K7_RUN / "a_8bit.onnx").write_text("small")
     with make_server(root, 0) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()
-        assert json.loads(ask(server.server_port, AVAILABLE)[2])["models"] == [MODEL, "a_8bit.onnx"]
-        assert ask(server.server_port, f"/{RUN}/a_8bit.onnx")[2] == b"small"
-        (root / RUN / "a_8bit.onnx").unlink()
-        assert ask(server.server_port, f"/{RUN}/a_8bit.onnx")[0] == 404
+        assert json.loads(ask(server.server_port, AVAILABLE)[2])["models"] == [K7_MODEL, "a_8bit.onnx"]
+        assert ask(server.server_port, f"/{K7_RUN}/a_8bit.onnx")[2] == b"small"
+        (root / K7_RUN / "a_8bit.onnx").unlink()
+        assert ask(server.server_port, f"/{K7_RUN}/a_8bit.onnx")[0] == 404
         server.shutdown()
 
 
@@ -130,8 +131,8 @@ def test_threads_are_allowed_and_other_sites_are_not(port: int) -> None:
         "/web/",
         f"/{DIST}/",
         "/models/",
-        f"/{RUN}/",
-        f"/{RUN}/test_preds.csv",
+        f"/{K7_RUN}/",
+        f"/{K7_RUN}/test_preds.csv",
         "/data_raw/face.html",
         "/web/notes.txt",
         "/web/../data_raw/face.html",
@@ -185,7 +186,7 @@ def test_the_root_leads_to_the_page(port: int) -> None:
 
 
 def test_head_has_the_length_and_no_body(port: int) -> None:
-    status, headers, body = ask(port, f"/{RUN}/{MODEL}", method="HEAD")
+    status, headers, body = ask(port, f"/{K7_RUN}/{K7_MODEL}", method="HEAD")
     assert (status, headers["Content-Length"], body) == (200, "5", b"")
 
 
@@ -218,9 +219,9 @@ def test_without_a_run_the_package_s_own_model_is_shown(
     monkeypatch.setattr("http.server.ThreadingHTTPServer.serve_forever", lambda *_: None)
     said: list[str] = []
     serve(root, 0, announce=said.append)
-    assert said[1] == f"model: {root / RUN / MODEL}"
-    for name in (MODEL, "classes.json"):
-        (root / RUN / name).unlink()
+    assert said[1] == f"model: {root / K7_RUN / K7_MODEL}"
+    for name in (K7_MODEL, "classes.json"):
+        (root / K7_RUN / name).unlink()
     serve(root, 0, announce=said.append)
     assert said[3].startswith(f"model: {own}  (the package's own")
     monkeypatch.undo()
@@ -228,21 +229,21 @@ def test_without_a_run_the_package_s_own_model_is_shown(
     with make_server(root, 0) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()
         assert json.loads(ask(server.server_port, AVAILABLE)[2])["models"] == ["basic7.onnx"]
-        for name in ("basic7.onnx", MODEL):
-            assert ask(server.server_port, f"/{RUN}/{name}")[2] == b"own"
-        assert ask(server.server_port, f"/{RUN}/classes.json")[2] == b'{"own": true}'
+        for name in ("basic7.onnx", K7_MODEL):
+            assert ask(server.server_port, f"/{K7_RUN}/{name}")[2] == b"own"
+        assert ask(server.server_port, f"/{K7_RUN}/classes.json")[2] == b'{"own": true}'
         server.shutdown()
 
 
 def test_without_any_model_the_remedy_is_named(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pyojeong.demo.OWN_MODEL", tmp_path / "absent.onnx")
-    (root / RUN / MODEL).unlink()
+    (root / K7_RUN / K7_MODEL).unlink()
     with pytest.raises(InputError, match="make run"):
         make_server(root, 0)
 
 
 def test_without_classes_the_remedy_is_named(root: Path) -> None:
-    (root / RUN / "classes.json").unlink()
+    (root / K7_RUN / "classes.json").unlink()
     with pytest.raises(InputError, match="pyojeong export"):
         make_server(root, 0)
 
@@ -254,7 +255,7 @@ def test_another_model_folder_answers_at_the_same_address(root: Path, tmp_path: 
     (other / "classes.json").write_text("{}")
     with make_server(root, 0, model_dir=other) as server:
         threading.Thread(target=server.handle_request).start()
-        assert ask(server.server_port, f"/{RUN}/{MODEL}")[2] == b"mine"
+        assert ask(server.server_port, f"/{K7_RUN}/{K7_MODEL}")[2] == b"mine"
 
 
 def test_the_address_is_announced_and_the_browser_opened(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

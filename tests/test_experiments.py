@@ -6,8 +6,8 @@ import pytest
 from pyojeong import experiments
 from pyojeong.core.errors import InputError
 from pyojeong.core.labels import KOREAN
+from pyojeong.core.workspace import EXPERIMENTS, K7_RUN
 from pyojeong.experiments import load_profile
-from pyojeong.report.report import EXPERIMENTS
 
 TINY = """
 [tiny]
@@ -94,7 +94,7 @@ def test_a_tiny_sample_goes_through_everything_and_a_second_run_only_looks(tmp_p
 
     summary = pl.read_csv(tmp_path / "reports" / "summary_overall_7exp.csv")
     assert summary["exp"].to_list() == list(EXPERIMENTS)
-    run = tmp_path / experiments.K7_RUN
+    run = tmp_path / K7_RUN
     assert json.loads((run / "classes.json").read_text(encoding="utf-8"))["classes"] == list(KOREAN)
     for name in ("best.pt", "val_metrics_best.json", "test_metrics.json", "test_preds.csv", "k7_mnv3s_160.onnx"):
         assert (run / name).is_file()

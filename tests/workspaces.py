@@ -8,7 +8,10 @@ import polars as pl
 
 from pyojeong.core.labels import FACEAPI, KOREAN, UNKNOWN, Scheme, scheme_named
 from pyojeong.core.table import write_csv
-from pyojeong.report.report import EXPERIMENTS
+from pyojeong.core.workspace import EXPERIMENTS
+
+PREDICTIONS = {name: experiment.predictions for name, experiment in EXPERIMENTS.items()}
+"""Experiment -> its predictions, relative to the workspace."""
 
 RIGHT = {"Probe": 0.5, "Finetune": 0.75}
 
@@ -28,7 +31,7 @@ def make_workspace(root: Path, images: int = 420, people: int = 30, drawn: bool 
         crops = pl.DataFrame({"path": crop, **facts, "source": photo})
         write_csv(crops.reverse(), shared / "cropped_faces_csv" / f"test_{scheme.name}.csv")
     (root / "data_shared" / "summary.json").write_text(json.dumps({"synthetic": drawn}))
-    for name, csv in EXPERIMENTS.items():
+    for name, csv in PREDICTIONS.items():
         mode, scheme_name = name.split("_")[:2]
         scheme = scheme_named(scheme_name)
         truth = np.array([scheme.class_of(word) or "" for word in korean])

@@ -14,12 +14,11 @@ from urllib.parse import unquote, urlsplit
 
 from pyojeong.analyzer import MODEL as OWN_MODEL
 from pyojeong.core.errors import InputError
+from pyojeong.core.workspace import K7_MODEL, K7_RUN
 from pyojeong.faceapi.nets import MODELS, graph_path
 
 PORT = 5173
 DEMO = "/web/demo/"
-RUN = "models/mobilenetv3_classifier/runs/finetune_K7_160"
-MODEL = "k7_mnv3s_160.onnx"
 DIST = "node_modules/onnxruntime-web/dist"
 AVAILABLE = "/web/demo/available.json"
 """Tells the page which models there are, and whether face-api.js is installed for a comparison."""
@@ -118,9 +117,9 @@ def _routes(root: Path, model_dir: Path) -> dict[str, Path | bytes]:
     rival, rival_wasm = _installed(root, _RIVAL), _installed(root, _RIVAL_WASM)
     return {
         # Whichever is first answers at the documented address.
-        **{f"/{RUN}/{path.name}": path for path in models},
-        f"/{RUN}/{MODEL}": models[0],
-        f"/{RUN}/classes.json": model_dir / "classes.json",
+        **{f"/{K7_RUN}/{path.name}": path for path in models},
+        f"/{K7_RUN}/{K7_MODEL}": models[0],
+        f"/{K7_RUN}/classes.json": model_dir / "classes.json",
         **{f"/faceapi/{name}.onnx": graph_path(name) for name in MODELS},
         AVAILABLE: json.dumps({"models": names, "rival": bool(rival), "rivalWasm": bool(rival_wasm)}).encode(),
         "/web/": _folder_of(
@@ -136,13 +135,15 @@ def _routes(root: Path, model_dir: Path) -> dict[str, Path | bytes]:
 
 def _model_folder(root: Path) -> Path:
     """Return the folder of the workspace's K7 run, or of the package's own model where there is no such run."""
-    has_run = any((root / RUN).glob("*.onnx"))
-    return OWN_MODEL.parent if OWN_MODEL.is_file() and not has_run else root / RUN
+    has_run = any((root / K7_RUN).glob("*.onnx"))
+    return OWN_MODEL.parent if OWN_MODEL.is_file() and not has_run else root / K7_RUN
 
 
 def _models_in(folder: Path) -> list[Path]:
-    """Return the models of a folder, the one called ``MODEL`` first."""
-    models = sorted(folder.glob("*.onnx"), key=lambda path: (path.name != MODEL, path.name)) if folder.is_dir() else []
+    """Return the models of a folder, the one called ``K7_MODEL`` first."""
+    models = (
+        sorted(folder.glob("*.onnx"), key=lambda path: (path.name != K7_MODEL, path.name)) if folder.is_dir() else []
+    )
     if not models:
         raise InputError(f"{folder}: no .onnx model; run `make run` first, or name another folder with --model-dir")
     if not (folder / "classes.json").is_file():

@@ -13,26 +13,19 @@ from pyojeong.core.errors import InputError
 from pyojeong.core.files import json_value
 from pyojeong.core.geometry import MARGIN
 from pyojeong.core.labels import SCHEMES, scheme_named
-from pyojeong.data.prepare import SUMMARY, prepare
+from pyojeong.core.workspace import CROPS_CSV, EXPERIMENTS, K7_MODEL, K7_RUN, SAMPLE, SPLITS_CSV, SUMMARY
+from pyojeong.data.prepare import prepare
 from pyojeong.evaluation.evaluate import evaluate
+from pyojeong.export.eight_bit import eight_bit_name
 from pyojeong.export.onnx_file import export
 from pyojeong.faceapi.engines import Settings
-from pyojeong.report.report import CROPS, EXPERIMENTS, SPLITS, Report, report
+from pyojeong.report.report import Report, report
 from pyojeong.sample.archives import draw_sample
 from pyojeong.training.recipe import Recipe
 from pyojeong.training.run import check_weights, train
 
-SAMPLE_FOLDER = "data_raw/sample"
-K7_RUN = Path(EXPERIMENTS["Finetune_K7_160"]).parent.as_posix()
-
-TRAINED = {
-    "Probe_M1_160": ("probe", "M1"),
-    "Finetune_M1_160": ("finetune", "M1"),
-    "Probe_M2_160": ("probe", "M2"),
-    "Finetune_M2_160": ("finetune", "M2"),
-    "Finetune_K7_160": ("finetune", "K7"),
-}
-"""The experiments that are trained here -> mode and scheme."""
+TRAINED = [experiment for experiment in EXPERIMENTS.values() if experiment.mode != "faceapi"]
+"""The experiments that are trained here."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +91,8 @@ def run(
     Raises:
         InputError: as the stages do. What was finished stays, and the next call goes on from there.
     """
-    for mode, scheme in TRAINED.values():
-        recipe = Recipe.of(mode, profile.training_options(mode, scheme))
+    for experiment in TRAINED:
+        recipe = Recipe.of(experiment.mode, profile.training_options(experiment.mode, experiment.scheme))
         recipe.require_crops(preparation.get("margin", MARGIN))
         check_weights(recipe)
     if source is None:
@@ -108,16 +101,16 @@ def run(
                 f"{root / SUMMARY}: is of real photographs, which the sample would replace with all that was made of "
                 "them; name another --project-root"
             )
-        source = root / SAMPLE_FOLDER
-        say(f"Drawing the sample data set into {SAMPLE_FOLDER}")
+        source = root / SAMPLE
+        say(f"Drawing the sample data set into {SAMPLE}")
         draw_sample(source, people=profile.people, seed=1337, workers=workers)
     say("Preparing splits and crops in data_shared")
     prepare(source, root, workers=workers, **preparation)
     say("Running face-api.js's nets on the test photographs (FaceAPI_M1, FaceAPI_M2)")
     _baseline(root, workers)
-    for name, (mode, scheme) in TRAINED.items():
-        say(f"Training {name}")
-        _train(root, mode, scheme, profile, root / Path(EXPERIMENTS[name]).parent, workers)
+    for experiment in TRAINED:
+        say(f"Training {experiment.name}")
+        _train(root, experiment.mode, experiment.scheme, profile, root / experiment.run, workers)
     say("Exporting K7 to ONNX")
     _export(root / K7_RUN)
     say("Writing reports")
@@ -128,9 +121,9 @@ def _train(root: Path, mode: str, scheme: str, profile: Profile, out: Path, work
     train(
         mode=mode,
         scheme=scheme_named(scheme),
-        train_csv=root / CROPS / f"train_{scheme}.csv",
-        val_csv=root / CROPS / f"val_{scheme}.csv",
-        test_csv=root / CROPS / f"test_{scheme}.csv",
+        train_csv=root / CROPS_CSV / f"train_{scheme}.csv",
+        val_csv=root / CROPS_CSV / f"val_{scheme}.csv",
+        test_csv=root / CROPS_CSV / f"test_{scheme}.csv",
         out=out,
         root=root,
         workers=workers,
@@ -140,7 +133,11 @@ def _train(root: Path, mode: str, scheme: str, profile: Profile, out: Path, work
 
 def _baseline(root: Path, workers: int) -> None:
     tables = [
-        (root / SPLITS / f"test_{scheme}.csv", scheme_named(scheme), root / EXPERIMENTS[f"FaceAPI_{scheme}"])
+        (
+            root / SPLITS_CSV / f"test_{scheme}.csv",
+            scheme_named(scheme),
+            root / EXPERIMENTS[f"FaceAPI_{scheme}"].predictions,
+        )
         for scheme in ("M1", "M2")
     ]
     evaluate(tables, Settings(), root=root, workers=workers)
@@ -149,7 +146,7 @@ def _baseline(root: Path, workers: int) -> None:
 def _export(run: Path) -> None:
     checkpoint = run / "best.pt"
     trained = checkpoint.stat().st_mtime_ns
-    made = [run / name for name in ("k7_mnv3s_160.onnx", "k7_mnv3s_160_8bit.onnx", "classes.json")]
+    made = [run / name for name in (K7_MODEL, eight_bit_name(K7_MODEL), "classes.json")]
     if not all(path.is_file() and path.stat().st_mtime_ns >= trained for path in made):
         export(checkpoint, run)
 

@@ -24,11 +24,12 @@ from pyojeong.analyzer import MODEL
 from pyojeong.classifier import Classifier
 from pyojeong.core import geometry
 from pyojeong.core.labels import KOREAN
+from pyojeong.core.workspace import K7_RUN
 from pyojeong.demo import DEMO, make_server
 from pyojeong.faceapi.nets import graph_path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-RUN = Path("models/mobilenetv3_classifier/runs/finetune_K7_160")
+RUN = Path(K7_RUN)
 FRAMING = {"margin": str(geometry.MARGIN), "offset": "0.0", "box": "annotator"}
 FACTS = {"classes": json.dumps(KOREAN), "scheme": "K7", "size": "16", "version": "0", **FRAMING}
 FLAGS = [

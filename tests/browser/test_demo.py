@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from pyojeong.core.labels import ENGLISH, FACEAPI, KOREAN
-from pyojeong.demo import DEMO, MODEL, RUN, make_server
+from pyojeong.core.workspace import K7_MODEL, K7_RUN
+from pyojeong.demo import DEMO, make_server
 from pyojeong.faceapi.detector import FaceApi
 from tests.browser.conftest import FACTS, Oracle
 from tests.browser.faces import as_address, draw_group, pixels_of
@@ -117,14 +118,14 @@ def test_every_face_of_a_picture_is_marked_and_the_largest_described(page: Any, 
 
 def test_models_can_be_switched(tab: Any, site: Any, model_writer: Any, face: Any, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    shutil.copytree(site.root / RUN, run)
+    shutil.copytree(site.root / K7_RUN, run)
     model_writer(run / "k7_mnv3s_160_8bit.onnx", seed=8)
     image, path = face
     with make_server(site.root, 0, model_dir=run) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}).start()
         tab.page.goto(f"http://127.0.0.1:{server.server_port}{DEMO}")
         tab.page.get_by_label("사진·영상 고르기").set_input_files(path)
-        for name in (MODEL, "k7_mnv3s_160_8bit.onnx", MODEL):
+        for name in (K7_MODEL, "k7_mnv3s_160_8bit.onnx", K7_MODEL):
             tab.page.get_by_label("모델").select_option(name)
             assert_shows(tab.page, Oracle(run / name)(image, None))
         server.shutdown()
@@ -162,7 +163,7 @@ def test_a_model_that_is_gone_leaves_the_one_that_answers_chosen(
     tab: Any, site: Any, model_writer: Any, face: Any, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    shutil.copytree(site.root / RUN, run)
+    shutil.copytree(site.root / K7_RUN, run)
     model_writer(run / "k7_mnv3s_160_8bit.onnx", seed=8)
     with make_server(site.root, 0, model_dir=run) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}).start()
@@ -171,8 +172,8 @@ def test_a_model_that_is_gone_leaves_the_one_that_answers_chosen(
         (run / "k7_mnv3s_160_8bit.onnx").unlink()
         tab.page.get_by_label("모델").select_option("k7_mnv3s_160_8bit.onnx")
         tab.page.locator("#problem", has_text="모델이 없습니다").wait_for()
-        assert tab.page.get_by_label("모델").input_value() == MODEL
-        assert f"모델 {MODEL} " in tab.page.locator("#figures").inner_text()
+        assert tab.page.get_by_label("모델").input_value() == K7_MODEL
+        assert f"모델 {K7_MODEL} " in tab.page.locator("#figures").inner_text()
         server.shutdown()
 
 
@@ -180,7 +181,7 @@ def test_a_model_that_fails_late_does_not_undo_a_later_choice(
     tab: Any, site: Any, model_writer: Any, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    shutil.copytree(site.root / RUN, run)
+    shutil.copytree(site.root / K7_RUN, run)
     for seed, name in ((8, "slow.onnx"), (9, "third.onnx")):
         model_writer(run / name, seed=seed)
     tab.page.add_init_script(

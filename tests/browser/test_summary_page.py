@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pyojeong.data.prepare import PAGE, prepare
+from pyojeong.core.workspace import SUMMARY_PAGE
+from pyojeong.data.prepare import prepare
 from tests.archives import data_set
 
 pytestmark = pytest.mark.browser
@@ -15,7 +16,7 @@ def test_the_page_fits_any_screen_and_asks_the_network_for_nothing(tab, tmp_path
     prepare(data_set(tmp_path / "set", 3), tmp_path)
     tab.page.set_viewport_size({"width": width, "height": 800})
     tab.page.emulate_media(color_scheme=scheme)
-    tab.page.goto((tmp_path / PAGE).as_uri())
+    tab.page.goto((tmp_path / SUMMARY_PAGE).as_uri())
     assert tab.page.evaluate("document.documentElement.scrollWidth") <= width
     assert tab.page.evaluate("[...document.images].filter(image => image.naturalWidth === 112).length") == 21
     light = tab.page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0]")

@@ -14,7 +14,7 @@ from pyojeong.cli import commands, terminal
 from pyojeong.core import errors
 from pyojeong.core.files import write_json
 from pyojeong.core.table import write_csv
-from pyojeong.data.prepare import SUMMARY
+from pyojeong.core.workspace import SUMMARY
 from pyojeong.experiments import load_profile
 from pyojeong.report.report import Report
 from tests.conftest import REPOSITORY

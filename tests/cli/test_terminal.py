@@ -2,7 +2,8 @@ import polars as pl
 import pytest
 
 from pyojeong.cli.terminal import print_report, print_scores
-from pyojeong.report.report import EXPERIMENTS, Report
+from pyojeong.core.workspace import EXPERIMENTS
+from pyojeong.report.report import Report
 
 SCORE = {"accuracy": 0.5, "accuracy_low": 0.4, "accuracy_high": 0.6, "macro_f1": 0.3, "macro_f1_low": 0.2}
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pyojeong.core.errors import InputError
 from pyojeong.core.labels import KOREAN, UNKNOWN
 from pyojeong.core.table import read_csv
+from pyojeong.core.workspace import CROP_FILES
 from pyojeong.data import aihub, crop_files
 from pyojeong.data.prepare import prepare
 from tests.archives import BOX, NO_RECORD, file_name, image_zip, jpeg, label_zip, record, write_zip
@@ -39,7 +40,7 @@ def prepared(folder: Path) -> dict[str, Any]:
     assert summary["records"] == summary["kept"] + sum(drops[reason] for reason in drops if reason not in NO_RECORD)
     for split in ("train", "val", "test"):
         for path in read_csv(folder / f"workspace/data_shared/cropped_faces_csv/{split}_K7.csv")["path"]:
-            assert (folder / "workspace" / path).resolve().is_relative_to(folder / "workspace" / crop_files.FOLDER)
+            assert (folder / "workspace" / path).resolve().is_relative_to(folder / "workspace" / CROP_FILES)
     return summary
 
 

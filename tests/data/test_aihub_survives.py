@@ -16,6 +16,7 @@ import pytest
 
 from pyojeong.cli import commands
 from pyojeong.core.files import read_json, write_bytes
+from pyojeong.core.workspace import CROP_FILES, CROP_JOURNAL, SUMMARY
 from pyojeong.data import crop_files
 from pyojeong.data import prepare as module
 from pyojeong.data.prepare import prepare
@@ -83,10 +84,10 @@ def test_a_cluster_that_loses_a_worker_half_way_makes_the_same_files(
         seen: list[int] = []
 
         def kill_half_way() -> None:
-            while len(list((root / crop_files.FOLDER).glob("*/*.jpg"))) < 50:
+            while len(list((root / CROP_FILES).glob("*/*.jpg"))) < 50:
                 time.sleep(0.001)
             os.kill(victim, signal.SIGKILL)
-            seen.append(len(crop_files.read_journal(root / crop_files.JOURNAL)))
+            seen.append(len(crop_files.read_journal(root / CROP_JOURNAL)))
 
         killer = threading.Thread(target=kill_half_way, daemon=True)
         killer.start()
@@ -120,7 +121,7 @@ def test_the_rest_of_a_damaged_download_is_done_and_the_exit_code_says_so(
         shown = capsys.readouterr()
         assert f"incomplete: 1 unreadable_{'json' if what == 'label file' else 'archive'}" in shown.err
         assert '"kept": 48' in shown.out
-    summary = read_json(tmp_path / module.SUMMARY)
+    summary = read_json(tmp_path / SUMMARY)
     assert len(summary["unreadable"]) == 1
     assert summary["unreadable"][0].startswith(f"set/{broken.name}")
 
@@ -136,7 +137,7 @@ def test_an_archive_that_is_still_being_downloaded_is_said_by_the_exit_code(
         shown = capsys.readouterr()
         assert "incomplete: 1 unfinished_download" in shown.err
     assert '"crops_made": 0' in shown.out
-    assert part.name in read_json(tmp_path / module.SUMMARY)["unreadable"][0]
+    assert part.name in read_json(tmp_path / SUMMARY)["unreadable"][0]
 
 
 def test_a_hole_in_the_middle_of_an_archive_costs_the_photographs_in_it(
@@ -150,7 +151,7 @@ def test_a_hole_in_the_middle_of_an_archive_costs_the_photographs_in_it(
     data[starts[2] + 10 : starts[5]] = bytes(starts[5] - starts[2] - 10)
     path.write_bytes(data)
     assert call(monkeypatch, source, tmp_path) == 0
-    summary = read_json(tmp_path / module.SUMMARY)
+    summary = read_json(tmp_path / SUMMARY)
     assert summary["drops"] == {"corrupt_image": 3}
     assert summary["kept"] == 53
 
@@ -168,12 +169,12 @@ def test_an_archive_that_breaks_while_prepare_runs_is_counted(tmp_path: Path, mo
 
     monkeypatch.setattr(crop_files, "make_crops", break_first)
     assert call(monkeypatch, source, tmp_path) == 3
-    assert read_json(tmp_path / module.SUMMARY)["drops"] == {"lost_archive": 8}
+    assert read_json(tmp_path / SUMMARY)["drops"] == {"lost_archive": 8}
     monkeypatch.setattr(crop_files, "make_crops", real)
     broken.write_bytes(whole)
     os.utime(broken, ns=times)
     assert call(monkeypatch, source, tmp_path) == 0, "the same files as before, but now they can be read"
-    assert read_json(tmp_path / module.SUMMARY)["drops"] == {}
+    assert read_json(tmp_path / SUMMARY)["drops"] == {}
 
 
 @pytest.mark.parametrize("full_at", ["crops", "tables"])
@@ -184,7 +185,7 @@ def test_a_full_disk_ends_with_code_2_and_the_next_run_ends_the_work(
 
     def full(first: Any, second: Any) -> None:
         path = first if isinstance(first, Path) else second
-        if "val_K7.csv" in path.name or len(list((root / crop_files.FOLDER).glob("*/*.jpg"))) > 30:
+        if "val_K7.csv" in path.name or len(list((root / CROP_FILES).glob("*/*.jpg"))) > 30:
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
         write_bytes(first, second)
 
@@ -194,7 +195,7 @@ def test_a_full_disk_ends_with_code_2_and_the_next_run_ends_the_work(
         monkeypatch.setattr(module, "write_csv", full)
     assert call(monkeypatch, source, root) == 2
     assert "No space left on device; free some space and run the same command again" in capsys.readouterr().err
-    assert not (root / module.SUMMARY).exists()
+    assert not (root / SUMMARY).exists()
     assert crop_files.existing_crops(root)
     monkeypatch.undo()
     assert call(monkeypatch, source, root) == 0

@@ -7,9 +7,9 @@ from PIL import Image
 
 from pyojeong.core.geometry import MARGIN, face_crop
 from pyojeong.core.images import decode
+from pyojeong.core.workspace import CROP_JOURNAL
 from pyojeong.data import crop_files
 from pyojeong.data.crop_files import (
-    JOURNAL,
     MIN_FACE,
     Done,
     Task,
@@ -147,7 +147,7 @@ def test_a_stopped_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(KeyboardInterrupt):
         make_crops(tmp_path, tasks, margin=MARGIN, workers=1)
     monkeypatch.setattr(crop_files, "make_crop", real)
-    journal = tmp_path / JOURNAL
+    journal = tmp_path / CROP_JOURNAL
     assert len(read_journal(journal)) == 32, "whole chunks are on record"
     with journal.open("a") as file:
         file.write('["data_shared/cropped_faces_160/00/half')
@@ -162,13 +162,13 @@ def test_a_stopped_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     undisturbed = tmp_path / "undisturbed"
     archive(undisturbed, 50)
     assert make_crops(undisturbed, tasks, margin=MARGIN, workers=1)[0] == done
-    assert (undisturbed / JOURNAL).read_bytes() == journal.read_bytes()
+    assert (undisturbed / CROP_JOURNAL).read_bytes() == journal.read_bytes()
 
 
 def test_a_journal_left_in_the_order_of_the_work_is_put_in_order(tmp_path: Path) -> None:
     tasks = archive(tmp_path, 20)
     make_crops(tmp_path, tasks, margin=MARGIN, workers=1)
-    journal = tmp_path / JOURNAL
+    journal = tmp_path / CROP_JOURNAL
     ordered = journal.read_bytes()
     journal.write_bytes(b"".join(reversed(ordered.splitlines(keepends=True))))
     assert make_crops(tmp_path, tasks, margin=MARGIN, workers=1)[1] == 0
@@ -206,7 +206,7 @@ def test_a_disk_that_refuses_is_heard_and_what_was_written_stays(tmp_path: Path,
     with pytest.raises(OSError, match=blocked.name):
         make_crops(tmp_path, tasks, margin=MARGIN, workers=workers)
     blocked.rmdir()
-    left = 40 - len(read_journal(tmp_path / JOURNAL))
+    left = 40 - len(read_journal(tmp_path / CROP_JOURNAL))
     assert left >= 16
     assert make_crops(tmp_path, tasks, margin=MARGIN, workers=workers)[1] == left
     assert len(existing_crops(tmp_path)) == 40
@@ -226,5 +226,5 @@ def test_the_journal_is_what_it_was_before_crops_had_an_aspect(tmp_path: Path) -
     make_crops(tmp_path, archive(tmp_path, 1), margin=MARGIN, workers=1)
     (crop,) = existing_crops(tmp_path)
     line = f'["{crop}","KEY","",96,80,0,20.0,10.0,60.0,70.0,false]\n'
-    assert (tmp_path / JOURNAL).read_text() == line.replace("KEY", task(0).key)
+    assert (tmp_path / CROP_JOURNAL).read_text() == line.replace("KEY", task(0).key)
     assert [task(number).key for number in (0, 1)] == ["885aa32a576fdd326f5e5a76", "12566a0b7693fb2cd4d84d6e"]

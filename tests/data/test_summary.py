@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 
 from pyojeong.core.labels import KOREAN, UNKNOWN
+from pyojeong.core.workspace import CROP_FILES
 from pyojeong.data import aihub, crop_files
 from pyojeong.data.records import read_records
 from pyojeong.data.summary import BOX_EDGES, summarize
@@ -19,7 +20,7 @@ def rows_of(*people: tuple[int, str, str, tuple[float, float, float, float], str
     ]
     return read_records(records, str, "majority", "training").with_columns(
         split=pl.Series([split for *_, split in people], dtype=pl.String),
-        crop=pl.Series([f"{crop_files.FOLDER}/{n}.jpg" for n in range(len(people))], dtype=pl.String),
+        crop=pl.Series([f"{CROP_FILES}/{n}.jpg" for n in range(len(people))], dtype=pl.String),
         width=pl.lit(1000),
         height=pl.lit(800),
         orientation=pl.lit(3),

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from pyojeong.core.labels import KOREAN
+from pyojeong.core.workspace import SUMMARY_PAGE
 from pyojeong.data import aihub, crop_files
-from pyojeong.data.prepare import PAGE, prepare
+from pyojeong.data.prepare import prepare
 from pyojeong.data.splits import SPLITS
 from pyojeong.data.summary import warnings_of
 from pyojeong.data.summary_page import KOREAN_MEANINGS, KOREAN_WARNINGS, SHEET, render
@@ -53,7 +54,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], 
     label_zip(source / "more", "기쁨", [record(file_name(90)), record(file_name(91), ("기쁨", "슬픔", "분노"))])
     image_zip(source / "more", "기쁨", {file_name(91): jpeg()})
     summary = prepare(source, root)
-    return summary, (root / PAGE).read_text(encoding="utf-8")
+    return summary, (root / SUMMARY_PAGE).read_text(encoding="utf-8")
 
 
 def test_the_page_shows_every_figure_and_holds_everything(prepared: tuple[dict[str, Any], str]) -> None:
@@ -121,7 +122,7 @@ def test_every_setting_has_its_page(tmp_path: Path, policy: str, split: str) -> 
     label_zip(source / "more", "기쁨", [record(name, ("슬픔", "슬픔", "분노"), uploader="기쁨")])
     image_zip(source / "more", "기쁨", {name: jpeg()})
     prepare(source, tmp_path, policy=policy, split=split)
-    page = Outline((tmp_path / PAGE).read_text(encoding="utf-8"))
+    page = Outline((tmp_path / SUMMARY_PAGE).read_text(encoding="utf-8"))
     assert policy in page.words
     assert split in page.words
     assert ("0 of 3" in page.words) == (policy == "uploader")

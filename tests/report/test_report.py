@@ -13,10 +13,11 @@ from sklearn.metrics import f1_score
 from pyojeong.core.errors import InputError
 from pyojeong.core.files import write_json
 from pyojeong.core.labels import BASIC7
+from pyojeong.core.workspace import EXPERIMENTS
 from pyojeong.report import figures
 from pyojeong.report.page import Picture
-from pyojeong.report.report import EXPERIMENTS, SYNTHETIC, Report, compare, report
-from tests.workspaces import make_workspace
+from pyojeong.report.report import SYNTHETIC, Report, compare, report
+from tests.workspaces import PREDICTIONS, make_workspace
 
 PUBLISHED = ["exp", "csv", "n_raw", "n_eval", "coverage(%)", "filter", "Top1_Acc(%)", "Macro-F1"]
 
@@ -46,12 +47,12 @@ def test_seven_rows_with_the_published_columns_first(made: tuple[Path, Report]) 
     summary = pl.read_csv(made[0] / "reports" / "summary_overall_7exp.csv")
     assert summary.columns[:8] == PUBLISHED
     assert summary["exp"].to_list() == list(EXPERIMENTS)
-    assert summary["csv"].to_list() == list(EXPERIMENTS.values())
+    assert summary["csv"].to_list() == [*PREDICTIONS.values()]
     assert made[1].missing == {}
 
 
 def test_the_faceapi_row_means_what_the_published_one_meant(made: tuple[Path, Report]) -> None:
-    raw = pl.read_csv(made[0] / EXPERIMENTS["FaceAPI_M1"])
+    raw = pl.read_csv(made[0] / PREDICTIONS["FaceAPI_M1"])
     kept = raw.filter((pl.col("face_detected") == 1) & (pl.col("iou") >= 0.3))
     row = _row(made, "FaceAPI_M1")
     assert (row["n_raw"], row["n_eval"]) == (210, len(kept))
@@ -126,7 +127,7 @@ def test_pairs_join_crops_to_their_photographs(made: tuple[Path, Report]) -> Non
 @pytest.mark.usefixtures("undrawn")
 def test_the_order_of_rows_changes_no_table(made: tuple[Path, Report], tmp_path: Path) -> None:
     make_workspace(tmp_path, images=210)
-    for csv in EXPERIMENTS.values():
+    for csv in PREDICTIONS.values():
         pl.read_csv(tmp_path / csv).sample(fraction=1, shuffle=True, seed=5).write_csv(tmp_path / csv)
     again = report(tmp_path).summary
     intervals = [name for name in again.columns if "low" in name or "high" in name]
@@ -186,7 +187,7 @@ def test_every_protocol_stands_on_the_page_with_its_n(made: tuple[Path, Report])
 @pytest.mark.usefixtures("undrawn")
 def test_a_subset_is_reported_with_the_commands_for_the_rest(tmp_path: Path) -> None:
     make_workspace(tmp_path, images=70, drawn=False)
-    for name, csv in EXPERIMENTS.items():
+    for name, csv in PREDICTIONS.items():
         if name not in ("FaceAPI_M1", "Finetune_M1_160"):
             (tmp_path / csv).unlink()
     made = report(tmp_path)
@@ -207,7 +208,7 @@ def test_one_experiment_alone_is_enough(tmp_path: Path, name: str) -> None:
     stale = tmp_path / "reports" / "paired_comparison.csv"
     stale.parent.mkdir()
     stale.write_text("of an older run")
-    for other, csv in EXPERIMENTS.items():
+    for other, csv in PREDICTIONS.items():
         if other != name:
             (tmp_path / csv).unlink()
     assert report(tmp_path).summary["exp"].to_list() == [name]
@@ -230,7 +231,7 @@ def test_predictions_without_the_data_csvs_are_reported_unpaired(tmp_path: Path)
 
 def test_a_baseline_that_never_matches_still_has_a_row(tmp_path: Path) -> None:
     make_workspace(tmp_path, images=40)
-    path = tmp_path / EXPERIMENTS["FaceAPI_M1"]
+    path = tmp_path / PREDICTIONS["FaceAPI_M1"]
     pl.read_csv(path).with_columns(pl.lit(0.0).alias("iou")).write_csv(path)
     row = report(tmp_path).summary.row(by_predicate=pl.col("exp") == "FaceAPI_M1", named=True)
     assert (row["n_eval"], row["coverage(%)"], row["Top1_Acc(%)"], row["all_Acc(%)"]) == (0, 0.0, None, 0.0)
@@ -239,10 +240,10 @@ def test_a_baseline_that_never_matches_still_has_a_row(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("undrawn")
 def test_a_baseline_alone_without_an_answer(tmp_path: Path) -> None:
     make_workspace(tmp_path, images=40)
-    for name, csv in EXPERIMENTS.items():
+    for name, csv in PREDICTIONS.items():
         if name != "FaceAPI_M1":
             (tmp_path / csv).unlink()
-    path = tmp_path / EXPERIMENTS["FaceAPI_M1"]
+    path = tmp_path / PREDICTIONS["FaceAPI_M1"]
     answers = pl.read_csv(path)
     answers.with_columns(error=pl.lit("missing")).write_csv(path)
     with pytest.raises(InputError, match="none of the photographs could be read"):
@@ -288,7 +289,7 @@ def test_a_bad_row_is_named_and_older_reports_stay(tmp_path: Path) -> None:
     make_workspace(tmp_path, images=40)
     report(tmp_path)
     before = (tmp_path / "reports" / "summary_overall_7exp.csv").read_bytes()
-    path = tmp_path / EXPERIMENTS["Probe_M1_160"]
+    path = tmp_path / PREDICTIONS["Probe_M1_160"]
     path.write_text("path,true,pred\na,happy,cheerful\n")
     with pytest.raises(InputError, match=r"probe_M1_160.test_preds\.csv, line 2: the label 'cheerful'"):
         report(tmp_path)
@@ -334,7 +335,7 @@ def test_a_comparison_of_drawn_faces_says_so(tmp_path: Path, beside: str, caplog
 
 def test_a_run_whose_files_may_be_of_two_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     make_workspace(tmp_path, images=84)
-    folder = (tmp_path / EXPERIMENTS["Probe_M1_160"]).parent
+    folder = (tmp_path / PREDICTIONS["Probe_M1_160"]).parent
     for name, said in (("config.json", False), ("best.pt", False)):
         (folder / name).write_text("{}")
         report(tmp_path)
@@ -348,7 +349,7 @@ def test_predictions_of_other_data_are_refused_and_missing_ones_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     make_workspace(tmp_path, images=84)
-    path = tmp_path / EXPERIMENTS["Finetune_K7_160"]
+    path = tmp_path / PREDICTIONS["Finetune_K7_160"]
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     path.write_text("".join(lines[:-4]), encoding="utf-8")
     report(tmp_path)
@@ -367,14 +368,14 @@ def test_predictions_of_other_data_are_refused_and_missing_ones_said(
 def test_drawn_runs_keep_their_notice_when_the_data_are_gone(tmp_path: Path) -> None:
     make_workspace(tmp_path, images=84, drawn=False)
     assert report(tmp_path).notice == ""
-    write_json((tmp_path / EXPERIMENTS["Probe_M1_160"]).parent / "config.json", {"synthetic": True})
+    write_json((tmp_path / PREDICTIONS["Probe_M1_160"]).parent / "config.json", {"synthetic": True})
     assert report(tmp_path).notice == SYNTHETIC
 
 
 def test_tables_of_an_experiment_that_is_gone_go_too(tmp_path: Path) -> None:
     make_workspace(tmp_path, images=84)
     report(tmp_path)
-    (tmp_path / EXPERIMENTS["Probe_M1_160"]).unlink()
+    (tmp_path / PREDICTIONS["Probe_M1_160"]).unlink()
     report(tmp_path)
     assert not list((tmp_path / "reports").glob("Probe_M1_160_*"))
     assert len(list((tmp_path / "reports").glob("Probe_M2_160_*"))) == 3

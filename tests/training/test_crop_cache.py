@@ -14,7 +14,8 @@ from pyojeong.core.errors import InputError
 from pyojeong.core.files import lock
 from pyojeong.core.labels import BASIC7, K7, M1
 from pyojeong.core.table import write_csv
-from pyojeong.training.crop_cache import FOLDER, Crops, list_crops, open_crops
+from pyojeong.core.workspace import CROP_CACHE
+from pyojeong.training.crop_cache import Crops, list_crops, open_crops
 from tests.patterns import write_crops
 
 
@@ -41,7 +42,7 @@ def test_order_does_not_depend_on_the_number_of_workers(tmp_path: Path, monkeypa
     arrays = []
     for workers in (1, 4):
         arrays.append(np.array(opened(csv, tmp_path, workers).pixels))
-        for file in (tmp_path / FOLDER).iterdir():
+        for file in (tmp_path / CROP_CACHE).iterdir():
             file.unlink()
 
     assert np.array_equal(arrays[0], arrays[1])
@@ -79,7 +80,7 @@ def test_images_are_decoded_once_for_all_labels(tmp_path: Path, monkeypatch: pyt
 
     assert second.labels.tolist() == [K7.classes.index("슬픔")] * 6
     assert np.array_equal(first.pixels, second.pixels)
-    assert len([*(tmp_path / FOLDER).glob("*.npy")]) == 1
+    assert len([*(tmp_path / CROP_CACHE).glob("*.npy")]) == 1
 
 
 def test_a_changed_crop_is_decoded_anew(tmp_path: Path) -> None:
@@ -106,7 +107,7 @@ def test_damaged_arrays_are_made_again(
 ) -> None:
     csv = write_crops(tmp_path, "train", 1)
     expected = np.array(opened(csv, tmp_path).pixels)
-    (array,) = (tmp_path / FOLDER).glob(f"*{suffix}")
+    (array,) = (tmp_path / CROP_CACHE).glob(f"*{suffix}")
     array.write_bytes(array.read_bytes()[:-10] if content is None else content)
 
     assert np.array_equal(opened(csv, tmp_path).pixels, expected)
@@ -116,7 +117,7 @@ def test_damaged_arrays_are_made_again(
 def test_an_array_without_notes_is_not_trusted(tmp_path: Path) -> None:
     csv = write_crops(tmp_path, "train", 1)
     expected = np.array(opened(csv, tmp_path).pixels)
-    (array,) = (tmp_path / FOLDER).glob("*.npy")
+    (array,) = (tmp_path / CROP_CACHE).glob("*.npy")
     array.with_suffix(".json").unlink()
     np.save(array, np.zeros_like(expected))
 
@@ -125,7 +126,7 @@ def test_an_array_without_notes_is_not_trusted(tmp_path: Path) -> None:
 
 def test_what_a_killed_run_left_goes_and_what_another_writes_stays(tmp_path: Path) -> None:
     csv = write_crops(tmp_path, "train", 1)
-    folder = tmp_path / FOLDER
+    folder = tmp_path / CROP_CACHE
     folder.mkdir(parents=True)
     left, others = folder / ".0123456789abcdef.npy.dead.part", folder / ".fedcba9876543210.npy.live.part"
     left.write_bytes(b"half")
@@ -199,7 +200,7 @@ def test_the_notes_say_what_was_dropped(tmp_path: Path) -> None:
     csv = write_crops(tmp_path, "train", 1)
     (tmp_path / "crops/train/004.png").unlink()
     opened(csv, tmp_path)
-    (notes,) = (tmp_path / FOLDER).glob("*.json")
+    (notes,) = (tmp_path / CROP_CACHE).glob("*.json")
 
     assert json.loads(notes.read_text())["dropped"] == {"4": "missing"}
 

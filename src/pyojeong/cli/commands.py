@@ -348,7 +348,7 @@ def run(
         raise InputError("give either a SOURCE folder or --sample")
     from pyojeong import experiments as seven
     from pyojeong.core.files import read_json
-    from pyojeong.data.prepare import SUMMARY
+    from pyojeong.core.workspace import SUMMARY
 
     chosen = seven.load_profile(profile or ("sample" if sample else "full"), experiments)
     preparation = {"policy": policy, "split": split, "seed": seed, "skip_unreadable": skip_unreadable}

@@ -21,9 +21,7 @@ from pyojeong.core.files import write_bytes, write_text
 from pyojeong.core.geometry import SIZE, enough_size, patch_region, reduced_crop
 from pyojeong.core.images import ImageError, decode_reduced, measure, read_bytes
 from pyojeong.core.progress import bar
-
-FOLDER = "data_shared/cropped_faces_160"
-JOURNAL = "data_shared/cropped_faces_160.jsonl"
+from pyojeong.core.workspace import CROP_FILES, CROP_JOURNAL
 
 QUALITY = 95
 """JPEG quality of crops; chroma is kept at full resolution (4:4:4)."""
@@ -108,7 +106,7 @@ class Done(NamedTuple):
 def task_for(path: str, stamp: str, name: str, person: str, box: Box, margin: float) -> Task:
     """Return the task for one row of the index."""
     mark = hashlib.blake2b(name.encode(), digest_size=8).hexdigest()
-    crop = f"{FOLDER}/{person[:2]}/{person[:12]}_{mark}.jpg"
+    crop = f"{CROP_FILES}/{person[:2]}/{person[:12]}_{mark}.jpg"
     key = hashlib.blake2b(repr((_FORMAT, SIZE, QUALITY, margin, box, name, stamp)).encode(), digest_size=12)
     return Task(path, crop, key.hexdigest(), box)
 
@@ -162,7 +160,7 @@ def make_crops(
         InputError: workers were lost, or the scheduler does not answer.
         OSError: the disk is full or not writable. What was made stays, and the next run goes on from there.
     """
-    journal = root / JOURNAL
+    journal = root / CROP_JOURNAL
     known = read_journal(journal)
     existing = existing_crops(root)
     todo = [task for task in tasks if not _is_done(known.get(task.crop), task, existing)]
@@ -204,12 +202,12 @@ def read_journal(path: Path) -> dict[str, Done]:
 def existing_crops(root: Path) -> set[str]:
     """Return the paths of all crops below the root; what a killed process left half-written is removed."""
     found = set()
-    for folder in (root / FOLDER).glob("*/"):
+    for folder in (root / CROP_FILES).glob("*/"):
         for entry in os.scandir(folder):
             if entry.name.endswith(".part"):
                 Path(entry.path).unlink()
             else:
-                found.add(f"{FOLDER}/{folder.name}/{entry.name}")
+                found.add(f"{CROP_FILES}/{folder.name}/{entry.name}")
     return found
 
 

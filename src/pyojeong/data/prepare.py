@@ -15,14 +15,10 @@ from pyojeong.core.errors import InputError
 from pyojeong.core.files import alone_in, json_value, read_json, relative_path, write_json, write_text
 from pyojeong.core.labels import K7, KOREAN_TO_ENGLISH, Scheme
 from pyojeong.core.table import BOX_COLUMNS, write_csv
+from pyojeong.core.workspace import CROP_JOURNAL, CROPS_CSV, SPLITS_CSV, SUMMARY, SUMMARY_PAGE
 from pyojeong.data import aihub, crop_files, splits, summary_page
 from pyojeong.data.records import POLICIES, VOTES
 from pyojeong.data.summary import PREPARED, summarize
-
-SPLITS_CSV = "data_shared/splits_csv"
-CROPS_CSV = "data_shared/cropped_faces_csv"
-SUMMARY = "data_shared/summary.json"
-PAGE = "data_shared/summary.html"
 
 VANISHED = ("missing_image", "lost_archive")
 """Drops that mean that a disk or a file went away while prepare ran; the next run looks again."""
@@ -109,20 +105,15 @@ def _prepare(root: Path, base: str, settings: dict[str, Any], workers: int, sche
         "settings": settings,
         "version": __version__,
         "fingerprint": mark,
-        "crops": _digest((root / crop_files.JOURNAL).read_bytes()),
+        "crops": _digest((root / CROP_JOURNAL).read_bytes()),
     }
     # From here until the new summary stands, the tables may be of two kinds.
     (root / SUMMARY).unlink(missing_ok=True)
     for path, frame in _tables(rows):
         write_csv(frame, root / path)
-    write_text(root / PAGE, summary_page.render(summary, summary_page.contact_sheet(root, rows)))
+    write_text(root / SUMMARY_PAGE, summary_page.render(summary, summary_page.contact_sheet(root, rows)))
     write_json(root / SUMMARY, summary)
     return summary | {"crops_made": made}
-
-
-def is_synthetic(root: Path) -> bool:
-    """Whether the prepared faces in ``root`` are drawn, so that no number from them says anything about real ones."""
-    return json_value(root / SUMMARY, "synthetic") is True
 
 
 def _sweep(root: Path) -> None:
@@ -204,10 +195,10 @@ def _finished(root: Path, mark: str) -> dict[str, Any] | None:
         return None
     if any(reason in summary.get("drops", {}) for reason in VANISHED):
         return None
-    if not all((root / path).exists() for path in (PAGE, *_table_paths())):
+    if not all((root / path).exists() for path in (SUMMARY_PAGE, *_table_paths())):
         return None
     # Another run may have begun to make other crops and been stopped.
-    journal = root / crop_files.JOURNAL
+    journal = root / CROP_JOURNAL
     if not journal.exists() or summary.get("crops") != _digest(journal.read_bytes()):
         return None
     made = {done.crop for done in crop_files.read_journal(journal).values() if not done.reason}

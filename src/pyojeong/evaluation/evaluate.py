@@ -24,7 +24,7 @@ from pyojeong.core.images import ImageError, read_bytes
 from pyojeong.core.labels import SCHEMES, Scheme
 from pyojeong.core.progress import bar
 from pyojeong.core.table import BOX_COLUMNS, read_csv, read_table, write_csv
-from pyojeong.data.prepare import is_synthetic
+from pyojeong.core.workspace import is_synthetic
 from pyojeong.evaluation import evaluation_csv
 from pyojeong.evaluation.contenders import Analysis, Contender, Engine, opened_engine, shared_engine
 from pyojeong.evaluation.evaluation_csv import DETECTION, MAY_COME, columns, summarize

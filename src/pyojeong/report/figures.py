@@ -18,6 +18,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from pyojeong.core.labels import KOREAN_TO_ENGLISH, scheme_named
+from pyojeong.core.workspace import EXPERIMENTS
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,8 @@ def overview(
 
 def confusions(matrices: Mapping[str, pl.DataFrame], *, theme: Theme = LIGHT, notice: str = "") -> Figure:
     """Draw the row-normalized confusion matrix of each experiment (name -> ``{exp}_cm_row_normalized.csv``)."""
-    schemes = [scheme for scheme in _SCHEME_ORDER if any(scheme_of(name) == scheme for name in matrices)]
-    grid = [[name for name in matrices if scheme_of(name) == scheme] for scheme in schemes]
+    schemes = [scheme for scheme in _SCHEME_ORDER if any(EXPERIMENTS[name].scheme == scheme for name in matrices)]
+    grid = [[name for name in matrices if EXPERIMENTS[name].scheme == scheme] for scheme in schemes]
     columns = max(map(len, grid))
     with _style(theme):
         figure = Figure(figsize=(4.6 * columns, 4.6 * len(grid)), layout="constrained")
@@ -105,8 +106,8 @@ def confusions(matrices: Mapping[str, pl.DataFrame], *, theme: Theme = LIGHT, no
 def class_scores(scores: pl.DataFrame, *, theme: Theme = LIGHT, notice: str = "") -> Figure:
     """Draw F1 by class of every experiment, one panel a scheme (rows of ``per_class_all_7exp.csv``)."""
     scores = scores.with_columns(
-        scheme=pl.col("exp").map_elements(scheme_of, return_dtype=pl.String),
-        contender=pl.col("exp").map_elements(contender_of, return_dtype=pl.String),
+        scheme=pl.col("exp").map_elements(lambda name: EXPERIMENTS[name].scheme, return_dtype=pl.String),
+        contender=pl.col("exp").map_elements(lambda name: EXPERIMENTS[name].contender, return_dtype=pl.String),
     )
     schemes = scores["scheme"].unique(maintain_order=True).to_list()
     with _style(theme):
@@ -124,18 +125,6 @@ def class_scores(scores: pl.DataFrame, *, theme: Theme = LIGHT, notice: str = ""
             figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=3, frameon=False)
         _footer(figure, notice, theme)
     return figure
-
-
-def scheme_of(experiment: str) -> str:
-    """Return the scheme in an experiment's name: ``Probe_M1_160`` -> ``M1``."""
-    return experiment.split("_")[1]
-
-
-def contender_of(experiment: str) -> str:
-    """Return the contender in an experiment's name, as figures and tables show it."""
-    return {"FaceAPI": "face-api.js", "Probe": "MobileNetV3 probe", "Finetune": "MobileNetV3 finetune"}[
-        experiment.split("_")[0]
-    ]
 
 
 def class_label(name: str, scheme: str) -> str:
@@ -247,7 +236,7 @@ def _ceiling_lines(
 
 
 def _matrix(axes: Axes, name: str, matrix: pl.DataFrame, theme: Theme) -> None:
-    scheme, classes = scheme_of(name), matrix["true"].to_list()
+    scheme, classes = EXPERIMENTS[name].scheme, matrix["true"].to_list()
     shares = matrix.drop("true").to_numpy().astype(float)
     colors = LinearSegmentedColormap.from_list("share", [theme.paper, theme.full])
     axes.imshow(shares, cmap=colors, vmin=0, vmax=1)
@@ -270,7 +259,7 @@ def _matrix(axes: Axes, name: str, matrix: pl.DataFrame, theme: Theme) -> None:
     axes.set_yticks(range(len(classes)), [class_label(word, scheme) for word in classes])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_title(f"{scheme} · {contender_of(name)}", loc="left", fontweight="bold")
+    axes.set_title(f"{scheme} · {EXPERIMENTS[name].contender}", loc="left", fontweight="bold")
     axes.set_xlabel("answered 예측, % of each true class", color=theme.faint)
     axes.set_ylabel("true 정답", color=theme.faint)
 

@@ -1,7 +1,7 @@
 """The seven experiments: predictions in, every table, figure and the page of ``reports/`` out."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -17,26 +17,10 @@ from pyojeong.core.files import json_value, write_bytes, write_text
 from pyojeong.core.labels import Scheme, scheme_named
 from pyojeong.core.progress import track
 from pyojeong.core.table import read_table, write_csv
-from pyojeong.data.prepare import SUMMARY, is_synthetic
+from pyojeong.core.workspace import CROPS_CSV, EXPERIMENTS, REPORTS, SPLITS_CSV, SUMMARY, is_synthetic
 from pyojeong.evaluation import comparison
 from pyojeong.evaluation.predictions import all_classes, read_predictions
 from pyojeong.report import figures, page
-
-FACEAPI_RESULTS = "models/faceapi_baseline/results"
-RUNS = "models/mobilenetv3_classifier/runs"
-SPLITS = "data_shared/splits_csv"
-CROPS = "data_shared/cropped_faces_csv"
-
-EXPERIMENTS: Mapping[str, str] = {
-    "FaceAPI_M1": f"{FACEAPI_RESULTS}/faceapi_M1_eval.csv",
-    "FaceAPI_M2": f"{FACEAPI_RESULTS}/faceapi_M2_eval.csv",
-    "Probe_M1_160": f"{RUNS}/probe_M1_160/test_preds.csv",
-    "Finetune_M1_160": f"{RUNS}/finetune_M1_160/test_preds.csv",
-    "Probe_M2_160": f"{RUNS}/probe_M2_160/test_preds.csv",
-    "Finetune_M2_160": f"{RUNS}/finetune_M2_160/test_preds.csv",
-    "Finetune_K7_160": f"{RUNS}/finetune_K7_160/test_preds.csv",
-}
-"""Name of each experiment -> its predictions, relative to the workspace."""
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +61,9 @@ def report(root: Path, *, seed: int = 0) -> Report:
     Raises:
         InputError: no experiment is there, nothing could be read, or a file is unusable.
     """
-    missing = {name: _command(name) for name, csv in EXPERIMENTS.items() if not (root / csv).exists()}
+    missing = {
+        name: _command(name) for name, experiment in EXPERIMENTS.items() if not (root / experiment.predictions).exists()
+    }
     if len(missing) == len(EXPERIMENTS):
         raise InputError(
             f"{root}: none of the seven experiments has predictions here; make the first one with: "
@@ -85,7 +71,7 @@ def report(root: Path, *, seed: int = 0) -> Report:
         )
     frames = {name: _load(root, name) for name in EXPERIMENTS if name not in missing}
     notice = SYNTHETIC if any(_is_synthetic(root, name) for name in frames) else ""
-    out = root / "reports"
+    out = root / REPORTS
     tables = _tables(root, frames, notice, seed)
     matrices = {name: _write_experiment(name, frame, out) for name, frame in frames.items()}
     tables["per_class_all_7exp"] = pl.concat(
@@ -119,13 +105,13 @@ def compare(
 
 def scheme_in(experiment: str) -> Scheme:
     """Return the label scheme of an experiment by its name."""
-    return scheme_named(figures.scheme_of(experiment))
+    return scheme_named(EXPERIMENTS[experiment].scheme)
 
 
 def _load(root: Path, experiment: str) -> pl.DataFrame:
     """Read predictions and add ``person``, ``photo`` and the annotators' votes where the data CSVs have them."""
     scheme = scheme_in(experiment)
-    predictions = root / EXPERIMENTS[experiment]
+    predictions = root / EXPERIMENTS[experiment].predictions
     frame = read_predictions(predictions, scheme)
     if (predictions.parent / "best.pt").exists() and not (predictions.parent / "config.json").exists():
         log.warning(
@@ -133,8 +119,8 @@ def _load(root: Path, experiment: str) -> pl.DataFrame:
             "the same command",
             predictions.parent,
         )
-    own_photographs = experiment.startswith("FaceAPI")
-    csv = root / (SPLITS if own_photographs else CROPS) / f"test_{scheme.name}.csv"
+    own_photographs = EXPERIMENTS[experiment].mode == "faceapi"
+    csv = root / (SPLITS_CSV if own_photographs else CROPS_CSV) / f"test_{scheme.name}.csv"
     if not csv.is_file():
         return frame
     facts = read_table(csv, scheme=scheme, root=root)
@@ -168,7 +154,7 @@ def _check_images(frame: pl.DataFrame, facts: pl.DataFrame, predictions: Path, c
 
 def _is_synthetic(root: Path, experiment: str) -> bool:
     """Whether an experiment saw synthetic faces: its own stage has written that beside its predictions."""
-    return is_synthetic(root) or _says_synthetic(root / EXPERIMENTS[experiment])
+    return is_synthetic(root) or _says_synthetic(root / EXPERIMENTS[experiment].predictions)
 
 
 def _says_synthetic(predictions: Path) -> bool:
@@ -181,20 +167,19 @@ def _is_complete(column: pl.Series) -> bool:
 
 
 def _command(experiment: str) -> str:
-    mode, scheme = experiment.split("_")[:2]
-    if mode == "FaceAPI":
-        return f"pyojeong baseline --csv {SPLITS}/test_{scheme}.csv"
-    csvs = " ".join(f"--{split}-csv {CROPS}/{split}_{scheme}.csv" for split in ("train", "val", "test"))
-    run = Path(EXPERIMENTS[experiment]).parent.as_posix()
-    return f"pyojeong train --mode {mode.lower()} {csvs} --out {run}"
+    mode, scheme = EXPERIMENTS[experiment].mode, EXPERIMENTS[experiment].scheme
+    if mode == "faceapi":
+        return f"pyojeong baseline --csv {SPLITS_CSV}/test_{scheme}.csv"
+    csvs = " ".join(f"--{split}-csv {CROPS_CSV}/{split}_{scheme}.csv" for split in ("train", "val", "test"))
+    return f"pyojeong train --mode {mode} {csvs} --out {EXPERIMENTS[experiment].run}"
 
 
 def _tables(root: Path, frames: Frames, notice: str, seed: int) -> Frames:
     fair = [
         {
             "exp": name,
-            "contender": figures.contender_of(name),
-            "scheme": figures.scheme_of(name),
+            "contender": EXPERIMENTS[name].contender,
+            "scheme": EXPERIMENTS[name].scheme,
             "protocol": protocol,
             "n_all": int(frame["error"].is_null().sum()),
             **comparison.score(some, seed),
@@ -211,17 +196,17 @@ def _tables(root: Path, frames: Frames, notice: str, seed: int) -> Frames:
     couples = [
         (one, two)
         for one, two in combinations(frames, 2)
-        if figures.scheme_of(one) == figures.scheme_of(two) and _can_pair(frames[one], frames[two])
+        if EXPERIMENTS[one].scheme == EXPERIMENTS[two].scheme and _can_pair(frames[one], frames[two])
     ]
     pairs = [
-        {"scheme": figures.scheme_of(one), "first": one, "second": two, **row}
+        {"scheme": EXPERIMENTS[one].scheme, "first": one, "second": two, **row}
         for one, two in track(couples, "pairs")
         for row in comparison.paired_rows(frames[one], frames[two], scheme_in(one), seed)
     ]
     # Where only photographs on which all agree were kept, people agree by construction, and an uploader's word is not
     # what the annotators are measured by.
     picked = (json_value(root / SUMMARY, "settings") or {}).get("policy") in ("unanimous", "uploader")
-    ceilings = {} if picked else {figures.scheme_of(name): (name, frame) for name, frame in frames.items()}
+    ceilings = {} if picked else {EXPERIMENTS[name].scheme: (name, frame) for name, frame in frames.items()}
     people = [
         {"scheme": scheme, **ceiling}
         for scheme, (name, frame) in ceilings.items()
@@ -254,7 +239,7 @@ def _summary_row(root: Path, name: str, frame: pl.DataFrame, fair: list[dict[str
     n_raw, n_eval = int(frame["error"].is_null().sum()), head.get("n", 0)
     return {
         "exp": name,
-        "csv": EXPERIMENTS[name],
+        "csv": EXPERIMENTS[name].predictions,
         "n_raw": n_raw,
         "n_eval": n_eval,
         "coverage(%)": _percent(n_eval / n_raw if n_raw else None),
@@ -289,7 +274,7 @@ def _digits(value: float | None) -> float | None:
 
 
 def _val_best(root: Path, name: str) -> float | None:
-    value = json_value((root / EXPERIMENTS[name]).parent / "val_metrics_best.json", "macro_f1")
+    value = json_value((root / EXPERIMENTS[name].predictions).parent / "val_metrics_best.json", "macro_f1")
     return float(value) if isinstance(value, int | float) else None
 
 

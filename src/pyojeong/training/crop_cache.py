@@ -29,10 +29,8 @@ from pyojeong.core.labels import Scheme
 from pyojeong.core.metrics import Floats, Ints, encode
 from pyojeong.core.progress import bar
 from pyojeong.core.table import BOX_COLUMNS, line_of, numbers, read_csv, read_table
+from pyojeong.core.workspace import CROP_CACHE
 from pyojeong.data.records import VOTES
-
-FOLDER = Path("data_shared/pixels_160")
-"""Where the arrays lie below the project root."""
 
 _CHUNK = 1024
 
@@ -141,7 +139,7 @@ def open_crops(listing: Listing, root: Path, workers: int = 4) -> Crops:
 
     Raises InputError when no row at all can be used.
     """
-    array, notes = root / FOLDER / f"{listing.key}.npy", root / FOLDER / f"{listing.key}.json"
+    array, notes = root / CROP_CACHE / f"{listing.key}.npy", root / CROP_CACHE / f"{listing.key}.json"
     found = _stored(array, notes, len(listing.paths))
     if not found:
         _build(listing, root, workers, array, notes)

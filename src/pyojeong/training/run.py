@@ -31,8 +31,7 @@ from pyojeong.core.files import alone_in, json_value, read_json, write_json
 from pyojeong.core.geometry import BOX_KINDS, iou
 from pyojeong.core.labels import Scheme, scheme_for
 from pyojeong.core.table import write_csv
-from pyojeong.data.crop_files import FOLDER as CROPS_FOLDER
-from pyojeong.data.prepare import SUMMARY, is_synthetic
+from pyojeong.core.workspace import CROP_FILES, SUMMARY, is_synthetic
 from pyojeong.evaluation.predictions import MATCHED_IOU
 from pyojeong.model import teacher, weights
 from pyojeong.model.checkpoint import Checkpoint, load_torch
@@ -159,7 +158,7 @@ def train(
 
 def _check_framing(recipe: Recipe, listings: Iterable[Listing], root: Path) -> None:
     margin = (json_value(root / SUMMARY, "settings") or {}).get("margin")
-    cut = f"{CROPS_FOLDER}/"
+    cut = f"{CROP_FILES}/"
     if margin is not None and any(path.startswith(cut) for one in listings if one.boxes is None for path in one.paths):
         recipe.require_crops(margin)
 
