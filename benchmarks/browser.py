@@ -145,6 +145,7 @@ def random_model(folder: Path) -> bytes:
     """Export a K7 network with random weights."""
     import torch
 
+    from pyojeong.core.geometry import AIHUB_FRAMING
     from pyojeong.core.labels import KOREAN
     from pyojeong.export.onnx_file import build
     from pyojeong.model.checkpoint import Checkpoint
@@ -152,7 +153,10 @@ def random_model(folder: Path) -> bytes:
 
     torch.manual_seed(0)
     state = {name: value.detach() for name, value in MobileNetV3Small(len(KOREAN)).state_dict().items()}
-    return build(Checkpoint(state, KOREAN, "K7", {}, 0.15, 1.0))
+    checkpoint = Checkpoint(
+        state_dict=state, classes=KOREAN, scheme="K7", recipe={}, framing=AIHUB_FRAMING, temperature=1.0
+    )
+    return build(checkpoint)
 
 
 def race(site: Path, rounds: int) -> tuple[dict[str, Any], str]:

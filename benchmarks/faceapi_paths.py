@@ -24,13 +24,12 @@ from typing import Any
 
 from playwright.sync_api import Route, sync_playwright
 
-from pyojeong.core.geometry import iou
+from pyojeong.core.geometry import MATCHED_IOU, iou
 from pyojeong.core.images import read_bytes
 from pyojeong.core.labels import FACEAPI
 from pyojeong.core.table import BOX_COLUMNS, read_csv
 from pyojeong.data.prepare import prepare
 from pyojeong.evaluation.contenders import Analysis, Face
-from pyojeong.evaluation.predictions import MATCHED_IOU
 from pyojeong.faceapi.detector import Box
 from pyojeong.faceapi.engines import OnnxEngine, Settings
 from pyojeong.faceapi.weights import find_package

@@ -1,4 +1,4 @@
-"""How boxes and crops relate, and what a second look finds: the figures behind ``geometry.as_annotated`` and others.
+"""How boxes and crops relate, and what a second look finds: the figures behind ``geometry.annotator_box`` and others.
 
     python benchmarks/framing.py --data ../shared/data [relation] [register] [retry] [steady]
 
@@ -26,7 +26,7 @@ from PIL import Image
 
 from pyojeong import analyzer
 from pyojeong.core.errors import InputError
-from pyojeong.core.geometry import Box, as_annotated, face_crop, iou
+from pyojeong.core.geometry import Box, Framing, annotator_box, face_crop, iou
 from pyojeong.core.images import ImageError, Pixels, decode, read_bytes
 from pyojeong.core.labels import BASIC7
 from pyojeong.core.table import BOX_COLUMNS, read_table
@@ -137,7 +137,7 @@ def register(data: Path, detector: FaceApi) -> None:
 
 
 def _mean_face(faces: Sequence[Portrait], height: float, offset: float, aspect: float) -> NDArray[np.float64]:
-    crops = [face_crop(image, box, (height - 1) / 2, offset, aspect) for image, box in faces]
+    crops = [face_crop(image, box, Framing((height - 1) / 2, offset, aspect, "detector")) for image, box in faces]
     return _look(np.mean([_look(crop) for crop in crops], 0))
 
 
@@ -198,7 +198,7 @@ def _two_looks(detector: FaceApi, image: Pixels, box: Box) -> tuple[float, float
 
 def _score(missed: Sequence[Portrait], look: Callable[[Pixels], list[Box]]) -> str:
     best = [(found[0], box) for image, box in missed if (found := look(image))]
-    right = sum(iou(as_annotated(found), box) >= 0.5 for found, box in best)
+    right = sum(iou(annotator_box(found), box) >= 0.5 for found, box in best)
     wrong = sum(iou(found, box) < 0.3 for found, box in best)
     return f"{len(best)}/{len(missed)} right {right} wrong {wrong}"
 

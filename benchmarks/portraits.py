@@ -93,7 +93,9 @@ def collect(
 def right(classifier: Classifier, photographs: list[Found], rule: tuple[float, float, float]) -> tuple[int, int]:
     """Return how many faces were found, and how many of them read right when cut by ``rule``."""
     seen = [one for one in photographs if one.box is not None]
-    boxes = [geometry.box_as(classifier.box, one.box, "detector") for one in seen if one.box is not None]
+    boxes = [
+        geometry.convert_box(one.box, "detector", classifier.framing.box_kind) for one in seen if one.box is not None
+    ]
     patches = [geometry.cut(one.image, geometry.patch_region(box, *rule)) for one, box in zip(seen, boxes, strict=True)]
     named = classifier.predict_patches([geometry.resize(patch) for patch in patches]).argmax(1)
     return len(seen), sum(classifier.classes[name] == one.label for name, one in zip(named, seen, strict=True))
@@ -123,7 +125,7 @@ def show(given: argparse.Namespace) -> None:
             f"{given.model}: answers {', '.join(classifier.classes)}, and the photographs have BASIC7's words"
         )
     sets = collect(FaceApi(threads=1), given.data, given.photographs, given.csv, given.project_root)
-    own = (classifier.margin, classifier.offset, classifier.aspect)
+    own = (classifier.framing.margin, classifier.framing.offset, classifier.framing.aspect)
     margins, offsets, aspects = STEPS.values()
     around = itertools.product(margins, offsets, aspects)
     rules = [own, *((own[0] + margin, own[1] + offset, aspect) for margin, offset, aspect in around if given.scan)]

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pyojeong.analyzer import MODEL, EmotionAnalyzer
+from pyojeong.analyzer import MODEL, Analyzer
 from pyojeong.classifier import Classifier
 from pyojeong.core import geometry
 from pyojeong.core.errors import InputError
@@ -92,12 +92,12 @@ CHANGES: dict[str, Change] = {
 }
 
 
-def chain(analyzer: EmotionAnalyzer, images: Iterable[Pixels], aspect: float) -> list[NDArray[np.float32] | None]:
+def chain(analyzer: Analyzer, images: Iterable[Pixels], aspect: float) -> list[NDArray[np.float32] | None]:
     """Return the probabilities of each face pasted into an empty frame; None where it was not found in any."""
     return [_pasted(analyzer, image, aspect) for image in images]
 
 
-def _pasted(analyzer: EmotionAnalyzer, image: Pixels, aspect: float) -> NDArray[np.float32] | None:
+def _pasted(analyzer: Analyzer, image: Pixels, aspect: float) -> NDArray[np.float32] | None:
     width, height = round(ENLARGED * min(1.0, aspect)), round(ENLARGED * min(1.0, 1 / aspect))
     face = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
     for ratio in FRAMES:
@@ -160,7 +160,7 @@ def show(arguments: argparse.Namespace) -> None:
         row(f"float32 weights (same label: {100 * same:.2f} %)", exact, true, reference)
     for name, change in CHANGES.items():
         row(name, classifier.predict_patches([change(image) for image in images]), true, reference)
-    found = chain(EmotionAnalyzer(arguments.model), images, arguments.aspect or classifier.aspect)
+    found = chain(Analyzer(arguments.model), images, arguments.aspect or classifier.framing.aspect)
     show_chain(found, given, true, reference)
 
 

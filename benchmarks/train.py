@@ -43,7 +43,7 @@ from pyojeong.model.network import MobileNetV3Small
 from pyojeong.model.teacher import FaceMobileNet, FaceRecognitionNet
 from pyojeong.sample.drawing import draw_face
 from pyojeong.training.batches import PixelSource, targets
-from pyojeong.training.crop_cache import Crops
+from pyojeong.training.crop_cache import CropSet
 from pyojeong.training.inference_cache import answers, graph
 from pyojeong.training.loop import Lesson, _Loop, learn
 from pyojeong.training.memory import keep_memory
@@ -61,7 +61,7 @@ Turn = tuple[float, float]
 """Seconds of wall and processor time."""
 
 
-def draw(path: Path, count: int) -> Crops:
+def draw(path: Path, count: int) -> CropSet:
     """Write ``count`` crops (synthetic faces, each at its own brightness) to ``path``, as the decoder would."""
     faces = np.stack([face_crop(*draw_face(KOREAN[seed % 7], seed, (240, 320))) for seed in range(FACES)])
     pixels = np.lib.format.open_memmap(path, "w+", np.uint8, (count, SIZE, SIZE, 3))
@@ -72,7 +72,7 @@ def draw(path: Path, count: int) -> Crops:
     labels = np.arange(count) % 7
     rows = np.arange(count)
     stored: Pixels = np.load(path, mmap_mode="r")
-    return Crops(path, [], labels, np.zeros(count, np.int64), None, rows, stored, {})
+    return CropSet(path, [], labels, np.zeros(count, np.int64), None, rows, stored, {})
 
 
 def lesson_of(source: PixelSource) -> Lesson:
@@ -154,7 +154,7 @@ def probe_part(folder: Path, fabric: Fabric, images: int, rounds: int, threads: 
     def probe() -> None:
         last = folder / "last.pt"
         last.unlink(missing_ok=True)
-        learn(fabric, network, recipe, sources[0], sources[1], lesson_of(sources[0]), last, "benchmark", "probe")
+        learn(fabric, network, recipe, (sources[0], sources[1]), lesson_of(sources[0]), last, "benchmark", "probe")
 
     return race({"probe": probe, "forward pass": forward}, rounds)
 

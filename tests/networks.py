@@ -11,10 +11,9 @@ from pyojeong.core import geometry
 from pyojeong.core.images import Pixels
 from pyojeong.core.labels import KOREAN
 from pyojeong.model.checkpoint import Checkpoint
-from pyojeong.model.network import MobileNetV3Small
+from pyojeong.model.network import MobileNetV3Small, normalize
 from pyojeong.model.teacher import FaceMobileNet
 from pyojeong.sample.drawing import draw_face
-from pyojeong.training.batches import normalize
 
 
 def drawn_patches(count: int, size: tuple[int, int] = (240, 320)) -> list[Pixels]:
@@ -38,7 +37,9 @@ def telling_network(patches: list[Pixels]) -> Checkpoint:
         head.weight *= 2 / logits.std(0).mean()
         head.bias -= network(inputs).mean(0)
     state = {name: value.detach() for name, value in network.state_dict().items()}
-    return Checkpoint(state, KOREAN, "K7", {}, geometry.MARGIN, 1.0)
+    return Checkpoint(
+        state_dict=state, classes=KOREAN, scheme="K7", recipe={}, framing=geometry.AIHUB_FRAMING, temperature=1.0
+    )
 
 
 def write_face_mobilenet(path: Path, seed: int = 0) -> Path:

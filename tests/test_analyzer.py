@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pyojeong import analyzer
-from pyojeong.analyzer import EmotionAnalyzer, emotions, find_faces
+from pyojeong.analyzer import Analyzer, analyze_files, find_faces
 from pyojeong.classifier import Classifier
 from pyojeong.cli import commands
 from pyojeong.core import geometry
@@ -34,12 +34,12 @@ def model(tmp_path: Path) -> Path:
 
 def test_every_face_gets_the_answer_of_its_own_patch(model: Path, detector: FaceApi) -> None:
     image = np.hstack([portrait(0)[0], portrait(1)[0]])
-    found = EmotionAnalyzer(model, threads=1).analyze(image)
+    found = Analyzer(model, threads=1).analyze(image)
     detections = detector.detect(image)
 
     assert len(found) == len(detections) == 2
     for face, detection in zip(found, detections, strict=True):
-        patch = geometry.cut(image, geometry.patch_region(geometry.as_annotated(detection.box), 0.15, -0.1, 0.76))
+        patch = geometry.cut(image, geometry.patch_region(geometry.annotator_box(detection.box), 0.15, -0.1, 0.76))
         assert (face.box, face.score) == (detection.box, detection.score)
         assert list(face.emotions) == ["red", "green", "blue"]
         assert list(face.emotions.values()) == pytest.approx(patch.mean((0, 1)), rel=1e-5)
@@ -54,7 +54,7 @@ def test_a_face_that_fills_its_frame_is_found_at_the_second_look(seed: int, scal
     assert detector.detect(pixels) == []
     (face,) = find_faces(detector, pixels)
     # The frame is nine tenths of the box that the drawing gives.
-    assert iou(geometry.as_annotated(face.box), (-side / 18, -side / 18, side * 19 / 18, side * 19 / 18)) > 0.5
+    assert iou(geometry.annotator_box(face.box), (-side / 18, -side / 18, side * 19 / 18, side * 19 / 18)) > 0.5
 
 
 def test_the_second_look_is_at_a_padded_frame_and_its_boxes_come_back(detector: FaceApi) -> None:
@@ -135,7 +135,7 @@ def test_a_large_frame_is_thinned_before_it_is_padded(size: tuple[int, int], ste
 
 
 def test_faces_without_a_patch_are_left_out(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = EmotionAnalyzer(model, threads=1)
+    found = Analyzer(model, threads=1)
     boxes = [(10.0, 10.0, 60.0, 50.0), (300.0, 10.0, 340.0, 50.0), (-400.0, -400.0, 500.0, 500.0)]
     monkeypatch.setattr(found, "_detector", Scripted([Detection(box, 0.8) for box in boxes], []))
 
@@ -143,23 +143,23 @@ def test_faces_without_a_patch_are_left_out(model: Path, monkeypatch: pytest.Mon
 
 
 def test_the_second_look_can_be_left_out(model: Path) -> None:
-    assert EmotionAnalyzer(model, retry=False, threads=1).analyze(draw_tight(1)) == []
-    assert len(EmotionAnalyzer(model, threads=1).analyze(draw_tight(1))) == 1
+    assert Analyzer(model, retry=False, threads=1).analyze(draw_tight(1)) == []
+    assert len(Analyzer(model, threads=1).analyze(draw_tight(1))) == 1
 
 
 def test_nothing_is_seen_where_nobody_is(model: Path) -> None:
-    assert EmotionAnalyzer(model, threads=1).analyze(np.full((120, 90, 3), 90, np.uint8)) == []
+    assert Analyzer(model, threads=1).analyze(np.full((120, 90, 3), 90, np.uint8)) == []
 
 
 def test_without_the_package_model_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(analyzer, "MODEL", tmp_path / "absent.onnx")
     with pytest.raises(InputError, match=r"absent\.onnx: the package's model is missing"):
-        EmotionAnalyzer()
+        Analyzer()
 
 
 def test_the_package_model_is_the_default(monkeypatch: pytest.MonkeyPatch, model: Path) -> None:
     monkeypatch.setattr(analyzer, "MODEL", model)
-    assert EmotionAnalyzer(threads=1).classifier.classes == ("red", "green", "blue")
+    assert Analyzer(threads=1).classifier.classes == ("red", "green", "blue")
 
 
 @pytest.mark.skipif(not analyzer.MODEL.is_file(), reason="the package's model has not been trained yet")
@@ -182,22 +182,24 @@ def test_files_are_analysed_one_by_one(model: Path, tmp_path: Path) -> None:
         tmp_path / "bad.jpg",
         tmp_path / "gone.jpg",
     ]
-    two, member, bad, gone = emotions(paths, model=model)
+    two, member, bad, gone = (result.to_dict() for result in analyze_files(paths, model=model))
 
     assert (two["width"], two["height"], len(two["faces"])) == (960, 640, 2)
     assert list(two["faces"][0]) == ["box", "score", "label", "emotions"]
     assert list(two["faces"][0]["box"]) == ["minX", "minY", "maxX", "maxY"]
     assert two["faces"][0]["score"] >= two["faces"][1]["score"]
     assert len(member["faces"]) == 1
-    assert bad == {"image": str(tmp_path / "bad.jpg"), "error": "not_an_image"}
-    assert gone == {"image": str(tmp_path / "gone.jpg"), "error": "missing"}
+    assert (bad["image"], bad["error"]) == (str(tmp_path / "bad.jpg"), "not_an_image")
+    assert list(bad) == ["image", "error", "message"]
+    assert "convert it to JPEG" in bad["message"]
+    assert gone == {"image": str(tmp_path / "gone.jpg"), "error": "missing", "message": "no such image file"}
 
 
 def test_the_command_prints_faces_or_json(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "one.png").write_bytes(png(portrait(0)[0]))
-    (expected,) = emotions([tmp_path / "one.png"], model=model)
+    (expected,) = (result.to_dict() for result in analyze_files([tmp_path / "one.png"], model=model))
 
     def call(*words: object) -> tuple[object, str]:
         monkeypatch.setattr(sys, "argv", ["pyojeong", "emotions", *map(str, words), "--model", str(model)])
@@ -212,7 +214,7 @@ def test_the_command_prints_faces_or_json(
     assert code == 2
     assert f"one.png: {expected['width']}x{expected['height']}, 1 face(s)" in lines
     assert f"{face['label']} {face['emotions'][face['label']]:.3f}" in lines
-    assert "gone.png: missing" in lines
+    assert "gone.png: no such image file" in lines
 
 
 def test_the_small_installation_is_enough() -> None:

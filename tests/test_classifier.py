@@ -10,13 +10,14 @@ from onnx import TensorProto, helper, numpy_helper
 from pyojeong.classifier import Classifier
 from pyojeong.core import geometry
 from pyojeong.core.errors import InputError
+from pyojeong.core.geometry import Framing
 
 FACTS = {
     "classes": json.dumps(["red", "green", "blue"]),
     "scheme": "K7",
     "margin": "0.5",
     "offset": "0.0",
-    "box": "annotator",
+    "box_kind": "annotator",
     "version": "9",
 }
 
@@ -55,8 +56,7 @@ def image() -> np.ndarray:
 def test_the_file_says_what_it_is(classifier: Classifier) -> None:
     assert classifier.classes == ("red", "green", "blue")
     assert (classifier.scheme, classifier.version) == ("K7", "9")
-    assert (classifier.margin, classifier.offset, classifier.box) == (0.5, 0.0, "annotator")
-    assert classifier.aspect == 1, "as in all files that do not say"
+    assert classifier.framing == Framing(0.5, 0.0, 1.0, "annotator"), "aspect is 1 in files without one"
 
 
 def test_a_box_is_cut_with_the_margin_of_the_model(classifier: Classifier, image: np.ndarray) -> None:
@@ -78,8 +78,8 @@ def test_a_patch_has_the_aspect_of_the_model(
     region = geometry.patch_region(box, 0.5, 0.0, aspect)
     expected = geometry.cut(image, region)
 
-    assert classifier.aspect == aspect
-    assert classifier.region(box) == region
+    assert classifier.framing.aspect == aspect
+    assert classifier.framing.region(box) == region
     assert np.array_equal(classifier.patch(image, box), expected)
     assert list(classifier.predict(image, box).values()) == pytest.approx(expected.mean((0, 1)), rel=1e-5)
     assert classifier.patch(image).shape == (90, 90, 3), "a finished crop is square"
@@ -88,10 +88,10 @@ def test_a_patch_has_the_aspect_of_the_model(
 def test_a_box_of_the_other_kind_is_converted(tmp_path: Path, image: np.ndarray) -> None:
     box = (30.0, 20.0, 50.0, 36.8)
     for own, other, convert in (
-        ("annotator", "detector", geometry.as_annotated),
-        ("detector", "annotator", geometry.as_detected),
+        ("annotator", "detector", geometry.annotator_box),
+        ("detector", "annotator", geometry.detector_box),
     ):
-        facts = FACTS | {"box": own, "margin": "-0.1", "offset": "-0.25", "aspect": "0.8"}
+        facts = FACTS | {"box_kind": own, "margin": "-0.1", "offset": "-0.25", "aspect": "0.8"}
         classifier = Classifier(write_means(tmp_path / f"{own}.onnx", facts), threads=1)
         same = geometry.cut(image, geometry.patch_region(box, -0.1, -0.25, 0.8))
         converted = geometry.cut(image, geometry.patch_region(convert(box), -0.1, -0.25, 0.8))
@@ -137,28 +137,28 @@ def test_a_box_without_area_is_refused(classifier: Classifier, image: np.ndarray
 
 def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     (tmp_path / "damaged.onnx").write_bytes(b"no graph")
-    old = {name: value for name, value in FACTS.items() if name not in ("offset", "box")}
+    old = {name: value for name, value in FACTS.items() if name not in ("offset", "box_kind")}
     write_means(tmp_path / "old.onnx", old)
-    write_means(tmp_path / "newer.onnx", FACTS | {"box": "mask"})
+    write_means(tmp_path / "newer.onnx", FACTS | {"box_kind": "mask"})
 
     with pytest.raises(InputError, match=r"absent\.onnx: no such file; make one with pyojeong export"):
         Classifier(tmp_path / "absent.onnx")
     with pytest.raises(InputError, match=r"damaged\.onnx: not readable as ONNX"):
         Classifier(tmp_path / "damaged.onnx")
-    with pytest.raises(InputError, match=r"old\.onnx: without offset, box in its metadata; .*pyojeong export"):
+    with pytest.raises(InputError, match=r"old\.onnx: no offset, box_kind in its metadata; export it again"):
         Classifier(tmp_path / "old.onnx")
-    with pytest.raises(InputError, match=r"newer\.onnx: wants boxes of kind 'mask'"):
+    with pytest.raises(InputError, match=r"newer\.onnx: needs boxes of kind 'mask'"):
         Classifier(tmp_path / "newer.onnx")
 
 
 @pytest.mark.parametrize("aspect", ["0.49", "2.01", "0", "-1", "nan", "inf", "wide", ""])
 def test_an_aspect_that_cannot_be_is_refused(aspect: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"means\.onnx: wants crops of aspect .* from 0\.5 to 2\.0"):
+    with pytest.raises(InputError, match=r"means\.onnx: its crop aspect is .* from 0\.5 to 2\.0"):
         Classifier(write_means(tmp_path / "means.onnx", FACTS | {"aspect": aspect}))
 
 
 @pytest.mark.parametrize("name", ["margin", "offset"])
 @pytest.mark.parametrize("value", ["nan", "inf", "wide", ""])
 def test_a_crop_that_is_no_number_is_refused(name: str, value: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=rf"means\.onnx: wants crops of {name} .*, a number is needed"):
+    with pytest.raises(InputError, match=rf"means\.onnx: its crop {name} is .*, not a number;"):
         Classifier(write_means(tmp_path / "means.onnx", FACTS | {name: value}))

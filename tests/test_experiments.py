@@ -70,7 +70,7 @@ def test_missing_weights_are_named_before_the_first_stage(tmp_path):
 
 def test_a_profile_that_wants_other_crops_is_refused_before_the_first_stage(tmp_path):
     (tmp_path / "mine.toml").write_text("[tiny.all]\nmargin = 0.3")
-    with pytest.raises(InputError, match=r"crops in data_shared have margin 0.15 .* wants margin 0.3"):
+    with pytest.raises(InputError, match=r"crops in data_shared have margin 0.15 .* needs margin 0.3"):
         experiments.run(tmp_path, None, load_profile("tiny", tmp_path / "mine.toml"))
 
 

@@ -20,8 +20,8 @@ import pytest
 import torch
 
 from pyojeong.core.errors import InputError
+from pyojeong.model.network import normalize
 from pyojeong.model.teacher import SIZES, teacher
-from pyojeong.training.batches import normalize
 from tests.conftest import REPOSITORY
 
 Array = npt.NDArray[np.float32]

@@ -5,7 +5,9 @@ from typing import Any
 
 from pyojeong.core.labels import M1
 from pyojeong.training import loop
-from pyojeong.training.run import train
+from pyojeong.training.recipe import Recipe
+from pyojeong.training.run import TrainingTables, train
+from pyojeong.training.scoring import RunMetrics
 from tests.patterns import write_crops
 
 FILES = {"best.pt", "config.json", "history.csv", "val_metrics_best.json", "test_metrics.json", "test_preds.csv"}
@@ -19,11 +21,13 @@ def small_tables(folder: Path) -> Path:
     return folder
 
 
-def run(root: Path, out: str = "run", mode: str = "finetune", **options: Any) -> dict[str, Any]:
-    """Train on the tables of ``root`` into the folder ``out`` below it."""
-    defaults: dict[str, Any] = {"epochs": 2, "batch": 8, "weights": "random", "scheme": M1, "workers": 1}
-    csvs = {f"{name}_csv": root / f"{name}.csv" for name in ("train", "val", "test")}
-    return train(mode=mode, out=root / out, root=root, **{**csvs, **defaults, **options})
+def run(root: Path, out: str = "run", mode: str = "finetune", boxes: str = "annotator", **options: Any) -> RunMetrics:
+    """Train on the tables of ``root`` into the folder ``out`` below it; ``options`` are of the recipe or of
+    ``train``."""
+    values: dict[str, Any] = {"epochs": 2, "batch": 8, "weights": "random", "scheme": M1, "workers": 1, **options}
+    csvs = {name: values.pop(f"{name}_csv", root / f"{name}.csv") for name in ("train", "val", "test")}
+    own = {name: values.pop(name) for name in ("scheme", "workers", "device", "allow_empty") if name in values}
+    return train(Recipe.of(mode, values), TrainingTables(**csvs, box_kind=boxes), root / out, root=root, **own)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -33,13 +37,13 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def killed_in_epoch(number: int) -> Any:
     """Raise KeyboardInterrupt at the end of epoch ``number``, counted over teachers and network."""
-    judge = loop._judge
+    validate = loop._validate
     left = [number]
 
-    def judge_or_die(loop: Any, val: Any, result: Any, epoch: int, loss: float) -> None:
+    def validate_or_die(loop: Any, val: Any, result: Any, epoch: int, loss: float) -> None:
         left[0] -= 1
         if not left[0]:
             raise KeyboardInterrupt
-        judge(loop, val, result, epoch, loss)
+        validate(loop, val, result, epoch, loss)
 
-    return judge_or_die
+    return validate_or_die

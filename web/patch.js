@@ -63,7 +63,7 @@ export function patchRegion(box, margin, offset, aspect) {
 }
 
 /**
- * A box of one kind as one of the other: `pyojeong.core.geometry.box_as`, number for number.
+ * A box of one kind as one of the other: `pyojeong.core.geometry.convert_box`, number for number.
  *
  * @param {BoxKind} wanted
  * @param {Box} box

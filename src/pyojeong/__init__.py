@@ -1,3 +1,62 @@
-"""pyojeong (표정): face-api.js and MobileNetV3-Small compared fairly on Korean faces, and a better model."""
+"""pyojeong (표정): read facial expressions, and compare face-api.js and MobileNetV3-Small fairly on Korean faces.
+
+Everything listed in ``__all__`` is public and documented in ``docs/python_api.md``; everything else may change. Names
+are imported on first use, so ``import pyojeong`` loads no heavy library.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Analyzer",
+    "Face",
+    "FaceApiContender",
+    "InputError",
+    "ModelContender",
+    "Recipe",
+    "TrainingTables",
+    "__version__",
+    "compare",
+    "evaluate",
+    "export_onnx",
+    "prepare",
+    "train",
+]
+
+_MODULES = {
+    "Analyzer": "analyzer",
+    "Face": "analyzer",
+    "FaceApiContender": "faceapi.engines",
+    "InputError": "core.errors",
+    "ModelContender": "analyzer",
+    "Recipe": "training.recipe",
+    "TrainingTables": "training.run",
+    "compare": "report.report",
+    "evaluate": "evaluation.evaluate",
+    "export_onnx": "export.onnx_file",
+    "prepare": "data.prepare",
+    "train": "training.run",
+}
+
+if TYPE_CHECKING:
+    from pyojeong.analyzer import Analyzer, Face, ModelContender
+    from pyojeong.core.errors import InputError
+    from pyojeong.data.prepare import prepare
+    from pyojeong.evaluation.evaluate import evaluate
+    from pyojeong.export.onnx_file import export_onnx
+    from pyojeong.faceapi.engines import FaceApiContender
+    from pyojeong.report.report import compare
+    from pyojeong.training.recipe import Recipe
+    from pyojeong.training.run import TrainingTables, train
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'pyojeong' has no attribute {name!r}")
+    return getattr(import_module(f"pyojeong.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,4 +1,4 @@
-"""The trained model in Python: an image and a face box in, probabilities by class name out. No PyTorch needed."""
+"""Run an exported model from Python: an image and a face box in, probabilities by class name out."""
 
 import json
 import math
@@ -11,61 +11,51 @@ from numpy.typing import NDArray
 
 from pyojeong.core import geometry
 from pyojeong.core.errors import InputError
+from pyojeong.core.geometry import Framing
 from pyojeong.core.images import Pixels
 
-_AT_ONCE = 64
-_FACTS = ("classes", "scheme", "margin", "offset", "box", "version")
+_BATCH = 64
+_REQUIRED = ("classes", "scheme", "margin", "offset", "box_kind", "version")
 
 
 class Classifier:
-    """An ONNX file of ``pyojeong export``; one instance may be used from several threads.
+    """An ONNX file written by ``pyojeong export``; one instance may be used from several threads.
 
     Args:
         model: the file.
-        threads: threads of one call; 0 leaves the choice to onnxruntime.
+        threads: threads per call; 0 lets onnxruntime choose.
 
     Attributes:
         classes: class names in output order.
         scheme: name of the label scheme.
-        margin: of the crop that the network wants, see ``geometry.patch_region``.
-        offset: of that crop.
-        aspect: of that crop; 1 where the file does not say.
-        box: the kind of box that margin and offset refer to, of ``geometry.BOX_KINDS``.
-        version: of the package that wrote the file.
+        framing: of the crop that the network expects.
+        version: version of pyojeong that wrote the file.
 
     Raises:
         InputError: the file is missing, damaged, or was not written by ``pyojeong export``.
     """
 
     def __init__(self, model: Path, threads: int = 0) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        # Weights in 8 bits are expanded once, here, and not at each run.
-        options.add_session_config_entry("session.disable_quant_qdq", "1")
         if not model.is_file():
             raise InputError(f"{model}: no such file; make one with pyojeong export")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        # Expands 8-bit weights once, here, instead of at every run.
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
         try:
             providers = ["CPUExecutionProvider"]
             self._session = onnxruntime.InferenceSession(model, options, providers=providers)
-        except Exception as error:  # onnxruntime's own exceptions share no base class
+        except Exception as error:  # onnxruntime's exceptions share no base class
             raise InputError(f"{model}: not readable as ONNX ({str(error).splitlines()[0]})") from None
-        facts = self._session.get_modelmeta().custom_metadata_map
-        missing = [name for name in _FACTS if name not in facts]
-        if missing:
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        if missing := [name for name in _REQUIRED if name not in metadata]:
             raise InputError(
-                f"{model}: without {', '.join(missing)} in its metadata; make it with this version's pyojeong export"
+                f"{model}: no {', '.join(missing)} in its metadata; export it again with this version of pyojeong"
             )
-        if facts["box"] not in geometry.BOX_KINDS:
-            raise InputError(
-                f"{model}: wants boxes of kind {facts['box']!r}, which this version does not know; update it"
-            )
-        self.classes = _classes(facts["classes"], self._session.get_outputs()[0].shape[-1], model)
-        self.scheme = facts["scheme"]
-        self.margin = _number(facts, "margin", model)
-        self.offset = _number(facts, "offset", model)
-        self.aspect = _aspect(facts, model)
-        self.box = facts["box"]
-        self.version = facts["version"]
+        self.classes = _classes(metadata["classes"], self._session.get_outputs()[0].shape[-1], model)
+        self.scheme = metadata["scheme"]
+        self.framing = _framing(metadata, model)
+        self.version = metadata["version"]
 
     def predict(
         self, image: Pixels, box: Sequence[float] | None = None, *, box_kind: str | None = None
@@ -73,14 +63,13 @@ class Classifier:
         """Return the probability (0..1) of each class.
 
         Args:
-            image: upright RGB, uint8 [H, W, 3], as ``images.decode`` gives it.
-            box: the face: minX, minY, maxX, maxY in pixels. None takes the whole image as a finished crop,
-                which is square whatever the model's aspect; where it is not, black is added.
-            box_kind: ``annotator`` or ``detector``: whose box it is, see ``geometry.BOX_KINDS``. A box of the other
-                kind than the model's own is converted; None means the model's own.
+            image: upright RGB, uint8 [H, W, 3], as ``images.decode`` returns it.
+            box: the face: minX, minY, maxX, maxY in pixels. None takes the whole image as a finished crop, which is
+                square whatever the model's aspect; other shapes are padded with black.
+            box_kind: the kind of ``box``, see ``Framing.region``.
 
         Raises:
-            ValueError: the image is not uint8 [H, W, 3], the box has no area, or there is no such kind of box.
+            ValueError: the image is not uint8 [H, W, 3], the box has no area, or the kind of box does not exist.
         """
         (row,) = self.predict_patches([self.patch(image, box, box_kind=box_kind)])
         return dict(zip(self.classes, map(float, row), strict=True))
@@ -90,25 +79,21 @@ class Classifier:
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ValueError(f"an image is uint8 [H, W, 3], not {image.dtype} {list(image.shape)}")
         height, width = image.shape[:2]
-        whole = geometry.patch_region((0, 0, width, height), 0)
-        return geometry.cut(image, whole if box is None else self.region(box, box_kind))
-
-    def region(self, box: Sequence[float], box_kind: str | None = None) -> geometry.Region:
-        """Return (x, y, width, height) in whole pixels of what the network sees for ``box``; see ``predict``."""
-        own = geometry.box_as(self.box, box, self.box if box_kind is None else box_kind)
-        return geometry.patch_region(own, self.margin, self.offset, self.aspect)
+        if box is None:
+            return geometry.cut(image, geometry.patch_region((0, 0, width, height), 0))
+        return geometry.cut(image, self.framing.region(box, box_kind))
 
     def predict_patches(self, patches: Sequence[Pixels]) -> NDArray[np.float32]:
-        """Return probabilities, float32 [N, K], of face patches uint8 [H, W, 3], each of any size."""
+        """Return probabilities, float32 [N, K], of face patches uint8 [H, W, 3] of any sizes."""
         result = np.empty((len(patches), len(self.classes)), np.float32)
         by_shape: dict[tuple[int, ...], list[int]] = {}
         for index, patch in enumerate(patches):
             by_shape.setdefault(patch.shape, []).append(index)
         for indices in by_shape.values():
-            for start in range(0, len(indices), _AT_ONCE):
-                some = indices[start : start + _AT_ONCE]
-                image = np.stack([patches[index] for index in some])
-                result[some] = np.asarray(self._session.run(None, {"image": image})[0])
+            for start in range(0, len(indices), _BATCH):
+                batch = indices[start : start + _BATCH]
+                images = np.stack([patches[index] for index in batch])
+                result[batch] = np.asarray(self._session.run(None, {"image": images})[0])
         return result
 
 
@@ -118,27 +103,29 @@ def _classes(text: str, outputs: object, model: Path) -> tuple[str, ...]:
     except ValueError:
         classes = None
     if not isinstance(classes, list) or (isinstance(outputs, int) and len(classes) != outputs):
-        raise InputError(f"{model}: names the classes {text!r} for {outputs} outputs; export it again")
+        raise InputError(f"{model}: has the classes {text!r} for {outputs} outputs; export it again")
     return tuple(classes)
 
 
-def _number(facts: Mapping[str, str], name: str, model: Path) -> float:
-    try:
-        value = float(facts[name])
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise InputError(f"{model}: wants crops of {name} {facts[name]!r}, a number is needed; export it")
-    return value
-
-
-def _aspect(facts: Mapping[str, str], model: Path) -> float:
-    text = facts.get("aspect", "1")
-    try:
-        aspect = float(text)
-    except ValueError:
-        aspect = math.nan
+def _framing(metadata: Mapping[str, str], model: Path) -> Framing:
+    box_kind = metadata["box_kind"]
+    if box_kind not in geometry.BOX_KINDS:
+        raise InputError(
+            f"{model}: needs boxes of kind {box_kind!r}, which this version does not know; update pyojeong"
+        )
+    # A file without an aspect has square crops.
+    numbers = {"margin": metadata["margin"], "offset": metadata["offset"], "aspect": metadata.get("aspect", "1")}
+    values = {name: _number(text) for name, text in numbers.items()}
     low, high = geometry.ASPECTS
-    if not low <= aspect <= high:
-        raise InputError(f"{model}: wants crops of aspect {text!r}, a number from {low} to {high} is needed; export it")
-    return aspect
+    for name, value in values.items():
+        if not math.isfinite(value) or (name == "aspect" and not low <= value <= high):
+            limits = f" from {low} to {high}" if name == "aspect" else ""
+            raise InputError(f"{model}: its crop {name} is {numbers[name]!r}, not a number{limits}; export it again")
+    return Framing(**values, box_kind=box_kind)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

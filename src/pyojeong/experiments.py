@@ -1,4 +1,4 @@
-"""The seven experiments from source to report, each stage doing only what is left to do."""
+"""Run the seven experiments from source to report; each stage does only what is not done yet."""
 
 import tomllib
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ from pyojeong.core.errors import InputError
 from pyojeong.core.files import json_value
 from pyojeong.core.geometry import MARGIN
 from pyojeong.core.labels import SCHEMES, scheme_named
-from pyojeong.core.workspace import CROPS_CSV, EXPERIMENTS, K7_MODEL, K7_RUN, SAMPLE, SPLITS_CSV, SUMMARY
+from pyojeong.core.workspace import CROPS_CSV, EXPERIMENTS, K7_MODEL, K7_RUN, SAMPLE, SPLITS_CSV, SUMMARY, Experiment
 from pyojeong.data.prepare import prepare
 from pyojeong.evaluation.evaluate import evaluate
 from pyojeong.export.eight_bit import eight_bit_name
@@ -22,7 +22,7 @@ from pyojeong.faceapi.engines import Settings
 from pyojeong.report.report import Report, report
 from pyojeong.sample.archives import draw_sample
 from pyojeong.training.recipe import Recipe
-from pyojeong.training.run import check_weights, train
+from pyojeong.training.run import TrainingTables, check_weights, train
 
 TRAINED = [experiment for experiment in EXPERIMENTS.values() if experiment.mode != "faceapi"]
 """The experiments that are trained here."""
@@ -110,24 +110,23 @@ def run(
     _baseline(root, workers)
     for experiment in TRAINED:
         say(f"Training {experiment.name}")
-        _train(root, experiment.mode, experiment.scheme, profile, root / experiment.run, workers)
+        _train(root, experiment, profile, workers)
     say("Exporting K7 to ONNX")
     _export(root / K7_RUN)
     say("Writing reports")
     return report(root)
 
 
-def _train(root: Path, mode: str, scheme: str, profile: Profile, out: Path, workers: int) -> None:
+def _train(root: Path, experiment: Experiment, profile: Profile, workers: int) -> None:
+    mode, scheme = experiment.mode, experiment.scheme
+    train_csv, val_csv, test_csv = (root / CROPS_CSV / f"{split}_{scheme}.csv" for split in ("train", "val", "test"))
     train(
-        mode=mode,
-        scheme=scheme_named(scheme),
-        train_csv=root / CROPS_CSV / f"train_{scheme}.csv",
-        val_csv=root / CROPS_CSV / f"val_{scheme}.csv",
-        test_csv=root / CROPS_CSV / f"test_{scheme}.csv",
-        out=out,
+        Recipe.of(mode, profile.training_options(mode, scheme)),
+        TrainingTables(train_csv, val_csv, test_csv),
+        root / experiment.run,
+        scheme=scheme,
         root=root,
         workers=workers,
-        **profile.training_options(mode, scheme),
     )
 
 

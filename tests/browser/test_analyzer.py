@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from pyojeong.analyzer import EmotionAnalyzer
+from pyojeong.analyzer import Analyzer
 from pyojeong.core.labels import KOREAN
 from pyojeong.faceapi.detector import FaceApi
 from tests.browser.conftest import FACTS, RUN
@@ -58,7 +58,7 @@ def test_each_face_gets_the_answer_of_its_own_box(tab: Any, page: Any, site: Any
 
 def test_a_tight_portrait_gets_the_answer_that_python_gives(page: Any, site: Any) -> None:
     pixels = draw_tight(12)
-    python = EmotionAnalyzer(site.root / RUN / "k7_mnv3s_160.onnx", threads=1)
+    python = Analyzer(site.root / RUN / "k7_mnv3s_160.onnx", threads=1)
     found, without = page.evaluate(
         """async (address) => {
           const img = await picture(address);
@@ -105,13 +105,13 @@ def test_a_model_of_another_aspect_gets_the_answers_that_python_gives(
         }""",
         site.put("narrow.png", image),
     )
-    expected = EmotionAnalyzer(model, threads=1).analyze(pixels_of(image))
+    expected = Analyzer(model, threads=1).analyze(pixels_of(image))
     assert len(expected) == 3
     for faces, aspect in found:
         assert aspect == 0.6
         for face, python in zip(faces, expected, strict=True):
             assert face["emotions"] == pytest.approx(python.emotions, abs=1e-4)
-    square = EmotionAnalyzer(site.root / RUN / "k7_mnv3s_160.onnx", threads=1).analyze(pixels_of(image))
+    square = Analyzer(site.root / RUN / "k7_mnv3s_160.onnx", threads=1).analyze(pixels_of(image))
     assert square[0].emotions != pytest.approx(expected[0].emotions, abs=0.01)
 
 

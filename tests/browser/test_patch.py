@@ -38,5 +38,5 @@ def test_patch_region_is_the_rule_of_crops_number_for_number(page: Any) -> None:
     rows = zip(boxes, margins, offsets, aspects, regions, strict=True)
     for (x, y, width, height), margin, offset, aspect, found in rows:
         box = (x, y, x + width, y + height)
-        expected = [box, geometry.as_annotated(box), geometry.as_detected(box)]
+        expected = [box, geometry.annotator_box(box), geometry.detector_box(box)]
         assert found == [[*one, *geometry.patch_region(one, margin, offset, aspect)] for one in expected]

@@ -6,14 +6,24 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
+from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyojeong.core import files
 from pyojeong.core.errors import InputError
-from pyojeong.core.files import alone_in, cache_folder, read_json, relative_path, whole_file, write_json, write_text
+from pyojeong.core.files import (
+    alone_in,
+    cache_folder,
+    read_json,
+    relative_path,
+    remove_leftovers,
+    whole_file,
+    write_json,
+    write_text,
+)
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path):
@@ -101,12 +111,13 @@ def test_a_folder_is_for_one_run_at_a_time(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "folder"
     with alone_in(folder):
         assert folder.is_dir()
-        with pytest.raises(InputError, match=r"new/folder: another run is at work on it"), alone_in(folder):
+        with pytest.raises(InputError, match=r"new/folder: another run is using it"), alone_in(folder):
             pytest.fail("let in")
         with alone_in(tmp_path / "other"):
             pass
     with alone_in(folder):
-        assert not [*folder.iterdir()]
+        pass
+    assert not [*folder.iterdir()], "the lock leaves nothing behind"
 
 
 def test_a_killed_run_keeps_nobody_out(tmp_path: Path) -> None:
@@ -125,21 +136,28 @@ def test_a_killed_run_keeps_nobody_out(tmp_path: Path) -> None:
             pass
 
 
-def test_without_locks_nobody_is_kept_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "fcntl", None)
+def test_without_locks_every_run_is_let_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FileLock, "acquire", Mock(side_effect=NotImplementedError("no flock")))
     with alone_in(tmp_path), alone_in(tmp_path):
         assert tmp_path.is_dir()
 
 
-def test_the_cache_is_where_the_user_keeps_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.platform", "darwin")
+def test_leftovers_are_removed_and_files_of_a_live_run_stay(tmp_path: Path) -> None:
+    leftover, other = tmp_path / ".b.npy.0.part", tmp_path / ".c.txt.0.part"
+    for file in (leftover, other):
+        file.write_bytes(b"half")
+    with whole_file(tmp_path / "a.npy", locked=True) as output:
+        output.write(b"whole")
+        remove_leftovers(tmp_path / "*.npy")
+        assert not leftover.exists()
+    assert (tmp_path / "a.npy").read_bytes() == b"whole"
+    assert {path.name for path in tmp_path.iterdir()} == {"a.npy", other.name}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="XDG is Linux's convention")
+def test_the_cache_is_in_the_users_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    assert cache_folder() == tmp_path / "Library/Caches/pyojeong"
-    for platform in ("darwin", "linux"):
-        monkeypatch.setattr("sys.platform", platform)
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-        assert cache_folder() == tmp_path / "cache/pyojeong"
-    monkeypatch.setattr("sys.platform", "win32")
-    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
-    assert cache_folder() == tmp_path / "local/pyojeong"
+    assert cache_folder() == tmp_path / ".cache/pyojeong"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert cache_folder() == tmp_path / "cache/pyojeong"

@@ -11,11 +11,12 @@ from pyojeong.core.geometry import (
     ASPECTS,
     MARGIN,
     SIZE,
+    Framing,
     Region,
-    as_annotated,
-    as_detected,
-    box_as,
+    annotator_box,
+    convert_box,
     cut,
+    detector_box,
     enough_size,
     face_crop,
     has_patch,
@@ -92,9 +93,9 @@ def test_the_patch_can_lie_above_the_box_and_be_smaller() -> None:
 
 
 def test_an_annotator_draws_higher_and_taller_than_the_detector() -> None:
-    found = as_annotated((100, 100, 300, 260))
+    found = annotator_box((100, 100, 300, 260))
     assert found == pytest.approx((200 - 93, 180 - 32.8 - 106, 200 + 93, 180 - 32.8 + 106))
-    assert as_detected(found) == pytest.approx((100, 180 - 100 / 1.19, 300, 180 + 100 / 1.19))
+    assert detector_box(found) == pytest.approx((100, 180 - 100 / 1.19, 300, 180 + 100 / 1.19))
 
 
 @given(CORNERS, st.tuples(*[st.floats(10, 9000)] * 2), st.floats(-0.3, 1), st.floats(-1, 1), st.floats(*ASPECTS))
@@ -103,7 +104,7 @@ def test_there_and_back_gives_the_same_patch(
 ) -> None:
     box = (*corner, corner[0] + size[0], corner[1] + size[1])
     expected = patch_region(box, margin, offset, aspect)
-    for back in (as_detected(as_annotated(box)), as_annotated(as_detected(box))):
+    for back in (detector_box(annotator_box(box)), annotator_box(detector_box(box))):
         found = patch_region(back, margin, offset, aspect)
         # The last digits of the doubles may lead to the next pixel.
         assert max(abs(a - b) for a, b in zip(found, expected, strict=True)) <= 1
@@ -111,12 +112,12 @@ def test_there_and_back_gives_the_same_patch(
 
 def test_a_box_becomes_the_kind_that_is_wanted() -> None:
     box = (10.0, 20.0, 110.0, 100.0)
-    assert box_as("annotator", box, "annotator") == box_as("detector", box, "detector") == box
-    assert box_as("annotator", box, "detector") == as_annotated(box)
-    assert box_as("detector", box, "annotator") == as_detected(box)
+    assert convert_box(box, "annotator", "annotator") == convert_box(box, "detector", "detector") == box
+    assert convert_box(box, "detector", "annotator") == annotator_box(box)
+    assert convert_box(box, "annotator", "detector") == detector_box(box)
     for wanted, given_kind in (("mine", "detector"), ("detector", "mine"), ("mine", "mine")):
         with pytest.raises(ValueError, match="annotator or detector, not 'mine'"):
-            box_as(wanted, box, given_kind)
+            convert_box(box, given_kind, wanted)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +165,7 @@ def test_a_patch_of_more_than_three_images_is_refused(size: tuple[int, int]) -> 
 def test_a_huge_patch_is_refused_before_it_takes_memory() -> None:
     for aspect in (0.5, 1, 2):
         with pytest.raises(ValueError, match="far larger"):
-            face_crop(ramp(), (0, 0, 1e9, 1e9), aspect=aspect)
+            face_crop(ramp(), (0, 0, 1e9, 1e9), Framing(aspect=aspect))
 
 
 def test_resize_averages_what_it_shrinks_and_keeps_flat_colors() -> None:
@@ -193,8 +194,8 @@ def test_a_face_is_squashed_by_the_aspect() -> None:
     image = np.zeros((200, 200, 3), np.uint8)
     image[50:150, 62:138] = 255
     box = (50, 50, 150, 150)
-    assert (face_crop(image, box, margin=0, aspect=0.76) == 255).all()
-    crop = face_crop(image, box, margin=0, aspect=2)
+    assert (face_crop(image, box, Framing(0, aspect=0.76)) == 255).all()
+    crop = face_crop(image, box, Framing(0, aspect=2))
     columns = np.flatnonzero(crop[80, :, 0] > 127)
     assert len(columns) == pytest.approx(76 / 200 * 160, abs=1)
     assert (crop[:, 80] == 255).all()

@@ -176,7 +176,7 @@ def test_bytes_that_are_no_image_have_a_reason() -> None:
     assert reason_of(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n") == "not_an_image"
     assert reason_of(encoded(UPRIGHT)[:10]) == "not_an_image"
     assert reason_of(encoded(noise(60, 60), "PNG")[:3000]) == "corrupt"
-    with pytest.raises(ImageError, match="empty"):
+    with pytest.raises(ImageError, match="the file is empty"):
         measure(b"")
 
 
@@ -188,7 +188,7 @@ def test_a_decompression_bomb_is_refused_by_its_header(side: int) -> None:
         struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
     )
     assert reason_of(bomb) == "too_large"
-    with pytest.raises(ImageError, match="too_large"):
+    with pytest.raises(ImageError, match="more than 89 million pixels"):
         measure(bomb)
 
 
@@ -259,7 +259,7 @@ def test_a_table_from_macos_finds_its_files(tmp_path: Path) -> None:
         assert read_bytes(tmp_path, unicodedata.normalize("NFD", path)) == content
     (tmp_path / unicodedata.normalize("NFD", "기쁨.jpg")).write_bytes(b"its own")
     assert read_bytes(tmp_path, unicodedata.normalize("NFD", "기쁨.jpg")) == b"its own"
-    with pytest.raises(ImageError, match="missing"):
+    with pytest.raises(ImageError, match="no such image file"):
         read_bytes(tmp_path, unicodedata.normalize("NFD", "없음.jpg"))
 
 
@@ -323,7 +323,7 @@ def test_a_replaced_archive_is_read_anew(tmp_path: Path) -> None:
 
 def test_an_image_error_survives_the_way_between_processes() -> None:
     error = pickle.loads(pickle.dumps(ImageError("corrupt", "line: 3")))
-    assert (error.reason, str(error)) == ("corrupt", "corrupt: line: 3")
+    assert (error.reason, str(error)) == ("corrupt", "line: 3: the image is damaged and cannot be decoded to its end")
 
 
 @pytest.mark.parametrize("start", ["fork", "spawn", "threads"])

@@ -309,7 +309,7 @@ def test_a_disk_that_fails_for_a_while_costs_no_photograph(tmp_path: Path, monke
 
 def test_two_preparations_do_not_share_a_workspace(tmp_path: Path) -> None:
     source = data_set(tmp_path / "set")
-    with alone_in(tmp_path), pytest.raises(InputError, match="another run is at work"):
+    with alone_in(tmp_path), pytest.raises(InputError, match="another run is using it"):
         prepare(source, tmp_path)
 
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyojeong.core.labels import KOREAN, UNKNOWN
-from pyojeong.data.records import POLICIES, SCHEMA, VOTES, choose_box, read_records, votes_of
+from pyojeong.core.table import VOTES
+from pyojeong.data.records import POLICIES, SCHEMA, choose_box, read_records, votes_of
 from tests import archives
 from tests.archives import BOX, file_name, person, record
 

@@ -7,7 +7,7 @@ import onnx
 import polars as pl
 import pytest
 
-from pyojeong.analyzer import MODEL, EmotionAnalyzer, OurModel
+from pyojeong.analyzer import MODEL, Analyzer, ModelContender
 from pyojeong.classifier import Classifier
 from pyojeong.cli import commands
 from pyojeong.core.errors import InputError
@@ -30,7 +30,7 @@ def workspace(tmp_path: Path) -> tuple[Path, list[Row]]:
 
 def test_our_model_answers_in_the_same_table(workspace):
     root, rows = workspace
-    ours = OurModel.at()
+    ours = ModelContender.load()
     table = write_table(root / "t_BASIC7.csv", [*rows, (rows[0][0], "기쁨", (9000.0, 9000.0, 9100.0, 9100.0))])
     (summary,) = evaluate([(table, BASIC7, root / "ours.csv")], ours, root=root)
     evaluate([(table, BASIC7, root / "faceapi.csv")], FACE_API, root=root)
@@ -45,7 +45,7 @@ def test_our_model_answers_in_the_same_table(workspace):
         assert [row[f"given_p_{name}"] for name in FACEAPI] == pytest.approx(
             [given[name] for name in FACEAPI], abs=1e-6
         )
-        found = EmotionAnalyzer(threads=1).analyze(image)
+        found = Analyzer(threads=1).analyze(image)
         best = max(found, key=lambda face: iou(face.box, box))
         assert row["n_faces"] == len(found)
         assert row["iou"] == pytest.approx(iou(best.box, box))
@@ -62,7 +62,7 @@ def test_finished_crops_are_not_cut_again(workspace):
     x0, y0, x1, y1 = (round(value) for value in box)
     (root / "crop.png").write_bytes(png(pixels[y0:y1, x0:x1]))
     (root / "t.csv").write_text("path,label\ncrop.png,happy\n")
-    evaluate([(root / "t.csv", BASIC7, root / "out.csv")], OurModel.at(), root=root)
+    evaluate([(root / "t.csv", BASIC7, root / "out.csv")], ModelContender.load(), root=root)
     (row,) = pl.read_csv(root / "out.csv").iter_rows(named=True)
 
     expected = Classifier(MODEL).predict(pixels[y0:y1, x0:x1])
@@ -74,16 +74,16 @@ def test_finished_crops_are_not_cut_again(workspace):
 def test_whose_box_is_given_decides_the_crop(workspace):
     root, rows = workspace
     table = write_table(root / "t_M1.csv", rows[:1])
-    evaluate([(table, M1, root / "out.csv")], OurModel.at(box_kind="detector"), root=root)
+    evaluate([(table, M1, root / "out.csv")], ModelContender.load(box_kind="detector"), root=root)
     (row,) = pl.read_csv(root / "out.csv").iter_rows(named=True)
 
     expected = Classifier(MODEL).predict(decode(read_bytes(root, rows[0][0])), rows[0][2], box_kind="detector")
     assert {name: row[f"given_p_{name}"] for name in FACEAPI} == pytest.approx(expected, abs=1e-6)
     with pytest.raises(InputError, match="no kind of box 'mine'; choose annotator or detector"):
-        OurModel.at(box_kind="mine")
+        ModelContender.load(box_kind="mine")
 
 
-@pytest.mark.parametrize("made", [Settings, OurModel.at])
+@pytest.mark.parametrize("made", [Settings, ModelContender.load])
 def test_boxes_that_can_be_no_face_are_left_out_for_every_contender(workspace, made):
     root, rows = workspace
     path, label, box = rows[0]
@@ -95,13 +95,13 @@ def test_boxes_that_can_be_no_face_are_left_out_for_every_contender(workspace, m
     assert summary["given"]["n"] == 1
 
 
-@pytest.mark.parametrize("made", [Settings, OurModel.at])
+@pytest.mark.parametrize("made", [Settings, ModelContender.load])
 def test_a_box_that_nearly_leaves_its_photograph_counts_for_every_contender(workspace, made):
     root, rows = workspace
     path, label, _ = rows[0]
     height, width = decode(read_bytes(root, path)).shape[:2]
     box = (width - 2.0, 0.0, width + height / 2, height / 2)
-    region = Classifier(MODEL).region(box, "annotator")
+    region = Classifier(MODEL).framing.region(box, "annotator")
     assert not has_patch(region, width, height), "ours sees nothing of the photograph"
     (summary,) = evaluate(
         [(write_table(root / "t_M1.csv", [(path, label, box)]), M1, root / "out.csv")], made(), root=root
@@ -119,7 +119,7 @@ def test_another_model_under_the_same_name_is_asked_again(workspace):
     answers = []
     for data in (MODEL.read_bytes(), wider.SerializeToString()):
         model.write_bytes(data)
-        evaluate([(table, M1, root / "out.csv")], OurModel.at(model), root=root)
+        evaluate([(table, M1, root / "out.csv")], ModelContender.load(model), root=root)
         answers.append(pl.read_csv(root / "out.csv")["given_p_happy"][0])
         image = decode(read_bytes(root, rows[0][0]))
         assert answers[-1] == pytest.approx(
@@ -152,7 +152,7 @@ def test_the_command_writes_what_compare_reads(workspace, monkeypatch, capsys):
 def test_a_model_in_korean_words_answers_in_them(workspace, tmp_path):
     root, rows = workspace
     telling_network(drawn_patches(7)).save(tmp_path / "best.pt")
-    ours = OurModel.at(export(tmp_path / "best.pt", tmp_path, "k7.onnx"))
+    ours = ModelContender.load(export(tmp_path / "best.pt", tmp_path, "k7.onnx"))
     evaluate([(write_table(root / "t_K7.csv", rows), K7, root / "out.csv")], ours, root=root, workers=2)
     frame = pl.read_csv(root / "out.csv")
 
@@ -165,7 +165,7 @@ def test_a_model_in_korean_words_answers_in_them(workspace, tmp_path):
 def test_a_model_that_changes_meanwhile_is_refused(tmp_path):
     path = tmp_path / "model.onnx"
     path.write_bytes(MODEL.read_bytes())
-    ours = OurModel.at(path)
+    ours = ModelContender.load(path)
     path.write_bytes(MODEL.read_bytes() + b"\0")
     with pytest.raises(InputError, match=r"model\.onnx: is not the model that the work began with"):
         ours.open()

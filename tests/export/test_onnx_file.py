@@ -21,6 +21,8 @@ from pyojeong.model.network import MEAN, STD, MobileNetV3Small
 
 pytestmark = pytest.mark.slow  # torch's exporter alone takes several seconds
 
+FRAMING = geometry.Framing(-0.1, -0.125, 0.76, "detector")
+
 
 def trained() -> Checkpoint:
     """A network whose every part matters: statistics as after training, and answers far from uniform."""
@@ -37,15 +39,12 @@ def trained() -> Checkpoint:
         if name.endswith("weight"):
             torch.nn.init.kaiming_normal_(value)
     return Checkpoint(
-        network.eval().state_dict(),
-        K7.classes,
-        "K7",
-        {},
-        margin=-0.1,
+        state_dict=network.eval().state_dict(),
+        classes=K7.classes,
+        scheme="K7",
+        recipe={},
+        framing=FRAMING,
         temperature=1.3,
-        offset=-0.125,
-        aspect=0.76,
-        box="detector",
     )
 
 
@@ -128,7 +127,7 @@ def test_the_metadata_tell_how_to_use_it(model: Path) -> None:
 
     assert json.loads(facts["classes"]) == list(K7.classes)
     assert (facts["scheme"], facts["size"], float(facts["temperature"])) == ("K7", "160", 1.3)
-    assert (float(facts["margin"]), float(facts["offset"]), facts["box"]) == (-0.1, -0.125, "detector")
+    assert (float(facts["margin"]), float(facts["offset"]), facts["box_kind"]) == (-0.1, -0.125, "detector")
     assert float(facts["aspect"]) == 0.76
     assert facts["version"] == __version__
     assert facts["synthetic"] == "false"
@@ -152,7 +151,7 @@ def test_the_runtime_reads_it(checkpoint: Path, model: Path) -> None:
     photograph = photographs((300, 400, 3))
     box = (120, 60, 230, 210)
     answer = Classifier(model).predict(photograph, box)
-    crop = geometry.face_crop(photograph, box, -0.1, -0.125, 0.76)
+    crop = geometry.face_crop(photograph, box, FRAMING)
     expected = onnx_file.probabilities(Checkpoint.load(checkpoint), crop[None])[0]
 
     assert tuple(answer) == K7.classes

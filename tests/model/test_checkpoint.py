@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from pyojeong.core.errors import InputError
+from pyojeong.core.geometry import Framing
 from pyojeong.model.checkpoint import Checkpoint, load_torch, load_weights, save_torch
 from pyojeong.model.network import MEAN, STD, MobileNetV3Small
 
@@ -25,15 +26,12 @@ class Spy:
 def checkpoint() -> Checkpoint:
     network = MobileNetV3Small(2)
     return Checkpoint(
-        network.state_dict(),
-        ("기쁨", "슬픔"),
-        "K7",
-        {"epochs": 3},
-        0.15,
-        1.25,
-        offset=-0.1,
-        aspect=0.76,
-        box="detector",
+        state_dict=network.state_dict(),
+        classes=("기쁨", "슬픔"),
+        scheme="K7",
+        recipe={"epochs": 3},
+        framing=Framing(0.15, -0.1, 0.76, "detector"),
+        temperature=1.25,
     )
 
 
@@ -43,8 +41,8 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
     loaded = Checkpoint.load(tmp_path / "best.pt")
 
     assert loaded.classes == ("기쁨", "슬픔")
-    assert (loaded.scheme, loaded.margin, loaded.temperature, loaded.size) == ("K7", 0.15, 1.25, 160)
-    assert (loaded.offset, loaded.aspect, loaded.box) == (-0.1, 0.76, "detector")
+    assert (loaded.scheme, loaded.temperature, loaded.size) == ("K7", 1.25, 160)
+    assert loaded.framing == Framing(0.15, -0.1, 0.76, "detector")
     assert (loaded.mean, loaded.std) == (MEAN, STD)
     assert loaded.recipe == {"epochs": 3}
     assert all(torch.equal(loaded.state_dict[name], value) for name, value in saved.state_dict.items())
@@ -88,7 +86,7 @@ def test_one_flipped_bit_of_a_weight_is_noticed(tmp_path: Path) -> None:
 def test_a_file_that_holds_code_is_refused_and_not_run(tmp_path: Path) -> None:
     torch.save({"state_dict": Spy(tmp_path / "executed")}, tmp_path / "evil.pt")
 
-    with pytest.raises(InputError, match="holds code"):
+    with pytest.raises(InputError, match="contains code"):
         load_torch(tmp_path / "evil.pt")
     assert not (tmp_path / "executed").exists()
 
@@ -96,7 +94,7 @@ def test_a_file_that_holds_code_is_refused_and_not_run(tmp_path: Path) -> None:
 def test_a_foreign_checkpoint_names_what_it_lacks(tmp_path: Path) -> None:
     save_torch({"state_dict": {}}, tmp_path / "foreign.pt")
 
-    with pytest.raises(InputError, match="without classes, scheme"):
+    with pytest.raises(InputError, match="no classes, scheme"):
         Checkpoint.load(tmp_path / "foreign.pt")
     with pytest.raises(InputError, match="no such file"):
         Checkpoint.load(tmp_path / "absent.pt")
@@ -105,9 +103,11 @@ def test_a_foreign_checkpoint_names_what_it_lacks(tmp_path: Path) -> None:
 def test_a_checkpoint_of_an_earlier_version_names_what_it_lacks(tmp_path: Path) -> None:
     checkpoint().save(tmp_path / "best.pt")
     values = torch.load(tmp_path / "best.pt", weights_only=True)
-    save_torch({name: value for name, value in values.items() if name not in ("offset", "box")}, tmp_path / "old.pt")
+    save_torch(
+        {name: value for name, value in values.items() if name not in ("offset", "box_kind")}, tmp_path / "old.pt"
+    )
 
-    with pytest.raises(InputError, match=r"old\.pt: .*without offset, box.*train one"):
+    with pytest.raises(InputError, match=r"old\.pt: .*no offset, box_kind.*train one"):
         Checkpoint.load(tmp_path / "old.pt")
 
 
@@ -117,7 +117,7 @@ def test_a_checkpoint_of_an_earlier_version_names_what_it_lacks(tmp_path: Path) 
         ("temperature", float("nan"), "temperature"),
         ("temperature", 0.0, "temperature"),
         ("margin", "x", "margin"),
-        ("box", "mine", "box"),
+        ("box_kind", "mine", "box_kind"),
         ("classes", ("기쁨", "슬픔", "중립"), "weights"),
         ("state_dict", [1, 2], "weights"),
     ],
@@ -136,7 +136,7 @@ def test_a_checkpoint_of_weights_that_are_no_numbers_is_refused(tmp_path: Path) 
     broken.state_dict["classifier.3.bias"].fill_(torch.nan)
     broken.save(tmp_path / "best.pt")
 
-    with pytest.raises(InputError, match="not all are numbers"):
+    with pytest.raises(InputError, match="some are not finite"):
         Checkpoint.load(tmp_path / "best.pt")
 
 
@@ -145,7 +145,7 @@ def test_a_checkpoint_without_an_aspect_wants_squares(tmp_path: Path) -> None:
     values = torch.load(tmp_path / "best.pt", weights_only=True)
     save_torch({name: value for name, value in values.items() if name != "aspect"}, tmp_path / "old.pt")
 
-    assert Checkpoint.load(tmp_path / "old.pt").aspect == 1
+    assert Checkpoint.load(tmp_path / "old.pt").framing.aspect == 1
 
 
 def test_weights_come_from_every_kind_of_file(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_damaged_weights_name_the_file(tmp_path: Path, name: str) -> None:
 def test_a_state_that_is_a_list_is_refused(tmp_path: Path) -> None:
     save_torch({"state_dict": [1, 2]}, tmp_path / "list.pth")
 
-    with pytest.raises(InputError, match=r"list\.pth: holds more than tensors"):
+    with pytest.raises(InputError, match=r"list\.pth: contains more than tensors"):
         load_weights(tmp_path / "list.pth")
 
 
@@ -190,7 +190,7 @@ def test_other_kinds_of_weights_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.onnx").write_bytes(b"x")
     save_torch({"state_dict": {"layer": 3}}, tmp_path / "a.pt")
 
-    with pytest.raises(InputError, match="weights come as"):
+    with pytest.raises(InputError, match="not a file of weights"):
         load_weights(tmp_path / "a.onnx")
     with pytest.raises(InputError, match="more than tensors"):
         load_weights(tmp_path / "a.pt")

@@ -12,10 +12,10 @@ from safetensors.torch import load_file, save_file
 from pyojeong.core.errors import InputError
 from pyojeong.faceapi import engines
 from pyojeong.faceapi.weights import find_package, read_weights
+from pyojeong.model.network import normalize
 from pyojeong.model.teacher import SIZES, FaceRecognitionNet, Teacher, fingerprint
 from pyojeong.model.teacher import teacher as named
 from pyojeong.sample.drawing import draw_face
-from pyojeong.training.batches import normalize
 from tests.conftest import REPOSITORY
 from tests.networks import write_face_mobilenet
 

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from pyojeong.core.geometry import Framing
 from pyojeong.core.labels import M1
 from pyojeong.core.metrics import Ints
-from pyojeong.model.network import MEAN, STD
-from pyojeong.training.batches import FeatureSource, PixelSource, draw, normalize, read_ahead, steps, targets
-from pyojeong.training.crop_cache import list_crops, open_crops
+from pyojeong.model.network import MEAN, STD, normalize
+from pyojeong.training.batches import FeatureSource, PixelSource, read_ahead, sample_rows, steps, targets
+from pyojeong.training.crop_cache import open_crops, read_crop_table
 from pyojeong.training.recipe import Recipe
 from tests.patterns import write_crops
 
@@ -42,7 +43,8 @@ def test_reading_ahead_keeps_the_order() -> None:
 def test_an_error_while_reading_ahead_is_raised(tmp_path: Path) -> None:
     csv = write_crops(tmp_path, "train", 1)
     source = PixelSource(
-        open_crops(list_crops(csv, scheme=M1, root=tmp_path, margin=0.0), tmp_path), Recipe.of("finetune", {})
+        open_crops(read_crop_table(csv, scheme=M1, root=tmp_path, framing=Framing(margin=0)), tmp_path),
+        Recipe.of("finetune", {}),
     )
 
     with pytest.raises(IndexError):
@@ -52,7 +54,7 @@ def test_an_error_while_reading_ahead_is_raised(tmp_path: Path) -> None:
 def test_a_pixel_source_skips_dropped_rows_and_augments_only_with_seeds(tmp_path: Path) -> None:
     csv = write_crops(tmp_path, "train", 1)
     (tmp_path / "crops/train/000.png").unlink()
-    crops = open_crops(list_crops(csv, scheme=M1, root=tmp_path, margin=0.0), tmp_path)
+    crops = open_crops(read_crop_table(csv, scheme=M1, root=tmp_path, framing=Framing(margin=0)), tmp_path)
     source = PixelSource(crops, Recipe.of("finetune", {}))
     raw = source.read(np.array([0, 4]))
 
@@ -69,12 +71,12 @@ SETS = np.repeat([4, 7], [100, 50])
 SHARES = np.array([0.5, 0.25, 0.25])
 
 
-def drawn(count: int, seed: int = 0) -> Ints:
-    return draw(LABELS, SETS, SHARES, count, np.random.default_rng(seed))
+def sampled(count: int, seed: int = 0) -> Ints:
+    return sample_rows(LABELS, SETS, SHARES, count, np.random.default_rng(seed))
 
 
 def test_every_set_is_drawn_equally_often_with_the_class_shares() -> None:
-    rows = drawn(2400)
+    rows = sampled(2400)
     counts = [[int(((SETS[rows] == one) & (LABELS[rows] == name)).sum()) for name in range(3)] for one in (4, 7)]
 
     # The second set has nothing of class 1; its share goes to the others in proportion.
@@ -83,7 +85,7 @@ def test_every_set_is_drawn_equally_often_with_the_class_shares() -> None:
 
 @pytest.mark.parametrize("count", [1, 7, 60, 150, 900])
 def test_no_row_comes_again_before_all_of_its_kind_have_come(count: int) -> None:
-    rows = drawn(count)
+    rows = sampled(count)
     often = np.bincount(rows, minlength=len(LABELS))
 
     kinds = [often[(one == SETS) & (name == LABELS)] for one in (4, 7) for name in range(3)]
@@ -94,10 +96,10 @@ def test_no_row_comes_again_before_all_of_its_kind_have_come(count: int) -> None
 
 
 def test_draws_are_mixed_and_follow_the_seed() -> None:
-    rows = drawn(300)
+    rows = sampled(300)
 
-    assert np.array_equal(rows, drawn(300))
-    assert not np.array_equal(rows, drawn(300, seed=1))
+    assert np.array_equal(rows, sampled(300))
+    assert not np.array_equal(rows, sampled(300, seed=1))
     assert 30 <= int((SETS[rows[:100]] == 4).sum()) <= 70
 
 

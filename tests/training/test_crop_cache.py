@@ -2,7 +2,6 @@ import json
 import os
 import unicodedata
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -11,16 +10,17 @@ from PIL import Image
 
 from pyojeong.core import geometry
 from pyojeong.core.errors import InputError
-from pyojeong.core.files import lock
+from pyojeong.core.files import file_lock
+from pyojeong.core.geometry import AIHUB_FRAMING, Framing
 from pyojeong.core.labels import BASIC7, K7, M1
 from pyojeong.core.table import write_csv
 from pyojeong.core.workspace import CROP_CACHE
-from pyojeong.training.crop_cache import Crops, list_crops, open_crops
+from pyojeong.training.crop_cache import CropSet, open_crops, read_crop_table
 from tests.patterns import write_crops
 
 
-def opened(csv: Path, root: Path, workers: int = 2) -> Crops:
-    return open_crops(list_crops(csv, scheme=M1, root=root, margin=geometry.MARGIN), root, workers)
+def opened(csv: Path, root: Path, workers: int = 2) -> CropSet:
+    return open_crops(read_crop_table(csv, scheme=M1, root=root, framing=AIHUB_FRAMING), root, workers)
 
 
 def test_every_row_holds_its_crop_resized(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_images_are_decoded_once_for_all_labels(tmp_path: Path, monkeypatch: pyt
     frame = pl.read_csv(csv).with_columns(pl.lit("슬픔").alias("label_en"))
     write_csv(frame, tmp_path / "other.csv")
     monkeypatch.setattr("pyojeong.core.images.decode", lambda *_: pytest.fail("decoded again"))
-    listing = list_crops(tmp_path / "other.csv", scheme=K7, root=tmp_path, margin=0.15)
+    listing = read_crop_table(tmp_path / "other.csv", scheme=K7, root=tmp_path, framing=AIHUB_FRAMING)
     second = open_crops(listing, tmp_path)
 
     assert second.labels.tolist() == [K7.classes.index("슬픔")] * 6
@@ -111,7 +111,7 @@ def test_damaged_arrays_are_made_again(
     array.write_bytes(array.read_bytes()[:-10] if content is None else content)
 
     assert np.array_equal(opened(csv, tmp_path).pixels, expected)
-    assert "damaged, the images are decoded again" in caplog.text
+    assert "damaged; the images are decoded again" in caplog.text
 
 
 def test_an_array_without_notes_is_not_trusted(tmp_path: Path) -> None:
@@ -130,8 +130,8 @@ def test_what_a_killed_run_left_goes_and_what_another_writes_stays(tmp_path: Pat
     folder.mkdir(parents=True)
     left, others = folder / ".0123456789abcdef.npy.dead.part", folder / ".fedcba9876543210.npy.live.part"
     left.write_bytes(b"half")
-    with others.open("wb") as file:
-        lock(file, others)
+    others.write_bytes(b"half")
+    with file_lock(others):
         opened(csv, tmp_path)
     assert not left.exists()
     assert others.exists()
@@ -145,14 +145,14 @@ def test_boxes_cut_the_face_out_of_the_photograph(tmp_path: Path) -> None:
     frame = pl.DataFrame({"path": ["photo.png"] * 3, "label": ["happy"] * 3} | columns)
     write_csv(frame, tmp_path / "splits.csv")
     keys = set()
-    for margin, aspect in ((0.0, 1.0), (0.15, 1.0), (0.15, 0.76)):
-        listing = list_crops(tmp_path / "splits.csv", scheme=M1, root=tmp_path, margin=margin, aspect=aspect)
+    for framing in (Framing(0.0), Framing(0.15), Framing(0.15, aspect=0.76)):
+        listing = read_crop_table(tmp_path / "splits.csv", scheme=M1, root=tmp_path, framing=framing)
         found = open_crops(listing, tmp_path)
         keys.add(listing.key)
 
         assert found.dropped == {"bad_box": 1}
         for row in (0, 1):
-            assert np.array_equal(found.pixels[row], geometry.face_crop(photograph, boxes[row], margin, 0, aspect))
+            assert np.array_equal(found.pixels[row], geometry.face_crop(photograph, boxes[row], framing))
     assert len(keys) == 3
 
 
@@ -163,17 +163,17 @@ def test_boxes_of_another_kind_are_converted(tmp_path: Path) -> None:
     columns = dict(zip(("minX", "minY", "maxX", "maxY"), zip(box, (40, 40, 40, 90), strict=True), strict=True))
     frame = pl.DataFrame({"path": ["photo.png"] * 2, "label": ["happy"] * 2} | columns)
     write_csv(frame, tmp_path / "splits.csv")
-    common: dict[str, Any] = {"scheme": M1, "root": tmp_path, "margin": -0.05, "offset": -0.06, "aspect": 0.9}
+    framing = Framing(-0.05, -0.06, 0.9, "detector")
     cut = {}
     for kind in geometry.BOX_KINDS:
-        found = open_crops(list_crops(tmp_path / "splits.csv", **common, box="detector", box_kind=kind), tmp_path)
+        found = open_crops(
+            read_crop_table(tmp_path / "splits.csv", scheme=M1, root=tmp_path, framing=framing, box_kind=kind), tmp_path
+        )
         assert found.dropped == {"bad_box": 1}
         cut[kind] = found.pixels[0]
 
-    assert np.array_equal(cut["detector"], geometry.face_crop(photograph, box, -0.05, -0.06, 0.9))
-    assert np.array_equal(
-        cut["annotator"], geometry.face_crop(photograph, geometry.as_detected(box), -0.05, -0.06, 0.9)
-    )
+    assert np.array_equal(cut["detector"], geometry.face_crop(photograph, box, framing))
+    assert np.array_equal(cut["annotator"], geometry.face_crop(photograph, geometry.detector_box(box), framing))
 
 
 def test_another_picture_is_noticed_where_the_table_has_decomposed_hangul(tmp_path: Path) -> None:
@@ -223,7 +223,8 @@ VOTED: dict[str, list[object]] = {
 def test_votes_are_counted_by_class_of_the_scheme(tmp_path: Path) -> None:
     csv = write_rows(tmp_path, ["상처", "슬픔", "기쁨"], **VOTED)
     votes = {
-        scheme.name: list_crops(csv, scheme=scheme, root=tmp_path, margin=0.0).votes for scheme in (K7, M1, BASIC7)
+        scheme.name: read_crop_table(csv, scheme=scheme, root=tmp_path, framing=Framing(margin=0)).votes
+        for scheme in (K7, M1, BASIC7)
     }
 
     assert votes["K7"] is not None
@@ -233,19 +234,21 @@ def test_votes_are_counted_by_class_of_the_scheme(tmp_path: Path) -> None:
         assert np.array_equal(np.array(votes[name]), [3 * sad, 2 * sad, 0 * sad])
 
 
-@pytest.mark.parametrize(("vote", "message"), [("two", "line 3: votes_기쁨 is 'two'"), (-1, "line 3: fewer than no")])
+@pytest.mark.parametrize(
+    ("vote", "message"), [("two", "line 3: votes_기쁨 is 'two'"), (-1, "line 3: a negative number")]
+)
 def test_votes_that_are_none_are_refused(tmp_path: Path, vote: object, message: str) -> None:
     csv = write_rows(tmp_path, ["기쁨", "기쁨"], votes_기쁨=["1", str(vote)])
 
     with pytest.raises(InputError, match=message):
-        list_crops(csv, scheme=K7, root=tmp_path, margin=0.0)
+        read_crop_table(csv, scheme=K7, root=tmp_path, framing=Framing(margin=0))
 
 
 def test_data_sets_are_numbered(tmp_path: Path) -> None:
     mixed = write_rows(tmp_path, ["기쁨"] * 4, set=["raf", "fer", "raf", None])
-    assert list_crops(mixed, scheme=K7, root=tmp_path, margin=0.0).sets.tolist() == [2, 1, 2, 0]
+    assert read_crop_table(mixed, scheme=K7, root=tmp_path, framing=Framing(margin=0)).sets.tolist() == [2, 1, 2, 0]
     plain = write_rows(tmp_path, ["기쁨"] * 2)
-    listing = list_crops(plain, scheme=K7, root=tmp_path, margin=0.0)
+    listing = read_crop_table(plain, scheme=K7, root=tmp_path, framing=Framing(margin=0))
     assert listing.sets.tolist() == [0, 0]
     assert listing.votes is None
 
@@ -270,9 +273,9 @@ def test_votes_for_words_of_the_scheme_count_and_others_are_named(
     rows = pl.read_csv(csv).height
     columns = {"votes_happy": 2, "votes_기쁨": 1, "votes_알수없음": 1, "votes_bored": 3}
     write_csv(pl.read_csv(csv).with_columns(**{name: pl.lit(count) for name, count in columns.items()}), csv)
-    votes = list_crops(csv, scheme=BASIC7, root=tmp_path, margin=0.0).votes
+    votes = read_crop_table(csv, scheme=BASIC7, root=tmp_path, framing=Framing(margin=0)).votes
 
     assert votes is not None
     assert votes.tolist() == [[3.0 if name == "happy" else 0.0 for name in BASIC7.classes]] * rows
-    assert "train.csv: votes_bored: no label of BASIC7, so these votes are left out" in caplog.text
+    assert "train.csv: votes_bored: not labels of BASIC7, so these votes are ignored" in caplog.text
     assert "알수없음" not in caplog.text

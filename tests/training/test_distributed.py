@@ -16,7 +16,8 @@ from pyojeong.core.labels import M1
 from pyojeong.model.checkpoint import Checkpoint
 from pyojeong.training import distributed, loop
 from pyojeong.training.distributed import Share
-from pyojeong.training.run import train
+from pyojeong.training.recipe import Recipe
+from pyojeong.training.run import TrainingTables, train
 from tests.conftest import REPOSITORY
 from tests.patterns import write_crops
 
@@ -47,8 +48,8 @@ def root(tmp_path: Path) -> Path:
 
 
 def in_one(root: Path, out: str, mode: str, **options: Any) -> None:
-    csvs: dict[str, Any] = {f"{name}_csv": root / f"{name}.csv" for name in ("train", "val", "test")}
-    train(mode=mode, scheme=M1, out=root / out, root=root, weights="random", **csvs, **options)
+    tables = TrainingTables(root / "train.csv", root / "val.csv", root / "test.csv")
+    train(Recipe.of(mode, {"weights": "random", **options}), tables, root / out, scheme=M1, root=root)
 
 
 def in_two(
@@ -125,15 +126,15 @@ def test_two_processes_learn_from_teachers_what_one_does(root: Path, monkeypatch
 @pytest.mark.slow
 def test_two_processes_go_on_where_one_was_killed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     in_one(root, "one", "finetune", **OPTIONS)
-    judge = loop._judge
+    validate = loop._validate
 
-    def judge_or_die(loop: Any, val: Any, result: Any, epoch: int, loss: float) -> None:
+    def validate_or_die(loop: Any, val: Any, result: Any, epoch: int, loss: float) -> None:
         if epoch == 1:
             raise KeyboardInterrupt
-        judge(loop, val, result, epoch, loss)
+        validate(loop, val, result, epoch, loss)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "_judge", judge_or_die)
+        patch.setattr(loop, "_validate", validate_or_die)
         with pytest.raises(KeyboardInterrupt):
             in_one(root, "two", "finetune", **OPTIONS)
     finished = in_two(root, "two", "finetune", **OPTIONS)
@@ -170,7 +171,7 @@ def test_alone_nothing_is_shared() -> None:
 
     assert [*network] == before
     assert (distributed.rank(), distributed.size(), distributed.share(5)) == (0, 1, Share(5))
-    assert distributed.fabric_options() == {"devices": 1}
+    assert distributed._process_options() == {"devices": 1}
 
 
 def test_rows_come_together_in_their_places() -> None:

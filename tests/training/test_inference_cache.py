@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from pyojeong.model.network import FEATURES, MobileNetV3Small
+from pyojeong.model.network import FEATURES, MobileNetV3Small, normalize
 from pyojeong.model.teacher import FaceRecognitionNet, teacher
-from pyojeong.training.batches import normalize, steps
+from pyojeong.training.batches import steps
 from pyojeong.training.inference_cache import Backbone, _Writer, answers
 from tests.networks import drawn_patches, telling_network, write_face_mobilenet
 

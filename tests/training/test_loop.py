@@ -43,7 +43,7 @@ def lesson_of(source: Source) -> Lesson:
 
 
 def learned(fabric: Fabric, network: MobileNetV3Small, recipe: Recipe, train: Source, val: Source, at: Path) -> Result:
-    return learn(fabric, network, recipe, train, val, lesson_of(train), at / "last.pt", "run", "a run")
+    return learn(fabric, network, recipe, (train, val), lesson_of(train), at / "last.pt", "run", "a run")
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from pyojeong.core.errors import InputError
+from pyojeong.core.geometry import Framing
 from pyojeong.training.recipe import _AUGMENTATION, Recipe, read_options
 
 
@@ -12,7 +13,7 @@ def test_the_defaults_are_the_published_recipes() -> None:
     assert (finetune.epochs, finetune.batch, finetune.seed) == (30, 1024, 1337)
     assert (finetune.lr_head, finetune.lr_backbone) == (5e-4, 1e-4)
     assert (probe.epochs, probe.lr_head, probe.batch) == (5, 7e-4, 1024)
-    assert (finetune.margin, finetune.offset, finetune.aspect, finetune.box) == (0.15, 0, 1, "annotator")
+    assert finetune.framing == Framing(0.15, 0, 1, "annotator")
     assert finetune.augments
     assert not probe.augments
 
@@ -26,7 +27,7 @@ def test_options_replace_values_and_none_does_not() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"lr": 0.1}, "unknown training option lr; there are"),
+        ({"lr": 0.1}, "unknown training option lr; the options are"),
         ({"epochs": 0}, "epochs is 0; it must be a whole number from 1"),
         ({"epochs": 2.5}, "epochs is 2.5"),
         ({"epochs": True}, "epochs is True"),
@@ -40,7 +41,7 @@ def test_options_replace_values_and_none_does_not() -> None:
         ({"jpeg": "often"}, "jpeg is 'often'"),
         ({"balance": 2}, "balance is 2"),
         ({"balance": 1, "draws": 0.5}, "draws is 0.5; it must be a whole number"),
-        ({"draws": 100}, "draws says how many images are drawn.*set balance as well"),
+        ({"draws": 100}, "draws is the number of sampled images.*set balance as well"),
         ({"votes": 1.1}, "votes is 1.1"),
         ({"teachers": "dlib vgg 2"}, "teachers names 2, vgg; choose from dlib, vggface2, own"),
         ({"teachers": 2}, "teachers names 2; choose from"),
@@ -97,7 +98,7 @@ def test_stages_of_a_finetune(epochs: int, head: int, top: int) -> None:
 def test_what_would_have_no_effect_is_refused() -> None:
     Recipe.of("probe", {"lr_head": 0.1}).require_effect(["lr_head"])
     Recipe.of("finetune", {"teachers": "own", "distil": 0.9}).require_effect(["teachers", "distil", "lr_backbone"])
-    with pytest.raises(InputError, match="lr_backbone has no effect in a probe, whose backbone stays as it is; leave"):
+    with pytest.raises(InputError, match="lr_backbone has no effect in a probe, whose backbone is frozen; leave"):
         Recipe.of("probe", {"lr_backbone": 0.1}).require_effect(["lr_head", "lr_backbone"])
     with pytest.raises(InputError, match="distil has no effect without teachers"):
         Recipe.of("finetune", {"distil": 0.9}).require_effect(["distil"])
@@ -138,5 +139,5 @@ def test_words_become_numbers_where_a_number_is_meant() -> None:
         "seed": 7,
         "schedule": "cosine",
     }
-    with pytest.raises(InputError, match="unknown training option scheme; there are aspect, "):
+    with pytest.raises(InputError, match="unknown training option scheme; the options are aspect, "):
         read_options(["scheme=K7"], set())

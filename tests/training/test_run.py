@@ -2,6 +2,7 @@ import csv
 import json
 import logging
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -14,13 +15,12 @@ from PIL import Image
 
 from pyojeong.core.errors import InputError
 from pyojeong.core.files import write_json
-from pyojeong.core.geometry import resize
+from pyojeong.core.geometry import Framing, resize
 from pyojeong.core.labels import BASIC7, K7, M1
 from pyojeong.core.table import write_csv
 from pyojeong.evaluation.predictions import read_predictions
 from pyojeong.model.checkpoint import Checkpoint
-from pyojeong.model.network import MobileNetV3Small
-from pyojeong.training.batches import normalize
+from pyojeong.model.network import MobileNetV3Small, normalize
 from tests.patterns import write_crops
 from tests.trainings import FILES, contents, run, small_tables
 
@@ -39,11 +39,11 @@ def test_a_run_leaves_everything_behind(root: Path) -> None:
     history = [*csv.DictReader((out / "history.csv").open())]
 
     assert {path.name for path in out.iterdir()} == FILES
-    assert returned == metrics
+    assert asdict(returned) == metrics
     assert (metrics["n"], metrics["scheme"], metrics["dropped"]) == (12, "M1", {"train": {}, "test": {}})
     assert metrics["temperature"] == checkpoint.temperature > 0
-    assert (checkpoint.classes, checkpoint.scheme, checkpoint.margin) == (M1.classes, "M1", 0.15)
-    assert (checkpoint.offset, checkpoint.aspect, checkpoint.box) == (0, 1, "annotator")
+    assert (checkpoint.classes, checkpoint.scheme) == (M1.classes, "M1")
+    assert checkpoint.framing == Framing(0.15, 0, 1, "annotator")
     assert config["recipe"] == checkpoint.recipe
     assert (config["recipe"]["epochs"], config["recipe"]["lr_head"], config["recipe"]["seed"]) == (2, 5e-4, 1337)
     best = max(history, key=lambda epoch: float(epoch["val_macro_f1"]))
@@ -63,8 +63,8 @@ def test_the_checkpoint_gives_the_predictions(root: Path) -> None:
 
     assert np.abs(frame.select([f"p_{name}" for name in M1.classes]).to_numpy() - expected).max() < 2e-6
     assert frame["pred"].to_list() == [M1.classes[index] for index in expected.argmax(1)]
-    assert (frame["pred"] == frame["true"]).mean() == pytest.approx(metrics["accuracy"])
-    assert metrics["loss"] == pytest.approx(-np.log(expected[np.arange(12), np.arange(12) % 6]).mean(), rel=1e-4)
+    assert (frame["pred"] == frame["true"]).mean() == pytest.approx(metrics.accuracy)
+    assert metrics.loss == pytest.approx(-np.log(expected[np.arange(12), np.arange(12) % 6]).mean(), rel=1e-4)
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not(root: Path) -> None:
@@ -127,7 +127,7 @@ def test_it_learns(root: Path) -> None:
     still: dict[str, Any] = dict.fromkeys(("flip", "rotate", "shift"), 0.0)
     metrics = run(root, epochs=8, batch=16, lr_head=3e-3, lr_backbone=3e-3, head_until=0.0, top_until=0.0, **still)
 
-    assert metrics["macro_f1"] > 0.8
+    assert metrics.macro_f1 > 0.8
 
 
 def test_dropped_crops_are_counted(root: Path) -> None:
@@ -136,8 +136,8 @@ def test_dropped_crops_are_counted(root: Path) -> None:
     metrics = run(root)
     val = json.loads((root / "run/val_metrics_best.json").read_text())
 
-    assert metrics["n"] == 11
-    assert metrics["dropped"] == {"train": {"missing": 1}, "test": {"not_an_image": 1}}
+    assert metrics.n == 11
+    assert metrics.dropped == {"train": {"missing": 1}, "test": {"not_an_image": 1}}
     assert val["dropped"] == {"train": {"missing": 1}, "val": {}}
     assert "crops/test/001.png" not in (root / "run/test_preds.csv").read_text()
 
@@ -166,8 +166,8 @@ def test_a_class_without_rows_needs_leave(root: Path) -> None:
     assert not (root / "run").exists()
     metrics = run(root, scheme=BASIC7, allow_empty=True, epochs=1)
 
-    assert metrics["per_class"]["disgusted"]["support"] == 0
-    assert metrics["macro_f1"] * 6 == pytest.approx(sum(scores["f1"] for scores in metrics["per_class"].values()))
+    assert metrics.per_class["disgusted"].support == 0
+    assert metrics.macro_f1 * 6 == pytest.approx(sum(scores.f1 for scores in metrics.per_class.values()))
 
 
 def test_a_class_whose_crops_are_all_unreadable_needs_leave_too(root: Path) -> None:
@@ -216,8 +216,8 @@ def test_what_cannot_be_asked_for(root: Path) -> None:
     with pytest.raises(InputError, match="weights not readable"):
         run(root, weights="absent.npz")
     with pytest.raises(InputError, match="no kind of box 'mine'; choose annotator or detector"):
-        run(root, box_kind="mine")
-    with pytest.raises(InputError, match=r"train\.csv: is a file, and a run needs a folder"):
+        run(root, boxes="mine")
+    with pytest.raises(InputError, match=r"train\.csv: is a file; a run needs a folder"):
         run(root, "train.csv")
     (root / "val_K7.csv").write_bytes((root / "val.csv").read_bytes())
     with pytest.raises(InputError, match=r"val_K7\.csv: its name says K7, not M1"):
@@ -226,7 +226,7 @@ def test_what_cannot_be_asked_for(root: Path) -> None:
 
 def test_a_batch_that_the_gpu_cannot_hold_names_the_remedy(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pyojeong.training.run.learn", Mock(side_effect=torch.OutOfMemoryError("tried 2 GiB\nmore")))
-    with pytest.raises(InputError, match=r"not hold a batch of 8; give a smaller --batch, .* \(tried 2 GiB\)"):
+    with pytest.raises(InputError, match=r"too small for a batch of 8; give a smaller --batch, .* \(tried 2 GiB\)"):
         run(root)
 
 
@@ -236,10 +236,10 @@ def test_crops_that_were_cut_otherwise_are_refused(root: Path) -> None:
     for name in ("train", "val", "test"):
         table = root / f"{name}.csv"
         table.write_text(table.read_text().replace("crops/", "data_shared/cropped_faces_160/"))
-    for other in ({"margin": 0.3}, {"offset": 0.1}, {"aspect": 0.9}, {"box": "detector"}):
+    for other in ({"margin": 0.3}, {"offset": 0.1}, {"aspect": 0.9}, {"box_kind": "detector"}):
         with pytest.raises(InputError, match=r"the crops in data_shared have margin 0.15 .*data_shared/splits_csv"):
             run(root, **other)
-    assert run(root, epochs=1)["n"] == 12
+    assert run(root, epochs=1).n == 12
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")

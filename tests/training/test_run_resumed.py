@@ -15,7 +15,7 @@ from pyojeong.core.errors import InputError
 from pyojeong.core.files import alone_in
 from pyojeong.core.table import write_csv
 from pyojeong.model.checkpoint import Checkpoint
-from pyojeong.training import loop
+from pyojeong.training import distributed, loop
 from pyojeong.training import run as module
 from tests.trainings import FILES, contents, killed_in_epoch, run, small_tables
 
@@ -34,21 +34,21 @@ def test_a_killed_run_ends_as_an_undisturbed_one(
         options |= {"head_until": 0.34, "top_until": 0.67}
     run(root, "whole", mode, **options)
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "_judge", killed_in_epoch(2))
+        patch.setattr(loop, "_validate", killed_in_epoch(2))
         with pytest.raises(KeyboardInterrupt):
             run(root, "killed", mode, **options)
     assert [path.name for path in (root / "killed").iterdir()] == ["last_1.pt"]
     torch.load(root / "killed/last_1.pt", weights_only=True)
     run(root, "killed", mode, **options)
 
-    assert "going on after epoch 1" in caplog.text
+    assert "resumed after epoch 1" in caplog.text
     assert contents(root / "killed") == contents(root / "whole")
     assert {path.name for path in (root / "killed").iterdir()} == FILES
 
 
 def test_what_a_killed_run_of_another_recipe_left_is_not_used(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "_judge", killed_in_epoch(2))
+        patch.setattr(loop, "_validate", killed_in_epoch(2))
         with pytest.raises(KeyboardInterrupt):
             run(root, "killed", seed=5)
     run(root, "killed")
@@ -59,13 +59,13 @@ def test_what_a_killed_run_of_another_recipe_left_is_not_used(root: Path, monkey
 
 def test_a_finished_run_leaves_what_another_recipe_needs(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_sweep", lambda *_: None)  # killed just before
+        patch.setattr(module, "_remove_progress", lambda *_: None)  # killed just before
         run(root, epochs=1)
     assert (root / "run/last_1.pt").exists()
     run(root, epochs=1)
     assert {path.name for path in (root / "run").iterdir()} == FILES
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "_judge", killed_in_epoch(2))
+        patch.setattr(loop, "_validate", killed_in_epoch(2))
         with pytest.raises(KeyboardInterrupt):
             run(root, seed=5)
     run(root, epochs=1)
@@ -76,16 +76,16 @@ def test_a_finished_run_leaves_what_another_recipe_needs(root: Path, monkeypatch
 def test_a_run_goes_on_in_float16(root: Path, clip: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a GPU that only emulates bfloat16."""
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "_judge", killed_in_epoch(2))
+        patch.setattr(loop, "_validate", killed_in_epoch(2))
         with pytest.raises(KeyboardInterrupt):
             run(root, clip=clip)
     half = MixedPrecision("16-mixed", "cpu")
     fabric = Fabric(accelerator="cpu", devices=1, plugins=[half])
-    monkeypatch.setattr(run, "_fabric", lambda device: fabric)
+    monkeypatch.setattr(distributed, "open_fabric", lambda device: fabric)
     metrics = run(root, clip=clip)
     history = pl.read_csv(root / "run/history.csv")
     assert history["epoch"].to_list() == [1, 2]
-    assert math.isfinite(metrics["loss"])
+    assert math.isfinite(metrics.loss)
     assert half.scaler is not None
     assert half.scaler.get_scale() > 0
 
@@ -93,7 +93,7 @@ def test_a_run_goes_on_in_float16(root: Path, clip: float, monkeypatch: pytest.M
 @pytest.mark.parametrize("part", ["result", "loop"])
 def test_what_another_version_left_is_refused(root: Path, part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "_judge", killed_in_epoch(2))
+        patch.setattr(loop, "_validate", killed_in_epoch(2))
         with pytest.raises(KeyboardInterrupt):
             run(root)
     saved = torch.load(root / "run/last_1.pt", weights_only=True)
@@ -103,7 +103,7 @@ def test_what_another_version_left_is_refused(root: Path, part: str, monkeypatch
         del saved["loop"]["module"]["classifier.0.weight"]
     torch.save(saved, root / "run/last_1.pt")
 
-    with pytest.raises(InputError, match=r"last_1.pt: does not fit this network; delete it, and training starts anew"):
+    with pytest.raises(InputError, match=r"last_1.pt: does not fit this network; delete it to start"):
         run(root)
 
 
@@ -119,7 +119,7 @@ def test_changed_sets_and_votes_are_trained_anew(root: Path, column: str) -> Non
 
 
 def test_two_runs_do_not_train_into_one_folder(root: Path) -> None:
-    with alone_in(root / "run"), pytest.raises(InputError, match="run: another run is at work on it"):
+    with alone_in(root / "run"), pytest.raises(InputError, match="run: another run is using it"):
         run(root)
 
 
@@ -128,7 +128,7 @@ def test_a_damaged_last_pt_starts_anew(root: Path, caplog: pytest.LogCaptureFixt
     (root / "run/last_1.pt").write_bytes(b"half a file")
     run(root)
 
-    assert "starts anew" in caplog.text
+    assert "starts again" in caplog.text
     assert {path.name for path in (root / "run").iterdir()} == FILES
 
 
@@ -155,7 +155,7 @@ def test_whatever_changes_is_trained_anew(root: Path, change: str, caplog: pytes
     run(root, lr_head=1e-4 if change == "recipe" else None)
 
     assert (root / "run/config.json").stat().st_mtime_ns != stamp
-    assert ("trained anew" in caplog.text) == (change != "output")
+    assert ("this run will replace it" in caplog.text) == (change != "output")
 
 
 def test_another_test_set_is_scored_without_training(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +164,7 @@ def test_another_test_set_is_scored_without_training(root: Path, monkeypatch: py
         run(root)
     monkeypatch.undo()
     monkeypatch.setattr(loop._Loop, "epoch", lambda *_: pytest.fail("trained again"))
-    assert run(root, test_csv=root / "val.csv")["n"] == 6
+    assert run(root, test_csv=root / "val.csv").n == 6
 
 
 def test_what_a_killed_run_left_is_swept(root: Path) -> None:
@@ -177,7 +177,7 @@ def test_what_a_killed_run_left_is_swept(root: Path) -> None:
 
 @pytest.mark.parametrize("epochs", [1, 99])
 def test_epochs_that_do_not_add_up_are_refused(root: Path, epochs: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "_judge", killed_in_epoch(3))
+    monkeypatch.setattr(loop, "_validate", killed_in_epoch(3))
     with pytest.raises(KeyboardInterrupt):
         run(root, epochs=3)
     monkeypatch.undo()
@@ -192,7 +192,7 @@ def test_a_failed_retraining_leaves_the_finished_run(root: Path, monkeypatch: py
     run(root)
     before = contents(root / "run")
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "_judge", killed_in_epoch(1))
+        patch.setattr(loop, "_validate", killed_in_epoch(1))
         with pytest.raises(KeyboardInterrupt):
             run(root, seed=9)
 

@@ -31,7 +31,7 @@ def test_a_run_killed_behind_its_teacher_ends_as_an_undisturbed_one(
     options: dict[str, Any] = {"teachers": "dlib", "balance": 0.5, "ema": 0.5, "draws": 18, "top_until": 0.5}
     run(root, "whole", **options)
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "_judge", killed_in_epoch(number))
+        patch.setattr(loop, "_validate", killed_in_epoch(number))
         with pytest.raises(KeyboardInterrupt):
             run(root, "killed", **options)
     assert {path.name for path in (root / "killed").iterdir()} == done
@@ -54,7 +54,7 @@ def test_a_network_learns_from_its_teachers_view_of_each_changed_image(
         return answers(network, device)
 
     def learn(*arguments: Any) -> Any:
-        lessons.append(arguments[5])
+        lessons.append(arguments[4])
         return loop.learn(*arguments)
 
     def remember(loop: Any, rows: Any, inputs: torch.Tensor) -> torch.Tensor:
@@ -96,8 +96,11 @@ def test_other_weights_of_a_teacher_are_another_run(root: Path) -> None:
 def test_the_last_network_s_weights_are_read_before_its_teacher_learns(root: Path) -> None:
     (root / "bad.npz").write_text("no numbers")
     for options, message in (
-        ({"teachers": "dlib", "weights": str(root / "bad.npz")}, r"bad.npz: no .npz file of numbers"),
-        ({"teachers": "own vggface2", "teacher_weights": str(root / "bad.npz")}, r"bad.npz: no .npz file of numbers"),
+        ({"teachers": "dlib", "weights": str(root / "bad.npz")}, r"bad.npz: not an .npz file of numbers"),
+        (
+            {"teachers": "own vggface2", "teacher_weights": str(root / "bad.npz")},
+            r"bad.npz: not an .npz file of numbers",
+        ),
     ):
         with pytest.raises(InputError, match=message):
             run(root, epochs=1, **options)
@@ -110,7 +113,7 @@ def test_what_a_teacher_has_learned_serves_another_last_network_and_test_set(
     options: dict[str, Any] = {"teachers": "own", "teacher_epochs": 1, "lr_backbone": 1e-4}
     changed = options | {"distil": 0.9, "epochs": 3}
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "_judge", killed_in_epoch(3))
+        patch.setattr(loop, "_validate", killed_in_epoch(3))
         with pytest.raises(KeyboardInterrupt):
             run(root, "killed", **options)
     write_csv(pl.read_csv(root / "test.csv")[1:], root / "test.csv")
@@ -118,8 +121,8 @@ def test_what_a_teacher_has_learned_serves_another_last_network_and_test_set(
     caplog.clear()
     run(root, "killed", **changed)
 
-    assert caplog.text.count("going on after epoch 1") == 1
-    assert "last_2.pt: is of another recipe or other data, training starts anew" in caplog.text
+    assert caplog.text.count("resumed after epoch 1") == 1
+    assert "last_2.pt: from another recipe or other data; training starts again" in caplog.text
     assert contents(root / "killed") == contents(root / "whole")
 
 
@@ -129,7 +132,7 @@ def test_votes_are_learned_by_teacher_and_network(root: Path, monkeypatch: pytes
     lessons = []
 
     def learn(*arguments: Any) -> Any:
-        lessons.append(arguments[5])
+        lessons.append(arguments[4])
         return loop.learn(*arguments)
 
     monkeypatch.setattr("pyojeong.training.run.learn", learn)

@@ -6,7 +6,7 @@ import pytest
 from pyojeong.core.errors import InputError
 from pyojeong.core.labels import K7, M1
 from pyojeong.core.metrics import accuracy, confusion_counts, macro_f1
-from pyojeong.training.crop_cache import Crops
+from pyojeong.training.crop_cache import CropSet
 from pyojeong.training.scoring import fit_temperature, loss_of, measure, predictions, require_classes, softmax
 
 
@@ -48,17 +48,17 @@ def test_measure_agrees_with_the_counts_and_calibrates() -> None:
     figures = measure(logits, labels, M1.classes, fit_temperature(logits, labels))
     counts = confusion_counts(labels, logits.argmax(1), 6)
 
-    assert (figures["n"], figures["accuracy"], figures["macro_f1"]) == (4000, accuracy(counts), macro_f1(counts))
-    assert figures["ece"] < 0.03 < 0.1 < figures["ece_before_temperature"]
-    assert figures["loss"] < loss_of(logits, labels)
-    assert list(figures["per_class"]) == list(M1.classes)
-    assert sum(scores["support"] for scores in figures["per_class"].values()) == 4000
+    assert (figures.n, figures.accuracy, figures.macro_f1) == (4000, accuracy(counts), macro_f1(counts))
+    assert figures.ece < 0.03 < 0.1 < figures.ece_before_temperature
+    assert figures.loss < loss_of(logits, labels)
+    assert list(figures.per_class) == list(M1.classes)
+    assert sum(scores.support for scores in figures.per_class.values()) == 4000
 
 
 def test_predictions_name_classes_and_sum_to_one(tmp_path: Path) -> None:
     logits = np.eye(7)[[3, 0]] * 4
     empty = np.zeros((2, 160, 160, 3), np.uint8)
-    crops = Crops(
+    crops = CropSet(
         tmp_path / "x.csv", ["a.jpg", "b.jpg"], np.array([3, 6]), np.zeros(2, np.int64), None, np.arange(2), empty, {}
     )
     frame = predictions(crops, logits, K7, temperature=2.0)

@@ -1,4 +1,4 @@
-"""The command line: parses, calls one function, prints."""
+"""The commands: each parses its options, calls one function of the library and prints the result."""
 
 import errno
 import json
@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -22,6 +22,7 @@ from pyojeong.cli.options import (
     Outs,
     Policy,
     Profiles,
+    Protocol,
     Root,
     Scheduler,
     SchemeName,
@@ -37,9 +38,16 @@ from pyojeong.cli.options import (
 from pyojeong.core.errors import InputError, extra_with
 from pyojeong.core.labels import scheme_for, scheme_named
 from pyojeong.core.progress import show_messages
+from pyojeong.core.workspace import EVALUATIONS, FACEAPI_RESULTS, K7_MODEL, K7_RUN, SUMMARY, SUMMARY_PAGE
+
+Images = Annotated[
+    list[str],
+    typer.Argument(metavar="IMAGE...", help="JPEG, PNG, WebP, BMP or GIF files, or ARCHIVE.zip!/MEMBER."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per line, at full precision.")]
 
 app = typer.Typer(
-    help="표정: face-api.js and MobileNetV3-Small compared fairly on Korean faces, and a better model.",
+    help="표정: compare face-api.js and MobileNetV3-Small fairly on Korean faces, and use a better model.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -47,9 +55,9 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run the command line; every problem of the user's becomes one line on stderr and exit code 2."""
+    """Run the command line; an InputError becomes one line on stderr and exit code 2."""
     show_messages()
-    # PyTorch's idle threads spin by default; where others use the cores too, training then crawls.
+    # PyTorch's idle threads spin by default, which makes training crawl where other programs use the cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
@@ -64,14 +72,14 @@ def main() -> None:
         file = error.filename or "a file"
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             _stop(
-                f"{file}: no space left. What was finished is intact; free some space and run the same command again, "
-                "it goes on where it stopped."
+                f"{file}: no space left. Finished work is intact; free some space and run the same command again, "
+                "it resumes where it stopped."
             )
-        _stop(f"{file}: {error.strerror or error}; make it accessible, or name another place")
+        _stop(f"{file}: {error.strerror or error}; make it accessible, or choose another place")
 
 
 @app.callback(invoke_without_command=True)
-def _top(version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False) -> None:
+def _top(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
     if version:
         print(__version__)
         raise typer.Exit
@@ -79,12 +87,12 @@ def _top(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 @app.command()
 def sample(
-    out: Annotated[Path, typer.Option(help="Folder to draw into.")],
+    out: Annotated[Path, typer.Option(help="Folder to write to.")],
     people: Annotated[int, typer.Option(help="Number of synthetic people.")] = 60,
     seed: Seed = 1337,
     workers: Workers = 1,
 ) -> None:
-    """Draw a small data set in the exact shape of AI Hub data set 82."""
+    """Make a small synthetic data set in the exact layout of AI Hub data set 82."""
     from pyojeong.sample.archives import draw_sample
 
     terminal.print_json(draw_sample(out, people=people, seed=seed, workers=workers))
@@ -101,7 +109,7 @@ def prepare(
     workers: Workers = 1,
     scheduler: Scheduler = None,
 ) -> None:
-    """Turn AI Hub's archives into split CSVs, face crops and a summary; exit code 3 when archives were passed over."""
+    """Turn AI Hub's archives into split CSVs, face crops and a summary; exit code 3 when archives were skipped."""
     from pyojeong.data.prepare import prepare as run_prepare
 
     summary = run_prepare(
@@ -116,23 +124,28 @@ def prepare(
     )
     shown = ("link", "photographs", "kept", "people", "people_per_split", "images", "drops", "warnings", "crops_made")
     terminal.print_json({key: summary[key] for key in shown if key in summary})
-    print(f"All of it: {root / 'data_shared' / 'summary.html'}")
+    print(f"Full summary: {root / SUMMARY_PAGE}")
     _end_incomplete(summary)
 
 
 def _end_incomplete(summary: dict[str, Any]) -> None:
-    """Say what of SOURCE is missing in what was prepared, if anything, and end with exit code 3."""
+    """Exit with code 3 after naming what is missing, where archives or label files of SOURCE were skipped."""
     from pyojeong.data.prepare import LOST
 
     if lost := {reason: summary["drops"][reason] for reason in LOST if reason in summary["drops"]}:
         words = ", ".join(f"{count} {reason}" for reason, count in lost.items())
-        print(f"incomplete: {words}; the summary names them. The rest is done.", file=sys.stderr)
+        print(f"incomplete: {words}; the summary lists them. Everything else is done.", file=sys.stderr)
         raise typer.Exit(3)
 
 
 @app.command()
 def baseline(
-    csv: Annotated[list[Path], typer.Option(help="Table of photographs with boxes; several share one pass.")],
+    csv: Annotated[
+        list[Path],
+        typer.Option(
+            help="Table of photographs with boxes; repeat it to decode each photograph once for several tables."
+        ),
+    ],
     out: Outs = None,
     scheme: SchemeName = None,
     root: Root = Path(),
@@ -151,9 +164,9 @@ def baseline(
     settings = Settings(engine, library, input_size, score_threshold, decode)
     if not out and not settings.in_reports:
         raise InputError(
-            "with these options it is another contender than that of the reports; name its tables with --out"
+            "with these options it is not the contender of the reports, so its evaluations need names: give --out"
         )
-    results = root / "models" / "faceapi_baseline" / "results"
+    results = root / FACEAPI_RESULTS
     tables = with_outs(csv, scheme, out or [results / f"faceapi_{short_name(scheme, table)}_eval.csv" for table in csv])
     _print_summaries(tables, evaluate(tables, settings, root=root, workers=workers, scheduler=scheduler))
 
@@ -169,27 +182,27 @@ def evaluate(
     workers: Workers = 1,
     scheduler: Scheduler = None,
 ) -> None:
-    """Run our model on tables of photographs and write what baseline writes of face-api.js, for compare."""
-    from pyojeong.analyzer import OurModel
+    """Run an exported model on tables of photographs and write evaluation CSVs like those of baseline."""
+    from pyojeong.analyzer import ModelContender
     from pyojeong.evaluation.evaluate import evaluate as run_evaluate
 
-    ours = OurModel.at(model, box_kind)
-    results = root / "models" / "evaluations"
-    tables = with_outs(csv, scheme, out or [results / f"{ours.title}_{table.stem}_eval.csv" for table in csv])
-    _print_summaries(tables, run_evaluate(tables, ours, root=root, workers=workers, scheduler=scheduler))
+    contender = ModelContender.load(model, box_kind)
+    results = root / EVALUATIONS
+    tables = with_outs(csv, scheme, out or [results / f"{contender.title}_{table.stem}_eval.csv" for table in csv])
+    _print_summaries(tables, run_evaluate(tables, contender, root=root, workers=workers, scheduler=scheduler))
 
 
 @app.command()
 def faces(
-    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Image files.")],
+    images: Images,
     engine: Engine = "onnx",
     library: Library = "vladmandic",
     input_size: InputSize = 416,
     score_threshold: ScoreThreshold = 0.5,
     decode: Decode = "exact",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, at full precision.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Print every face that face-api.js finds: box, score, seven probabilities."""
+    """Print every face that face-api.js finds: box, score and seven probabilities."""
     from pyojeong.faceapi.faces import faces as find_faces
 
     found = find_faces(
@@ -205,23 +218,28 @@ def faces(
 
 @app.command()
 def emotions(
-    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Image files.")],
+    images: Images,
     model: Annotated[Path | None, typer.Option(help="An exported ONNX model. [default: the package's own]")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, at full precision.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Print every face with our model's probabilities."""
-    from pyojeong.analyzer import emotions as find_emotions
+    """Print every face of IMAGE with its emotion: box, detector score and the probability of each class.
 
-    _print_faces(find_emotions(images, model=model), as_json, "emotions")
+    Exit code 2 when an image cannot be read; the others are printed.
+    """
+    from pyojeong.analyzer import analyze_files
+
+    _print_faces((result.to_dict() for result in analyze_files(images, model=model)), as_json, "emotions")
 
 
 @app.command()
 def train(
     train_csv: Annotated[Path, typer.Option(help="Crops to learn from.")],
     val_csv: Annotated[Path, typer.Option(help="Crops that choose the epoch.")],
-    test_csv: Annotated[Path, typer.Option(help="Crops that are scored once.")],
+    test_csv: Annotated[Path, typer.Option(help="Crops that are scored once, at the end.")],
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
-    mode: Annotated[str, typer.Option(help="probe (head only) or finetune (in stages).")] = "finetune",
+    mode: Annotated[
+        Literal["probe", "finetune"], typer.Option(help="Train the head only, or everything in stages.")
+    ] = "finetune",
     profile: Annotated[
         str, typer.Option(help="Where the recipe comes from: full (the published one), best or sample.")
     ] = "full",
@@ -229,26 +247,27 @@ def train(
     root: Root = Path(),
     scheme: SchemeName = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the images. [full: 5; finetune 30, K7 50]")] = None,
-    batch: Annotated[int | None, typer.Option(help="Images a step. [full: 1024]")] = None,
+    batch: Annotated[int | None, typer.Option(help="Images per step. [full: 1024]")] = None,
     lr_head: Annotated[float | None, typer.Option(help="The head's learning rate. [full: 7e-4; finetune 5e-4]")] = None,
     lr_backbone: Annotated[float | None, typer.Option(help="The backbone's learning rate. [full: 1e-4]")] = None,
-    seed: Annotated[int | None, typer.Option(help="Same seed, same metrics. [1337]")] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same metrics. [1337]")] = None,
     weights: Annotated[str | None, typer.Option(help="imagenet (downloaded), random, or a file. [imagenet]")] = None,
     option: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other field of the recipe.")
     ] = None,
     box_kind: BoxKind = "annotator",
-    allow_empty_class: Annotated[bool, typer.Option(help="Train although a class has no row.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    allow_empty_class: Annotated[bool, typer.Option(help="Train even if a class has no row.")] = False,
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to train.")] = "auto",
     workers: Annotated[int, typer.Option(min=1, help="Threads that decode the crops.")] = 2,
 ) -> None:
     """Train MobileNetV3-Small on tables of crops."""
     from pyojeong.experiments import load_profile
     from pyojeong.training import distributed
     from pyojeong.training.recipe import Recipe, read_options
+    from pyojeong.training.run import TrainingTables
     from pyojeong.training.run import train as run_train
 
-    named = {
+    flags = {
         "epochs": epochs,
         "batch": batch,
         "lr_head": lr_head,
@@ -256,39 +275,33 @@ def train(
         "seed": seed,
         "weights": weights,
     }
-    more = read_options(option or [], {*named, "mode"})
+    options = {**flags, **read_options(option or [], {*flags, "mode"})}
+    changed = {key: value for key, value in options.items() if value is not None}
     known_scheme = scheme_for(scheme, train_csv)
-    given = {key: value for key, value in {**named, **more}.items() if value is not None}
-    options = load_profile(profile, experiments).training_options(mode, known_scheme.name) | given
-    Recipe.of(mode, options).require_effect(given)
+    recipe = Recipe.of(mode, load_profile(profile, experiments).training_options(mode, known_scheme.name) | changed)
+    recipe.require_effect(changed)
     metrics = run_train(
-        mode=mode,
+        recipe,
+        TrainingTables(train_csv, val_csv, test_csv, box_kind),
+        out,
         scheme=known_scheme,
-        train_csv=train_csv,
-        val_csv=val_csv,
-        test_csv=test_csv,
-        out=out,
         root=root,
         workers=workers,
         device=device,
-        box_kind=box_kind,
         allow_empty=allow_empty_class,
-        **options,
     )
     if distributed.is_first():
-        terminal.print_json({key: metrics[key] for key in ("n", "accuracy", "macro_f1", "epoch") if key in metrics})
-        print(f"{out}/test_metrics.json has all figures")
+        terminal.print_json({key: getattr(metrics, key) for key in ("n", "accuracy", "macro_f1", "epoch")})
+        print(f"All metrics: {out}/test_metrics.json")
 
 
 @app.command()
 def export(
-    checkpoint: Annotated[Path, typer.Option(help="best.pt of a run.")] = Path(
-        "models/mobilenetv3_classifier/runs/finetune_K7_160/best.pt"
-    ),
+    checkpoint: Annotated[Path, typer.Option(help="best.pt of a run.")] = Path(K7_RUN, "best.pt"),
     out: Annotated[Path | None, typer.Option(help="Folder to write to. [default: the checkpoint's]")] = None,
-    name: Annotated[str, typer.Option(help="File name of the ONNX model.")] = "k7_mnv3s_160.onnx",
+    name: Annotated[str, typer.Option(help="File name of the ONNX model.")] = K7_MODEL,
 ) -> None:
-    """Write the ONNX model and classes.json, checked against the checkpoint."""
+    """Export a checkpoint to ONNX with classes.json, after comparing the two."""
     from pyojeong.export.onnx_file import export as run_export
 
     print(run_export(checkpoint, out or checkpoint.parent, name))
@@ -296,7 +309,7 @@ def export(
 
 @app.command()
 def report(root: Root = Path()) -> None:
-    """Write the report CSVs, figures and page from the predictions that are there."""
+    """Write the report's CSVs, figures and page from the predictions of the seven experiments."""
     from pyojeong.report.report import report as run_report
 
     terminal.print_report(run_report(root), root)
@@ -304,21 +317,23 @@ def report(root: Root = Path()) -> None:
 
 @app.command()
 def compare(
-    files: Annotated[list[str], typer.Argument(metavar="NAME=CSV...", help="Contenders and their predictions.")],
-    scheme: Annotated[str, typer.Option(help="K7, M1, M2 or BASIC7.")],
+    files: Annotated[list[str], typer.Argument(metavar="NAME=CSV...", help="Contenders and their prediction files.")],
+    scheme: Annotated[
+        Literal["K7", "M1", "M2", "BASIC7"], typer.Option(case_sensitive=False, help="Label scheme of all files.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the tables and the figure.")],
     protocol: Annotated[
-        list[str] | None, typer.Option(help="matched, all or given; repeat for several. [default: all three]")
+        list[Protocol] | None, typer.Option(help="Which images count; repeat for several. [default: all three]")
     ] = None,
 ) -> None:
-    """Put prediction files on their common images beside each other, with intervals and a paired test."""
+    """Compare prediction files on their common images, with intervals and a paired test."""
     from pyojeong.evaluation.comparison import PROTOCOLS
     from pyojeong.report.report import compare as run_compare
 
     pairs = [file.partition("=") for file in files]
     wrong = [file for file, pair in zip(files, pairs, strict=True) if not (pair[0] and pair[2])]
     if wrong:
-        raise InputError(f"{wrong[0]!r} names no contender; write NAME=CSV")
+        raise InputError(f"{wrong[0]!r} is not NAME=CSV; write a name for the contender and its file")
     contenders = [(name, Path(path)) for name, _, path in pairs]
     tables = run_compare(contenders, scheme_named(scheme), out, protocols=protocol or PROTOCOLS)
     terminal.print_scores(tables["scores"])
@@ -329,26 +344,25 @@ def compare(
 
 @app.command()
 def run(
-    source: Annotated[Path | None, typer.Argument(help="AI Hub's archives; or give --sample.")] = None,
-    sample: Annotated[bool, typer.Option("--sample", help="Draw the sample data set and use it.")] = False,
+    source: Annotated[Path | None, typer.Argument(help="Folder with AI Hub's archives; or give --sample.")] = None,
+    sample: Annotated[bool, typer.Option("--sample", help="Make the synthetic sample data set and use it.")] = False,
     profile: Annotated[str | None, typer.Option(help="Profile. [sample with --sample, else full]")] = None,
     experiments: Profiles = None,
     root: Root = Path(),
     policy: Policy = "majority",
     split: Split = "person",
-    seed: Annotated[int, typer.Option(help="Of the split; the trainings' is the profile's.")] = 1337,
+    seed: Annotated[int, typer.Option(help="Seed of the split; the trainings' seed is in the profile.")] = 1337,
     skip_unreadable: SkipUnreadable = False,
     workers: Workers = 2,
 ) -> None:
-    """Do all of it: prepare, baseline, five trainings, export, reports. Goes on where it stopped.
+    """Run everything: prepare, baseline, five trainings, export and report. Resumes where it stopped.
 
-    Exit code 3 when archives were passed over.
+    Exit code 3 when archives were skipped.
     """
     if (source is None) != sample:
         raise InputError("give either a SOURCE folder or --sample")
     from pyojeong import experiments as seven
     from pyojeong.core.files import read_json
-    from pyojeong.core.workspace import SUMMARY
 
     chosen = seven.load_profile(profile or ("sample" if sample else "full"), experiments)
     preparation = {"policy": policy, "split": split, "seed": seed, "skip_unreadable": skip_unreadable}
@@ -363,12 +377,12 @@ def run(
 def demo(
     root: Root = Path(),
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; the next free one when taken.")
+        int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; the next free one if it is taken.")
     ] = 5173,
     model_dir: Annotated[Path | None, typer.Option(help="Folder with another model and its classes.json.")] = None,
     browser: Annotated[bool, typer.Option(help="Open the page in your browser.")] = True,
 ) -> None:
-    """Serve the page to try the model, on this machine only."""
+    """Serve the demo page on this machine only."""
     from pyojeong.demo import serve
 
     serve(root, port, model_dir=model_dir, open_browser=browser, announce=terminal.say)

@@ -1,53 +1,70 @@
-"""Options of the command line that several commands share."""
+"""Options that several commands of the command line share."""
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from pyojeong.core.errors import InputError
 from pyojeong.core.labels import Scheme, scheme_for
 
-Root = Annotated[Path, typer.Option("--project-root", help="The workspace that relative paths start from.")]
-Workers = Annotated[int, typer.Option(min=1, help="Processes that share the work.")]
+Root = Annotated[Path, typer.Option("--project-root", help="The workspace; relative paths in tables start from it.")]
+Workers = Annotated[int, typer.Option(min=1, help="Number of processes.")]
 Scheduler = Annotated[str | None, typer.Option(help="Address of a dask.distributed scheduler.")]
-Seed = Annotated[int, typer.Option(help="Same seed, same result.")]
-Policy = Annotated[str, typer.Option(help="Which label counts: majority, unanimous or uploader.")]
-Split = Annotated[str, typer.Option(help="person, or image as the published tables did.")]
-SkipUnreadable = Annotated[
-    bool,
-    typer.Option(
-        "--skip-unreadable", help="Count archives and label files that cannot be read, and go on without them."
-    ),
+Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
+Policy = Annotated[
+    Literal["majority", "unanimous", "uploader"],
+    typer.Option(help="Whose label counts: of two or three annotators, of all three, or the uploader's."),
 ]
-Engine = Annotated[str, typer.Option(help="onnx, or node for the real library under Node.js.")]
-Library = Annotated[str, typer.Option(help="vladmandic (@vladmandic/face-api) or original (face-api.js 0.22.2).")]
-InputSize = Annotated[int, typer.Option(help="Side of the detector's input in pixels.")]
-ScoreThreshold = Annotated[float, typer.Option(help="Weakest face that counts, 0..1.")]
-BoxKind = Annotated[str, typer.Option(help="Whose boxes the tables hold: annotator or detector.")]
-Decode = Annotated[str, typer.Option(help="exact, or scaled: faster, another contender.")]
+Split = Annotated[
+    Literal["person", "image"], typer.Option(help="Split by person, or by image as the published tables.")
+]
+SkipUnreadable = Annotated[
+    bool, typer.Option("--skip-unreadable", help="Count archives and label files that cannot be read, and continue.")
+]
+Engine = Annotated[Literal["onnx", "node"], typer.Option(help="The port, or the real library under Node.js.")]
+Library = Annotated[
+    Literal["vladmandic", "original"], typer.Option(help="@vladmandic/face-api, or face-api.js 0.22.2.")
+]
+InputSize = Annotated[int, typer.Option(help="Side of the detector's input in pixels, a multiple of 32.")]
+ScoreThreshold = Annotated[float, typer.Option(help="Lowest detector score of a face, 0..1.")]
+BoxKind = Annotated[Literal["annotator", "detector"], typer.Option(help="Who made the boxes in the tables.")]
+Decode = Annotated[
+    Literal["exact", "scaled"], typer.Option(help="Decode in full, or at reduced size (faster, but another contender).")
+]
 Profiles = Annotated[
     Path | None, typer.Option(help="Another file of profiles. [default: the package's experiments.toml]")
 ]
 Outs = Annotated[
-    list[Path] | None, typer.Option(help="Evaluation CSV, one for each --csv. [default: one below models]")
+    list[Path] | None, typer.Option(help="Evaluation CSV, one for each --csv. [default: a file below models]")
 ]
 SchemeName = Annotated[
-    str | None, typer.Option("--scheme", help="K7, M1, M2 or BASIC7; read off the CSV's name when omitted.")
+    Literal["K7", "M1", "M2", "BASIC7"] | None,
+    typer.Option("--scheme", case_sensitive=False, help="Label scheme. [default: from the CSV's name]"),
 ]
+
+
+class Protocol(StrEnum):
+    """The protocols of ``evaluation.comparison``; typer accepts no list of Literals."""
+
+    MATCHED = "matched"
+    ALL = "all"
+    GIVEN = "given"
+
 
 Table = tuple[Path, Scheme, Path]
 """A table, its scheme and its evaluation CSV."""
 
 
 def with_outs(csvs: list[Path], scheme: str | None, outs: list[Path]) -> list[Table]:
-    """Return each ``--csv`` with its scheme and its ``--out``; InputError where one has none."""
+    """Return each ``--csv`` with its scheme and its ``--out``; InputError where the numbers differ."""
     if len(outs) != len(csvs):
         raise InputError(f"{len(csvs)} tables need as many evaluation CSVs; give one --out for each --csv")
     return [(table, scheme_for(scheme, table), out) for table, out in zip(csvs, outs, strict=True)]
 
 
 def short_name(scheme: str | None, csv: Path) -> str:
-    """Return the published name, the scheme, for a test set of its own name, else the table's."""
+    """Return the scheme for a published test set (``test_M1.csv`` -> ``M1``), else the name of the table."""
     name = scheme_for(scheme, csv).name
     return name if csv.stem == f"test_{name}" else csv.stem

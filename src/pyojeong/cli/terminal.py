@@ -1,4 +1,4 @@
-"""How results look on a terminal; files and --json have the full precision."""
+"""Print results on a terminal; files and --json have the full precision."""
 
 import json
 import sys
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from pyojeong.core.images import problem_words
+
 if TYPE_CHECKING:
     from polars import DataFrame
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def say(line: str) -> None:
-    """Print a line at once, whoever reads it."""
+    """Print a line without buffering."""
     print(line, flush=True)
 
 
@@ -25,9 +27,9 @@ def print_json(value: object) -> None:
 
 
 def face_lines(result: dict[str, Any], probabilities: str = "expressions") -> str:
-    """Lay out one image's faces, with their values under the key ``probabilities``, for reading."""
+    """Return the faces of one image as text; ``probabilities`` is the key of their values."""
     if "error" in result:
-        return f"{result['image']}: {result['error']}"
+        return f"{result['image']}: {problem_words(result['error'])}"
     lines = [f"{result['image']}: {result['width']}x{result['height']}, {len(result['faces'])} face(s)"]
     for face in result["faces"]:
         box = " ".join(f"{side} {value:.1f}" for side, value in face["box"].items())
@@ -38,7 +40,7 @@ def face_lines(result: dict[str, Any], probabilities: str = "expressions") -> st
 
 
 def pair_lines(pair: dict[str, Any]) -> str:
-    """Lay out one paired comparison for reading; compare_paired.csv has the full precision."""
+    """Return one paired comparison as text."""
     over = f"intervals over {pair['interval_over']}"
     lines = [f"{pair['first']} -> {pair['second']}, {pair['protocol']}, n={pair['n']}, {over}"]
     for name in ("accuracy", "macro_f1"):
@@ -52,8 +54,8 @@ def pair_lines(pair: dict[str, Any]) -> str:
     return "\n".join([*lines, f"  {only}; McNemar p {pair['mcnemar_p']:.2g}"])
 
 
-def print_report(made: "Report", root: Path) -> None:
-    """Print the summary of the seven experiments, what is missing, and where the reports lie."""
+def print_report(report: "Report", root: Path) -> None:
+    """Print the summary of the seven experiments, what is missing, and where the reports are."""
     columns = {
         "exp": "experiment",
         "n_raw": "n",
@@ -63,16 +65,16 @@ def print_report(made: "Report", root: Path) -> None:
         "given_Acc(%)": "given %",
         "Macro-F1": "F1",
     }
-    print_table("Seven experiments", made.summary.select(*columns).rename(columns))
-    if made.notice:
-        print(f"Note: {made.notice}.")
-    for name, command in made.missing.items():
+    print_table("Seven experiments", report.summary.select(*columns).rename(columns))
+    if report.notice:
+        print(f"Note: {report.notice}.")
+    for name, command in report.missing.items():
         print(f"missing: {name}; make it with: {command}")
-    print(f"Reports: {root / 'reports'} (open {made.page})")
+    print(f"Reports: {root / 'reports'} (open {report.page})")
 
 
 def print_scores(scores: "DataFrame") -> None:
-    """Print the scores of a comparison, each with its 95 % interval in one cell."""
+    """Print the scores of a comparison with their 95 % intervals."""
     from polars import DataFrame
 
     rows = [
@@ -93,20 +95,20 @@ def _with_interval(row: dict[str, Any], name: str) -> str:
 
 
 def _share(value: float) -> str:
-    # Without the zero in front the table fits 80 columns.
+    # Without the leading zero the table fits into 80 columns.
     return f"{value:.3f}".removeprefix("0")
 
 
 def print_table(title: str, table: "DataFrame") -> None:
-    """Print a table whole."""
-    # Off a terminal rich would fold the table at 80 columns.
+    """Print a table without cutting it off."""
+    # Rich would wrap the table at 80 columns where the output is not a terminal.
     console = Console() if sys.stdout.isatty() else Console(width=200)
-    drawn = Table(title=title, title_justify="left")
+    grid = Table(title=title, title_justify="left")
     for name, kind in table.schema.items():
-        drawn.add_column(name, justify="right" if kind.is_numeric() else "left", no_wrap=True)
+        grid.add_column(name, justify="right" if kind.is_numeric() else "left", no_wrap=True)
     for row in table.iter_rows():
-        drawn.add_row(*("" if value is None else _cell(value) for value in row))
-    console.print(drawn)
+        grid.add_row(*("" if value is None else _cell(value) for value in row))
+    console.print(grid)
 
 
 def _cell(value: object) -> str:

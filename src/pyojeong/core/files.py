@@ -1,79 +1,105 @@
-"""Files that appear whole or not at all, and paths that stay inside the workspace."""
+"""Files that appear whole or not at all, locks against concurrent runs, and paths that stay inside the workspace."""
 
 import json
 import logging
 import os
-import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any
 
-from pyojeong.core.errors import InputError
+import platformdirs
+from filelock import FileLock, Timeout
 
-try:
-    import fcntl
-except ModuleNotFoundError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from pyojeong.core.errors import InputError
 
 log = logging.getLogger(__name__)
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """Open a binary file beside ``path`` that takes its place only when the block ends without an error.
+def whole_file(path: Path, *, locked: bool = False) -> Iterator[IO[bytes]]:
+    """Open a temporary binary file that replaces ``path`` only when the block ends without an error.
 
-    Parent folders are made. After a crash, a full disk or a kill, ``path`` is what it was before: absent, or
-    its old content. Raises OSError as the system reports it.
+    Parent folders are created. After a crash, a full disk or a kill, ``path`` is as it was: absent, or its old content.
+
+    Args:
+        path: the file to write.
+        locked: whether to lock the temporary file, so that ``remove_leftovers`` of another run leaves it alone.
+
+    Raises:
+        OSError: as the system reports it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent)
-    aside = Path(name)
+    part = Path(name)
     try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes the file private; what we publish has the permissions any new file would have.
-        aside.chmod(_MODE)
-        aside.replace(path)
+        with file_lock(part) if locked else nullcontext():
+            with os.fdopen(handle, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            # mkstemp creates private files; a published file has the permissions of any new file.
+            part.chmod(_MODE)
+            part.replace(path)
     except BaseException as error:
-        aside.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(path)
         raise
 
 
+def remove_leftovers(path: Path) -> None:
+    """Remove the temporary files that killed runs left of ``path``, whose name may be a pattern such as ``*.npy``.
+
+    Only for files written with ``whole_file(path, locked=True)``: those of a live run are locked and stay.
+    """
+    for part in path.parent.glob(f".{path.name}.*.part"):
+        with suppress(InputError, OSError), file_lock(part):
+            part.unlink()
+
+
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Keep other runs out of ``folder``, which is made where it is missing, until the block ends.
+    """Keep other runs out of ``folder``, which is created if missing, until the block ends.
 
-    It is a lock of the system's: it ends with the process, and nothing is left behind. Where the system or a network
-    disk has none, nobody is kept out. Raises InputError when another run is in the folder.
+    Raises InputError when another run is in the folder; see ``file_lock``.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if fcntl is None:  # nor can such a system open a folder
+    with _lock(folder / ".lock", folder):
+        yield
+
+
+@contextmanager
+def file_lock(path: Path) -> Iterator[None]:
+    """Hold the lock on ``path``, a hidden file beside it, until the block ends.
+
+    The lock ends with the process. On a file system without locks nothing is locked. Raises InputError when another
+    run holds the lock.
+    """
+    with _lock(path.with_name(f".{path.name.removeprefix('.')}.lock"), path):
+        yield
+
+
+@contextmanager
+def _lock(lock_file: Path, path: Path) -> Iterator[None]:
+    # A soft lock would survive a kill.
+    lock = FileLock(lock_file, blocking=False, fallback_to_soft=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise InputError(f"{path}: another run is using it; wait until it ends, or choose another place") from None
+    except (OSError, NotImplementedError) as error:
+        log.info("%s: cannot be locked (%s); do not start a second run", path, error)
         yield
         return
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        lock(descriptor, folder)
         yield
     finally:
-        os.close(descriptor)
-
-
-def lock(file: int | IO[bytes], path: Path) -> None:
-    """Lock an open file or folder until it is closed, as ``alone_in`` does; ``path`` is for the message."""
-    if fcntl is None:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise InputError(f"{path}: another run is at work on it; let it end, or name another place") from None
-    except OSError as error:
-        log.info("%s: cannot be locked (%s); start no second run", path, error)
+        # filelock checks after locking whether its file was unlinked. On Windows it removes the file itself.
+        with suppress(OSError):
+            lock_file.unlink()
+        lock.release()
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -93,7 +119,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a UTF-8 JSON file; InputError names the file when it is missing or no JSON."""
+    """Read a UTF-8 JSON file; InputError names the file when it is missing or not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -103,16 +129,16 @@ def read_json(path: Path) -> Any:
 
 
 def json_value(path: Path, key: str) -> Any:
-    """Return one value of the JSON object in ``path``; None when there is no such file, object or key."""
+    """Return one value of the JSON object in ``path``; None when the file, the object or the key is missing."""
     content = read_json(path) if path.is_file() else None
     return content.get(key) if isinstance(content, dict) else None
 
 
 def relative_path(text: str, root: Path) -> str | None:
-    """Return ``text`` as a forward-slash path relative to ``root``, or None when it points outside or is no path.
+    """Return ``text`` as a forward-slash path relative to ``root``, or None when it is not a path below ``root``.
 
-    The check is on the words of the path, not on what links point to: a link that the user has put into the
-    workspace (a data disk under ``data_raw``) is the user's own decision.
+    Only the text is checked, not where links point: a link inside the workspace (such as a data disk under
+    ``data_raw``) is the user's decision.
     """
     text = text.replace("\\", "/")
     if PureWindowsPath(text).drive or "\0" in text:
@@ -129,14 +155,8 @@ def relative_path(text: str, root: Path) -> str | None:
 
 
 def cache_folder() -> Path:
-    """Return the folder of the user's cache for this package; it may not be there yet."""
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin" and not os.environ.get("XDG_CACHE_HOME"):
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "pyojeong"
+    """Return the user's cache folder for this package; it may not exist yet."""
+    return platformdirs.user_cache_path("pyojeong", appauthor=False)
 
 
 def _mode() -> int:
@@ -145,5 +165,5 @@ def _mode() -> int:
     return 0o666 & ~mask
 
 
-# Read once: the only way to read the mask is to change it, and threads would see each other's zero.
+# Read once: the mask can only be read by changing it, and threads would see each other's zero.
 _MODE = _mode()

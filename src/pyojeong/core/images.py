@@ -1,7 +1,7 @@
-"""From a path to upright RGB pixels: plain files and members of zip archives, read where they lie.
+"""Read images from files and zip archives as upright RGB pixels, without unpacking anything.
 
-An image inside an archive is written ``data_raw/photos.zip!/folder/name.jpg``. The name after ``!/`` is the
-member's name as people read it (Hangul decoded and composed), whatever bytes the archive holds.
+An image inside an archive is written ``data_raw/photos.zip!/folder/name.jpg``. The name after ``!/`` is the member's
+name as people read it (Hangul decoded and composed), whatever bytes the archive contains.
 """
 
 import errno
@@ -15,22 +15,26 @@ import zlib
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
-from PIL import Image
+from PIL import Image, ImageOps
 
+from pyojeong.core.errors import InputError
 from pyojeong.core.files import relative_path
 
 Pixels = npt.NDArray[np.uint8]
+
+ImageSource = str | Path | bytes | Image.Image | npt.NDArray[Any]
+"""What ``pixels_of`` accepts."""
 
 MAX_PIXELS = 89_478_485
 """Pillow's own limit (a quarter of a GiB of RGB). The largest photograph of AI Hub's set has 64 million."""
 
 MAX_BYTES = 1 << 28
-"""A file or archive member that claims more is not read."""
+"""Larger files and archive members are not read."""
 
 BROKEN_MEMBER = (
     zipfile.BadZipFile,
@@ -42,9 +46,9 @@ BROKEN_MEMBER = (
     OSError,
     ValueError,
 )
-"""What ``zipfile`` raises for a member that cannot be read to its end; LZMA may claim 4 GiB before its first byte."""
+"""What ``zipfile`` raises for a damaged member. LZMA may request 4 GiB before its first byte (MemoryError)."""
 
-# Formats that browsers show too. Others stay closed: EPS starts a program, TIFF turns pixels by itself.
+# The formats that browsers show as well. EPS would start a program, and TIFF applies its own orientation.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 
 _ORIENTATION_TAG = 0x0112
@@ -53,7 +57,7 @@ _NO_SUCH_NAME = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, 
 
 _INSIDE = re.compile(r"\.zip!/", re.ASCII | re.IGNORECASE)
 
-# Views, not copies: most callers look at a part of the picture.
+# Views, not copies: most callers use a part of the image.
 _TURNS: dict[int, Callable[[Pixels], Pixels]] = {
     2: lambda stored: stored[:, ::-1],
     3: lambda stored: stored[::-1, ::-1],
@@ -65,25 +69,44 @@ _TURNS: dict[int, Callable[[Pixels], Pixels]] = {
 }
 
 
-class ImageError(Exception):
+PROBLEMS = {
+    "missing": "no such image file",
+    "outside": "the path is outside the project root",
+    "unreadable_archive": "the archive cannot be read; if its download was interrupted, download it again",
+    "encrypted": "the archive member needs a password; unpack it first",
+    "empty": "the file is empty",
+    "not_an_image": "not an image in a supported format; convert it to JPEG, PNG, WebP, BMP or GIF",
+    "corrupt": "the image is damaged and cannot be decoded to its end",
+    "too_large": "the image has more than 89 million pixels or 256 MiB; reduce it",
+}
+"""Why an image cannot be used: reason -> what to tell the user."""
+
+
+def problem_words(reason: str) -> str:
+    """Return what to tell the user about ``reason``, a key of ``PROBLEMS``."""
+    return PROBLEMS.get(reason, reason)
+
+
+class ImageError(InputError):
     """An image that cannot be used.
 
     Attributes:
-        reason: ``missing``, ``outside`` (the path leaves the root), ``unreadable_archive``, ``encrypted``,
-            ``empty``, ``not_an_image``, ``corrupt`` or ``too_large``.
+        reason: a key of ``PROBLEMS``.
+        detail: the path or the decoder's message; may be empty.
     """
 
     def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(f"{reason}: {detail}" if detail else reason)
+        super().__init__(f"{detail}: {problem_words(reason)}" if detail else problem_words(reason))
         self.reason = reason
+        self.detail = detail
 
     def __reduce__(self) -> tuple[type["ImageError"], tuple[str, str]]:
         # Exceptions cross process pools; the default would call the class with the joined message.
-        return ImageError, (self.reason, str(self).removeprefix(self.reason).removeprefix(": "))
+        return ImageError, (self.reason, self.detail)
 
 
 class Measure(NamedTuple):
-    """Size of an image in pixels of its upright frame, and the EXIF orientation (1..8; 0 when it has none)."""
+    """Upright size of an image in pixels, and its EXIF orientation (1..8; 0 when it has none)."""
 
     width: int
     height: int
@@ -95,7 +118,7 @@ class Reduced(NamedTuple):
 
     Attributes:
         pixels: uint8 [h, w, 3], upright.
-        divisor: 1, 2, 4 or 8; one pixel stands for ``divisor`` x ``divisor`` of the full image.
+        divisor: 1, 2, 4 or 8; one pixel covers ``divisor`` x ``divisor`` of the full image.
         left: column of the full image at which column 0 of ``pixels`` begins: 0, or down to ``1 - divisor``.
         top: the same for rows.
     """
@@ -115,9 +138,9 @@ def member_name(info: zipfile.ZipInfo) -> str:
 def plain_hangul(name: str) -> str:
     """Undo a decoding as CP437 and compose Hangul (NFC).
 
-    Archives made on Korean Windows hold CP949 without the UTF-8 flag, and ``zipfile`` and ``unzip`` read that as
-    CP437. Some tools write UTF-8 and forget the flag, so UTF-8 is tried first: CP949 Hangul is hardly ever
-    valid UTF-8. A name that is no CP437 stays as it is.
+    Archives made on Korean Windows contain CP949 names without the UTF-8 flag, which ``zipfile`` and ``unzip`` decode
+    as CP437. Some tools write UTF-8 without the flag, so UTF-8 is tried first; CP949 Hangul is hardly ever valid UTF-8.
+    A name that is not CP437 is returned unchanged.
     """
     if not name.isascii():
         for encoding in ("utf-8", "cp949"):
@@ -150,13 +173,61 @@ def read_bytes(root: Path, path: str) -> bytes:
     except OSError as error:
         if error.errno not in _NO_SUCH_NAME:
             raise
-        # A table from macOS may have Hangul decomposed.
+        # A table written on macOS may contain decomposed Hangul.
         if (composed := unicodedata.normalize("NFC", path)) != path:
             return read_bytes(root, composed)
         raise ImageError("missing", path) from None
     if not data:
         raise ImageError("empty", path)
     return data
+
+
+def read_anywhere(path: str) -> bytes:
+    """Return the bytes of any file or ``archive.zip!/member``, in or outside a workspace.
+
+    Raises ImageError as ``read_bytes``.
+    """
+    file, member = split_path(path)
+    name = Path(file).name if member is None else f"{Path(file).name}!/{member}"
+    return read_bytes(Path(file).absolute().parent, name)
+
+
+def pixels_of(image: ImageSource) -> Pixels:
+    """Return upright RGB pixels, uint8 [H, W, 3], of a path, bytes, PIL image or array.
+
+    EXIF orientation is applied and transparency ignored.
+
+    Args:
+        image: a path (or ``archive.zip!/member``), the bytes of an image file, a PIL image, or a uint8 array H x W x 3
+            (RGB), H x W x 4 (RGBA) or H x W (gray), upright.
+
+    Raises:
+        ImageError: the file or the bytes cannot be read.
+        TypeError: ``image`` is none of these.
+        ValueError: an array of another shape or dtype, or without pixels.
+    """
+    if isinstance(image, str | Path):
+        try:
+            return decode(read_anywhere(str(image)))
+        except ImageError as error:
+            raise ImageError(error.reason, str(image)) from None
+    if isinstance(image, bytes):
+        return decode(image)
+    if isinstance(image, Image.Image):
+        return np.asarray(_to_rgb(ImageOps.exif_transpose(image)))
+    if isinstance(image, np.ndarray):
+        return _array_pixels(image)
+    raise TypeError(f"an image is a path, bytes, a PIL image or a NumPy array, not {type(image).__name__}")
+
+
+def _array_pixels(array: npt.NDArray[Any]) -> Pixels:
+    channels = array.shape[2] if array.ndim == 3 else None
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or channels not in (None, 3, 4) or not array.size:
+        raise ValueError(
+            "an image array is uint8 with values 0..255 and shape H x W x 3, H x W x 4 or H x W, not "
+            f"{array.dtype} {' x '.join(map(str, array.shape))}"
+        )
+    return np.repeat(array[:, :, None], 3, axis=2) if channels is None else array[:, :, :3]
 
 
 def measure(data: bytes) -> Measure:
@@ -172,8 +243,8 @@ def measure(data: bytes) -> Measure:
 def decode(data: bytes) -> Pixels:
     """Return upright RGB pixels, uint8 [H, W, 3].
 
-    EXIF orientation is applied, gray, palette, CMYK and 16-bit images are converted, alpha is ignored, and an
-    animation gives its first frame.
+    EXIF orientation is applied; gray, palette, CMYK and 16-bit images are converted; transparency is ignored; of an
+    animation the first frame is taken.
 
     Raises ImageError with reason ``empty``, ``not_an_image``, ``too_large`` or ``corrupt``. Half a JPEG is corrupt.
     """
@@ -200,9 +271,9 @@ def decode_reduced(data: bytes, at_least: tuple[int, int] | None) -> Reduced:
     except MemoryError:
         raise ImageError("too_large") from None
     except Exception as error:
-        # Hostile bytes make Pillow's readers raise nearly anything: OSError, SyntaxError, struct.error, ...
+        # Malformed data makes Pillow's readers raise nearly anything: OSError, SyntaxError, struct.error, ...
         raise ImageError("corrupt", str(error)) from None
-    # The last reduced column may stand for fewer than ``divisor`` full ones; a mirrored axis begins with it.
+    # The last reduced column may cover fewer than ``divisor`` full ones; a mirrored axis begins with it.
     beyond_x, beyond_y = image.size[0] * divisor - width, image.size[1] * divisor - height
     if orientation >= 5:
         beyond_x, beyond_y = beyond_y, beyond_x
@@ -234,15 +305,15 @@ def _member(path: Path, member: str) -> bytes:
     try:
         return archive.read(info)
     except BROKEN_MEMBER as error:
-        # A disk that fails says nothing about the image; a place before the archive's start (EINVAL) does.
+        # A failing disk says nothing about the image; an offset before the archive's start (EINVAL) does.
         of_disk = getattr(error, "errno", None) not in (None, errno.EINVAL)
         raise ImageError("unreadable_archive" if of_disk else "corrupt", f"{path}!/{member}: {error}") from None
 
 
 @lru_cache(maxsize=8)
 def _archive(path: Path, pid: int, mtime: int, size: int) -> tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]:
-    # pid is part of the key: a forked process must not share its parent's file position. An archive that
-    # drops out of the cache is closed when its last reader lets go of it.
+    # pid is part of the key because a forked process must not share its parent's file position. An archive evicted from
+    # the cache is closed when its last reader releases it.
     archive = zipfile.ZipFile(path)
     names: dict[str, zipfile.ZipInfo] = {}
     for info in archive.infolist():
@@ -267,7 +338,7 @@ def _open(data: bytes) -> tuple[Image.Image, int]:
 
 
 def _orientation(image: Image.Image) -> int:
-    # Image.getexif would also look into XMP, which browsers do not.
+    # Image.getexif would also read XMP, which browsers ignore.
     exif = Image.Exif()
     try:
         exif.load(image.info.get("exif") or b"")
@@ -279,15 +350,15 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _pixels(image: Image.Image, data: bytes) -> Pixels:
-    """Decode an opened image into uint8 [h, w, 3] as it is stored, at the size that ``image`` has been set to."""
+    """Decode an opened image into uint8 [h, w, 3] as stored, at the size that ``image`` was set to."""
     if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
         try:
-            # The same libjpeg-turbo and the same pixels as Pillow's, without two copies of them: half the time.
+            # Uses the same libjpeg-turbo as Pillow and gives the same pixels without two copies, in half the time.
             width, height = image.size
             decoded: Pixels = simplejpeg.decode_jpeg(data, min_width=width, min_height=height, min_factor=1)
             return decoded
         except ValueError:
-            pass  # Pillow below knows how to live with it, or says what is wrong
+            pass  # Pillow below either tolerates it or reports the error
     image.load()
     return np.asarray(_to_rgb(image))
 
@@ -301,9 +372,9 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _has_end(jpeg: bytes) -> bool:
-    """Tell whether a JPEG has an end marker behind its first scan.
+    """Return whether a JPEG has an end marker after its first scan.
 
-    libjpeg fills what is missing with gray when a download stopped in a preallocated (zero-filled) file.
+    libjpeg fills missing data with gray when a download stopped in a preallocated (zero-filled) file.
     """
     at = 2
     while at + 4 <= len(jpeg) and jpeg[at] == 0xFF:

@@ -1,7 +1,7 @@
 """The seven emotions of AI Hub data set 82 in three vocabularies, and the label schemes built on them.
 
-A scheme is data: an ordered tuple of classes and a mapping from the Korean label of a photograph to one of
-them. The order of ``K7.classes`` is fixed, because browsers read probabilities by position.
+A scheme is data: an ordered tuple of classes and a mapping from a photograph's Korean label to one of them. The order
+of ``K7.classes`` is fixed, because browsers read probabilities by position.
 """
 
 import re
@@ -22,7 +22,7 @@ FACEAPI = ("neutral", "happy", "sad", "angry", "fearful", "disgusted", "surprise
 """The classes of face-api.js's FaceExpressionNet, in the order of its seven outputs."""
 
 UNKNOWN = "알수없음"
-"""What an annotator writes who could not tell; never a class."""
+"""An annotator's answer for "cannot tell"; never a class."""
 
 KOREAN_TO_ENGLISH = dict(zip(KOREAN, ENGLISH, strict=True))
 ENGLISH_TO_KOREAN = dict(zip(ENGLISH, KOREAN, strict=True))
@@ -30,13 +30,13 @@ ENGLISH_TO_KOREAN = dict(zip(ENGLISH, KOREAN, strict=True))
 
 @dataclass(frozen=True)
 class Scheme:
-    """A set of classes and the words that lead to them.
+    """A set of classes and the words that map to them.
 
     Attributes:
-        name: what flags and file names say: ``K7``, ``M1``, ``M2``, ``BASIC7``.
+        name: as in flags and file names: ``K7``, ``M1``, ``M2``, ``BASIC7``.
         classes: class names in output order.
-        from_korean: Korean label -> class. A Korean label that is missing here is dropped by the scheme.
-        aliases: other words that occur in label columns -> class.
+        from_korean: Korean label -> class. The scheme drops a Korean label that is missing here.
+        aliases: other words found in label columns -> class.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Scheme:
     aliases: Mapping[str, str] = field(default_factory=dict)
 
     def class_of(self, word: str) -> str | None:
-        """Return the class for a class name, a Korean or English label or an alias; None when there is none."""
+        """Return the class for a class name, a Korean or English label, or an alias; None for any other word."""
         word = unicodedata.normalize("NFC", word)  # macOS decomposes Hangul
         if word in self.classes:
             return word
@@ -55,8 +55,8 @@ class Scheme:
 
 _SHARED = {"기쁨": "happy", "분노": "angry", "불안": "fearful", "상처": "sad", "슬픔": "sad", "중립": "neutral"}
 
-# The published K7 tables write the seven labels in face-api's words (상처 as "disgusted"), so CSVs made by that
-# system carry them in label_en.
+# The published K7 tables write the seven labels in face-api's words (상처 as "disgusted"), so CSVs made by that system
+# have them in label_en.
 _PUBLISHED_K7 = {
     "happy": "기쁨",
     "surprised": "당황",
@@ -80,7 +80,7 @@ M2 = Scheme(
     {**_SHARED, "당황": "disgusted"},
 )
 
-# RAF-DB and FER2013 have face-api's seven classes as they are; AI Hub has no disgust.
+# RAF-DB and FER2013 use face-api's seven classes; AI Hub has no disgust.
 BASIC7 = Scheme(
     "BASIC7",
     FACEAPI,
@@ -97,25 +97,26 @@ SCHEMES = {scheme.name: scheme for scheme in (K7, M1, M2, BASIC7)}
 
 
 def scheme_named(name: str) -> Scheme:
-    """Return the scheme called ``name`` (case-insensitive); InputError lists the names there are."""
+    """Return the scheme called ``name`` (case-insensitive); InputError lists the names."""
     try:
         return SCHEMES[name.upper()]
     except KeyError:
         raise InputError(f"there is no label scheme {name!r}; choose one of {', '.join(SCHEMES)}") from None
 
 
-def scheme_for(name: str | None, csv: Path) -> Scheme:
-    """Return the scheme called ``name``, or without one that in a file name such as ``test_M1.csv``.
+def scheme_for(scheme: Scheme | str | None, csv: Path) -> Scheme:
+    """Return ``scheme`` (or the scheme of that name); None reads it off a file name such as ``test_M1.csv``.
 
-    InputError where there is no such scheme, none in the file's name, or another: one word may mean two things (a
-    "disgusted" of M2 is 당황, of the published K7 상처).
+    Raises InputError where there is no such scheme, the file name contains none, or it contains another one: a word
+    may mean two things ("disgusted" is 당황 in M2 and 상처 in the published K7).
     """
-    found = re.search(rf"_({'|'.join(SCHEMES)})(?=[_.])", csv.name)
-    if not name and not found:
-        raise InputError(f"{csv}: its name does not say which label scheme it has; add --scheme K7, M1, M2 or BASIC7")
-    scheme = scheme_named(name or (found[1] if found else ""))
-    if found and found[1] != scheme.name:
+    in_name = re.search(rf"_({'|'.join(SCHEMES)})(?=[_.])", csv.name)
+    if scheme is None and not in_name:
+        raise InputError(f"{csv}: its name does not contain the label scheme; add --scheme K7, M1, M2 or BASIC7")
+    if not isinstance(scheme, Scheme):
+        scheme = scheme_named(scheme or (in_name[1] if in_name else ""))
+    if in_name and in_name[1] != scheme.name:
         raise InputError(
-            f"{csv}: its name says {found[1]}, not {scheme.name}; give a table of {scheme.name}, or rename it"
+            f"{csv}: its name says {in_name[1]}, not {scheme.name}; give a table of {scheme.name}, or rename it"
         )
     return scheme

@@ -7,11 +7,16 @@ import polars as pl
 
 from pyojeong.core.errors import InputError
 from pyojeong.core.files import relative_path, whole_file
-from pyojeong.core.labels import Scheme
+from pyojeong.core.geometry import BOX_SIDES
+from pyojeong.core.labels import KOREAN, UNKNOWN, Scheme
 
 PATH_COLUMNS = ("path", "image", "img", "src")
 LABEL_COLUMNS = ("label_en", "orig_kor", "label")
-BOX_COLUMNS = ("minX", "minY", "maxX", "maxY")
+BOX_COLUMNS = BOX_SIDES
+
+VOTES_PREFIX = "votes_"
+VOTES = tuple(f"{VOTES_PREFIX}{label}" for label in (*KOREAN, UNKNOWN))
+"""Columns that count the annotators by label; any label that is none of the seven counts as 알수없음."""
 
 
 def read_csv(path: Path) -> pl.DataFrame:

@@ -14,10 +14,10 @@ from pyojeong.core import geometry
 from pyojeong.core.errors import InputError
 from pyojeong.core.files import alone_in, json_value, read_json, relative_path, write_json, write_text
 from pyojeong.core.labels import K7, KOREAN_TO_ENGLISH, Scheme
-from pyojeong.core.table import BOX_COLUMNS, write_csv
+from pyojeong.core.table import BOX_COLUMNS, VOTES, write_csv
 from pyojeong.core.workspace import CROP_JOURNAL, CROPS_CSV, SPLITS_CSV, SUMMARY, SUMMARY_PAGE
 from pyojeong.data import aihub, crop_files, splits, summary_page
-from pyojeong.data.records import POLICIES, VOTES
+from pyojeong.data.records import POLICIES
 from pyojeong.data.summary import PREPARED, summarize
 
 VANISHED = ("missing_image", "lost_archive")

@@ -11,9 +11,7 @@ import polars as pl
 
 from pyojeong.core.geometry import iou
 from pyojeong.core.labels import KOREAN, UNKNOWN
-
-VOTES = tuple(f"votes_{label}" for label in (*KOREAN, UNKNOWN))
-"""Columns with the number of annotators per label; whatever is none of the seven counts as 알수없음."""
+from pyojeong.core.table import VOTES
 
 SCHEMA = {
     "name": pl.String,

@@ -22,16 +22,13 @@ from pyojeong.core import metrics
 from pyojeong.core.errors import InputError
 from pyojeong.core.labels import Scheme, scheme_for
 from pyojeong.core.metrics import Floats, Interval, Ints
-from pyojeong.core.table import write_csv
+from pyojeong.core.table import VOTES_PREFIX, write_csv
 from pyojeong.evaluation.predictions import all_classes, end_to_end, matched, read_predictions
 
 PROTOCOLS = ("matched", "all", "given")
 
 _COMMON = (PROTOCOLS, ("matched", "given"), ("given",))
 """The protocols of a pair, by how many of the two were given the box."""
-
-VOTES_PREFIX = "votes_"
-"""Columns ``votes_<Korean label>`` say how many of AI Hub's three annotators saw it (알수없음: none of the seven)."""
 
 
 MIN_PEOPLE = 10

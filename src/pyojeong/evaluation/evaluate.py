@@ -1,6 +1,6 @@
 """A contender on tables of the contract: all protocols in one pass over the photographs and one CSV for each table.
 
-Matched: the labeled face was found (IoU >= ``predictions.MATCHED_IOU``). All: the rest counts as wrong. Given
+Matched: the labeled face was found (IoU >= ``geometry.MATCHED_IOU``). All: the rest counts as wrong. Given
 box: its network on the annotated box, cut as it cuts it. Coverage: the share that was matched.
 """
 
@@ -18,7 +18,7 @@ import polars.selectors as cs
 
 from pyojeong.core.errors import InputError
 from pyojeong.core.executors import map_unordered, threads_for
-from pyojeong.core.files import lock, relative_path, write_json
+from pyojeong.core.files import file_lock, relative_path, write_json
 from pyojeong.core.geometry import Box, can_be_face, iou
 from pyojeong.core.images import ImageError, read_bytes
 from pyojeong.core.labels import SCHEMES, Scheme
@@ -87,8 +87,7 @@ def evaluate(
         ]
         aside = evaluation_csv.aside_of(tables[0][2])
         aside.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("a+b") as file:
-            lock(file, aside)
+        with file_lock(aside), aside.open("a+b") as file:
             key = _digest(json.dumps(wanted).encode())
             answers = _answer(jobs, known, file, key, contender, _worker(root, contender, workers, scheduler))
             for number in todo:

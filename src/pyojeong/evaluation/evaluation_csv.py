@@ -13,7 +13,7 @@ import polars as pl
 import polars.selectors as cs
 
 from pyojeong.core.errors import InputError
-from pyojeong.evaluation.predictions import MATCHED_IOU
+from pyojeong.core.geometry import MATCHED_IOU
 
 DETECTION = ("det_minX", "det_minY", "det_maxX", "det_maxY")
 

@@ -5,11 +5,9 @@ from pathlib import Path
 import polars as pl
 
 from pyojeong.core.errors import InputError
+from pyojeong.core.geometry import MATCHED_IOU
 from pyojeong.core.labels import FACEAPI, Scheme
 from pyojeong.core.table import line_of, read_csv
-
-MATCHED_IOU = 0.30
-"""A detection is the labeled face when its IoU with the label's box reaches this (the published protocol)."""
 
 # The evaluation CSV keeps the column names that were published for the face-api baseline.
 _EVALUATION_NAMES = {

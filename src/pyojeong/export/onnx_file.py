@@ -32,8 +32,7 @@ from pyojeong.core.images import Pixels
 from pyojeong.export.eight_bit import eight_bit, eight_bit_name
 from pyojeong.export.wasm import optimize_for_wasm
 from pyojeong.model.checkpoint import Checkpoint
-from pyojeong.model.network import MobileNetV3Small
-from pyojeong.training.batches import normalize
+from pyojeong.model.network import MobileNetV3Small, normalize
 
 OPSET = 18
 """The first with antialiased Resize."""
@@ -209,10 +208,10 @@ def _metadata(trained: Checkpoint) -> dict[str, str]:
     return {
         "classes": json.dumps(list(trained.classes), ensure_ascii=False),
         "scheme": trained.scheme,
-        "margin": repr(trained.margin),
-        "offset": repr(trained.offset),
-        "aspect": repr(trained.aspect),
-        "box": trained.box,
+        "margin": repr(trained.framing.margin),
+        "offset": repr(trained.framing.offset),
+        "aspect": repr(trained.framing.aspect),
+        "box_kind": trained.framing.box_kind,
         "size": str(trained.size),
         "temperature": repr(trained.temperature),
         "version": __version__,

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pyojeong.core.images import ImageError, read_bytes, split_path
+from pyojeong.core.images import ImageError, read_anywhere
 from pyojeong.core.labels import FACEAPI
 from pyojeong.evaluation.contenders import Analysis, opened_engine
 from pyojeong.faceapi.engines import Settings
@@ -45,13 +45,6 @@ def faces(
                 yield {"image": str(path), "error": error.reason}
                 continue
             yield {"image": str(path), "width": found.width, "height": found.height, "faces": _spelled(found)}
-
-
-def read_anywhere(path: str) -> bytes:
-    """Return the bytes of a file or ``archive.zip!/member`` wherever it lies; ImageError as ``images.read_bytes``."""
-    file, member = split_path(path)
-    name = Path(file).name if member is None else f"{Path(file).name}!/{member}"
-    return read_bytes(Path(file).absolute().parent, name)
 
 
 def _spelled(found: Analysis) -> list[dict[str, Any]]:

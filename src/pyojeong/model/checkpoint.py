@@ -1,11 +1,11 @@
-"""Files of tensors: our own checkpoint with everything needed to use it, and foreign weights. No pickled code."""
+"""Files of tensors: our own checkpoints and weights from elsewhere, both without pickled code."""
 
 import io
 import math
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,13 @@ from torch import Tensor
 from pyojeong import __version__
 from pyojeong.core.errors import InputError
 from pyojeong.core.files import whole_file
-from pyojeong.core.geometry import BOX_KINDS, SIZE
+from pyojeong.core.geometry import BOX_KINDS, SIZE, Framing
 from pyojeong.model.network import MEAN, STD, MobileNetV3Small
 
+_FRAMING = tuple(field.name for field in fields(Framing))
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Checkpoint:
     """A trained network with its labels and preprocessing.
 
@@ -31,15 +33,12 @@ class Checkpoint:
         classes: class names in output order.
         scheme: name of the label scheme.
         recipe: the training recipe's values.
-        margin: crop margin the network was trained with, see ``geometry.MARGIN``.
+        framing: of the crops that the network was trained on.
         temperature: divisor of the logits, fitted on the validation set.
-        synthetic: whether it was trained on synthetic faces, and so knows nothing about real ones.
-        offset: of the crop from the box, see ``geometry.patch_region``.
-        aspect: of the crop, see the same.
-        box: the kind of box that margin and offset refer to, of ``geometry.BOX_KINDS``.
+        synthetic: whether it was trained on synthetic faces; it then says nothing about real ones.
         size: side of the input in pixels.
         mean: per channel, subtracted from pixels in 0..1.
-        std: per channel, what the difference is divided by.
+        std: per channel, divides the difference.
         version: of this package.
     """
 
@@ -47,12 +46,9 @@ class Checkpoint:
     classes: tuple[str, ...]
     scheme: str
     recipe: dict[str, Any]
-    margin: float
+    framing: Framing
     temperature: float
     synthetic: bool = False
-    offset: float = 0.0
-    aspect: float = 1.0
-    box: str = "annotator"
     size: int = SIZE
     mean: tuple[float, ...] = MEAN
     std: tuple[float, ...] = STD
@@ -60,37 +56,37 @@ class Checkpoint:
 
     @classmethod
     def load(cls, path: Path) -> "Checkpoint":
-        """Read a checkpoint; InputError when it is missing, damaged or none of ours."""
-        # Before crops had an aspect, all were square.
-        values = {"aspect": 1.0} | load_torch(path)
-        missing = [field.name for field in fields(cls) if field.name not in values]
-        if missing:
-            raise InputError(f"{path}: no checkpoint of pyojeong (without {', '.join(missing)}); train one")
-        found = cls(**{field.name: values[field.name] for field in fields(cls)})
-        if wrong := found._wrong():
-            raise InputError(f"{path}: its {wrong} cannot be used; train it again")
-        return found
+        """Read a checkpoint; InputError when it is missing, damaged or not written by ``save``."""
+        values = {"aspect": 1.0} | load_torch(path)  # files without an aspect have square crops
+        names = [field.name for field in fields(cls) if field.name != "framing"]
+        if missing := [name for name in (*names, *_FRAMING) if name not in values]:
+            raise InputError(f"{path}: not a pyojeong checkpoint (no {', '.join(missing)}); train one")
+        framing = Framing(**{name: values[name] for name in _FRAMING})
+        checkpoint = cls(framing=framing, **{name: values[name] for name in names})
+        if part := checkpoint._unusable():
+            raise InputError(f"{path}: its {part} cannot be used; train it again")
+        return checkpoint
 
-    def _wrong(self) -> str | None:
-        """Name the first part that no training of ours can have written."""
-        numbers = {"margin": self.margin, "offset": self.offset, "aspect": self.aspect, "temperature": self.temperature}
-        for name, value in numbers.items():
-            if not isinstance(value, float | int) or not math.isfinite(value):
+    def _unusable(self) -> str | None:
+        """Name the first part that cannot come from our training; None where all parts can."""
+        for name, value in {**asdict(self.framing), "temperature": self.temperature}.items():
+            if name != "box_kind" and not (isinstance(value, float | int) and math.isfinite(value)):
                 return name
         if not self.temperature > 0:
             return "temperature"
-        if self.box not in BOX_KINDS:
-            return "box"
+        if self.framing.box_kind not in BOX_KINDS:
+            return "box_kind"
         try:
             self.network()
         except (RuntimeError, AttributeError, TypeError):
             return "weights"
         finite = all(value.isfinite().all() for value in self.state_dict.values())
-        return None if finite else "weights (not all are numbers)"
+        return None if finite else "weights (some are not finite)"
 
     def save(self, path: Path) -> None:
         """Write the checkpoint, whole or not at all; ``torch.load(path, weights_only=True)`` reads it."""
-        save_torch({field.name: getattr(self, field.name) for field in fields(self)}, path)
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "framing"}
+        save_torch(values | asdict(self.framing), path)
 
     def network(self) -> MobileNetV3Small:
         """Return the network in evaluation mode, on the CPU."""
@@ -110,22 +106,22 @@ def save_torch(values: Mapping[str, Any], path: Path) -> None:
 def load_torch(path: Path) -> dict[str, Any]:
     """Read a dictionary of tensors and plain values onto the CPU; InputError for anything else."""
     try:
-        # torch itself does not compare the checksums, and one flipped bit of a weight would go unnoticed.
-        _check_sums(path)
+        # torch does not verify the checksums, so a flipped bit in a weight would go unnoticed.
+        _verify_checksums(path)
         values = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except Exception:  # what a damaged file raises depends on where the damage is
+    except Exception:  # the type depends on where the file is damaged
         raise InputError(
-            f"{path}: not readable as a file of tensors; it is damaged, or it holds code, "
-            "which is refused: save its state_dict alone"
+            f"{path}: not readable as a file of tensors; it is damaged or contains code, which is not run: "
+            "save only its state_dict"
         ) from None
     if not isinstance(values, dict):
-        raise InputError(f"{path}: holds a {type(values).__name__}, a dictionary of tensors is needed")
+        raise InputError(f"{path}: contains a {type(values).__name__}; a dictionary of tensors is needed")
     return values
 
 
-def _check_sums(path: Path) -> None:
+def _verify_checksums(path: Path) -> None:
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             if broken := archive.testzip():
@@ -150,9 +146,9 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         values = load_torch(path)
         state: dict[str, Tensor] = values.get("state_dict", values)
         if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-            raise InputError(f"{path}: holds more than tensors; save the network's state_dict")
+            raise InputError(f"{path}: contains more than tensors; save the network's state_dict")
         return state
-    raise InputError(f"{path}: weights come as .npz, .safetensors, .pth or .pt")
+    raise InputError(f"{path}: not a file of weights; give a .npz, .safetensors, .pth or .pt file")
 
 
 def _load_npz(path: Path) -> dict[str, Tensor]:
@@ -162,5 +158,5 @@ def _load_npz(path: Path) -> dict[str, Tensor]:
     except OSError as error:
         raise InputError(f"{path}: not readable as .npz ({error})") from None
     except (ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
-        # numpy's own words advise to load pickles.
-        raise InputError(f"{path}: no .npz file of numbers; make it anew, or give another") from None
+        # numpy's own message recommends loading pickles.
+        raise InputError(f"{path}: not an .npz file of numbers; create it again, or give another file") from None

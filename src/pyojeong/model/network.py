@@ -113,6 +113,12 @@ class Block(nn.Module):
         return result + pixels if self.residual else result
 
 
+def normalize(pixels: Tensor) -> Tensor:
+    """Subtract ImageNet's mean from float [N, 3, H, W] in 0..1 and divide by its standard deviation."""
+    mean, std = (pixels.new_tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
+    return (pixels - mean) / std
+
+
 def _convolution(
     channels: int, out: int, kernel: int, *, stride: int = 1, groups: int = 1, activation: nn.Module | None = None
 ) -> nn.Sequential:

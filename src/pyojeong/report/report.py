@@ -16,7 +16,7 @@ from pyojeong.core.errors import InputError
 from pyojeong.core.files import json_value, write_bytes, write_text
 from pyojeong.core.labels import Scheme, scheme_named
 from pyojeong.core.progress import track
-from pyojeong.core.table import read_table, write_csv
+from pyojeong.core.table import VOTES_PREFIX, read_table, write_csv
 from pyojeong.core.workspace import CROPS_CSV, EXPERIMENTS, REPORTS, SPLITS_CSV, SUMMARY, is_synthetic
 from pyojeong.evaluation import comparison
 from pyojeong.evaluation.predictions import all_classes, read_predictions
@@ -129,7 +129,7 @@ def _load(root: Path, experiment: str) -> pl.DataFrame:
         facts = facts.with_columns(photo="path")
     elif "source" in facts.columns:
         facts = facts.rename({"source": "photo"})
-    wanted = [name for name in facts.columns if name in ("photo", "person") or name.startswith(comparison.VOTES_PREFIX)]
+    wanted = [name for name in facts.columns if name in ("photo", "person") or name.startswith(VOTES_PREFIX)]
     frame = frame.drop(name for name in wanted if name in frame.columns).join(
         facts.select("path", *wanted).unique("path", keep="first"), on="path", how="left", maintain_order="left"
     )

@@ -1,4 +1,4 @@
-"""Images changed at random, so that a network meets each face in many framings, lights and qualities."""
+"""Random changes of framing, light and image quality for training."""
 
 from collections.abc import Iterator
 
@@ -16,20 +16,20 @@ _LUMA = (0.299, 0.587, 0.114)
 """Rec. 601 weights of red, green and blue."""
 
 _ERASED = (0.02, 0.15)
-"""Smallest and largest erased share of an image; by judgment, not measured."""
+"""Smallest and largest erased share of an image; chosen by judgment, not measured."""
 
 _LOW = (20, 80)
-"""Smallest and largest side in pixels of an image of low resolution, as faces in a webcam's picture have."""
+"""Smallest and largest side, in pixels, of a low-resolution image; faces in webcam frames have such sizes."""
 
 _QUALITY = (20, 80)
 """Lowest and highest JPEG quality."""
 
 
 def augment(pixels: Tensor, recipe: Recipe, generator: np.random.Generator, share: Share | None = None) -> Tensor:
-    """Return ``pixels`` (float [N, 3, H, W] in 0..1) changed at random, each image in its own way.
+    """Return ``pixels`` (float [N, 3, H, W] in 0..1) with an independent random change of each image.
 
-    All random numbers are drawn on the CPU and for the whole step, of which ``pixels`` are the own ``share``, so that
-    every device and every number of processes makes the same images.
+    ``pixels`` are this process's ``share`` of a step. All random numbers are drawn on the CPU and for the whole step,
+    so that every device and every number of processes produces the same images.
     """
     share = share or Share(len(pixels))
     pixels = _warp(pixels, recipe, generator, share)
@@ -43,8 +43,8 @@ def augment(pixels: Tensor, recipe: Recipe, generator: np.random.Generator, shar
 
 
 def _warp(pixels: Tensor, recipe: Recipe, generator: np.random.Generator, share: Share) -> Tensor:
-    # Maps positions in the output to positions in the input, both in -1..1. From outside comes black, as at the border
-    # of a photograph, or the edge goes on, as hair and background would.
+    # Maps output positions to input positions, both in -1..1. Outside the image is black, as beyond the border of a
+    # photograph, or the edge is repeated, as hair and background would continue.
     count = share.count
     mirror = np.where(generator.random(count) < recipe.flip, -1.0, 1.0)
     angle = np.radians(generator.uniform(-recipe.rotate, recipe.rotate, count))
@@ -63,7 +63,7 @@ def _color(pixels: Tensor, recipe: Recipe, generator: np.random.Generator, share
     factors = 1 + generator.uniform(-recipe.color, recipe.color, (3, share.count, 1, 1))
     factors[2, generator.random(share.count) < recipe.gray] = 0
     brightness, contrast, saturation = torch.from_numpy(factors[:, share.own]).to(pixels)
-    # All three are linear: one matrix and one offset for each image do them in a single pass over its pixels.
+    # All three are linear, so one matrix and one offset per image apply them in a single pass.
     luma = pixels.new_tensor(_LUMA)
     matrix = brightness * contrast * (saturation * torch.eye(3).to(pixels) + (1 - saturation) * luma)
     flat = pixels.flatten(2)
@@ -73,7 +73,7 @@ def _color(pixels: Tensor, recipe: Recipe, generator: np.random.Generator, share
 
 def _blur(pixels: Tensor, probability: float, generator: np.random.Generator, share: Share) -> Tensor:
     pixels = pixels.clone()
-    for index, side in _some(_LOW, probability, generator, share):
+    for index, side in _chosen_images(_LOW, probability, generator, share):
         small = interpolate(pixels[index, None], size=(side, side), mode="area")
         pixels[index] = interpolate(small, size=pixels.shape[2:], mode="bilinear", align_corners=False)[0]
     return pixels
@@ -81,17 +81,17 @@ def _blur(pixels: Tensor, probability: float, generator: np.random.Generator, sh
 
 def _compress(pixels: Tensor, probability: float, generator: np.random.Generator, share: Share) -> Tensor:
     pixels = pixels.clone()
-    for index, quality in _some(_QUALITY, probability, generator, share):
+    for index, quality in _chosen_images(_QUALITY, probability, generator, share):
         image = np.ascontiguousarray((pixels[index] * 255).round().byte().permute(1, 2, 0).cpu().numpy())
         data = simplejpeg.encode_jpeg(image, quality, colorsubsampling="420")
         pixels[index] = torch.from_numpy(simplejpeg.decode_jpeg(data)).permute(2, 0, 1).to(pixels) / 255
     return pixels
 
 
-def _some(
+def _chosen_images(
     limits: tuple[int, int], probability: float, generator: np.random.Generator, share: Share
 ) -> Iterator[tuple[int, int]]:
-    """Yield which of the own images are changed, each with a number from ``limits``."""
+    """Yield the positions of the changed images in this process's share, each with a random number from ``limits``."""
     chosen = np.flatnonzero(generator.random(share.count) < probability)
     amounts = np.zeros(share.count, np.int64)
     amounts[chosen] = generator.integers(*limits, len(chosen), endpoint=True)

@@ -1,4 +1,4 @@
-"""From crops to what the network takes: order, targets, reading ahead and normalization, batch by batch."""
+"""Turn crops into training batches: order, targets, prefetching and normalization."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 from pyojeong.core.metrics import Floats, Ints
-from pyojeong.model.network import MEAN, STD
+from pyojeong.model.network import normalize
 from pyojeong.training.augmentation import augment
-from pyojeong.training.crop_cache import Crops
+from pyojeong.training.crop_cache import CropSet
 from pyojeong.training.distributed import Share
 from pyojeong.training.recipe import Recipe
 
 
 class Source(Protocol):
-    """Images that a training loop can read: ``labels`` and ``sets`` int64 [N], rows on the CPU, then for a network."""
+    """Images that the training loop can read, with ``labels`` and ``sets`` int64 [N]."""
 
     labels: Ints
     sets: Ints
@@ -26,16 +26,16 @@ class Source(Protocol):
         """Return the raw rows, on the CPU."""
 
     def prepare(self, raw: Tensor, seeds: Sequence[int] | None = None, share: Share | None = None) -> Tensor:
-        """Return what the network takes, on the device of ``raw``; changed at random where ``seeds`` are given.
+        """Return the network's input on the device of ``raw``, augmented where ``seeds`` are given.
 
-        ``raw`` is the own ``share`` of a step, or the whole of it.
+        ``raw`` is this process's ``share`` of a step, or all of it.
         """
 
 
 class PixelSource:
     """Crops as normalized images, augmented as ``recipe`` says."""
 
-    def __init__(self, crops: Crops, recipe: Recipe) -> None:
+    def __init__(self, crops: CropSet, recipe: Recipe) -> None:
         self.labels, self.sets = crops.labels, crops.sets
         self._crops = crops
         self._recipe = recipe
@@ -45,7 +45,7 @@ class PixelSource:
         return torch.from_numpy(self._crops.pixels[self._crops.rows[rows]])
 
     def prepare(self, raw: Tensor, seeds: Sequence[int] | None = None, share: Share | None = None) -> Tensor:
-        """Return float32 [N, 3, 160, 160], normalized, in the memory order that the convolutions want."""
+        """Return float32 [N, 3, 160, 160], normalized, channels last."""
         pixels = raw.permute(0, 3, 1, 2).float().div_(255)
         if seeds is not None and self._recipe.augments:
             pixels = augment(pixels, self._recipe, np.random.default_rng(seeds), share)
@@ -53,14 +53,14 @@ class PixelSource:
 
 
 class FeatureSource:
-    """Features of a frozen backbone, float32 [N, 576] in the memory of the device that learns."""
+    """Features of a frozen backbone, float32 [N, 576], on the training device."""
 
     def __init__(self, features: Tensor, labels: Ints, sets: Ints) -> None:
         self.labels, self.sets = labels, sets
         self._features = features
 
     def read(self, rows: Ints) -> Tensor:
-        """Return ``rows`` themselves: there is nothing to read ahead."""
+        """Return ``rows`` themselves; the features are in memory already."""
         return torch.from_numpy(rows)
 
     def prepare(self, raw: Tensor, seeds: Sequence[int] | None = None, share: Share | None = None) -> Tensor:
@@ -68,44 +68,45 @@ class FeatureSource:
 
 
 def steps(order: Ints, batch: int) -> list[Ints]:
-    """Cut rows in their order into steps of equal size of at most ``batch``.
+    """Split rows, in their order, into steps of equal size and at most ``batch`` rows.
 
-    Equal, because a last step of three images would weigh as much as a full one.
+    The size is equal because a last step of three images would weigh as much as a full one.
     """
     return np.array_split(order, max(1, -(-len(order) // batch)))
 
 
-def draw(labels: Ints, sets: Ints, shares: Floats, count: int, generator: np.random.Generator) -> Ints:
-    """Return about ``count`` rows in random order: every data set equally often, each with the class ``shares``.
+def sample_rows(labels: Ints, sets: Ints, shares: Floats, count: int, generator: np.random.Generator) -> Ints:
+    """Return about ``count`` sampled rows in random order: every data set equally often, with the same class shares.
 
     Args:
         labels: class numbers, int64 [N].
         sets: numbers of the data sets, int64 [N].
-        shares: of the K classes, float64 [K]. What a data set has no image of is left to its other classes.
-        count: number of rows; up to one more or less for each data set and class, because of rounding, and because
-            each of them comes at least once.
-        generator: decides which ones. No row comes again before all of its class and set have come.
+        shares: of the K classes, float64 [K]. The share of a class that a data set lacks goes to its other classes.
+        count: number of rows; up to one more or less for each data set and class, because of rounding and because
+            each class present comes at least once.
+        generator: source of randomness. No row is repeated before all rows of its class and set were used.
     """
-    found = []
-    for one in np.unique(sets):
-        rows = [np.flatnonzero((sets == one) & (labels == name)) for name in range(len(shares))]
-        present = np.where([len(some) > 0 for some in rows], shares, 0.0)
+    sampled = []
+    for data_set in np.unique(sets):
+        by_class = [np.flatnonzero((sets == data_set) & (labels == number)) for number in range(len(shares))]
+        present = np.where([len(rows) > 0 for rows in by_class], shares, 0.0)
         exact = present / present.sum() * count / len(np.unique(sets))
-        wanted = np.maximum(np.rint(exact), present > 0).astype(int)
-        for some, number in zip(rows, wanted, strict=True):
-            rounds = -(-number // len(some)) if number else 0
-            found += [np.concatenate([generator.permutation(some) for _ in range(rounds)])[:number]] if rounds else []
-    return generator.permutation(np.concatenate(found))
+        quotas = np.maximum(np.rint(exact), present > 0).astype(int)
+        for rows, quota in zip(by_class, quotas, strict=True):
+            if quota:
+                rounds = [generator.permutation(rows) for _ in range(-(-quota // len(rows)))]
+                sampled.append(np.concatenate(rounds)[:quota])
+    return generator.permutation(np.concatenate(sampled))
 
 
 def targets(labels: Ints, classes: int, votes: Floats | None, share: float) -> Floats:
-    """Return what is to be learned as probabilities, float64 [N, classes].
+    """Return the targets as probabilities, float64 [N, classes].
 
     Args:
         labels: class numbers, int64 [N].
         classes: K.
         votes: annotators' votes by class [N, K], or None.
-        share: 0..1 of the target that follows the votes, in rows that have any.
+        share: 0..1 of the target given to the votes, in rows that have any.
     """
     hard = np.eye(classes)[labels]
     if votes is None or not share:
@@ -115,9 +116,9 @@ def targets(labels: Ints, classes: int, votes: Floats | None, share: float) -> F
 
 
 def read_ahead(source: Source, plan: Sequence[Ints], pin: bool = False) -> Iterator[Tensor]:
-    """Yield the raw rows of every step of ``plan``, reading the next one in a thread meanwhile.
+    """Yield the raw rows of every step of ``plan`` while a thread reads the next step.
 
-    With ``pin`` they lie in page-locked memory, from which a GPU fetches faster.
+    With ``pin`` they are in page-locked memory, which a GPU reads faster.
     """
 
     def read(rows: Ints) -> Tensor:
@@ -125,14 +126,8 @@ def read_ahead(source: Source, plan: Sequence[Ints], pin: bool = False) -> Itera
         return raw.pin_memory() if pin else raw
 
     with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(read, plan[0])
+        upcoming = pool.submit(read, plan[0])
         for rows in plan[1:]:
-            raw, coming = coming.result(), pool.submit(read, rows)
+            raw, upcoming = upcoming.result(), pool.submit(read, rows)
             yield raw
-        yield coming.result()
-
-
-def normalize(pixels: Tensor) -> Tensor:
-    """Subtract ImageNet's mean from float [N, 3, H, W] in 0..1 and divide by its standard deviation."""
-    mean, std = (pixels.new_tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
-    return (pixels - mean) / std
+        yield upcoming.result()

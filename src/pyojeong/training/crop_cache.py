@@ -1,8 +1,8 @@
-"""The crops of a CSV as one array on disk, decoded once: an epoch never opens an image.
+"""Decode the crops of a CSV once into one array on disk, so that no epoch opens an image.
 
-The array is a memory-mapped ``.npy`` file of uint8 [rows, 160, 160, 3] under ``data_shared/pixels_160``, row by row
-as the CSV. Its name is made from the rows' paths and boxes and the files' sizes and times, so tables that differ only
-in their labels (M1, M2, K7) share one, and changed crops get a new one. Old ones may be deleted at any time.
+The array is a memory-mapped ``.npy`` file of uint8 [rows, 160, 160, 3] under ``data_shared/pixels_160``, in the order
+of the CSV. Its name is a hash of the rows' paths and boxes and of the files' sizes and times. Tables that differ only
+in their labels (M1, M2, K7) share an array, and changed crops get a new one. Old arrays may be deleted at any time.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
@@ -23,33 +23,33 @@ from numpy.typing import NDArray
 
 from pyojeong.core import geometry, images
 from pyojeong.core.errors import InputError
-from pyojeong.core.files import lock, read_json, whole_file, write_json
+from pyojeong.core.files import read_json, remove_leftovers, whole_file, write_json
+from pyojeong.core.geometry import SIZE, Framing
 from pyojeong.core.images import ImageError, Pixels
 from pyojeong.core.labels import Scheme
 from pyojeong.core.metrics import Floats, Ints, encode
 from pyojeong.core.progress import bar
-from pyojeong.core.table import BOX_COLUMNS, line_of, numbers, read_csv, read_table
+from pyojeong.core.table import BOX_COLUMNS, VOTES, VOTES_PREFIX, line_of, numbers, read_csv, read_table
 from pyojeong.core.workspace import CROP_CACHE
-from pyojeong.data.records import VOTES
 
 _CHUNK = 1024
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
-class Listing:
-    """A checked CSV of crops, before any pixel is read.
+class CropTable:
+    """A checked CSV of crops or of photographs with boxes, before any pixel is read.
 
     Attributes:
         csv: the file.
         paths: of the images, relative to the root, one per row.
-        people: who is on each image, where the CSV has the column ``person``.
-        boxes: float64 [rows, 4] where the CSV gives the faces in whole photographs, None where images are crops.
+        people: the person on each image, where the CSV has the column ``person``.
+        boxes: float64 [rows, 4], the faces in whole photographs, of the framing's kind; None where images are crops.
         labels: class numbers of the scheme, int64 [rows].
         sets: number of each row's data set (column ``set``), int64 [rows]; all 0 without that column.
         votes: annotators' votes by class, float64 [rows, K]; None without the columns ``votes_<label>``.
-        margin: crop margin where there are boxes.
-        offset: of the crop from the box, see ``geometry.patch_region``.
-        aspect: of the crop, see the same.
+        framing: of the crops to cut where there are boxes.
         key: identifies the pixels.
     """
 
@@ -60,25 +60,23 @@ class Listing:
     labels: Ints
     sets: Ints
     votes: Floats | None
-    margin: float
-    offset: float
-    aspect: float
+    framing: Framing
     key: str
 
 
 @dataclass(frozen=True)
-class Crops:
-    """The usable rows of a listing and their pixels.
+class CropSet:
+    """The usable rows of a crop table and their pixels.
 
     Attributes:
         csv: the file.
         paths: of the usable rows [N].
         labels: class numbers, int64 [N].
-        sets: see ``Listing``; int64 [N].
-        votes: see ``Listing``; float64 [N, K] or None.
+        sets: see ``CropTable``; int64 [N].
+        votes: see ``CropTable``; float64 [N, K] or None.
         rows: positions of the usable rows in ``pixels``, int64 [N].
         pixels: uint8 [rows of the CSV, 160, 160, 3], memory-mapped, read-only.
-        dropped: reason -> number of rows that cannot be used.
+        dropped: reason -> number of unusable rows.
     """
 
     csv: Path
@@ -94,73 +92,68 @@ class Crops:
         return len(self.rows)
 
 
-log = logging.getLogger(__name__)
-
-
-def list_crops(
-    csv: Path,
-    *,
-    scheme: Scheme,
-    root: Path,
-    margin: float,
-    offset: float = 0.0,
-    aspect: float = 1.0,
-    box: str = "annotator",
-    box_kind: str = "annotator",
-) -> Listing:
+def read_crop_table(
+    csv: Path, *, scheme: Scheme, root: Path, framing: Framing, box_kind: str = "annotator"
+) -> CropTable:
     """Read and check a CSV of the contract; with box columns its images are whole photographs.
 
     Args:
         csv: the table.
         scheme: the labels.
-        root: where paths start.
-        margin: of the crops, see ``geometry.patch_region``.
-        offset: see the same.
-        aspect: see the same.
-        box: the kind of box, of ``geometry.BOX_KINDS``, that these three refer to.
-        box_kind: whose boxes the table holds; they are converted.
+        root: where relative paths start.
+        framing: of the crops.
+        box_kind: the kind of the table's boxes; they are converted to the framing's kind.
 
     Raises:
         InputError: as ``table.read_table``.
     """
-    with_boxes = set(BOX_COLUMNS) <= set(read_csv(csv).columns)
-    frame = read_table(csv, scheme=scheme, root=root, boxes=with_boxes)
+    has_boxes = set(BOX_COLUMNS) <= set(read_csv(csv).columns)
+    frame = read_table(csv, scheme=scheme, root=root, boxes=has_boxes)
     paths = frame["path"].to_list()
-    boxes = _boxes(frame, box, box_kind) if with_boxes else None
-    labels = encode(frame["label"].to_list(), scheme.classes)
-    people = frame["person"].to_list() if "person" in frame.columns else None
-    votes = _votes(frame, csv, scheme)
-    key = _key(paths, boxes, (margin, offset, aspect), root)
-    return Listing(csv, paths, people, boxes, labels, _sets(frame), votes, margin, offset, aspect, key)
+    boxes = _boxes(frame, box_kind, framing.box_kind) if has_boxes else None
+    return CropTable(
+        csv=csv,
+        paths=paths,
+        people=frame["person"].to_list() if "person" in frame.columns else None,
+        boxes=boxes,
+        labels=encode(frame["label"].to_list(), scheme.classes),
+        sets=_sets(frame),
+        votes=_votes(frame, csv, scheme),
+        framing=framing,
+        key=_key(paths, boxes, framing, root),
+    )
 
 
-def open_crops(listing: Listing, root: Path, workers: int = 4) -> Crops:
-    """Return the crops of a listing, decoding them with ``workers`` threads where that was not done before.
+def open_crops(table: CropTable, root: Path, workers: int = 4) -> CropSet:
+    """Return the crops of a table; they are decoded with ``workers`` threads unless that was done before.
 
-    Raises InputError when no row at all can be used.
+    Raises InputError when no row can be used.
     """
-    array, notes = root / CROP_CACHE / f"{listing.key}.npy", root / CROP_CACHE / f"{listing.key}.json"
-    found = _stored(array, notes, len(listing.paths))
-    if not found:
-        _build(listing, root, workers, array, notes)
-        found = _stored(array, notes, len(listing.paths))
-    if not found:
-        raise InputError(f"{array}: does not stay as it was written; free disk space, or set --project-root elsewhere")
-    pixels, dropped = found
-    rows = np.setdiff1d(np.arange(len(listing.paths)), [int(row) for row in dropped])
+    array, notes = root / CROP_CACHE / f"{table.key}.npy", root / CROP_CACHE / f"{table.key}.json"
+    stored = _load(array, notes, len(table.paths))
+    if not stored:
+        _build(table, root, workers, array, notes)
+        stored = _load(array, notes, len(table.paths))
+    if not stored:
+        raise InputError(
+            f"{array}: does not keep what was written to it; free disk space, or choose another --project-root"
+        )
+    pixels, dropped = stored
+    rows = np.setdiff1d(np.arange(len(table.paths)), [int(row) for row in dropped])
     counts = dict(sorted(Counter(dropped.values()).items()))
     if not rows.size:
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in counts.items())
         raise InputError(
-            f"{listing.csv}: none of its {len(listing.paths)} images can be used ({_words(counts)}); "
+            f"{table.csv}: none of its {len(table.paths)} images can be used ({reasons}); "
             f"paths start from --project-root, which is {root.resolve()}"
         )
-    paths = [listing.paths[row] for row in rows]
-    votes = None if listing.votes is None else listing.votes[rows]
-    return Crops(listing.csv, paths, listing.labels[rows], listing.sets[rows], votes, rows, pixels, counts)
+    paths = [table.paths[row] for row in rows]
+    votes = None if table.votes is None else table.votes[rows]
+    return CropSet(table.csv, paths, table.labels[rows], table.sets[rows], votes, rows, pixels, counts)
 
 
-def _stored(array: Path, notes: Path, rows: int) -> tuple[Pixels, dict[str, str]] | None:
-    """Return the decoded rows and why some are none; None where they were not decoded yet, or the files are damaged."""
+def _load(array: Path, notes: Path, rows: int) -> tuple[Pixels, dict[str, str]] | None:
+    """Return the decoded rows and the reason of each dropped row; None where there are none or they are damaged."""
     if not (array.is_file() and notes.is_file()):
         return None
     try:
@@ -168,19 +161,19 @@ def _stored(array: Path, notes: Path, rows: int) -> tuple[Pixels, dict[str, str]
         dropped: dict[str, str] = read_json(notes)["dropped"]
     except (InputError, ValueError, EOFError, KeyError, TypeError):
         pixels, dropped = np.empty(0, np.uint8), {}
-    if pixels.shape != (rows, geometry.SIZE, geometry.SIZE, 3) or pixels.dtype != np.uint8:
-        log.warning("%s: damaged, the images are decoded again", array)
+    if pixels.shape != (rows, SIZE, SIZE, 3) or pixels.dtype != np.uint8:
+        log.warning("%s: damaged; the images are decoded again", array)
         return None
     return pixels, dropped
 
 
-def _boxes(frame: pl.DataFrame, wanted: str, given: str) -> NDArray[np.float64]:
+def _boxes(frame: pl.DataFrame, from_kind: str, to_kind: str) -> NDArray[np.float64]:
     boxes = np.array(frame.select(BOX_COLUMNS).to_numpy(), np.float64)
-    if wanted == given:
+    if from_kind == to_kind:
         return boxes
-    # A box without an area would get one.
+    # Converting a box without an area would give it one.
     usable = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-    boxes[usable] = [geometry.box_as(wanted, box, given) for box in boxes[usable].tolist()]
+    boxes[usable] = [geometry.convert_box(box, from_kind, to_kind) for box in boxes[usable].tolist()]
     return boxes
 
 
@@ -192,85 +185,70 @@ def _sets(frame: pl.DataFrame) -> Ints:
 
 
 def _votes(frame: pl.DataFrame, csv: Path, scheme: Scheme) -> Floats | None:
-    named = {name: name.removeprefix("votes_") for name in frame.columns if name.startswith("votes_")}
-    columns = {name: scheme.class_of(label) for name, label in named.items() if name in VOTES or scheme.class_of(label)}
-    if unknown := sorted(set(named) - set(columns)):
-        log.warning("%s: %s: no label of %s, so these votes are left out", csv, ", ".join(unknown), scheme.name)
-    if not columns:
+    labels = {name: name.removeprefix(VOTES_PREFIX) for name in frame.columns if name.startswith(VOTES_PREFIX)}
+    classes = {
+        name: scheme.class_of(label) for name, label in labels.items() if name in VOTES or scheme.class_of(label)
+    }
+    if unknown := sorted(set(labels) - set(classes)):
+        log.warning("%s: %s: not labels of %s, so these votes are ignored", csv, ", ".join(unknown), scheme.name)
+    if not classes:
         return None
     votes = np.zeros((frame.height, len(scheme.classes)))
-    for name, found in columns.items():
-        if found is not None:
-            # Where data sets are mixed, some have no votes.
-            given = frame.with_columns(pl.col(name).str.strip_chars().replace("", "0"))
-            votes[:, scheme.classes.index(found)] += numbers(given, name, csv).to_numpy()
+    for name, class_name in classes.items():
+        if class_name is not None:
+            # In a mixture of data sets some rows have no votes.
+            filled = frame.with_columns(pl.col(name).str.strip_chars().replace("", "0"))
+            votes[:, scheme.classes.index(class_name)] += numbers(filled, name, csv).to_numpy()
     if (negative := (votes < 0).any(1)).any():
-        raise InputError(f"{csv}, line {line_of(int(negative.argmax()))}: fewer than no votes; correct the row")
+        raise InputError(f"{csv}, line {line_of(int(negative.argmax()))}: a negative number of votes; correct the row")
     return votes
 
 
-def _words(counts: dict[str, int]) -> str:
-    return ", ".join(f"{reason}: {number}" for reason, number in counts.items())
-
-
-def _key(paths: list[str], boxes: NDArray[np.float64] | None, framing: tuple[float, ...], root: Path) -> str:
+def _key(paths: list[str], boxes: NDArray[np.float64] | None, framing: Framing, root: Path) -> str:
     @cache
-    def state(file: str) -> tuple[int, int]:
-        for form in (file, unicodedata.normalize("NFC", file)):  # as images.read_bytes looks for it
+    def size_and_time(file: str) -> tuple[int, int]:
+        for form in (file, unicodedata.normalize("NFC", file)):  # the order in which images.read_bytes tries them
             try:
-                found = (root / form).stat()
+                status = (root / form).stat()
             except OSError:
                 continue
-            return found.st_size, found.st_mtime_ns
+            return status.st_size, status.st_mtime_ns
         return -1, 0
 
-    rows: list[Any] = [(path, *state(images.split_path(path)[0])) for path in paths]
-    digest = hashlib.sha256(json.dumps([geometry.SIZE, rows], ensure_ascii=False).encode())
+    rows: list[Any] = [(path, *size_and_time(images.split_path(path)[0])) for path in paths]
+    digest = hashlib.sha256(json.dumps([SIZE, rows], ensure_ascii=False).encode())
     if boxes is not None:
-        digest.update(np.ascontiguousarray(boxes).tobytes() + repr(framing).encode())
+        digest.update(np.ascontiguousarray(boxes).tobytes() + json.dumps(asdict(framing)).encode())
     return digest.hexdigest()[:16]
 
 
-def _build(listing: Listing, root: Path, workers: int, array: Path, notes: Path) -> None:
+def _build(table: CropTable, root: Path, workers: int, array: Path, notes: Path) -> None:
     dropped: dict[int, str] = {}
-    count = len(listing.paths)
+    count = len(table.paths)
 
     def crop(row: int) -> Pixels | str:
-        return _crop(listing, root, row)
+        return _crop(table, root, row)
 
-    _sweep(array.parent)
-    with whole_file(array) as file, bar(f"Decoding {listing.csv.name}", count) as advance:
-        lock(file, array)
+    remove_leftovers(array.parent / "*.npy")
+    with whole_file(array, locked=True) as file, bar(f"Decoding {table.csv.name}", count) as advance:
         _write_header(file, count)
         for row, result in _in_order(crop, count, workers):
             if isinstance(result, str):
                 dropped[row] = result
-                result = np.zeros((geometry.SIZE, geometry.SIZE, 3), np.uint8)
+                result = np.zeros((SIZE, SIZE, 3), np.uint8)
             file.write(result.tobytes())
             advance()
-        # The notes come first: an array without notes is never taken for whole.
-        write_json(notes, {"csv": str(listing.csv), "rows": count, "dropped": dropped})
+        # Notes first: an array counts as whole only when its notes exist.
+        write_json(notes, {"csv": str(table.csv), "rows": count, "dropped": dropped})
 
 
-def _sweep(folder: Path) -> None:
-    """Remove what killed runs have left half-written; a run that is at work has locked its own."""
-    for left in folder.glob(".*.npy.*.part"):
-        try:
-            with left.open("rb") as file:
-                lock(file, left)
-            left.unlink()
-        except (InputError, OSError):
-            continue
-
-
-def _crop(listing: Listing, root: Path, row: int) -> Pixels | str:
+def _crop(table: CropTable, root: Path, row: int) -> Pixels | str:
     try:
-        image = images.decode(images.read_bytes(root, listing.paths[row]))
-        if listing.boxes is not None:
-            box = listing.boxes[row].tolist()
-            return geometry.face_crop(image, box, listing.margin, listing.offset, listing.aspect)
+        image = images.decode(images.read_bytes(root, table.paths[row]))
+        if table.boxes is not None:
+            return geometry.face_crop(image, table.boxes[row].tolist(), table.framing)
         height, width = image.shape[:2]
-        return geometry.face_crop(image, (0, 0, width, height), margin=0)
+        return geometry.face_crop(image, (0, 0, width, height), Framing(margin=0))
     except ImageError as error:
         return error.reason
     except ValueError:
@@ -278,7 +256,7 @@ def _crop(listing: Listing, root: Path, row: int) -> Pixels | str:
 
 
 def _in_order(crop: Callable[[int], Pixels | str], count: int, workers: int) -> Iterator[tuple[int, Pixels | str]]:
-    # By chunks, because a pool that runs ahead of the disk would fill the memory.
+    # In chunks, because a pool that is faster than the disk would fill the memory.
     with ThreadPoolExecutor(max(1, workers)) as pool:
         for start in range(0, count, _CHUNK):
             rows = range(start, min(start + _CHUNK, count))
@@ -286,5 +264,5 @@ def _in_order(crop: Callable[[int], Pixels | str], count: int, workers: int) -> 
 
 
 def _write_header(file: IO[bytes], count: int) -> None:
-    header = {"descr": "|u1", "fortran_order": False, "shape": (count, geometry.SIZE, geometry.SIZE, 3)}
+    header = {"descr": "|u1", "fortran_order": False, "shape": (count, SIZE, SIZE, 3)}
     np.lib.format.write_array_header_1_0(file, header)

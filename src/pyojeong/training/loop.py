@@ -1,4 +1,4 @@
-"""The training loop: stages, steps, averaged weights, and the epoch that is kept."""
+"""The training loop: stages, steps, averaged weights and the choice of the best epoch."""
 
 import copy
 import logging
@@ -21,7 +21,7 @@ from pyojeong.core.progress import Advance, bar
 from pyojeong.model.checkpoint import load_torch, save_torch
 from pyojeong.model.network import MOMENTUM, MobileNetV3Small, Network
 from pyojeong.training import distributed
-from pyojeong.training.batches import FeatureSource, PixelSource, Source, draw, read_ahead, steps
+from pyojeong.training.batches import FeatureSource, PixelSource, Source, read_ahead, sample_rows, steps
 from pyojeong.training.distributed import Share
 from pyojeong.training.inference_cache import BATCH, Backbone
 from pyojeong.training.recipe import Recipe
@@ -31,15 +31,15 @@ EVALUATION_BATCH = 64
 
 _CALIBRATION_STEPS = 16
 
-_COLD = 1 / 25
-"""Lowest share of the learning rates during the warmup."""
+_WARMUP_START = 1 / 25
+"""Share of the learning rates at the start of the warmup."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
 class Result:
-    """What a run has reached: epochs done, the best of them (counted from 1) with its weights, all their scores."""
+    """State of a run: epochs done, the best of them (counted from 1) with its weights, and the scores of all."""
 
     epochs_done: int = 0
     best_epoch: int = 0
@@ -49,7 +49,7 @@ class Result:
 
 
 class _Average:
-    """Moving average of all weights and statistics; its decay warms up so that short runs forget the start too."""
+    """Moving average of all weights and statistics; its decay rises, so that short runs forget their start as well."""
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.module = copy.deepcopy(module).eval()
@@ -60,22 +60,22 @@ class _Average:
     def update(self, module: nn.Module) -> None:
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        for mine, new in zip(self.module.state_dict().values(), module.state_dict().values(), strict=True):
-            if mine.is_floating_point():
-                mine.lerp_(new, 1 - decay)
+        for averaged, new in zip(self.module.state_dict().values(), module.state_dict().values(), strict=True):
+            if averaged.is_floating_point():
+                averaged.lerp_(new, 1 - decay)
             else:
-                mine.copy_(new)
+                averaged.copy_(new)
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """What is to be learned, and how often each class is shown.
+    """The targets, and how often each class is shown.
 
     Attributes:
         targets: probability of each class for each training image, float64 [N, K].
-        shares: of the classes among the drawn images, float64 [K]; of no effect where every image is shown.
-        teachers: each gives logits float [N, K] for normalized pixels float [N, 3, H, W]; these answers to an image, as
-            changed at random, are part of its target.
+        shares: of the classes among sampled images, float64 [K]; unused where every image is shown.
+        teachers: functions from normalized pixels float [N, 3, H, W] to logits float [N, K]. Their answers for an
+            augmented image are part of its target.
     """
 
     targets: Floats
@@ -84,35 +84,35 @@ class Lesson:
 
 
 class _Loop:
-    """One run's moving parts: what learns, how, and how far it is."""
+    """The network, optimizer and averages of one run."""
 
     def __init__(self, fabric: Fabric, network: Network, recipe: Recipe, train: Source, lesson: Lesson) -> None:
         self.fabric, self.recipe, self.train, self.lesson = fabric, recipe, train, lesson
         self.labeled = torch.from_numpy(lesson.targets).float()
         distributed.sync_batchnorm(network)
         self.network = network
-        # A probe learns the head alone, on features; everything else is the same loop.
+        # A probe trains only the head, on features; the loop is the same.
         self.module: nn.Module = network.classifier if recipe.mode == "probe" else network
         groups = [{"params": list(network.classifier.parameters()), "lr": recipe.lr_head, "peak": recipe.lr_head}]
         if recipe.mode == "finetune":
             backbone = list(network.features.parameters())
             groups.append({"params": backbone, "lr": recipe.lr_backbone, "peak": recipe.lr_backbone})
-        # Fabric cannot clip what a fused optimizer unscales by itself.
+        # Fabric cannot clip gradients that a fused optimizer unscales itself.
         fused = not (recipe.clip and getattr(fabric.strategy.precision, "scaler", None))
         self.optimizer = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, fused=fused)
         self.stepper: Any = fabric.setup_optimizers(self.optimizer)
         self.average = _Average(self.module, recipe.ema) if recipe.ema else None
 
     @property
-    def judged(self) -> nn.Module:
+    def validated(self) -> nn.Module:
         """The weights that are validated and kept."""
         return self.average.module if self.average else self.module
 
     def epoch(self, epoch: int, advance: Advance) -> float:
-        """Learn from one epoch's images and return the mean loss."""
+        """Train for one epoch and return the mean loss."""
         recipe = self.recipe
         set_stage(self.network, recipe.stage(epoch))
-        # Anew in each epoch, because several processes exchange the gradients of what learned when it was made.
+        # Again in each epoch: several processes exchange gradients only of what was trainable at this call.
         forward = self.fabric.setup_module(self.module)
         torch.manual_seed(recipe.seed + 2**32 * (epoch + 1))
         order = self._order(np.random.default_rng((recipe.seed, epoch)))
@@ -130,7 +130,7 @@ class _Loop:
             self.stepper.zero_grad()
             self.fabric.backward(loss)
             if recipe.clip:
-                # A loss that is no longer finite is told of after the epoch, with what to do.
+                # A loss that is no longer finite is reported after the epoch, with advice.
                 self.fabric.clip_gradients(forward, self.stepper, max_norm=recipe.clip, error_if_nonfinite=False)
             self.stepper.step()
             if self.average:
@@ -151,14 +151,14 @@ class _Loop:
     def _order(self, generator: np.random.Generator) -> Ints:
         if not self.recipe.balance:
             return generator.permutation(len(self.train.labels))
-        return draw(
-            self.train.labels, self.train.sets, self.lesson.shares, drawn_images(self.recipe, self.train), generator
+        return sample_rows(
+            self.train.labels, self.train.sets, self.lesson.shares, images_per_epoch(self.recipe, self.train), generator
         )
 
     def state(self) -> dict[str, Any]:
         """Return everything that the next epoch depends on."""
         state: dict[str, Any] = {"module": self.module.state_dict(), "optimizer": self.optimizer.state_dict()}
-        # On GPUs without bfloat16 it holds the scale of the loss.
+        # On GPUs without bfloat16 this holds the loss scale.
         state["precision"] = self.fabric.strategy.precision.state_dict()
         if self.average:
             state |= {"average": self.average.module.state_dict(), "updates": self.average.updates}
@@ -167,7 +167,7 @@ class _Loop:
     def restore(self, state: dict[str, Any]) -> None:
         self.module.load_state_dict(state["module"])
         self.optimizer.load_state_dict(state["optimizer"])
-        if state["precision"]:  # begun in another precision, it has no scale yet
+        if state["precision"]:  # empty where the run began in another precision
             self.fabric.strategy.precision.load_state_dict(state["precision"])
         if self.average:
             self.average.module.load_state_dict(state["average"])
@@ -180,23 +180,23 @@ class _Loop:
 
 
 def rate_factor(recipe: Recipe, progress: float) -> float:
-    """Return the share (0..1) of the learning rates in force after ``progress`` (0..1) of all steps."""
+    """Return the factor (0..1) on the learning rates after ``progress`` (0..1) of all steps."""
     if progress < recipe.warmup:
-        return max(_COLD, progress / recipe.warmup)
+        return max(_WARMUP_START, progress / recipe.warmup)
     if recipe.schedule == "constant":
         return 1.0
     return (1 + math.cos(math.pi * (progress - recipe.warmup) / (1 - recipe.warmup))) / 2
 
 
-def drawn_images(recipe: Recipe, train: Source) -> int:
+def images_per_epoch(recipe: Recipe, train: Source) -> int:
     """Return how many images an epoch shows, up to rounding."""
     return recipe.draws or len(train.labels)
 
 
 def set_stage(network: Network, stage: str) -> None:
-    """Let only the parts of ``stage`` (``head``, ``top``, ``all``) learn.
+    """Make only the parts of ``stage`` (``head``, ``top``, ``all``) trainable.
 
-    The others get no gradient, and their BatchNorm uses its stored statistics and leaves them alone.
+    The other parts get no gradients, and their BatchNorm uses its stored statistics without updating them.
     """
     parts: dict[str, list[nn.Module]] = {
         "head": [network.classifier],
@@ -210,9 +210,9 @@ def set_stage(network: Network, stage: str) -> None:
 
 @torch.no_grad()
 def calibrate_batchnorm(network: MobileNetV3Small, source: Source, device: torch.device) -> None:
-    """Give the BatchNorm layers of a randomly drawn backbone the statistics of (up to 1024) images of ``source``.
+    """Set the BatchNorm statistics of a randomly initialized backbone from (up to 1024) images of ``source``.
 
-    They start as mean 0 and variance 1. Until they are learned, whatever is frozen would pass on next to nothing.
+    They start as mean 0 and variance 1, with which frozen layers would pass on almost no signal.
     """
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     network.train()
@@ -232,7 +232,7 @@ def calibrate_batchnorm(network: MobileNetV3Small, source: Source, device: torch
 def predict(module: nn.Module, source: Source, device: torch.device) -> Floats:
     """Return float64 outputs [N, ...] of ``module``, in evaluation mode, for all rows in order.
 
-    They are computed in float32, but for teachers on processors that multiply bfloat16.
+    They are computed in float32, except for teachers on processors with bfloat16 instructions.
     """
     module.eval()
 
@@ -245,10 +245,10 @@ def predict(module: nn.Module, source: Source, device: torch.device) -> Floats:
 def _in_steps(
     outputs: Callable[[Sequence[Ints]], Iterable[Tensor]], count: int, batch: int, device: torch.device
 ) -> Tensor:
-    """Return ``outputs`` of all rows in order, made by all processes in steps of at most ``batch``."""
+    """Return ``outputs`` of all rows in order, computed by all processes in steps of at most ``batch``."""
     plan = steps(np.arange(count), batch)
     own = plan[distributed.share(len(plan)).own]
-    # A process without a step of its own does the first one, to learn what rows look like.
+    # A process without a step of its own computes the first one, for its shape and dtype.
     return distributed.gather([*outputs(own or plan[:1])], own, count, device)
 
 
@@ -256,8 +256,7 @@ def learn(
     fabric: Fabric,
     network: Network,
     recipe: Recipe,
-    train: Source,
-    val: Source,
+    sources: tuple[Source, Source],
     lesson: Lesson,
     last: Path,
     run: str,
@@ -268,27 +267,27 @@ def learn(
     Args:
         fabric: decides device and precision.
         network: on the fabric's device.
-        recipe: how to learn; a probe sees each image of ``train`` and ``val`` once, for its features.
-        train: images to learn from.
-        val: images to choose the epoch by.
-        lesson: what is to be learned from ``train``.
-        last: file that holds everything needed to go on after the last whole epoch.
-        run: identifies the run; a ``last`` of another run is ignored.
+        recipe: how to train; a probe reads each image once, for its features.
+        sources: images to train on, and images to choose the epoch by.
+        lesson: the targets of the training images.
+        last: file with everything needed to resume after the last whole epoch.
+        run: identifies the run; the ``last`` of another run is ignored.
         title: of the progress bar.
 
     Raises:
         InputError: the loss is no longer finite.
     """
+    train, val = sources
     if recipe.mode == "probe":
         assert isinstance(network, MobileNetV3Small)
         train, val = features_of(network, (train, val), fabric.device, title)
     loop = _Loop(fabric, network, recipe, train, lesson)
     result = _resume(loop, last, run)
-    left = drawn_images(recipe, train) * (recipe.epochs - result.epochs_done)
-    with _bar(f"Training {title}", left) as advance:
+    images = images_per_epoch(recipe, train) * (recipe.epochs - result.epochs_done)
+    with _bar(f"Training {title}", images) as advance:
         for epoch in range(result.epochs_done, recipe.epochs):
             loss = loop.epoch(epoch, advance)
-            _judge(loop, val, result, epoch, loss)
+            _validate(loop, val, result, epoch, loss)
             if distributed.rank() == 0:
                 save_torch({"run": run, "loop": loop.state(), "result": asdict(result)}, last)
     return result
@@ -308,8 +307,8 @@ def _share(count: int, batch: int) -> Share:
     return share
 
 
-def _judge(loop: _Loop, val: Source, result: Result, epoch: int, loss: float) -> None:
-    logits = predict(loop.judged, val, loop.fabric.device)
+def _validate(loop: _Loop, val: Source, result: Result, epoch: int, loss: float) -> None:
+    logits = predict(loop.validated, val, loop.fabric.device)
     score, val_loss = macro_f1_of(logits, val.labels), loss_of(logits, val.labels)
     if not math.isfinite(loss + val_loss):
         rate = "--lr-backbone" if isinstance(loop.network, MobileNetV3Small) else "--set teacher_lr"
@@ -337,13 +336,13 @@ def _judge(loop: _Loop, val: Source, result: Result, epoch: int, loss: float) ->
 def _whole_state(loop: _Loop) -> dict[str, Tensor]:
     state = loop.network.state_dict()
     prefix = "classifier." if loop.recipe.mode == "probe" else ""
-    state |= {prefix + name: value for name, value in loop.judged.state_dict().items()}
+    state |= {prefix + name: value for name, value in loop.validated.state_dict().items()}
     return {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
 
 
 @torch.no_grad()
 def features_of(network: MobileNetV3Small, sources: Sequence[Source], device: torch.device, title: str) -> list[Source]:
-    """Return ``sources`` as what the frozen backbone of ``network`` makes of their images; ``title`` is of the bar."""
+    """Return the frozen backbone's features of the images in ``sources``; ``title`` names the progress bar."""
     network.eval()
     fast = device.type == "cpu" and all(isinstance(source, PixelSource) for source in sources)
     backbone = Backbone(network, torch.get_num_threads()) if fast else None
@@ -357,10 +356,12 @@ def features_of(network: MobileNetV3Small, sources: Sequence[Source], device: to
     batch = BATCH if backbone else EVALUATION_BATCH
     images = sum(len(source.labels) for source in sources)
     with _bar(f"Features {title}", images // distributed.size()) as advance:
-        found = [_in_steps(partial(outputs, source, advance), len(source.labels), batch, device) for source in sources]
+        features = [
+            _in_steps(partial(outputs, source, advance), len(source.labels), batch, device) for source in sources
+        ]
     return [
-        FeatureSource(features.to(device), source.labels, source.sets)
-        for features, source in zip(found, sources, strict=True)
+        FeatureSource(computed.to(device), source.labels, source.sets)
+        for computed, source in zip(features, sources, strict=True)
     ]
 
 
@@ -370,10 +371,10 @@ def _resume(loop: _Loop, last: Path, run: str) -> Result:
     try:
         saved = load_torch(last)
     except InputError:
-        log.warning("%s: damaged, training starts anew", last)
+        log.warning("%s: damaged; training starts again", last)
         return Result()
     if saved.get("run") != run:
-        log.warning("%s: is of another recipe or other data, training starts anew", last)
+        log.warning("%s: from another recipe or other data; training starts again", last)
         return Result()
     try:
         result = Result(**saved["result"])
@@ -381,6 +382,6 @@ def _resume(loop: _Loop, last: Path, run: str) -> Result:
             raise ValueError("its epochs do not add up")
         loop.restore(saved["loop"])
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError):
-        raise InputError(f"{last}: does not fit this network; delete it, and training starts anew") from None
-    log.warning("%s: going on after epoch %d", last.parent, result.epochs_done)
+        raise InputError(f"{last}: does not fit this network; delete it to start the training again") from None
+    log.warning("%s: resumed after epoch %d", last.parent, result.epochs_done)
     return result

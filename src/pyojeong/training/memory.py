@@ -1,20 +1,20 @@
-"""Memory that a training step gives back and the next one takes again."""
+"""Keep freed memory in the process, so that training steps do not request it again from the system."""
 
 import ctypes
 import sys
 
-# Of glibc's malloc.h; musl and the other systems have none of it.
+# From glibc's malloc.h; musl and other systems have no such options.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 _NEVER = 2**31 - 1
 
 
 def keep_memory() -> None:
-    """Let this process keep what it frees.
+    """Make this process keep the memory it frees.
 
-    glibc gives large blocks, such as a step's maps, back to the system, which clears each page when it is taken again:
-    a sixth of a step of MobileNetV3-Small on two cores (``benchmarks/train.py``, ``kept_memory`` 1.21). Afterwards the
-    process stays as large as it once was. Does nothing where there is no glibc.
+    glibc returns large blocks, such as a step's feature maps, to the system, which then clears each page again. This
+    takes a sixth of a step of MobileNetV3-Small on two cores (``benchmarks/train.py``, ``kept_memory`` 1.21). In return
+    the process never shrinks. Does nothing without glibc.
     """
     if not sys.platform.startswith("linux"):
         return

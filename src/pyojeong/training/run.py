@@ -1,21 +1,21 @@
-"""Train MobileNetV3-Small on a CSV of crops: ``probe`` (head on frozen features) or ``finetune`` (in stages).
+"""Train MobileNetV3-Small on a CSV of crops, from the tables to the published metrics.
 
-One run, top to bottom: read and check the tables, decode the crops once, start from the initial weights, learn,
-keep the epoch with the best validation macro-F1, fit the temperature on the validation set, then score the test
-set once. The same seed on the same machine gives the same metrics files byte for byte. A killed run goes on after
-its last whole epoch and ends with the metrics of an undisturbed one, because all randomness is drawn anew from
-(seed, epoch, step).
+A run reads and checks its tables, decodes the crops once, starts from the initial weights, trains, keeps the epoch with
+the best validation macro-F1, fits the temperature on the validation set and scores the test set once. ``probe`` trains
+the head on frozen features, ``finetune`` unfreezes the backbone in stages. Networks listed in the recipe as teachers
+are trained first.
 
-Measured on two shared CPU cores: about 200 images a second (fp32, batch 64).
+The same seed on the same machine gives the same metrics files byte for byte. A killed run resumes after its last whole
+epoch and ends with the metrics of an undisturbed run, because all randomness is derived from (seed, epoch, step).
 """
 
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,164 +27,256 @@ from torch import nn
 
 from pyojeong import __version__
 from pyojeong.core.errors import InputError
-from pyojeong.core.files import alone_in, json_value, read_json, write_json
-from pyojeong.core.geometry import BOX_KINDS, iou
+from pyojeong.core.files import alone_in, json_value, write_json
+from pyojeong.core.geometry import BOX_KINDS, MATCHED_IOU, iou
 from pyojeong.core.labels import Scheme, scheme_for
 from pyojeong.core.table import write_csv
 from pyojeong.core.workspace import CROP_FILES, SUMMARY, is_synthetic
-from pyojeong.evaluation.predictions import MATCHED_IOU
 from pyojeong.model import teacher, weights
 from pyojeong.model.checkpoint import Checkpoint, load_torch
 from pyojeong.model.network import MobileNetV3Small, Network
 from pyojeong.training import distributed
 from pyojeong.training.batches import PixelSource, Source, targets
-from pyojeong.training.crop_cache import Crops, Listing, list_crops, open_crops
+from pyojeong.training.crop_cache import CropSet, CropTable, open_crops, read_crop_table
 from pyojeong.training.inference_cache import answers
 from pyojeong.training.loop import Lesson, Result, calibrate_batchnorm, features_of, learn, predict
 from pyojeong.training.memory import keep_memory
 from pyojeong.training.recipe import FACE_NETWORKS, Recipe
-from pyojeong.training.scoring import fit_temperature, measure, predictions, require_classes
+from pyojeong.training.scoring import RunMetrics, fit_temperature, measure, predictions, require_classes
 
 _OUTPUTS = ("best.pt", "history.csv", "val_metrics_best.json", "test_preds.csv", "test_metrics.json")
 
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class TrainingTables:
+    """The three CSVs of a run, see ``pyojeong.core.table``; with box columns their images are whole photographs.
+
+    Attributes:
+        train: crops to learn from.
+        val: crops that choose the epoch and the temperature.
+        test: crops that choose nothing and are scored once.
+        box_kind: the kind of box in the tables, one of ``geometry.BOX_KINDS``.
+    """
+
+    train: str | Path
+    val: str | Path
+    test: str | Path
+    box_kind: str = "annotator"
+
+    def __post_init__(self) -> None:
+        if self.box_kind not in BOX_KINDS:
+            raise InputError(f"there is no kind of box {self.box_kind!r}; choose {' or '.join(BOX_KINDS)}")
+
+
 def train(
+    recipe: Recipe,
+    tables: TrainingTables,
+    out: str | Path,
     *,
-    mode: str,
-    scheme: Scheme,
-    train_csv: Path,
-    val_csv: Path,
-    test_csv: Path,
-    out: Path,
-    root: Path,
+    scheme: Scheme | str | None = None,
+    root: str | Path = ".",
     workers: int = 4,
     device: str = "auto",
-    box_kind: str = "annotator",
     allow_empty: bool = False,
-    **options: Any,
-) -> dict[str, Any]:
-    """Train, choose by validation macro-F1, score the test set once.
+) -> RunMetrics:
+    """Train, choose the epoch by validation macro-F1, and score the test set once.
 
     Args:
-        mode: ``probe`` or ``finetune``.
-        scheme: the labels to learn.
-        train_csv: crops to learn from, see ``pyojeong.core.table``; with box columns, photographs to crop from.
-        val_csv: crops that choose the epoch and the temperature.
-        test_csv: crops that choose nothing.
+        recipe: how to train, such as ``Recipe.of("finetune", {"epochs": 10})``.
+        tables: what to learn from, choose by and be scored on.
         out: folder of the run.
-        root: project root that the CSVs' paths start from.
+        scheme: the labels to learn; None reads it off the name of the training table.
+        root: project root that relative paths in the tables start from.
         workers: threads that decode crops.
-        device: ``auto``, ``cpu`` or ``cuda``. On a GPU it learns in mixed precision bfloat16 where it has that;
-            the last network's scores are always computed in float32.
-        box_kind: whose boxes the tables hold, where they hold any, of ``geometry.BOX_KINDS``.
+        device: ``auto``, ``cpu`` or ``cuda``. A GPU trains in mixed precision, in bfloat16 where it has that; the
+            last network's scores are always computed in float32.
         allow_empty: whether a class of the scheme may have no training row.
-        **options: fields of ``Recipe``; None means the published value of the mode.
 
     Returns:
-        The content of ``test_metrics.json``. Also written to ``out``: ``best.pt``, ``val_metrics_best.json``,
-        ``test_preds.csv`` (calibrated probabilities), ``history.csv`` (one row per epoch of each network, the
-        teachers before the last) and, last,
-        ``config.json``. A finished run of the same recipe on the same data is left as it is.
+        The content of ``test_metrics.json``. ``out`` also holds ``best.pt``, ``val_metrics_best.json``,
+        ``test_preds.csv`` (calibrated probabilities), ``history.csv`` (one row per epoch of each network, teachers
+        first) and, written last, ``config.json``. A finished run of the same recipe on the same data is not repeated.
 
     Raises:
-        InputError: an option, table or weights file cannot be used, a class has no training row, another run is
-            training into ``out``, the loss is no longer finite, or a batch is too large for the GPU.
+        InputError: a value, table or weights file cannot be used, a class has no training row, another run is
+            using ``out``, the loss is no longer finite, or a batch is too large for the GPU.
     """
     distributed.silence_nonzero_ranks()
-    recipe = Recipe.of(mode, options)
-    if box_kind not in BOX_KINDS:
-        raise InputError(f"there is no kind of box {box_kind!r}; choose {' or '.join(BOX_KINDS)}")
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: is a file, and a run needs a folder; name another place")
-    csvs = {"train": train_csv, "val": val_csv, "test": test_csv}
-    for csv in csvs.values():
-        scheme_for(scheme.name, csv)
-    listings = {
-        name: list_crops(
-            csv,
-            scheme=scheme,
-            root=root,
-            margin=recipe.margin,
-            offset=recipe.offset,
-            aspect=recipe.aspect,
-            box=recipe.box,
-            box_kind=box_kind,
-        )
-        for name, csv in csvs.items()
-    }
+    run = _Run.read(recipe, tables, Path(out), scheme, Path(root))
     if not allow_empty:
-        require_classes(listings["train"].labels, scheme, train_csv)
-    runs = _runs(recipe, scheme, listings)
-    configuration = _configuration(recipe, scheme, listings, runs[-1])
-    if _is_finished(out, configuration):
-        log.info("%s: already trained with this recipe on these data", out)
-        if distributed.is_first():
-            with alone_in(out):
-                _sweep(out, [last for last in out.glob("last_*.pt") if _run_of(last) in (None, *runs)])
-        return dict(read_json(out / "test_metrics.json"))
-    _check_framing(recipe, listings.values(), root)
-    _warn_of_leaks(listings)
-    fabric = _fabric(device)
-    # All of them now: an error in the last one's weights should not come after hours of teaching.
-    networks = [_begin(recipe, number, len(scheme.classes)) for number in range(1, len(runs) + 1)]
-    with distributed.first_alone():
-        sets = {name: open_crops(listing, root, workers) for name, listing in listings.items()}
-    if not allow_empty:
-        require_classes(sets["train"].labels, scheme, train_csv)
-    if len(sets["train"]) < 2:
-        raise InputError(f"{train_csv}: one usable image is not enough to learn from; add rows")
-    for name, some in sets.items():
-        if some.dropped:
-            log.warning("%s: unusable images are left out: %s", csvs[name], some.dropped)
-    torch.set_num_threads(_threads(recipe.batch))
+        require_classes(run.tables["train"].labels, run.scheme, tables.train)
+    if run.is_finished():
+        log.info("%s: already trained with this recipe on this data", out)
+        run.remove_own_progress()
+        return RunMetrics.read(run.out / "test_metrics.json")
+    run.check_crops()
+    run.warn_of_leaks()
+    fabric = distributed.open_fabric(device)
+    # All networks now: an error in the last one's weights should not appear after hours of training teachers.
+    networks = [_initial_network(recipe, number, len(run.scheme.classes)) for number in range(1, len(run.ids) + 1)]
+    sets = run.open_crops(workers, allow_empty)
+    torch.set_num_threads(distributed.threads_for(recipe.batch))
     keep_memory()
-    drawn = is_synthetic(root) and train_csv.resolve().is_relative_to((root / "data_shared").resolve())
-    # The first process alone writes.
-    with alone_in(out) if distributed.rank() == 0 else nullcontext():
+    # Only the first process writes.
+    with alone_in(run.out) if distributed.rank() == 0 else nullcontext():
         try:
-            result = _learn(fabric, recipe, networks, sets, scheme, out, runs)
+            result = _learn(fabric, run, networks, sets)
         except torch.OutOfMemoryError as error:
             raise InputError(
-                f"the GPU's memory does not hold a batch of {recipe.batch}; give a smaller --batch, with which "
-                f"training starts anew ({str(error).splitlines()[0]})"
+                f"the GPU's memory is too small for a batch of {recipe.batch}; give a smaller --batch, which starts "
+                f"the training again ({str(error).splitlines()[0]})"
             ) from None
-        metrics = _publish(networks[-1], result, sets, scheme, recipe, configuration, out, synthetic=drawn)
+        metrics = _publish(run, networks[-1], result, sets)
         if distributed.rank() == 0:
-            _sweep(out, out.glob("last_*.pt"))
+            _remove_progress(run.out, run.out.glob("last_*.pt"))
     return metrics
 
 
-def _check_framing(recipe: Recipe, listings: Iterable[Listing], root: Path) -> None:
-    margin = (json_value(root / SUMMARY, "settings") or {}).get("margin")
-    cut = f"{CROP_FILES}/"
-    if margin is not None and any(path.startswith(cut) for one in listings if one.boxes is None for path in one.paths):
-        recipe.require_crops(margin)
+@dataclass(frozen=True)
+class _Run:
+    """What one call of ``train`` was asked for, checked."""
+
+    recipe: Recipe
+    scheme: Scheme
+    tables: dict[str, CropTable]
+    out: Path
+    root: Path
+
+    @classmethod
+    def read(cls, recipe: Recipe, tables: TrainingTables, out: Path, scheme: Scheme | str | None, root: Path) -> "_Run":
+        """Read the tables; InputError as ``train``."""
+        if out.exists() and not out.is_dir():
+            raise InputError(f"{out}: is a file; a run needs a folder, choose another place")
+        csvs = {"train": Path(tables.train), "val": Path(tables.val), "test": Path(tables.test)}
+        found = scheme_for(scheme, csvs["train"])
+        for csv in csvs.values():
+            scheme_for(found, csv)
+        crop_tables = {
+            name: read_crop_table(csv, scheme=found, root=root, framing=recipe.framing, box_kind=tables.box_kind)
+            for name, csv in csvs.items()
+        }
+        return cls(recipe, found, crop_tables, out, root)
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """What identifies each network's training: all that it learns from; for the last network its teachers too."""
+        data = {name: _identity(self.tables[name]) for name in ("train", "val")}
+        ids: list[str] = []
+        last = len(self.recipe.teacher_kinds) + 1
+        for number in range(1, last + 1):
+            kind, own = self.recipe.kind(number), asdict(self.recipe.of_network(number))
+            taught_by = {"runs": list(ids), "distil": own["distil"]} if number == last and ids else {}
+            for name in ("distil", "weights", *(name for name in own if name.startswith("teacher"))):
+                del own[name]
+            start = teacher.fingerprint(kind, self.recipe.teacher_weights) if kind in FACE_NETWORKS else ""
+            identity = {
+                "network": kind,
+                "weights": start or weights.fingerprint(self.recipe.weights),
+                "recipe": own,
+                "taught_by": taught_by,
+                "scheme": self.scheme.name,
+                "classes": self.scheme.classes,
+                "data": data,
+            }
+            ids.append(_digest(identity))
+        return ids
+
+    @cached_property
+    def configuration(self) -> dict[str, Any]:
+        """The content of ``config.json``, but for whether the data are synthetic."""
+        return {
+            "recipe": asdict(self.recipe),
+            "scheme": self.scheme.name,
+            "csv": {name: str(table.csv) for name, table in self.tables.items()},
+            "version": __version__,
+            # Training does not depend on the test set; what is published does.
+            "run": _digest([self.ids[-1], _identity(self.tables["test"])]),
+        }
+
+    def is_finished(self) -> bool:
+        """Return whether ``out`` holds this very run, whole."""
+        if not (self.out / "config.json").is_file():
+            return False
+        try:
+            if json_value(self.out / "config.json", "run") != self.configuration["run"]:
+                log.warning("%s: holds a run of another recipe or other data; this run will replace it", self.out)
+                return False
+            Checkpoint.load(self.out / "best.pt")
+            RunMetrics.read(self.out / "test_metrics.json")
+        except InputError as error:
+            log.warning("%s; the run is trained again and then replaced", error)
+            return False
+        return all((self.out / name).is_file() for name in _OUTPUTS)
+
+    def remove_own_progress(self) -> None:
+        """Remove the progress files of this run that a kill left behind; those of other recipes stay."""
+        if distributed.is_first():
+            with alone_in(self.out):
+                own = [last for last in self.out.glob("last_*.pt") if _id_in(last) in (None, *self.ids)]
+                _remove_progress(self.out, own)
+
+    def check_crops(self) -> None:
+        """Refuse finished crops that were cut with another framing than the recipe's."""
+        margin = (json_value(self.root / SUMMARY, "settings") or {}).get("margin")
+        crop_tables = [table for table in self.tables.values() if table.boxes is None]
+        prepared = any(path.startswith(f"{CROP_FILES}/") for table in crop_tables for path in table.paths)
+        if margin is not None and prepared:
+            self.recipe.require_crops(margin)
+
+    def warn_of_leaks(self) -> None:
+        """Warn of images and people that two of the tables share."""
+        for name, other_name in (("train", "val"), ("train", "test"), ("val", "test")):
+            table, other = self.tables[name], self.tables[other_name]
+            people = (set(table.people or []) & set(other.people or [])) - {None, ""}
+            for what, count in (("images", _shared_faces(table, other)), ("people", len(people))):
+                if count:
+                    log.warning("%s and %s share %d %s: the scores will be too high", table.csv, other.csv, count, what)
+
+    def open_crops(self, workers: int, allow_empty: bool) -> dict[str, CropSet]:
+        """Decode the crops; InputError where too few of them can be used."""
+        with distributed.first_alone():
+            sets = {name: open_crops(table, self.root, workers) for name, table in self.tables.items()}
+        train_csv = self.tables["train"].csv
+        if not allow_empty:
+            require_classes(sets["train"].labels, self.scheme, train_csv)
+        if len(sets["train"]) < 2:
+            raise InputError(f"{train_csv}: one usable image is not enough to learn from; add rows")
+        for crops in sets.values():
+            if crops.dropped:
+                log.warning("%s: unusable images are left out: %s", crops.csv, crops.dropped)
+        return sets
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the training data are synthetic faces."""
+        shared = (self.root / "data_shared").resolve()
+        return is_synthetic(self.root) and self.tables["train"].csv.resolve().is_relative_to(shared)
 
 
-def _sweep(out: Path, needless: Iterable[Path]) -> None:
-    """Remove what only an unfinished run needs, and what a killed one left half-written."""
-    for left in (*needless, *out.glob(".*.part")):
-        left.unlink(missing_ok=True)
+def check_weights(recipe: Recipe) -> None:
+    """Raise InputError where a local weights file that ``recipe`` needs is missing or unusable."""
+    for number in range(1, len(recipe.teacher_kinds) + 2):
+        if recipe.kind(number) in FACE_NETWORKS or recipe.weights not in ("random", "imagenet"):
+            _initial_network(recipe, number, 2)
 
 
-def _run_of(last: Path) -> Any:
-    """Return which run ``last`` serves: it may be another recipe's that was stopped in that folder; None is none."""
+def _remove_progress(out: Path, files: Iterable[Path]) -> None:
+    """Remove progress files, and what a killed run left half-written."""
+    for file in (*files, *out.glob(".*.part")):
+        file.unlink(missing_ok=True)
+
+
+def _id_in(last: Path) -> Any:
+    """Return the id of the run that a progress file belongs to; None where it is not readable."""
     try:
         return load_torch(last).get("run")
     except InputError:
         return None
 
 
-def check_weights(recipe: Recipe) -> None:
-    """Raise InputError where a network of ``recipe`` lacks the local files that it starts from."""
-    for number in range(1, len(recipe.teacher_kinds) + 2):
-        if recipe.kind(number) in FACE_NETWORKS or recipe.weights not in ("random", "imagenet"):
-            _begin(recipe, number, 2)
-
-
-def _begin(recipe: Recipe, number: int, classes: int) -> Network:
+def _initial_network(recipe: Recipe, number: int, classes: int) -> Network:
     torch.manual_seed(recipe.of_network(number).seed)
     kind = recipe.kind(number)
     if kind in FACE_NETWORKS:
@@ -195,32 +287,26 @@ def _begin(recipe: Recipe, number: int, classes: int) -> Network:
     return network
 
 
-def _learn(
-    fabric: Fabric,
-    recipe: Recipe,
-    networks: Sequence[Network],
-    sets: dict[str, Crops],
-    scheme: Scheme,
-    out: Path,
-    runs: Sequence[str],
-) -> Result:
+def _learn(fabric: Fabric, run: _Run, networks: Sequence[Network], sets: dict[str, CropSet]) -> Result:
     """Train the teachers, if any, then the last network; leave all at their best epochs and return their scores."""
-    labeled = targets(sets["train"].labels, len(scheme.classes), sets["train"].votes, recipe.votes)
-    counts = np.bincount(sets["val"].labels, minlength=len(scheme.classes)).clip(1)
+    recipe, classes = run.recipe, len(run.scheme.classes)
+    labeled = targets(sets["train"].labels, classes, sets["train"].votes, recipe.votes)
+    counts = np.bincount(sets["val"].labels, minlength=classes).clip(1)
     lesson = Lesson(labeled, (counts / counts.sum()) ** (1 - recipe.balance))
 
     history: list[dict[str, Any]] = []
-    for number, (network, run) in enumerate(zip(networks, runs, strict=True), 1):
+    for number, (network, run_id) in enumerate(zip(networks, run.ids, strict=True), 1):
         own = recipe.of_network(number)
         train_source, val_source = (PixelSource(sets[name], own) for name in ("train", "val"))
         network.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if isinstance(network, MobileNetV3Small) and recipe.weights == "random":
             calibrate_batchnorm(network, train_source, fabric.device)
-        last = out / f"last_{number}.pt"
-        title = f"{out.name}, {recipe.kind(number)} ({number} of {len(runs)})" if len(runs) > 1 else out.name
-        if number == len(runs):
-            lesson = replace(lesson, teachers=tuple(answers(one, fabric.device) for one in networks[:-1]))
-        result = learn(fabric, network, own, train_source, val_source, lesson, last, run, title)
+        last = run.out / f"last_{number}.pt"
+        several = f", {recipe.kind(number)} ({number} of {len(networks)})" if len(networks) > 1 else ""
+        title = f"{run.out.name}{several}"
+        if number == len(networks):
+            lesson = replace(lesson, teachers=tuple(answers(trained, fabric.device) for trained in networks[:-1]))
+        result = learn(fabric, network, own, (train_source, val_source), lesson, last, run_id, title)
         history += [{"network": number, **epoch} for epoch in result.history]
         network.load_state_dict(result.best_state)
         if isinstance(network, teacher.FaceRecognitionNet):
@@ -229,174 +315,80 @@ def _learn(
     return replace(result, history=history)
 
 
-def _publish(
-    network: Network,
-    result: Result,
-    sets: dict[str, Crops],
-    scheme: Scheme,
-    recipe: Recipe,
-    configuration: dict[str, Any],
-    out: Path,
-    *,
-    synthetic: bool,
-) -> dict[str, Any]:
+def _publish(run: _Run, network: Network, result: Result, sets: dict[str, CropSet]) -> RunMetrics:
+    """Score the validation and the test set and write all files of the run."""
+    recipe, scheme, out = run.recipe, run.scheme, run.out
+    logits = _logits(network, recipe, sets, out.name)
+    temperature = fit_temperature(logits["val"], sets["val"].labels)
+    metrics = {
+        name: RunMetrics(
+            **vars(measure(logits[name], sets[name].labels, scheme.classes, temperature)),
+            scheme=scheme.name,
+            epoch=result.best_epoch,
+            chosen_by="macro_f1 on the validation set",
+            dropped={part: sets[part].dropped for part in ("train", name)},
+        )
+        for name in logits
+    }
+    if distributed.rank() > 0:
+        return metrics["test"]
+    # config.json marks a whole run: removed before the first file changes, written after the last.
+    (out / "config.json").unlink(missing_ok=True)
+    Checkpoint(
+        state_dict=result.best_state,
+        classes=scheme.classes,
+        scheme=scheme.name,
+        recipe=asdict(recipe),
+        framing=recipe.framing,
+        temperature=temperature,
+        synthetic=run.synthetic,
+    ).save(out / "best.pt")
+    write_csv(pl.DataFrame(result.history), out / "history.csv")
+    write_json(out / "val_metrics_best.json", asdict(metrics["val"]))
+    write_csv(predictions(sets["test"], logits["test"], scheme, temperature), out / "test_preds.csv")
+    write_json(out / "test_metrics.json", asdict(metrics["test"]))
+    write_json(out / "config.json", {**run.configuration, "synthetic": run.synthetic})
+    return metrics["test"]
+
+
+def _logits(network: Network, recipe: Recipe, sets: dict[str, CropSet], title: str) -> dict[str, Any]:
+    """Return the network's logits, float64 [N, K], for the validation and the test set."""
     device = next(network.parameters()).device
     module: nn.Module = network
     sources: Sequence[Source] = [PixelSource(sets[name], recipe) for name in ("val", "test")]
     if recipe.mode == "probe":
         assert isinstance(network, MobileNetV3Small)
-        module, sources = network.classifier, features_of(network, sources, device, out.name)
-    logits = {name: predict(module, source, device) for name, source in zip(("val", "test"), sources, strict=True)}
-    temperature = fit_temperature(logits["val"], sets["val"].labels)
-    metrics = {
-        name: {
-            **measure(logits[name], sets[name].labels, scheme.classes, temperature),
-            "scheme": scheme.name,
-            "epoch": result.best_epoch,
-            "chosen_by": "macro_f1 on the validation set",
-            "dropped": {part: sets[part].dropped for part in ("train", name)},
-        }
-        for name in logits
-    }
-    if distributed.rank() > 0:
-        return metrics["test"]
-    # config.json marks a whole run: gone before the first file changes, back after the last.
-    (out / "config.json").unlink(missing_ok=True)
-    Checkpoint(
-        result.best_state,
-        scheme.classes,
-        scheme.name,
-        asdict(recipe),
-        recipe.margin,
-        temperature,
-        synthetic,
-        recipe.offset,
-        recipe.aspect,
-        recipe.box,
-    ).save(out / "best.pt")
-    write_csv(pl.DataFrame(result.history), out / "history.csv")
-    write_json(out / "val_metrics_best.json", metrics["val"])
-    write_csv(predictions(sets["test"], logits["test"], scheme, temperature), out / "test_preds.csv")
-    write_json(out / "test_metrics.json", metrics["test"])
-    write_json(out / "config.json", {**configuration, "synthetic": synthetic})
-    return metrics["test"]
-
-
-def _configuration(recipe: Recipe, scheme: Scheme, listings: dict[str, Listing], run: str) -> dict[str, Any]:
-    return {
-        "recipe": asdict(recipe),
-        "scheme": scheme.name,
-        "csv": {name: str(item.csv) for name, item in listings.items()},
-        "version": __version__,
-        # What is learned does not depend on the test set, what is published does.
-        "run": _digest([run, _identity(listings["test"])]),
-    }
-
-
-def _runs(recipe: Recipe, scheme: Scheme, listings: dict[str, Listing]) -> list[str]:
-    """Return what identifies each network's training: all that it learns from, for the last one its teachers too."""
-    data = {name: _identity(listings[name]) for name in ("train", "val")}
-    runs: list[str] = []
-    last = len(recipe.teacher_kinds) + 1
-    for number in range(1, last + 1):
-        kind, own = recipe.kind(number), asdict(recipe.of_network(number))
-        taught_by = {"runs": list(runs), "distil": own["distil"]} if number == last and runs else {}
-        for name in ("distil", "weights", *(name for name in own if name.startswith("teacher"))):
-            del own[name]
-        start = teacher.fingerprint(kind, recipe.teacher_weights) if kind in FACE_NETWORKS else ""
-        identity = {
-            "network": kind,
-            "weights": start or weights.fingerprint(recipe.weights),
-            "recipe": own,
-            "taught_by": taught_by,
-            "scheme": scheme.name,
-            "classes": scheme.classes,
-            "data": data,
-        }
-        runs.append(_digest(identity))
-    return runs
+        module, sources = network.classifier, features_of(network, sources, device, title)
+    return {name: predict(module, source, device) for name, source in zip(("val", "test"), sources, strict=True)}
 
 
 def _digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, ensure_ascii=False).encode()).hexdigest()
 
 
-def _identity(listing: Listing) -> list[str]:
-    return [listing.key, hashlib.sha256(_lessons_of(listing)).hexdigest()]
+def _identity(table: CropTable) -> list[str]:
+    votes = b"" if table.votes is None else table.votes.tobytes()
+    lessons = table.labels.tobytes() + table.sets.tobytes() + votes
+    return [table.key, hashlib.sha256(lessons).hexdigest()]
 
 
-def _lessons_of(listing: Listing) -> bytes:
-    votes = b"" if listing.votes is None else listing.votes.tobytes()
-    return listing.labels.tobytes() + listing.sets.tobytes() + votes
-
-
-def _is_finished(out: Path, configuration: dict[str, Any]) -> bool:
-    if not (out / "config.json").is_file():
-        return False
-    try:
-        if json_value(out / "config.json", "run") != configuration["run"]:
-            log.warning("%s: holds a run of another recipe or other data; it is trained anew and then replaced", out)
-            return False
-        Checkpoint.load(out / "best.pt")
-        read_json(out / "test_metrics.json")
-    except InputError as error:
-        log.warning("%s; the run is trained anew and then replaced", error)
-        return False
-    return all((out / name).is_file() for name in _OUTPUTS)
-
-
-def _warn_of_leaks(listings: dict[str, Listing]) -> None:
-    for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
-        first, second = listings[one], listings[other]
-        people = (set(first.people or []) & set(second.people or [])) - {None, ""}
-        for what, common in (("images", _common_faces(first, second)), ("people", len(people))):
-            if common:
-                log.warning("%s and %s share %d %s: the scores will be too high", first.csv, second.csv, common, what)
-
-
-def _common_faces(first: Listing, second: Listing) -> int:
-    """Count the images of which both have the same face: the whole image, or boxes that overlap as a match does."""
-    others: dict[str, list[list[float] | None]] = {}
-    for path, box in _faces(second):
-        others.setdefault(path, []).append(box)
+def _shared_faces(table: CropTable, other: CropTable) -> int:
+    """Count the images that show the same face in both tables: whole images, or boxes that overlap as a match does."""
+    other_boxes: dict[str, list[list[float] | None]] = {}
+    for path, box in _faces(other):
+        other_boxes.setdefault(path, []).append(box)
     return len(
         {
             path
-            for path, box in _faces(first)
-            if any(box is None or other is None or iou(box, other) >= MATCHED_IOU for other in others.get(path, []))
+            for path, box in _faces(table)
+            if any(
+                box is None or other_box is None or iou(box, other_box) >= MATCHED_IOU
+                for other_box in other_boxes.get(path, [])
+            )
         }
     )
 
 
-def _faces(listing: Listing) -> Iterator[tuple[str, list[float] | None]]:
-    boxes = [None] * len(listing.paths) if listing.boxes is None else listing.boxes.tolist()
-    yield from zip(listing.paths, boxes, strict=True)
-
-
-def _threads(batch: int) -> int:
-    """Return how many threads share a step on the CPU.
-
-    A small batch gives a second thread too little to do, and where other work uses the cores the two then mostly wait
-    for each other.
-    """
-    cores = (os.cpu_count() or 1) // distributed.local_size()
-    return max(1, min(cores, batch // distributed.size() // 16))
-
-
-def _fabric(device: str) -> Fabric:
-    if device not in ("auto", "cpu", "cuda"):
-        raise InputError(f"there is no device {device!r}; choose auto, cpu or cuda")
-    gpu = torch.cuda.is_available()
-    if device == "cuda" and not gpu:
-        raise InputError("no CUDA device is usable here; give --device cpu or auto")
-    options = distributed.fabric_options()
-    if device == "cpu" or not gpu:
-        fabric = Fabric(accelerator="cpu", precision="32-true", **options)
-    else:
-        torch.backends.cudnn.benchmark = False
-        torch.backends.cudnn.deterministic = True
-        torch.backends.cudnn.allow_tf32 = False
-        bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
-        fabric = Fabric(accelerator="cuda", precision="bf16-mixed" if bf16 else "16-mixed", **options)
-    fabric.launch()
-    return fabric
+def _faces(table: CropTable) -> Iterator[tuple[str, list[float] | None]]:
+    boxes = [None] * len(table.paths) if table.boxes is None else table.boxes.tolist()
+    yield from zip(table.paths, boxes, strict=True)
