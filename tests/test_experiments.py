@@ -77,7 +77,7 @@ def test_a_profile_that_wants_other_crops_is_refused_before_the_first_stage(tmp_
 def test_the_sample_does_not_replace_what_was_made_of_real_photographs(tmp_path):
     (tmp_path / "data_shared").mkdir()
     (tmp_path / "data_shared/summary.json").write_text('{"synthetic": false}')
-    with pytest.raises(InputError, match=r"summary.json: is of real photographs, .* name another --project-root"):
+    with pytest.raises(InputError, match=r"summary.json: describes real photographs, .* choose another --project-root"):
         experiments.run(tmp_path, None, load_profile("sample"))
     assert [path.name for path in tmp_path.iterdir()] == ["data_shared"]
 

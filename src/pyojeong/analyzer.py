@@ -13,7 +13,7 @@ from pyojeong import __version__
 from pyojeong.classifier import Classifier
 from pyojeong.core.errors import InputError
 from pyojeong.core.geometry import BOX_KINDS, SIZE, Box, box_dict, can_be_face, has_patch
-from pyojeong.core.images import ImageError, ImageSource, Pixels, decode, pixels_of, problem_words
+from pyojeong.core.images import PROBLEMS, ImageError, ImageSource, Pixels, decode, pixels_of
 from pyojeong.evaluation import contenders
 from pyojeong.faceapi.detector import Detection, FaceApi
 
@@ -178,7 +178,7 @@ class ImageResult:
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON values; an unreadable image has ``error`` and ``message`` only."""
         if self.error:
-            return {"image": self.image, "error": self.error, "message": problem_words(self.error)}
+            return {"image": self.image, "error": self.error, "message": PROBLEMS[self.error]}
         faces = [face.to_dict() for face in self.faces]
         return {"image": self.image, "width": self.width, "height": self.height, "faces": faces}
 

@@ -43,7 +43,7 @@ class Profile:
     people: int = 60
 
     def training_options(self, mode: str, scheme: str) -> dict[str, Any]:
-        """Return the options of one run, the narrower table winning."""
+        """Return the options of one run; a narrower table overrides a wider one."""
         tables = ("all", mode, f"{mode}.{scheme}")
         return {key: value for table in tables for key, value in self.options.get(table, {}).items()}
 
@@ -51,7 +51,7 @@ class Profile:
 def load_profile(name: str, path: Path | None = None) -> Profile:
     """Read a profile from ``path``, or from the package's own experiments.toml.
 
-    Raises InputError when the file is no TOML, the profile is not in it, or a key in it is unknown.
+    Raises InputError when the file is not TOML, the profile is not in it, or a key is unknown.
     """
     shown = path or "experiments.toml"
     try:
@@ -62,7 +62,7 @@ def load_profile(name: str, path: Path | None = None) -> Profile:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"{shown}: not readable as TOML ({error})") from None
     if not isinstance(profiles.get(name), dict):
-        raise InputError(f"{shown}: no profile {name!r}; there are {', '.join(profiles)}")
+        raise InputError(f"{shown}: no profile {name!r}; the profiles are {', '.join(profiles)}")
     try:
         return _checked(name, profiles[name])
     except InputError as error:
@@ -78,18 +78,18 @@ def run(
     workers: int = 1,
     say: Callable[[str], None] = lambda line: None,
 ) -> Report:
-    """Take a source through preparation, baseline, training, export and report.
+    """Run preparation, baseline, training, export and report on a source.
 
     Args:
         root: the workspace.
-        source: AI Hub's archives or folders; None draws the sample first.
+        source: AI Hub's archives or folders; None makes the synthetic sample first.
         profile: how the five networks are trained.
-        preparation: arguments of ``prepare`` other than its defaults, such as ``policy``.
-        workers: processes that share the image work.
-        say: is told which stage begins.
+        preparation: keyword arguments of ``prepare``, such as ``policy``.
+        workers: number of processes for the image work.
+        say: called with a line when a stage begins.
 
     Raises:
-        InputError: as the stages do. What was finished stays, and the next call goes on from there.
+        InputError: as the stages do. Finished work stays, and the next call resumes there.
     """
     for experiment in TRAINED:
         recipe = Recipe.of(experiment.mode, profile.training_options(experiment.mode, experiment.scheme))
@@ -98,11 +98,11 @@ def run(
     if source is None:
         if json_value(root / SUMMARY, "synthetic") is False:
             raise InputError(
-                f"{root / SUMMARY}: is of real photographs, which the sample would replace with all that was made of "
-                "them; name another --project-root"
+                f"{root / SUMMARY}: describes real photographs, and the sample would replace all results made "
+                "from them; choose another --project-root"
             )
         source = root / SAMPLE
-        say(f"Drawing the sample data set into {SAMPLE}")
+        say(f"Making the synthetic sample in {SAMPLE}")
         draw_sample(source, people=profile.people, seed=1337, workers=workers)
     say("Preparing splits and crops in data_shared")
     prepare(source, root, workers=workers, **preparation)
@@ -157,7 +157,7 @@ def _own_profiles() -> str:
 def _checked(name: str, content: dict[str, Any]) -> Profile:
     unknown = set(content) - {"people", "all", "probe", "finetune"}
     if unknown:
-        raise InputError(f"unknown key {', '.join(sorted(unknown))}; there are people, all, probe and finetune")
+        raise InputError(f"unknown key {', '.join(sorted(unknown))}; the keys are people, all, probe and finetune")
     tables: dict[str, dict[str, Any]] = {}
     for table in ("all", "probe", "finetune"):
         values = content.get(table, {})
@@ -173,6 +173,6 @@ def _checked(name: str, content: dict[str, Any]) -> Profile:
         raise InputError(f"people is {people!r}; it must be a whole number")
     profile = Profile(name, tables, people)
     for mode, scheme in product(("probe", "finetune"), SCHEMES):
-        # Refuses unknown keys and impossible values before the first stage starts.
+        # Rejects unknown keys and impossible values before the first stage starts.
         Recipe.of(mode, profile.training_options(mode, scheme))
     return profile

@@ -18,6 +18,7 @@ import pytest
 import simplejpeg
 from PIL import Image
 
+from pyojeong.core.errors import InputError
 from pyojeong.core.images import (
     ImageError,
     Measure,
@@ -26,6 +27,7 @@ from pyojeong.core.images import (
     decode_reduced,
     measure,
     member_name,
+    pixels_of,
     read_bytes,
     split_path,
 )
@@ -338,3 +340,72 @@ def test_processes_and_threads_share_archives_safely(tmp_path: Path, start: str)
     with pool:
         for number, data in enumerate(pool.map(read, [f"a.zip!/{number}.jpg" for number in range(40)])):
             assert data == bytes([number]) * 20_000
+
+
+def test_every_kind_of_image_gives_the_same_pixels(tmp_path: Path) -> None:
+    pixels = noise(40, 30)
+    image = Image.fromarray(pixels)
+    image.save(tmp_path / "a.png")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(tmp_path / "a.png", "폴더/하나.png")
+    alpha = np.full((*pixels.shape[:2], 1), 7, np.uint8)
+    for source in (
+        tmp_path / "a.png",
+        str(tmp_path / "a.png"),
+        f"{tmp_path}/a.zip!/폴더/하나.png",
+        (tmp_path / "a.png").read_bytes(),
+        image,
+        image.convert("RGBA"),
+        pixels,
+        np.concatenate([pixels, alpha], axis=2),
+    ):
+        found = pixels_of(source)
+        assert found.dtype == np.uint8
+        assert np.array_equal(found, pixels)
+
+
+def test_gray_arrays_and_pictures_become_rgb() -> None:
+    gray = noise(9, 7)[:, :, 0]
+    expected = np.stack([gray] * 3, axis=2)
+
+    assert np.array_equal(pixels_of(gray), expected)
+    assert np.array_equal(pixels_of(Image.fromarray(gray)), expected)
+
+
+def test_the_orientation_of_a_pillow_image_is_applied() -> None:
+    data = encoded(UPRIGHT, orientation=6)
+
+    assert np.array_equal(pixels_of(Image.open(io.BytesIO(data))), decode(data))
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (np.zeros((4, 4, 3)), "float64 4 x 4 x 3"),
+        (np.zeros((4, 4, 3), np.float32), "float32"),
+        (np.zeros((3, 4, 4), np.uint8)[None], "uint8 1 x 3 x 4 x 4"),
+        (np.zeros((4, 4, 2), np.uint8), "4 x 4 x 2"),
+        (np.zeros((4, 4, 1), np.uint8), "4 x 4 x 1"),
+        (np.zeros(4, np.uint8), "uint8 4"),
+        (np.zeros((0, 4, 3), np.uint8), "0 x 4 x 3"),
+        (np.zeros((4, 4), bool), "bool"),
+    ],
+)
+def test_other_arrays_are_refused_with_what_is_wanted(array: np.ndarray, words: str) -> None:
+    with pytest.raises(ValueError, match=rf"uint8 with values 0\.\.255 and shape H x W x 3.*not {words}"):
+        pixels_of(array)
+
+
+@pytest.mark.parametrize("thing", [None, 3, ["a.png"], io.BytesIO(b"x"), bytearray(b"x")])
+def test_other_types_are_refused(thing: Any) -> None:
+    with pytest.raises(TypeError, match="an image is a path, bytes, a PIL image or a NumPy array, not"):
+        pixels_of(thing)
+
+
+def test_a_path_that_cannot_be_read_is_named_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "bad.jpg").write_bytes(b"hello")
+    for name, words in (("bad.jpg", "convert it to JPEG, PNG, WebP, BMP or GIF"), ("none.jpg", "no such image file")):
+        with pytest.raises(InputError, match=rf"{name}: .*{words}"):
+            pixels_of(tmp_path / name)
+    with pytest.raises(ImageError, match="not an image in a supported format"):
+        pixels_of(b"hello")

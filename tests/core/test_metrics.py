@@ -136,7 +136,7 @@ def test_bad_class_numbers_are_refused(true: list[int], pred: list[int]) -> None
 
 def test_encode_gives_positions_and_names_what_is_unknown() -> None:
     assert encode(["슬픔", None, "기쁨"], ["기쁨", "슬픔"]).tolist() == [1, MISS, 0]
-    with pytest.raises(ValueError, match="'sad' is none of the classes 기쁨"):
+    with pytest.raises(ValueError, match="'sad' is not one of the classes 기쁨"):
         encode(["sad"], ["기쁨"])
 
 

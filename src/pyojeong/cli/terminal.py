@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from pyojeong.core.images import problem_words
+from pyojeong.core.images import PROBLEMS
 
 if TYPE_CHECKING:
     from polars import DataFrame
@@ -29,7 +29,7 @@ def print_json(value: object) -> None:
 def face_lines(result: dict[str, Any], probabilities: str = "expressions") -> str:
     """Return the faces of one image as text; ``probabilities`` is the key of their values."""
     if "error" in result:
-        return f"{result['image']}: {problem_words(result['error'])}"
+        return f"{result['image']}: {PROBLEMS[result['error']]}"
     lines = [f"{result['image']}: {result['width']}x{result['height']}, {len(result['faces'])} face(s)"]
     for face in result["faces"]:
         box = " ".join(f"{side} {value:.1f}" for side, value in face["box"].items())

@@ -1,18 +1,18 @@
-"""The one exception that speaks to the user, and what brings a module that is missing."""
+"""The exception whose message is shown to the user, and the extra that installs a missing module."""
 
 from importlib.util import find_spec
 
 
 class InputError(Exception):
-    """Something the user gave cannot be used.
+    """Input that cannot be used.
 
-    The message names the file, the row where there is one, and the remedy. The command line prints it
-    without a traceback and exits with code 2.
+    The message names the file, the row where there is one, and the remedy. The command line prints it without a
+    traceback and exits with code 2.
     """
 
 
 def extra_with(module: str | None) -> str | None:
-    """Return the optional dependency group that brings a missing module, None when it is none of ours."""
+    """Return the extra of this package that installs a missing module; None for any other module."""
     groups = {
         "train": ("torch", "lightning_fabric", "onnxscript", "safetensors"),
         "data": ("polars", "onnx"),

@@ -1,4 +1,4 @@
-"""Where the work is done: processes of this machine or the workers of a dask.distributed scheduler."""
+"""Run work in processes of this machine or on the workers of a dask.distributed scheduler."""
 
 import multiprocessing
 import os
@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from pyojeong.core.errors import InputError
 
-PATIENCE = "15s"
+TIMEOUT = "15s"
 """How long a dask scheduler may take to answer."""
 
 Item = TypeVar("Item")
@@ -20,17 +20,17 @@ Result = TypeVar("Result")
 def map_unordered(
     function: Callable[[Item], Result], items: Sequence[Item], *, workers: int, scheduler: str | None = None
 ) -> Iterator[Result]:
-    """Yield ``function(item)`` for every item, as each is finished.
+    """Yield ``function(item)`` for every item, in the order in which they finish.
 
     Args:
-        function: and the items and results travel between processes, so they must pickle.
-        items: pieces of work; one that a lost dask worker had is done again by another.
-        workers: processes of this machine.
-        scheduler: address of a dask.distributed scheduler, such as ``tcp://host:8786``, whose workers do it instead.
+        function: must be picklable, as must the items and results.
+        items: pieces of work; an item of a lost dask worker is given to another worker.
+        workers: number of processes on this machine.
+        scheduler: address of a dask.distributed scheduler, such as ``tcp://host:8786``, whose workers are used instead.
 
     Raises:
-        InputError: the scheduler does not answer, or workers were lost for good. What ``function`` raises comes
-            through, and work that has not begun is dropped.
+        InputError: the scheduler does not answer, or workers were lost for good. Errors of ``function`` are raised
+            as they are, and work that has not started is dropped.
     """
     with _open_executor(min(workers, len(items)) or 1, scheduler) as executor:
         futures = [executor.submit(function, item) for item in items]
@@ -38,10 +38,10 @@ def map_unordered(
             for future in as_completed(futures):
                 yield future.result()
         except _losses(scheduler) as error:
-            remedy = "look at its workers' logs" if scheduler else "choose fewer --workers"
+            remedy = "look at the workers' logs" if scheduler else "choose fewer --workers"
             raise InputError(
-                f"the workers were lost, as a rule for want of memory ({type(error).__name__}); {remedy} and run the "
-                "same command again, it goes on where it stopped"
+                f"the workers were lost, usually because memory ran out ({type(error).__name__}); {remedy} and run the "
+                "same command again, it resumes where it stopped"
             ) from None
         finally:
             for future in futures:
@@ -49,7 +49,7 @@ def map_unordered(
 
 
 def threads_for(workers: int) -> int:
-    """Return how many onnxruntime threads each of ``workers`` processes gets: its share of the cores, at most two."""
+    """Return the number of onnxruntime threads for each of ``workers`` processes: its share of the cores, at most 2."""
     return max(1, min(2, (os.cpu_count() or 1) // workers))
 
 
@@ -59,7 +59,7 @@ def _open_executor(workers: int, scheduler: str | None) -> Iterator[Executor]:
         with _dask(scheduler) as executor:
             yield executor
         return
-    # A forked child would inherit the locks of polars and onnxruntime without the threads that open them.
+    # A forked child would inherit locks of polars and onnxruntime without the threads that release them.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
     try:
@@ -73,7 +73,7 @@ def _dask(address: str) -> Iterator[Executor]:
     from distributed import Client
 
     try:
-        client = Client(address, timeout=PATIENCE)  # type: ignore[no-untyped-call]
+        client = Client(address, timeout=TIMEOUT)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
         raise InputError(f"the dask scheduler at {address} does not answer ({error}); check address and port") from None
     with client, client.get_executor() as executor:  # type: ignore[no-untyped-call]
@@ -90,7 +90,7 @@ def _losses(scheduler: str | None) -> tuple[type[BaseException], ...]:
 
 
 def _end_with_parent() -> None:
-    # A worker whose parent was killed would wait for work forever.
+    # Without this, a worker whose parent was killed would wait for work forever.
     parent = multiprocessing.parent_process()
 
     def wait() -> None:

@@ -82,11 +82,6 @@ PROBLEMS = {
 """Why an image cannot be used: reason -> what to tell the user."""
 
 
-def problem_words(reason: str) -> str:
-    """Return what to tell the user about ``reason``, a key of ``PROBLEMS``."""
-    return PROBLEMS.get(reason, reason)
-
-
 class ImageError(InputError):
     """An image that cannot be used.
 
@@ -96,7 +91,7 @@ class ImageError(InputError):
     """
 
     def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(f"{detail}: {problem_words(reason)}" if detail else problem_words(reason))
+        super().__init__(f"{detail}: {PROBLEMS[reason]}" if detail else PROBLEMS[reason])
         self.reason = reason
         self.detail = detail
 

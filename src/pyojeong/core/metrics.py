@@ -1,8 +1,8 @@
-"""Pure functions on arrays: counts, scores, and how far a score may be trusted.
+"""Confusion counts, scores, confidence intervals and tests, as pure functions on arrays.
 
-Classes are numbers 0..K-1 here; ``MISS`` (-1) as a prediction means that the contender found no face. Every score is
-computed from confusion counts, so a table of counts is enough to repeat it. Importing this module needs numpy only:
-training scores itself without the report's libraries.
+Classes are numbers 0..K-1; ``MISS`` (-1) as a prediction means that the contender found no face. Every score is
+computed from confusion counts, so a table of counts is enough to reproduce it. SciPy is imported only where it is used,
+so that training needs no report libraries.
 """
 
 from collections.abc import Callable, Sequence
@@ -46,14 +46,14 @@ class PerClass(NamedTuple):
 def encode(words: Sequence[str | None], classes: Sequence[str]) -> Ints:
     """Return the position in ``classes`` of every word, shape [N]; None becomes ``MISS``.
 
-    Raises ValueError for a word that is no class.
+    Raises ValueError for any other word.
     """
     positions: dict[str | None, int] = {name: position for position, name in enumerate(classes)}
     positions[None] = MISS
     try:
         return np.fromiter((positions[word] for word in words), np.int64, len(words))
     except KeyError as error:
-        raise ValueError(f"{error.args[0]!r} is none of the classes {', '.join(classes)}") from None
+        raise ValueError(f"{error.args[0]!r} is not one of the classes {', '.join(classes)}") from None
 
 
 def confusion_counts(true: ArrayLike, pred: ArrayLike, classes: int, *, misses: bool = False) -> Ints:
@@ -89,7 +89,7 @@ def row_normalized(counts: ArrayLike) -> Floats:
 
 
 def per_class(counts: ArrayLike) -> PerClass:
-    """Score every class of ``counts`` [..., K, K or K+1]; a miss is a false negative and nobody's false positive."""
+    """Score every class of ``counts`` [..., K, K or K+1]; a miss is a false negative and no false positive."""
     counts = np.asarray(counts)
     classes = counts.shape[-2]
     tp = np.diagonal(counts, axis1=-2, axis2=-1)
@@ -101,7 +101,7 @@ def per_class(counts: ArrayLike) -> PerClass:
 
 
 def accuracies(counts: ArrayLike) -> Floats:
-    """Top-1 accuracy 0..1 of each table in ``counts`` [..., K, K or K+1], misses wrong; NaN without any image."""
+    """Top-1 accuracy 0..1 of each table in ``counts`` [..., K, K or K+1]; misses are wrong; NaN without images."""
     counts = np.asarray(counts)
     total = counts.sum((-2, -1))
     return np.where(total > 0, _ratio(np.trace(counts, axis1=-2, axis2=-1), total), np.nan)
@@ -110,8 +110,8 @@ def accuracies(counts: ArrayLike) -> Floats:
 def macro_f1s(counts: ArrayLike) -> Floats:
     """Mean F1 (0..1) over the classes present in the truth, of each table in ``counts`` [..., K, K or K+1].
 
-    A class that no image has says nothing about a classifier: averaging it as 0, as the published summary did,
-    multiplies the M1 and M2 figures by 6/7. NaN without any image.
+    A class without images says nothing about a classifier. Averaging it as 0, as the published summary did, multiplies
+    the M1 and M2 figures by 6/7. NaN without images.
     """
     scores = per_class(counts)
     present = scores.support > 0
@@ -152,14 +152,14 @@ def bootstrap_interval(
         cells: for every image the (raveled) cell of the table in which it counts, shape [N].
         shape: shape of that table, such as ``(K, K)`` or, for two contenders on one truth, ``(K, K, K)``.
         statistic: maps tables [B, *shape] to [B]; ``macro_f1s`` and ``accuracies`` are such functions.
-        people: who is on each image, shape [N]. Images of one person are alike, so people are drawn, each with
-            all of his or her images (cluster bootstrap; usually wider, and honest). Without it images are drawn.
+        people: the person on each image, shape [N]. Images of one person are alike, so people are resampled, each
+            with all their images (cluster bootstrap, usually wider). Without it images are resampled.
         seed: the same seed gives the same interval.
         replicates: B.
 
     Returns:
-        The interval, widened to the point estimate in the rare case that a skewed statistic leaves it outside;
-        NaN, NaN without any image.
+        The interval, extended to the point estimate in the rare case that a skewed statistic leaves it outside;
+        NaN, NaN without images.
     """
     cells = np.asarray(cells, np.int64)
     size = int(np.prod(shape))
@@ -167,12 +167,12 @@ def bootstrap_interval(
         return Interval(float("nan"), float("nan"))
     generator = np.random.default_rng(seed)
     if people is None:
-        # N draws with replacement are one draw of the counts from a multinomial distribution.
+        # Sampling N times with replacement is sampling the counts once from a multinomial distribution.
         counts = np.bincount(cells, minlength=size)
-        drawn = generator.multinomial(cells.size, counts / cells.size, replicates)
+        resampled = generator.multinomial(cells.size, counts / cells.size, replicates)
     else:
-        drawn = _draw_people(cells, size, people, generator, replicates)
-    values = statistic(drawn.reshape(replicates, *shape))
+        resampled = _resample_people(cells, size, people, generator, replicates)
+    values = statistic(resampled.reshape(replicates, *shape))
     point = statistic(np.bincount(cells, minlength=size).reshape(1, *shape))
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(values, (tail, 1 - tail))
@@ -182,7 +182,7 @@ def bootstrap_interval(
 def mcnemar(first_right: ArrayLike, second_right: ArrayLike) -> float:
     """Exact two-sided p-value of McNemar's test (1947) on paired right/wrong answers, booleans of shape [N].
 
-    Only the images on which exactly one of the two is right count; 1.0 when there is none.
+    Only images on which exactly one of the two is right count; 1.0 when there are none.
     """
     first, second = np.asarray(first_right, bool), np.asarray(second_right, bool)
     if first.shape != second.shape:
@@ -202,7 +202,7 @@ def calibration_error(confidence: ArrayLike, right: ArrayLike, bins: int = 15) -
         bins: equal-width bins ``((m-1)/bins, m/bins]``.
 
     Returns:
-        The mean over images of ``|accuracy - mean confidence|`` of their bin; NaN without any image.
+        The mean over images of ``|accuracy - mean confidence|`` of their bin; NaN without images.
     """
     confidence, right = np.asarray(confidence, np.float64), np.asarray(right, bool)
     if confidence.size == 0:
@@ -225,7 +225,7 @@ def _binomial_test(successes: int, n: int) -> Any:
     return binomtest(int(successes), int(n), 0.5)
 
 
-def _draw_people(
+def _resample_people(
     cells: Ints, size: int, people: Sequence[str], generator: np.random.Generator, replicates: int
 ) -> Ints:
     if len(people) != cells.size:
@@ -233,5 +233,5 @@ def _draw_people(
     names, person = np.unique(np.asarray(people), return_inverse=True)
     tables = np.bincount(person * size + cells, minlength=len(names) * size).reshape(len(names), size)
     times = generator.multinomial(len(names), np.full(len(names), 1 / len(names)), replicates)
-    # Whole numbers far below 2**53 stay exact in float64, whose product is many times faster than int64's.
+    # Integers far below 2**53 are exact in float64, whose matrix product is many times faster than int64's.
     return np.rint(times.astype(np.float64) @ tables.astype(np.float64)).astype(np.int64)

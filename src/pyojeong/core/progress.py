@@ -1,4 +1,4 @@
-"""Progress bars with rate and time left on a terminal; elsewhere a line now and then, as for a log file."""
+"""Progress bars with rate and time left on a terminal; elsewhere a line per minute, as for a log file."""
 
 import logging
 import sys
@@ -16,19 +16,19 @@ from rich.text import Text
 Item = TypeVar("Item")
 
 Advance = Callable[..., None]
-"""``advance(count=1, note="")``: count items as done and show ``note`` behind the bar."""
+"""``advance(count=1, note="")`` counts items as done and shows ``note`` after the bar."""
 
 
 LINE_EVERY = 60.0
-"""Seconds between two lines of progress where there is no terminal."""
+"""Seconds between two lines of progress where the output is not a terminal."""
 
 
-# One console for bars and messages: rich then prints a message above a running bar, not into it.
+# Bars and messages share a console, so that rich prints a message above a running bar and not into it.
 _CONSOLE = Console(stderr=True)
 
 
 def show_messages() -> None:
-    """Send the package's log to stderr: warnings always, news of the work's progress only on a terminal."""
+    """Send the package's log to stderr: warnings always, progress messages only on a terminal."""
     if sys.stderr.isatty():
         level: int = logging.INFO
         handler: logging.Handler = RichHandler(
@@ -42,7 +42,7 @@ def show_messages() -> None:
 
 
 class _Once(logging.Filter):
-    """Lets each message pass once: five trainings in one command share most of their warnings."""
+    """Passes each message once: five trainings in one command share most of their warnings."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class _Rate(TextColumn):
 
 
 class _Lines:
-    """Counts items and writes a line when the last one is long past."""
+    """Counts items and prints a line when the last line is old enough."""
 
     def __init__(self, what: str, total: int | None) -> None:
         self.what, self.total = what, total
@@ -107,7 +107,7 @@ def bar(what: str, total: int | None) -> Iterator[Advance]:
 
 
 def track(items: Iterable[Item], what: str, total: int | None = None) -> Iterator[Item]:
-    """Yield from ``items`` while a bar counts them; ``total`` defaults to their length where they have one."""
+    """Yield from ``items`` while a bar counts them; ``total`` defaults to their length, if they have one."""
     if total is None and isinstance(items, Sized):
         total = len(items)
     with bar(what, total) as advance:
