@@ -10,7 +10,7 @@ import pytest
 from pyojeong import analyzer
 from pyojeong.analyzer import Analyzer, analyze_files, find_faces
 from pyojeong.classifier import Classifier
-from pyojeong.cli import commands
+from pyojeong.cli.main import main
 from pyojeong.core import geometry
 from pyojeong.core.errors import InputError
 from pyojeong.core.geometry import iou
@@ -204,7 +204,7 @@ def test_the_command_prints_faces_or_json(
     def call(*words: object) -> tuple[object, str]:
         monkeypatch.setattr(sys, "argv", ["pyojeong", "emotions", *map(str, words), "--model", str(model)])
         with pytest.raises(SystemExit) as left:
-            commands.main()
+            main()
         return left.value.code, capsys.readouterr().out
 
     code, lines = call(tmp_path / "one.png", "--json")

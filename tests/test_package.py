@@ -76,7 +76,7 @@ def test_the_installed_wheel_finds_a_face_without_node_and_without_extras(wheel:
         f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r})\n"
         "for name in ('polars', 'onnx', 'torch', 'scipy'): sys.modules[name] = None\n"
         "import pyojeong; print(pyojeong.__file__)\n"
-        "from pyojeong.cli.commands import main; sys.argv = ['pyojeong', 'faces', 'face.png']; main()"
+        "from pyojeong.cli.main import main; sys.argv = ['pyojeong', 'faces', 'face.png']; main()"
     )
     environment = {"PATH": "", "HOME": str(tmp_path)}
     done = subprocess.run(

@@ -1,5 +1,5 @@
 """``python -m pyojeong`` is the command ``pyojeong``."""
 
-from pyojeong.cli.commands import main
+from pyojeong.cli.main import main
 
 main()

@@ -12,7 +12,8 @@ import polars as pl
 import pytest
 
 from pyojeong import __version__, experiments
-from pyojeong.cli import commands, options, terminal
+from pyojeong.cli import options, terminal
+from pyojeong.cli.main import main
 from pyojeong.core import errors
 from pyojeong.core.files import write_json
 from pyojeong.core.geometry import BOX_KINDS
@@ -49,7 +50,7 @@ def call(monkeypatch, capsys, *arguments):
     """Run the command line in this process; return exit code, stdout and stderr."""
     monkeypatch.setattr(sys, "argv", ["pyojeong", *map(str, arguments)])
     with pytest.raises(SystemExit) as left:
-        commands.main()
+        main()
     shown = capsys.readouterr()
     return left.value.code or 0, shown.out, shown.err
 
@@ -86,8 +87,8 @@ def test_version(monkeypatch, capsys):
 
 def test_help_loads_nothing_heavy():
     code = (
-        "import sys; from pyojeong.cli import commands; sys.argv = ['pyojeong', '--help']\n"
-        "try: commands.main()\nexcept SystemExit: pass\n"
+        "import sys; from pyojeong.cli.main import main; sys.argv = ['pyojeong', '--help']\n"
+        "try: main()\nexcept SystemExit: pass\n"
         "print([name for name in ('torch', 'polars', 'matplotlib', 'onnxruntime') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pyojeong.cli import commands
+from pyojeong.cli.main import main
 from pyojeong.core.files import read_json, write_bytes
 from pyojeong.core.workspace import CROP_FILES, CROP_JOURNAL, SUMMARY
 from pyojeong.data import crop_files
@@ -42,7 +42,7 @@ def call(monkeypatch: pytest.MonkeyPatch, source: Path, root: Path, *flags: str)
     """Run ``pyojeong prepare`` in this process and return its exit code."""
     monkeypatch.setattr(sys, "argv", ["pyojeong", "prepare", str(source), "--project-root", str(root), *flags])
     with pytest.raises(SystemExit) as left:
-        commands.main()
+        main()
     return left.value.code
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from pyojeong.analyzer import MODEL, Analyzer, ModelContender
 from pyojeong.classifier import Classifier
-from pyojeong.cli import commands
+from pyojeong.cli.main import main
 from pyojeong.core.errors import InputError
 from pyojeong.core.geometry import has_patch, iou
 from pyojeong.core.images import decode, read_bytes
@@ -140,7 +140,7 @@ def test_the_command_writes_what_compare_reads(workspace, monkeypatch, capsys):
     ):
         monkeypatch.setattr(sys, "argv", ["pyojeong", *command])
         with pytest.raises(SystemExit) as stop:
-            commands.main()
+            main()
         assert not stop.value.code, capsys.readouterr().err
     shown = capsys.readouterr().out
 

@@ -1,8 +1,6 @@
 """The commands: each parses its options, calls one function of the library and prints the result."""
 
-import errno
 import json
-import os
 import shutil
 import sys
 from collections.abc import Iterable
@@ -35,9 +33,8 @@ from pyojeong.cli.options import (
     short_name,
     with_outs,
 )
-from pyojeong.core.errors import InputError, extra_with
+from pyojeong.core.errors import InputError
 from pyojeong.core.labels import scheme_for, scheme_named
-from pyojeong.core.progress import show_messages
 from pyojeong.core.workspace import EVALUATIONS, FACEAPI_RESULTS, K7_MODEL, K7_RUN, SUMMARY, SUMMARY_PAGE
 
 Images = Annotated[
@@ -52,30 +49,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-
-def main() -> None:
-    """Run the command line; an InputError becomes one line on stderr and exit code 2."""
-    show_messages()
-    # PyTorch's idle threads spin by default, which makes training crawl where other programs use the cores.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    try:
-        app()
-    except InputError as error:
-        _stop(str(error))
-    except ModuleNotFoundError as error:
-        extra = extra_with(error.name)
-        if extra is None:
-            raise
-        _stop(f"this command needs the package {error.name}; install it with: pip install 'pyojeong[{extra}]'")
-    except OSError as error:
-        file = error.filename or "a file"
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            _stop(
-                f"{file}: no space left. Finished work is intact; free some space and run the same command again, "
-                "it resumes where it stopped."
-            )
-        _stop(f"{file}: {error.strerror or error}; make it accessible, or choose another place")
 
 
 @app.callback(invoke_without_command=True)
@@ -402,8 +375,3 @@ def _print_faces(results: Iterable[dict[str, Any]], as_json: bool, answers: str)
         print(json.dumps(result, ensure_ascii=False) if as_json else terminal.face_lines(result, answers))
     if failed:
         raise typer.Exit(2)
-
-
-def _stop(message: str) -> None:
-    print(f"error: {message}", file=sys.stderr)
-    raise SystemExit(2)
