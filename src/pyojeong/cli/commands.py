@@ -289,9 +289,9 @@ def export(
     name: Annotated[str, typer.Option(help="File name of the ONNX model.")] = "k7_mnv3s_160.onnx",
 ) -> None:
     """Write the ONNX model and classes.json, checked against the checkpoint."""
-    from pyojeong.export.onnx_file import export as run_export
+    from pyojeong.export.onnx_file import export_onnx
 
-    print(run_export(checkpoint, out or checkpoint.parent, name))
+    print(export_onnx(checkpoint, out, name))
 
 
 @app.command()

@@ -39,7 +39,7 @@ from pyojeong.model.network import MobileNetV3Small, Network
 from pyojeong.training import distributed
 from pyojeong.training.batches import PixelSource, Source, targets
 from pyojeong.training.crop_cache import Crops, Listing, list_crops, open_crops
-from pyojeong.training.inference_cache import answers
+from pyojeong.training.inference_cache import inference_function
 from pyojeong.training.loop import Lesson, Result, calibrate_batchnorm, features_of, learn, predict
 from pyojeong.training.memory import keep_memory
 from pyojeong.training.recipe import FACE_NETWORKS, Recipe
@@ -188,10 +188,10 @@ def _begin(recipe: Recipe, number: int, classes: int) -> Network:
     torch.manual_seed(recipe.of_network(number).seed)
     kind = recipe.kind(number)
     if kind in FACE_NETWORKS:
-        return teacher.teacher(kind, classes, recipe.teacher_weights)
+        return teacher.load_teacher(kind, classes, recipe.teacher_weights)
     network = MobileNetV3Small(classes)
     with distributed.first_alone():
-        weights.start(network, recipe.weights)
+        weights.load_initial_weights(network, recipe.weights)
     return network
 
 
@@ -219,7 +219,7 @@ def _learn(
         last = out / f"last_{number}.pt"
         title = f"{out.name}, {recipe.kind(number)} ({number} of {len(runs)})" if len(runs) > 1 else out.name
         if number == len(runs):
-            lesson = replace(lesson, teachers=tuple(answers(one, fabric.device) for one in networks[:-1]))
+            lesson = replace(lesson, teachers=tuple(inference_function(one, fabric.device) for one in networks[:-1]))
         result = learn(fabric, network, own, train_source, val_source, lesson, last, run, title)
         history += [{"network": number, **epoch} for epoch in result.history]
         network.load_state_dict(result.best_state)
