@@ -26,7 +26,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from pyojeong.core.files import read_json
-from pyojeong.export.eight_bit import eight_bit
+from pyojeong.export.eight_bit import quantize_weights
 from pyojeong.faceapi.nets import graph_path
 from pyojeong.sample.drawing import draw_face
 
@@ -133,7 +133,7 @@ def furnish(site: Path, model: Path | None) -> None:
     (site / "blank.html").write_text("<!doctype html><link rel=icon href=data:,>")
     full = model.read_bytes() if model else random_model(site)
     (site / "fp32.onnx").write_bytes(full)
-    (site / "8bit.onnx").write_bytes(eight_bit(full))
+    (site / "8bit.onnx").write_bytes(quantize_weights(full))
     (site / "detector.onnx").write_bytes(graph_path("tiny_face_detector").read_bytes())
     frame = Image.new("RGB", FRAME, (110, 120, 130))
     portrait, _ = draw_face("기쁨", 3, (360, 480))

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pyojeong.export.eight_bit import eight_bit
+from pyojeong.export.eight_bit import quantize_weights
 from pyojeong.faceapi.nets import graph_path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -49,7 +49,7 @@ def main() -> None:
     row("onnxruntime-web/wasm", read(ORT, "ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"))
     row("onnxruntime-web/webgpu", read(ORT, "ort.webgpu.bundle.min.mjs", "ort-wasm-simd-threaded.asyncify.wasm"))
     row("expression model, float32", [full])
-    row("expression model, 8-bit variant", [eight_bit(full)])
+    row("expression model, 8-bit variant", [quantize_weights(full)])
     row("face detector", [graph_path("tiny_face_detector").read_bytes()])
     row("@vladmandic/face-api (with tfjs)", read(FACEAPI, "dist/face-api.esm.js"))
     row("tfjs wasm backend (SIMD)", read(MODULES, "@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-simd.wasm"))

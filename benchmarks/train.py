@@ -10,7 +10,8 @@ reads ahead, over those of the same step written out in plain torch on images th
 after each) over the time that onnxruntime needs for the training images alone, through the same backbone, from memory.
 
 ``teachers_vs_torch`` is the images a second to which both face networks answer while another learns from them
-(``inference_cache.answers``) over those of their forward passes in torch; 1 where torch answers, as on a GPU.
+(``inference_cache.inference_function``) over those of their forward passes in torch; 1 where torch computes both, as on
+a GPU.
 
 ``kept_memory`` is the images a second of the bare step in a process that keeps the memory that it frees
 (``memory.keep_memory``, as training does) over those in one that does not; each turn is a process of its own.
@@ -44,7 +45,7 @@ from pyojeong.model.teacher import FaceMobileNet, FaceRecognitionNet
 from pyojeong.sample.drawing import draw_face
 from pyojeong.training.batches import PixelSource, targets
 from pyojeong.training.crop_cache import CropSet
-from pyojeong.training.inference_cache import answers, graph
+from pyojeong.training.inference_cache import backbone_graph, inference_function
 from pyojeong.training.loop import Lesson, _Loop, learn
 from pyojeong.training.memory import keep_memory
 from pyojeong.training.recipe import Recipe
@@ -144,7 +145,7 @@ def probe_part(folder: Path, fabric: Fabric, images: int, rounds: int, threads: 
     network = new_network()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(graph(network), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(backbone_graph(network), options, providers=["CPUExecutionProvider"])
     memory = np.array(train.pixels)
 
     def forward() -> None:
@@ -166,7 +167,7 @@ def teachers_part(rounds: int) -> dict[str, list[Turn]]:
     networks = [network.eval().requires_grad_(False) for network in (recognition, FaceMobileNet(7))]
     for network in networks:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    quicker = [answers(network, torch.device("cpu")) for network in networks]
+    quicker = [inference_function(network, torch.device("cpu")) for network in networks]
     pixels = torch.rand(BATCH, 3, SIZE, SIZE).contiguous(memory_format=torch.channels_last)
 
     def ask(contenders: Sequence[Callable[[Tensor], Tensor]]) -> None:

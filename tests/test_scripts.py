@@ -21,7 +21,7 @@ import torch
 
 from pyojeong.core.errors import InputError
 from pyojeong.model.network import normalize
-from pyojeong.model.teacher import SIZES, teacher
+from pyojeong.model.teacher import SIZES, load_teacher
 from tests.conftest import REPOSITORY
 
 Array = npt.NDArray[np.float32]
@@ -215,7 +215,7 @@ def test_the_face_mobilenet_is_that_of_the_package(
     out = tmp_path / "faces.safetensors"
     monkeypatch.setattr(sys, "argv", ["vggface2.py", str(tmp_path / "package.tgz"), "--out", str(out)])
     vggface2.main()
-    network = teacher("vggface2", 7, str(out)).eval()
+    network = load_teacher("vggface2", 7, str(out)).eval()
 
     size = SIZES["vggface2"]
     pixels = np.random.default_rng(1).uniform(0, 255, (size, size, 3)).astype(np.float32)

@@ -17,7 +17,7 @@ from pyojeong.core.workspace import CROPS_CSV, EXPERIMENTS, K7_MODEL, K7_RUN, SA
 from pyojeong.data.prepare import prepare
 from pyojeong.evaluation.evaluate import evaluate
 from pyojeong.export.eight_bit import eight_bit_name
-from pyojeong.export.onnx_file import export
+from pyojeong.export.onnx_file import export_onnx
 from pyojeong.faceapi.engines import Settings
 from pyojeong.report.report import Report, report
 from pyojeong.sample.archives import draw_sample
@@ -147,7 +147,7 @@ def _export(run: Path) -> None:
     trained = checkpoint.stat().st_mtime_ns
     made = [run / name for name in (K7_MODEL, eight_bit_name(K7_MODEL), "classes.json")]
     if not all(path.is_file() and path.stat().st_mtime_ns >= trained for path in made):
-        export(checkpoint, run)
+        export_onnx(checkpoint)
 
 
 def _own_profiles() -> str:

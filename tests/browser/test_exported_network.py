@@ -31,13 +31,13 @@ def faces() -> list[tuple[np.ndarray[Any, Any], tuple[float, float, float, float
 @pytest.fixture(scope="module")
 def model(site: Any) -> Path:
     pytest.importorskip("torch")
-    from pyojeong.export.onnx_file import export
+    from pyojeong.export.onnx_file import export_onnx
     from tests.networks import drawn_patches, telling_network
 
     folder: Path = site.root / "models/real"
     folder.mkdir(parents=True, exist_ok=True)
     telling_network(drawn_patches(28)).save(folder / "best.pt")
-    return export(folder / "best.pt", folder)
+    return export_onnx(folder / "best.pt")
 
 
 def variants(box: Box, size: tuple[int, int], index: int) -> Box | None:

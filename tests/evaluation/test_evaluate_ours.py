@@ -16,7 +16,7 @@ from pyojeong.core.images import decode, read_bytes
 from pyojeong.core.labels import BASIC7, FACEAPI, K7, KOREAN, M1
 from pyojeong.evaluation.evaluate import evaluate
 from pyojeong.evaluation.predictions import read_predictions
-from pyojeong.export.onnx_file import export
+from pyojeong.export.onnx_file import export_onnx
 from pyojeong.faceapi.engines import Settings
 from tests.evaluations import FACE_API, Row, write_photographs, write_table
 from tests.faceapi.faces import png, portrait
@@ -152,7 +152,7 @@ def test_the_command_writes_what_compare_reads(workspace, monkeypatch, capsys):
 def test_a_model_in_korean_words_answers_in_them(workspace, tmp_path):
     root, rows = workspace
     telling_network(drawn_patches(7)).save(tmp_path / "best.pt")
-    ours = ModelContender.load(export(tmp_path / "best.pt", tmp_path, "k7.onnx"))
+    ours = ModelContender.load(export_onnx(tmp_path / "best.pt", name="k7.onnx"))
     evaluate([(write_table(root / "t_K7.csv", rows), K7, root / "out.csv")], ours, root=root, workers=2)
     frame = pl.read_csv(root / "out.csv")
 

@@ -10,8 +10,8 @@ from onnx.reference import ReferenceEvaluator
 
 from pyojeong.classifier import Classifier
 from pyojeong.core.images import Pixels
-from pyojeong.export.eight_bit import BLOCK, FEW, MANY, eight_bit, eight_bit_name
-from pyojeong.export.onnx_file import build, export
+from pyojeong.export.eight_bit import BLOCK, FLOAT16_BELOW, FOUR_BITS_FROM, eight_bit_name, quantize_weights
+from pyojeong.export.onnx_file import build, export_onnx
 from tests.networks import drawn_patches, telling_network
 
 pytestmark = pytest.mark.slow  # torch's exporter alone takes several seconds
@@ -29,35 +29,35 @@ def patches() -> list[Pixels]:
 def models(patches: list[Pixels], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("export")
     telling_network(patches).save(folder / "best.pt")
-    full = export(folder / "best.pt", folder, "k7.onnx")
+    full = export_onnx(folder / "best.pt", name="k7.onnx")
     return full, folder / "k7_8bit.onnx"
 
 
-def test_one_export_gives_both_and_the_small_one_is_small(models: tuple[Path, Path]) -> None:
+def test_one_export_writes_both_models(models: tuple[Path, Path]) -> None:
     full, small = models
     assert small.name == eight_bit_name(full.name)
     assert small.stat().st_size <= LARGEST < full.stat().st_size / 3
-    facts = [onnx.load(path).metadata_props for path in models]
-    assert facts[0] == facts[1]
+    metadata = [onnx.load(path).metadata_props for path in models]
+    assert metadata[0] == metadata[1]
 
 
-def test_answers_stay_close_on_drawn_faces(models: tuple[Path, Path], patches: list[Pixels]) -> None:
+def test_probabilities_stay_close_on_synthetic_faces(models: tuple[Path, Path], patches: list[Pixels]) -> None:
     full, small = (Classifier(path).predict_patches(patches) for path in models)
-    # The check means something only where answers differ from face to face.
+    # The check is meaningful only if predictions differ between faces.
     assert len(set(full.argmax(1))) > 3
     assert full.std(0).min() > 0.02
-    # Random weights pass rounding on more than trained ones do, and answer less surely.
+    # Random weights amplify rounding more than trained ones do, and predict less confidently.
     assert (full.argmax(1) == small.argmax(1)).mean() >= 0.9
     assert 0 < np.abs(full - small).mean() < 0.02
 
 
 def weight_names(model: onnx.ModelProto) -> list[str]:
     """Weights of convolutions, dense layers, and those from which matrices are gathered."""
-    made = {node.output[0] for node in model.graph.node if node.op_type in ("Cast", "DequantizeLinear")}
-    made |= {tensor.name for tensor in model.graph.initializer}
+    weights = {node.output[0] for node in model.graph.node if node.op_type in ("Cast", "DequantizeLinear")}
+    weights |= {tensor.name for tensor in model.graph.initializer}
     places = {"Conv": 1, "Gemm": 1, "Gather": 0}
     names = [node.input[places[node.op_type]] for node in model.graph.node if node.op_type in places]
-    return [name for name in names if name in made]
+    return [name for name in names if name in weights]
 
 
 def weights_of(model: onnx.ModelProto) -> list[np.ndarray[Any, Any]]:
@@ -66,11 +66,11 @@ def weights_of(model: onnx.ModelProto) -> list[np.ndarray[Any, Any]]:
 
 
 def expanded(model: onnx.ModelProto) -> list[np.ndarray[Any, Any]]:
-    """The weights that the small file stands for, by onnx's own reference implementation."""
+    """The weights of the 8-bit file, expanded by onnx's own reference implementation."""
     names = weight_names(model)
-    makers = {node.output[0]: node for node in model.graph.node if node.op_type in ("Cast", "DequantizeLinear")}
+    sources = {node.output[0]: node for node in model.graph.node if node.op_type in ("Cast", "DequantizeLinear")}
     outputs = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names]
-    graph = onnx.helper.make_graph([makers[n] for n in names], "weights", [], outputs, model.graph.initializer)
+    graph = onnx.helper.make_graph([sources[name] for name in names], "weights", [], outputs, model.graph.initializer)
     part = onnx.helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
     return [np.asarray(value) for value in ReferenceEvaluator(part).run(None, {})]
 
@@ -79,35 +79,35 @@ def test_every_weight_is_within_half_a_step(models: tuple[Path, Path]) -> None:
     full, small = weights_of(onnx.load(models[0])), expanded(onnx.load(models[1]))
     assert len(full) == len(small) == 54
     coarse = 0
-    for weights, found in zip(full, small, strict=True):
-        off = np.abs(weights - found)
-        if weights.size < FEW:
-            assert off.max() <= np.abs(weights).max() * 2**-11
-        elif weights.size < MANY:
+    for weights, restored in zip(full, small, strict=True):
+        error = np.abs(weights - restored)
+        if weights.size < FLOAT16_BELOW:
+            assert error.max() <= np.abs(weights).max() * 2**-11
+        elif weights.size < FOUR_BITS_FROM:
             largest = np.abs(weights).max(tuple(range(1, weights.ndim)), keepdims=True)
-            assert (off <= largest / 127 * 0.501).all()
+            assert (error <= largest / 127 * 0.501).all()
         else:
             blocks = np.abs(weights).reshape(len(weights), -1, BLOCK)
             step = np.repeat(blocks.max(2) / 7, BLOCK, axis=1)
-            assert (off <= step * 0.501).all()
+            assert (error <= step * 0.501).all()
             coarse += 1
     assert coarse == 1
 
 
-def test_expanded_at_load_the_answers_are_the_same(models: tuple[Path, Path], patches: list[Pixels]) -> None:
+def test_weights_expanded_at_load_give_the_same_probabilities(models: tuple[Path, Path], patches: list[Pixels]) -> None:
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     session = onnxruntime.InferenceSession(models[1], options, providers=["CPUExecutionProvider"])
     image = np.stack(patches[:8])
-    (found,) = session.run(None, {"image": image})
-    assert np.abs(np.asarray(found) - Classifier(models[1]).predict_patches(patches[:8])).max() < 1e-5
+    (probabilities,) = session.run(None, {"image": image})
+    assert np.abs(np.asarray(probabilities) - Classifier(models[1]).predict_patches(patches[:8])).max() < 1e-5
 
 
 def test_a_channel_of_zeros_stays_zero(patches: list[Pixels]) -> None:
     trained = telling_network(patches[:4])
     for name in ("classifier.0.weight", "features.12.0.weight"):
         trained.state_dict[name][2] = 0
-    small = {weights.shape: weights for weights in expanded(onnx.load_from_string(eight_bit(build(trained))))}
+    small = {weights.shape: weights for weights in expanded(onnx.load_from_string(quantize_weights(build(trained))))}
     for shape in ((1024, 576), (576, 96, 1, 1)):
         assert not small[shape][2].any()
         assert small[shape][1].any()

@@ -25,7 +25,7 @@ FRAMING = geometry.Framing(-0.1, -0.125, 0.76, "detector")
 
 
 def trained() -> Checkpoint:
-    """A network whose every part matters: statistics as after training, and answers far from uniform."""
+    """A network in which every part matters: statistics as after training, and predictions far from uniform."""
     torch.manual_seed(0)
     network = MobileNetV3Small(7)
     for module in network.modules():
@@ -57,11 +57,11 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def model(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return onnx_file.export(checkpoint, tmp_path_factory.mktemp("export"))
+    return onnx_file.export_onnx(checkpoint, tmp_path_factory.mktemp("export"))
 
 
 def photographs(shape: tuple[int, ...]) -> Pixels:
-    """Noise with edges and smooth parts, uint8."""
+    """Noise with edges and smooth areas, uint8."""
     noise = np.random.default_rng(sum(shape)).integers(0, 256, shape, dtype=np.uint8)
     noise[..., : shape[-3] // 2, :, :] //= 9
     noise[..., shape[-2] // 3 :, :] |= 64
@@ -73,7 +73,7 @@ def run(model: Path | bytes, image: Pixels, outputs: Sequence[str] | None = None
     return np.asarray(session.run(outputs, {"image": image})[0])
 
 
-def test_the_graph_answers_as_the_checkpoint(checkpoint: Path, model: Path) -> None:
+def test_the_graph_gives_the_checkpoint_s_probabilities(checkpoint: Path, model: Path) -> None:
     patches = photographs((5, 160, 160, 3))
     loaded = Checkpoint.load(checkpoint)
     with torch.inference_mode():
@@ -81,11 +81,11 @@ def test_the_graph_answers_as_the_checkpoint(checkpoint: Path, model: Path) -> N
             torch.from_numpy(patches).permute(0, 3, 1, 2) / 255 - torch.tensor(MEAN).view(3, 1, 1)
         ) / torch.tensor(STD).view(3, 1, 1)
         expected = (loaded.network()(pixels) / 1.3).softmax(1).numpy()
-    found = run(model, patches)
+    probabilities = run(model, patches)
 
-    assert expected.max() > 0.5  # far from uniform, or nothing would be shown
-    assert np.abs(found - expected).max() < 1e-4
-    assert found.sum(1) == pytest.approx(np.ones(5), abs=1e-5)
+    assert expected.max() > 0.5  # nearly uniform probabilities would hide differences
+    assert np.abs(probabilities - expected).max() < 1e-4
+    assert probabilities.sum(1) == pytest.approx(np.ones(5), abs=1e-5)
 
 
 def test_alpha_does_not_matter(model: Path) -> None:
@@ -116,13 +116,13 @@ def test_the_graph_resizes_as_training_does(model: Path, height: int, width: int
     graph.graph.output.append(onnx.helper.make_tensor_value_info("levels", onnx.TensorProto.FLOAT, None))
     image = photographs((2, height, width, channels))
     levels = run(graph.SerializeToString(), image, ["levels"]).transpose(0, 2, 3, 1)
-    expected = np.stack([geometry.resize(one) for one in image[..., :3]]).astype(float)
+    expected = np.stack([geometry.resize(pixels) for pixels in image[..., :3]]).astype(float)
 
     assert np.abs(levels - expected).max() <= 1
     assert np.abs(levels - expected).mean() < 0.02
 
 
-def test_the_metadata_tell_how_to_use_it(model: Path) -> None:
+def test_the_metadata_describe_the_model(model: Path) -> None:
     facts = {entry.key: entry.value for entry in onnx.load(model).metadata_props}
 
     assert json.loads(facts["classes"]) == list(K7.classes)
@@ -135,7 +135,7 @@ def test_the_metadata_tell_how_to_use_it(model: Path) -> None:
     assert model.name == "k7_mnv3s_160.onnx"
 
 
-def test_the_file_is_small_plain_and_tells_nothing_of_this_machine(model: Path) -> None:
+def test_the_file_is_small_and_names_no_path_of_this_machine(model: Path) -> None:
     content = model.read_bytes()
     graph = onnx.load(model)
 
@@ -147,7 +147,7 @@ def test_the_file_is_small_plain_and_tells_nothing_of_this_machine(model: Path) 
     assert b".py" not in content
 
 
-def test_the_runtime_reads_it(checkpoint: Path, model: Path) -> None:
+def test_the_classifier_reads_it(checkpoint: Path, model: Path) -> None:
     photograph = photographs((300, 400, 3))
     box = (120, 60, 230, 210)
     answer = Classifier(model).predict(photograph, box)
@@ -155,7 +155,7 @@ def test_the_runtime_reads_it(checkpoint: Path, model: Path) -> None:
     expected = onnx_file.probabilities(Checkpoint.load(checkpoint), crop[None])[0]
 
     assert tuple(answer) == K7.classes
-    # The graph's resize may differ from Pillow's by single levels.
+    # The graph's resize may differ from Pillow's by one level.
     assert np.abs(np.array([*answer.values()]) - expected).max() < 0.02
 
 
@@ -163,25 +163,25 @@ def test_the_small_model_is_expanded_when_it_is_loaded(model: Path, monkeypatch:
     patches = [*photographs((4, 160, 160, 3))]
     small = model.with_name("k7_mnv3s_160_8bit.onnx")
     plain = onnxruntime.InferenceSession(small, providers=["CPUExecutionProvider"])
-    made: list[onnxruntime.SessionOptions] = []
+    used: list[onnxruntime.SessionOptions] = []
     original = onnxruntime.InferenceSession
 
     def session(path: Path, options: onnxruntime.SessionOptions, **rest: Any) -> Any:
         options.optimized_model_filepath = str(path.with_suffix(".expanded"))
-        made.append(options)
+        used.append(options)
         return original(path, options, **rest)
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", session)
-    found = Classifier(small).predict_patches(patches)
-    loaded = onnx.load(made[0].optimized_model_filepath)
+    probabilities = Classifier(small).predict_patches(patches)
+    loaded = onnx.load(used[0].optimized_model_filepath)
 
-    # As the expanded weights are constants, nothing is left of it at run time.
+    # The expanded weights are constants, so no node is left to run.
     assert "DequantizeLinear" in {node.op_type for node in onnx.load(small).graph.node}
     assert "DequantizeLinear" not in {node.op_type for node in loaded.graph.node}
-    assert np.abs(found - np.asarray(plain.run(None, {"image": np.stack(patches)})[0])).max() < 1e-5
+    assert np.abs(probabilities - np.asarray(plain.run(None, {"image": np.stack(patches)})[0])).max() < 1e-5
 
 
-def test_a_graph_that_differs_does_not_appear(
+def test_a_graph_that_differs_is_not_written(
     checkpoint: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrong = onnx.load(model)
@@ -190,11 +190,11 @@ def test_a_graph_that_differs_does_not_appear(
     monkeypatch.setattr(onnx_file, "build", lambda _: wrong.SerializeToString())
 
     with pytest.raises(RuntimeError, match=r"differs from .* not written"):
-        onnx_file.export(checkpoint, tmp_path / "out")
+        onnx_file.export_onnx(checkpoint, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_a_graph_that_answers_no_number_is_not_written(
+def test_a_graph_that_gives_nan_is_not_written(
     checkpoint: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrong = onnx.load(model)
@@ -203,7 +203,7 @@ def test_a_graph_that_answers_no_number_is_not_written(
     monkeypatch.setattr(onnx_file, "build", lambda _: wrong.SerializeToString())
 
     with pytest.raises(RuntimeError, match="not written"):
-        onnx_file.export(checkpoint, tmp_path / "out")
+        onnx_file.export_onnx(checkpoint, tmp_path / "out")
 
 
 def test_folding_changes_nothing() -> None:
@@ -219,12 +219,12 @@ def test_folding_changes_nothing() -> None:
 
 def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"best\.pt: no such file"):
-        onnx_file.export(tmp_path / "best.pt", tmp_path)
+        onnx_file.export_onnx(tmp_path / "best.pt", tmp_path)
 
 
 @pytest.mark.parametrize("name", ["../other.onnx", "folder/model.onnx", "model", "", ".onnx"])
 def test_the_model_stays_in_its_folder(name: str, checkpoint: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with pytest.raises(InputError, match="is no file name for a model; give one like k7"):
-        onnx_file.export(checkpoint, out, name)
+    with pytest.raises(InputError, match="is not a file name for a model; give one like k7"):
+        onnx_file.export_onnx(checkpoint, out, name)
     assert [*tmp_path.rglob("*.onnx")] == []

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from pyojeong.export.onnx_file import build
-from pyojeong.export.wasm import ROWS, WHOLE, optimize_for_wasm, row_taps, whole_taps
+from pyojeong.export.wasm import MAX_SIDE_BY_ROW, MAX_SIDE_WHOLE, optimize_for_wasm, row_taps, whole_taps
 from tests.networks import drawn_patches, telling_network
 
 
@@ -28,29 +28,31 @@ def exported(layer: nn.Module, channels: int, side: int) -> onnx.ModelProto:
     return program.model_proto
 
 
-def answer(model: onnx.ModelProto, x: np.ndarray) -> np.ndarray:
+def run(model: onnx.ModelProto, x: np.ndarray) -> np.ndarray:
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     return np.asarray(session.run(None, {"x": x})[0])
 
 
-def kinds(model: onnx.ModelProto) -> list[str]:
+def operators(model: onnx.ModelProto) -> list[str]:
     return [node.op_type for node in model.graph.node]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize(("kernel", "side"), [(5, 5), (5, 10), (7, WHOLE), (5, WHOLE + 1), (5, 3), (7, ROWS)])
+@pytest.mark.parametrize(
+    ("kernel", "side"), [(5, 5), (5, 10), (7, MAX_SIDE_WHOLE), (5, MAX_SIDE_WHOLE + 1), (5, 3), (7, MAX_SIDE_BY_ROW)]
+)
 def test_a_depthwise_convolution_of_a_small_map_becomes_a_product(kernel: int, side: int, bias: bool) -> None:
     torch.manual_seed(kernel * side)
     plain = exported(nn.Conv2d(6, 6, kernel, padding=kernel // 2, groups=6, bias=bias), 6, side)
-    quick = copy.deepcopy(plain)
-    optimize_for_wasm(quick)
-    onnx.checker.check_model(quick, full_check=True)
+    optimized = copy.deepcopy(plain)
+    optimize_for_wasm(optimized)
+    onnx.checker.check_model(optimized, full_check=True)
     x = np.random.default_rng(0).normal(size=(3, 6, side, side)).astype(np.float32)
 
-    assert answer(quick, x) == pytest.approx(answer(plain, x), abs=1e-5)
-    assert "Gather" in kinds(quick)
-    assert ("Conv" in kinds(quick)) == (side > WHOLE)
+    assert run(optimized, x) == pytest.approx(run(plain, x), abs=1e-5)
+    assert "Gather" in operators(optimized)
+    assert ("Conv" in operators(optimized)) == (side > MAX_SIDE_WHOLE)
 
 
 @pytest.mark.slow
@@ -65,24 +67,24 @@ def test_a_depthwise_convolution_of_a_small_map_becomes_a_product(kernel: int, s
         nn.Conv2d(6, 6, 5, padding=2),
     ],
 )
-def test_other_convolutions_stay(layer: nn.Module) -> None:
+def test_other_convolutions_are_not_rewritten(layer: nn.Module) -> None:
     model = exported(layer, 6, 10)
-    before = kinds(model)
+    before = operators(model)
     optimize_for_wasm(model)
-    assert kinds(model) == before
+    assert operators(model) == before
 
 
 @pytest.mark.slow
-def test_a_large_map_stays() -> None:
-    model = exported(nn.Conv2d(6, 6, 5, padding=2, groups=6), 6, ROWS + 1)
+def test_convolutions_of_large_maps_are_not_rewritten() -> None:
+    model = exported(nn.Conv2d(6, 6, 5, padding=2, groups=6), 6, MAX_SIDE_BY_ROW + 1)
     optimize_for_wasm(model)
-    assert kinds(model) == ["Conv"]
+    assert operators(model) == ["Conv"]
 
 
 @pytest.mark.slow
-def test_onnxruntime_keeps_what_makes_the_network_fast(tmp_path: Path) -> None:
+def test_onnxruntime_does_not_undo_the_rewrite(tmp_path: Path) -> None:
     options = onnxruntime.SessionOptions()
-    # As far as onnxruntime-web goes, which has no kernels with blocked channels.
+    # The level of onnxruntime-web, which has no kernels with blocked channels.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
     onnxruntime.InferenceSession(build(telling_network(drawn_patches(4))), options)
@@ -90,11 +92,11 @@ def test_onnxruntime_keeps_what_makes_the_network_fast(tmp_path: Path) -> None:
     sizes = {value.name: list(value.dims) for value in model.graph.initializer}
     wide = [node for node in model.graph.node if sizes.get((*node.input, "", "")[1], [])[1:] == [1, 5, 10]]
 
-    # Matrices are made at load, gates are dense layers with their activation inside.
-    assert "Gather" not in kinds(model)
-    assert kinds(model).count("FusedGemm") == 18
+    # Matrices are computed at load; gates are dense layers with a fused activation.
+    assert "Gather" not in operators(model)
+    assert operators(model).count("FusedGemm") == 18
     assert [sizes[node.input[1]] for node in model.graph.node if node.op_type == "MatMul"] == [[576, 25, 25]] * 2
-    # Black in the convolution itself would cost what it saves.
+    # Padding inside the convolution would cost as much as the rewrite saves.
     assert len(wide) == 4
     for node in wide:
         pads = [attribute.ints for attribute in node.attribute if attribute.name == "pads"]

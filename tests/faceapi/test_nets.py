@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 
 from pyojeong.core.errors import InputError
-from pyojeong.faceapi import nets
+from pyojeong.faceapi import net_graphs, nets
 from pyojeong.faceapi.detector import without_padding
 from pyojeong.faceapi.weights import find_package, read_weights
 
@@ -26,7 +26,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "pyojeong"
 
 
-def test_a_graph_is_built_once_and_its_name_says_which(cache, monkeypatch):
+def test_a_graph_is_built_once_and_named_by_version_and_format(cache, monkeypatch):
     path = nets.graph_path("face_expression")
     assert path == cache / f"face_expression-1.7.15-f{nets.FORMAT}.onnx"
     before = path.stat().st_mtime_ns
@@ -40,12 +40,25 @@ def test_a_new_format_gets_a_new_graph(cache, monkeypatch):
     assert nets.graph_path("face_expression") != old
 
 
-def test_graphs_of_a_wheel_need_neither_cache_nor_node_modules(cache, tmp_path, monkeypatch):
+def test_graphs_in_a_wheel_need_neither_cache_nor_node_modules(cache, tmp_path, monkeypatch):
     files = nets.write_graphs(tmp_path / "graphs")
     monkeypatch.setattr(nets, "GRAPHS", tmp_path / "graphs")
     monkeypatch.setattr(nets, "find_package", lambda: pytest.fail("looked for node_modules"))
     assert [nets.graph_path(model) for model in nets.MODELS] == files[:2]
     assert not cache.exists()
+
+
+def test_a_graph_that_exists_needs_no_onnx(cache):
+    path = nets.graph_path("face_expression")
+    code = """
+import sys
+sys.modules["onnx"] = None  # makes every import of it fail
+import pyojeong.analyzer
+from pyojeong.faceapi.nets import graph_path
+print(graph_path("face_expression"))
+"""
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert Path(output.strip()) == path
 
 
 def test_the_command_writes_graphs_and_license(tmp_path):
@@ -65,35 +78,34 @@ def test_another_version_of_the_package_is_not_packed(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("size", [160, 416, 608])
-def test_the_detector_has_one_cell_for_32_pixels_and_a_divisor(size):
+def test_the_detector_has_one_cell_per_32_pixels_and_a_divisor(size):
     graph = nets.build("tiny_face_detector", find_package())
     pixels = np.random.default_rng(0).uniform(0, 255, (2, size, size, 3)).astype(np.float32)
     usual, other = (run(graph, {"pixels": pixels, **more})[0] for more in ({}, {"divisor": np.array(256, np.float32)}))
     assert usual.shape == (2, size // 32, size // 32, 25)
     assert np.abs(usual - other).max() > 0
     # Dividing by 256 is dividing the centered pixels by 255 after shrinking them by 255/256.
-    mean = np.array(nets.DETECTOR_MEAN, np.float32)
+    mean = np.array(net_graphs.DETECTOR_MEAN, np.float32)
     shrunk = run(graph, {"pixels": (pixels - mean) * np.float32(255 / 256) + mean})[0]
     assert np.abs(shrunk - other).max() < 1e-3
 
 
 @pytest.mark.parametrize("divisor", [255, 256])
 @pytest.mark.parametrize(("width", "height"), [(640, 480), (479, 640), (1280, 720), (1000, 1), (7, 416), (300, 299)])
-def test_the_detector_needs_little_of_the_padding(width, height, divisor):
+def test_cells_do_not_depend_on_the_omitted_padding(width, height, divisor):
     graph = nets.build("tiny_face_detector", find_package())
     columns, rows = (math.ceil(length * 224 / max(width, height)) for length in (width, height))
     pixels = np.zeros((224, 224, 3), np.float32)
     pixels[:rows, :columns] = np.random.default_rng(2).uniform(0, 255, (rows, columns, 3))
-    few = without_padding(pixels, width, height)
-    assert few.size < pixels.size or min(rows, columns) > 218
-    whole, found = (
-        run(graph, {"pixels": each[None], "divisor": np.array(divisor, np.float32)})[0] for each in (pixels, few)
-    )
-    assert np.array_equal(whole, found)
+    reduced = without_padding(pixels, width, height)
+    assert reduced.size < pixels.size or min(rows, columns) > 218
+    feeds = ({"pixels": frame[None], "divisor": np.array(divisor, np.float32)} for frame in (pixels, reduced))
+    expected, cells = (run(graph, feed)[0] for feed in feeds)
+    assert np.array_equal(cells, expected)
 
 
 def test_the_expression_net_s_first_layer_is_the_manifest_s_convolution():
-    """One layer by hand: were a layout transposed or the padding on the wrong side, it would differ."""
+    """Computes one layer by hand, which shows a transposed layout or padding on the wrong side."""
     model = onnx.load_from_string(nets.build("face_expression", find_package()))
     first = next(node for node in model.graph.node if node.op_type == "Relu")
     model.graph.output.append(onnx.helper.make_tensor_value_info(first.output[0], onnx.TensorProto.FLOAT, None))
@@ -102,7 +114,7 @@ def test_the_expression_net_s_first_layer_is_the_manifest_s_convolution():
     assert probabilities.shape == (1, 7)
     assert probabilities.sum() == pytest.approx(1, abs=1e-6)
     tensors = read_weights("face_expression_model")
-    x = (pixels[0] - np.array(nets.EXPRESSION_MEAN)) / 255
+    x = (pixels[0] - np.array(net_graphs.EXPRESSION_MEAN)) / 255
     for row, column in ((0, 0), (20, 33), (55, 55)):
         window = np.zeros((3, 3, 3))
         inside = x[row * 2 : row * 2 + 3, column * 2 : column * 2 + 3]

@@ -22,7 +22,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def published(folder: Path, content: bytes, digest: str | None = None) -> str:
-    """Put ``content`` where a URL leads to and return the URL, named after its hash as torchvision does."""
+    """Write ``content`` to a file named after its hash, as torchvision does, and return its URL."""
     name = f"net-{digest or hashlib.sha256(content).hexdigest()[:8]}.pth"
     (folder / name).write_bytes(content)
     return (folder / name).as_uri()
@@ -31,21 +31,21 @@ def published(folder: Path, content: bytes, digest: str | None = None) -> str:
 def test_a_local_file_fills_everything_but_the_last_layer(tmp_path: Path) -> None:
     donor, network = MobileNetV3Small(1000), MobileNetV3Small(7)
     np.savez(tmp_path / "donor.npz", **{name: value.numpy() for name, value in donor.state_dict().items()})
-    own = {name: value.clone() for name, value in network.state_dict().items()}
-    weights.start(network, str(tmp_path / "donor.npz"))
+    initial = {name: value.clone() for name, value in network.state_dict().items()}
+    weights.load_initial_weights(network, str(tmp_path / "donor.npz"))
 
     for name, value in network.state_dict().items():
-        assert torch.equal(value, own[name] if name in LAST else donor.state_dict()[name]), name
+        assert torch.equal(value, initial[name] if name in LAST else donor.state_dict()[name]), name
 
 
-def test_random_leaves_the_network_alone_and_says_what_it_costs(caplog: pytest.LogCaptureFixture) -> None:
+def test_random_leaves_the_network_unchanged_and_warns(caplog: pytest.LogCaptureFixture) -> None:
     network = MobileNetV3Small(7)
-    own = {name: value.clone() for name, value in network.state_dict().items()}
+    initial = {name: value.clone() for name, value in network.state_dict().items()}
     with caplog.at_level(logging.WARNING):
-        weights.start(network, "random")
+        weights.load_initial_weights(network, "random")
 
     assert "random weights" in caplog.text
-    assert all(torch.equal(value, own[name]) for name, value in network.state_dict().items())
+    assert all(torch.equal(value, initial[name]) for name, value in network.state_dict().items())
 
 
 def test_another_network_is_refused_by_name(tmp_path: Path) -> None:
@@ -55,48 +55,48 @@ def test_another_network_is_refused_by_name(tmp_path: Path) -> None:
     save_torch(state | {"features.0.0.weight": torch.zeros(8, 3, 3, 3)}, tmp_path / "thin.pth")
 
     with pytest.raises(InputError, match=r"short\.pth: no tensor features\.3\.block\.0\.0\.weight"):
-        weights.start(MobileNetV3Small(7), str(tmp_path / "short.pth"))
+        weights.load_initial_weights(MobileNetV3Small(7), str(tmp_path / "short.pth"))
     with pytest.raises(InputError, match=r"features\.0\.0\.weight has shape \(8, 3, 3, 3\)"):
-        weights.start(MobileNetV3Small(7), str(tmp_path / "thin.pth"))
+        weights.load_initial_weights(MobileNetV3Small(7), str(tmp_path / "thin.pth"))
 
 
-def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     state = MobileNetV3Small(7).state_dict()
     save_torch(state | {"features.0.0.weight": torch.full((16, 3, 3, 3), torch.nan)}, tmp_path / "nan.pth")
 
     with pytest.raises(InputError, match=r"nan\.pth: features\.0\.0\.weight is damaged"):
-        weights.start(MobileNetV3Small(7), str(tmp_path / "nan.pth"))
+        weights.load_initial_weights(MobileNetV3Small(7), str(tmp_path / "nan.pth"))
 
 
-def test_the_published_file_is_fetched_once(tmp_path: Path, cache: Path) -> None:
+def test_the_file_is_downloaded_once(tmp_path: Path, cache: Path) -> None:
     url = published(tmp_path, b"weights")
-    path = weights.imagenet(url)
+    path = weights.imagenet_file(url)
     assert path.is_relative_to(cache)
     assert path.read_bytes() == b"weights"
 
     (tmp_path / path.name).unlink()
-    assert weights.imagenet(url) == path
+    assert weights.imagenet_file(url) == path
 
 
 def test_a_damaged_download_is_not_kept(tmp_path: Path, cache: Path) -> None:
     url = published(tmp_path, b"half", digest="0123abcd")
 
     with pytest.raises(InputError, match="SHA-256"):
-        weights.imagenet(url)
+        weights.imagenet_file(url)
     assert not [path for path in cache.rglob("*") if path.is_file()]
 
 
-def test_a_damaged_cache_is_fetched_anew(tmp_path: Path, cache: Path) -> None:
+def test_a_damaged_cached_file_is_downloaded_again(tmp_path: Path, cache: Path) -> None:
     url = published(tmp_path, b"weights")
-    weights.imagenet(url).write_bytes(b"rotten")
+    weights.imagenet_file(url).write_bytes(b"rotten")
 
-    assert weights.imagenet(url).read_bytes() == b"weights"
+    assert weights.imagenet_file(url).read_bytes() == b"weights"
 
 
 @pytest.mark.usefixtures("cache")
-def test_without_network_the_remedy_is_named(tmp_path: Path) -> None:
+def test_a_failed_download_names_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot be downloaded.*local file.*'random'"):
-        weights.imagenet((tmp_path / "net-01234567.pth").as_uri())
+        weights.imagenet_file((tmp_path / "net-01234567.pth").as_uri())
 
 
 def test_the_fingerprint_follows_the_content(tmp_path: Path) -> None:
@@ -111,6 +111,6 @@ def test_the_fingerprint_follows_the_content(tmp_path: Path) -> None:
         weights.fingerprint(str(tmp_path / "absent.npz"))
 
 
-def test_the_address_names_its_own_hash() -> None:
+def test_the_url_contains_the_hash() -> None:
     assert weights.IMAGENET_URL.startswith("https://")
     assert weights.IMAGENET_URL.endswith("-047dcff4.pth")

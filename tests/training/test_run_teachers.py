@@ -14,7 +14,7 @@ from pyojeong.core.table import write_csv
 from pyojeong.model.network import MobileNetV3Small
 from pyojeong.model.teacher import FaceMobileNet, FaceRecognitionNet
 from pyojeong.training import loop
-from pyojeong.training.inference_cache import answers
+from pyojeong.training.inference_cache import inference_function
 from tests.networks import write_face_mobilenet
 from tests.trainings import FILES, contents, killed_in_epoch, run, small_tables
 
@@ -51,7 +51,7 @@ def test_a_network_learns_from_its_teachers_view_of_each_changed_image(
 
     def ask(network: Any, device: Any) -> Any:
         asked.append(network)
-        return answers(network, device)
+        return inference_function(network, device)
 
     def learn(*arguments: Any) -> Any:
         lessons.append(arguments[4])
@@ -63,7 +63,7 @@ def test_a_network_learns_from_its_teachers_view_of_each_changed_image(
         return wanted[-1][1]
 
     monkeypatch.setattr("pyojeong.training.run.learn", learn)
-    monkeypatch.setattr("pyojeong.training.run.answers", ask)
+    monkeypatch.setattr("pyojeong.training.run.inference_function", ask)
     monkeypatch.setattr(loop._Loop, "_targets", remember)
     faces = write_face_mobilenet(root / "faces.safetensors")
     teachers = {"teachers": "dlib vggface2 own", "teacher_weights": str(faces)}

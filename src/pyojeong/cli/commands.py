@@ -275,9 +275,9 @@ def export(
     name: Annotated[str, typer.Option(help="File name of the ONNX model.")] = K7_MODEL,
 ) -> None:
     """Export a checkpoint to ONNX with classes.json, after comparing the two."""
-    from pyojeong.export.onnx_file import export as run_export
+    from pyojeong.export.onnx_file import export_onnx
 
-    print(run_export(checkpoint, out or checkpoint.parent, name))
+    print(export_onnx(checkpoint, out, name))
 
 
 @app.command()

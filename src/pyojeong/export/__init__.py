@@ -1,1 +1,6 @@
-"""export."""
+"""Checkpoints as ONNX models for Python and the browser.
+
+A ``best.pt`` comes in; an ONNX model that maps face patches to probabilities, its 8-bit variant and ``classes.json`` go
+out (``onnx_file.export_onnx``). The package imports ``core`` and ``model``; ``training`` (for fast inference),
+``experiments`` and ``cli`` may import it.
+"""

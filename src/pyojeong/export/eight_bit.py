@@ -1,78 +1,80 @@
-"""Weights in about 8 bits: a quarter of the bytes to download, expanded to float32 when the model is loaded.
+"""Quantizes the weights of an exported model to about 8 bits, for a quarter of the download.
 
-Only weights are quantized, so the arithmetic at run time stays that of float32. onnxruntime expands them once
-where the session option ``session.disable_quant_qdq`` is ``1``, as the browser module sets it; elsewhere at each run.
+Only weights are quantized; they are expanded to float32, and all arithmetic stays float32. onnxruntime expands them
+once, when it loads the model, if the session option ``session.disable_quant_qdq`` is ``1`` (the browser module sets
+it), otherwise on every run.
 
-The large matrices bear coarse steps and hold most of the bytes; the many small filters, depthwise ones above all,
-do not and hold few. So a tensor's size decides: 4, 8 or 16 bits. Plain 8 bits throughout changed 3 % of the labels
-of a network that was trained on RAF-DB (n = 3,068), this mixture 0.4 %, in fewer bytes.
+A tensor's size decides between 4, 8 and 16 bits: the large matrices tolerate coarse steps and hold most of the bytes;
+the many small filters, above all the depthwise ones, do not, and hold few. On a network trained on RAF-DB (n = 3,068),
+8 bits throughout changed 3 % of the labels; this mixture changed 0.4 % and takes fewer bytes.
 """
+
+from collections.abc import Iterable
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-OPSET = 21
-"""The first with 4-bit integers and scales by block."""
+from pyojeong.core.onnx_graph import replace_contents
 
-FEW = 1 << 14
+OPSET = 21
+"""The first with 4-bit integers and one scale per block."""
+
+FLOAT16_BELOW = 1 << 14
 """Tensors with fewer weights keep 16 bits (float16)."""
 
-MANY = 1 << 18
-"""Dense layers with at least as many weights get 4 bits, with one scale for ``BLOCK`` weights of a row."""
+FOUR_BITS_FROM = 1 << 18
+"""Dense layers with at least as many weights get 4 bits, with one scale per ``BLOCK`` weights of a row."""
 
 BLOCK = 64
 
 
 def eight_bit_name(name: str) -> str:
-    """Return the file name of the small variant of ``name``: ``k7.onnx`` -> ``k7_8bit.onnx``."""
+    """Return the file name of the 8-bit variant of ``name``: ``k7.onnx`` -> ``k7_8bit.onnx``."""
     return name.removesuffix(".onnx") + "_8bit.onnx"
 
 
-def eight_bit(model: bytes) -> bytes:
+def quantize_weights(model: bytes) -> bytes:
     """Return ``model`` with the weights of its convolutions and dense layers in 4, 8 or 16 bits.
 
-    Integers are symmetric around 0, with a scale for each output channel (8 bits) or block (4 bits); each weight moves
-    by at most half a step. Biases and all else stay float32; inputs, outputs and metadata are those of
-    ``model``.
+    Integers are symmetric around 0, with one scale per output channel (8 bits) or block (4 bits); each weight moves by
+    at most half a step. Biases stay float32; inputs, outputs and metadata do not change.
     """
-    whole = onnx.load_from_string(model)
-    graph = whole.graph
+    quantized = onnx.load_from_string(model)
+    graph = quantized.graph
     weights = {node.input[1] for node in graph.node if node.op_type in ("Conv", "Gemm")}
-    # Filters from which matrices are gathered, see ``kernels``.
+    # Filters that matrices are gathered from, see ``wasm``.
     weights |= {node.input[0] for node in graph.node if node.op_type == "Gather"}
-    values: list[onnx.TensorProto] = []
+    constants: list[onnx.TensorProto] = []
     nodes: list[onnx.NodeProto] = []
     for tensor in graph.initializer:
         if tensor.name not in weights:
-            values.append(tensor)
+            constants.append(tensor)
             continue
-        node, parts = _packed(tensor, f"q{len(nodes)}")
+        node, tensors = _quantize_tensor(tensor, f"q{len(nodes)}")
         nodes.append(node)
-        values += parts
+        constants += tensors
     nodes += graph.node
-    _shorten(nodes, values, {value.name for value in (*graph.input, *graph.output)})
-    for field, items in ((graph.initializer, values), (graph.node, nodes)):
-        del field[:]
-        field.extend(items)
-    whole.opset_import[0].version = OPSET
-    whole.ir_version = max(whole.ir_version, 10)
-    onnx.checker.check_model(whole, full_check=True)
-    return bytes(whole.SerializeToString())
+    _shorten_names(nodes, constants, {value.name for value in (*graph.input, *graph.output)})
+    replace_contents(graph, nodes, constants)
+    quantized.opset_import[0].version = OPSET
+    quantized.ir_version = max(quantized.ir_version, 10)
+    onnx.checker.check_model(quantized, full_check=True)
+    return bytes(quantized.SerializeToString())
 
 
-def _packed(tensor: onnx.TensorProto, name: str) -> tuple[onnx.NodeProto, list[onnx.TensorProto]]:
-    """Return the node that expands a weight tensor at load, and what it reads."""
+def _quantize_tensor(tensor: onnx.TensorProto, name: str) -> tuple[onnx.NodeProto, list[onnx.TensorProto]]:
+    """Return the node that expands a weight tensor, and the constants that the node reads."""
     weights = np.asarray(numpy_helper.to_array(tensor), np.float32)
-    if weights.size < FEW:
+    if weights.size < FLOAT16_BELOW:
         node = helper.make_node("Cast", [name], [tensor.name], to=TensorProto.FLOAT)
         return node, [numpy_helper.from_array(weights.astype(np.float16), name)]
-    if weights.size >= MANY and weights.ndim == 2 and weights.shape[1] % BLOCK == 0:
+    if weights.size >= FOUR_BITS_FROM and weights.ndim == 2 and weights.shape[1] % BLOCK == 0:
         levels, scale = _quantize(weights.reshape(len(weights), -1, BLOCK), 2, 7)
-        # Two to a byte, the first in the low half, as onnx.proto defines it.
-        halves = levels.ravel().astype(np.int8).view(np.uint8) & 15
-        data = (halves[::2] | halves[1::2] << 4).tobytes()
+        # Two per byte, the first in the low half, as onnx.proto defines it.
+        nibbles = levels.ravel().astype(np.int8).view(np.uint8) & 15
+        data = (nibbles[::2] | nibbles[1::2] << 4).tobytes()
         packed = helper.make_tensor(name, TensorProto.INT4, weights.shape, data, raw=True)
         node = helper.make_node("DequantizeLinear", [name, f"{name}s"], [tensor.name], axis=1, block_size=BLOCK)
     else:
@@ -83,23 +85,25 @@ def _packed(tensor: onnx.TensorProto, name: str) -> tuple[onnx.NodeProto, list[o
 
 
 def _quantize(
-    weights: NDArray[np.float32], axes: int | tuple[int, ...], most: int
+    weights: NDArray[np.float32], axes: int | tuple[int, ...], max_level: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return whole levels -most..most in the shape of ``weights``, and the step for each place along the other axes."""
+    """Return integer levels -max_level..max_level in the shape of ``weights``, and one step without ``axes``."""
     largest = np.abs(weights).max(axes, keepdims=True)
-    # A channel of zeros needs some step; any will do.
-    scale = np.where(largest > 0, largest / most, 1).astype(np.float32)
-    return np.clip(np.rint(weights / scale), -most, most), np.squeeze(scale, axes)
+    # A channel of zeros needs a step too; its value does not matter.
+    scale = np.where(largest > 0, largest / max_level, 1).astype(np.float32)
+    return np.clip(np.rint(weights / scale), -max_level, max_level), np.squeeze(scale, axes)
 
 
-def _shorten(nodes: list[onnx.NodeProto], values: list[onnx.TensorProto], kept: set[str]) -> None:
-    """Give every inner value a short name: the exporter's would take one byte in a hundred."""
+def _shorten_names(
+    nodes: Iterable[onnx.NodeProto], constants: Iterable[onnx.TensorProto], public_names: set[str]
+) -> None:
+    """Give every inner value a short name: the exporter's names would take 1 % of the bytes."""
+    # An empty name stands for an optional input that is missing.
+    fixed = {"", *public_names}
     short: dict[str, str] = {}
     for node in nodes:
         node.name = ""
         for field in (node.input, node.output):
-            field[:] = [
-                name if not name or name in kept else short.setdefault(name, f"v{len(short)}") for name in field
-            ]
-    for value in values:
-        value.name = short[value.name]
+            field[:] = [name if name in fixed else short.setdefault(name, f"v{len(short)}") for name in field]
+    for tensor in constants:
+        tensor.name = short[tensor.name]

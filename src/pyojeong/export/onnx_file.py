@@ -1,10 +1,10 @@
-"""One ONNX file from a checkpoint: face patches in, calibrated probabilities out, checked before it appears.
+"""Exports a checkpoint as one ONNX file that maps face patches to calibrated probabilities.
 
 The graph takes ``image`` uint8 [N, H, W, C], C = 3 or 4 (alpha is ignored), and returns ``probabilities`` float32
-[N, K]. Resizing to 160 x 160, normalization, network, temperature and softmax are inside, so Python and a browser
-cannot disagree about them. Its metadata carry ``classes`` (JSON list), ``scheme``, ``size``,
-``temperature``, ``version``, ``synthetic`` (``true`` when trained on synthetic faces) and the crop that the network
-wants: ``margin``, ``offset`` and ``aspect`` (see ``geometry.patch_region``) relative to a ``box`` of one of
+[N, K]. Resizing to 160 x 160, normalization, network, temperature and softmax are part of it, so Python and a browser
+cannot differ in them. Its metadata are ``classes`` (JSON list), ``scheme``, ``size``, ``temperature``, ``version``,
+``synthetic`` (``true`` when trained on synthetic faces) and the framing of the crops that the network was trained on:
+``margin``, ``offset`` and ``aspect`` (see ``geometry.patch_region``) relative to a ``box_kind`` of
 ``geometry.BOX_KINDS``.
 """
 
@@ -21,7 +21,7 @@ import onnx
 import onnxruntime
 import torch
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -29,7 +29,9 @@ from pyojeong import __version__
 from pyojeong.core.errors import InputError
 from pyojeong.core.files import write_bytes, write_json
 from pyojeong.core.images import Pixels
-from pyojeong.export.eight_bit import eight_bit, eight_bit_name
+from pyojeong.core.onnx_graph import GraphWriter
+from pyojeong.core.workspace import K7_MODEL
+from pyojeong.export.eight_bit import eight_bit_name, quantize_weights
 from pyojeong.export.wasm import optimize_for_wasm
 from pyojeong.model.checkpoint import Checkpoint
 from pyojeong.model.network import MobileNetV3Small, normalize
@@ -37,70 +39,69 @@ from pyojeong.model.network import MobileNetV3Small, normalize
 OPSET = 18
 """The first with antialiased Resize."""
 
+IR_VERSION = 9
+
 TOLERANCE = 1e-4
-"""Largest difference of a probability between the file and the checkpoint."""
+"""Largest allowed difference in probability between the graph and the checkpoint."""
 
-_IR_VERSION = 9
-_CHECKED = 8
+_NOISE_IMAGES = 8
 
 
-def export(checkpoint: Path, out_dir: Path, name: str = "k7_mnv3s_160.onnx") -> Path:
-    """Write ``out_dir/name``, its 8-bit variant and ``classes.json`` from a checkpoint; return the first's path.
+def export_onnx(checkpoint: str | Path, out_dir: str | Path | None = None, name: str = K7_MODEL) -> Path:
+    """Write an ONNX model, its 8-bit variant and ``classes.json``, and return the path of the model.
+
+    The graph is compared with the checkpoint before anything is written.
 
     Args:
-        checkpoint: a ``best.pt``.
-        out_dir: made where it is missing.
-        name: of the ONNX file.
+        checkpoint: a ``best.pt`` of a training run.
+        out_dir: folder to write to, created if missing; the checkpoint's own by default.
+        name: file name of the model; the 8-bit variant is named after it.
 
     Raises:
-        InputError: the checkpoint cannot be read, or ``name`` is no plain name that ends in ``.onnx``.
-        RuntimeError: a probability differs by more than 1e-4; nothing is written.
+        InputError: the checkpoint cannot be read, or ``name`` is not a plain file name that ends in ``.onnx``.
+        RuntimeError: a probability differs by more than ``TOLERANCE``; nothing is written.
     """
     if Path(name).name != name or Path(name).suffix != ".onnx":
-        raise InputError(f"{name!r} is no file name for a model; give one like k7.onnx, without folders")
+        raise InputError(f"{name!r} is not a file name for a model; give one like k7.onnx, without folders")
+    checkpoint = Path(checkpoint)
     trained = Checkpoint.load(checkpoint)
     model = build(trained)
     difference = largest_difference(model, trained)
+    # Written so that NaN fails too.
     if not difference <= TOLERANCE:
         raise RuntimeError(f"the ONNX graph differs from {checkpoint} by {difference:.2g} in probability; not written")
-    write_bytes(out_dir / name, model)
-    write_bytes(out_dir / eight_bit_name(name), eight_bit(model))
-    write_json(out_dir / "classes.json", {"classes": list(trained.classes)})
-    return out_dir / name
+    folder = checkpoint.parent if out_dir is None else Path(out_dir)
+    write_bytes(folder / name, model)
+    write_bytes(folder / eight_bit_name(name), quantize_weights(model))
+    write_json(folder / "classes.json", {"classes": list(trained.classes)})
+    return folder / name
 
 
 def build(trained: Checkpoint) -> bytes:
-    """Return the whole graph of a checkpoint as a serialized ONNX model."""
-    core = graph_of(fold_batchnorm(trained.network()), trained.size)
-    optimize_for_wasm(core)
-    before, before_values = _before(trained)
-    after, after_values = _after(trained)
-    graph = helper.make_graph(
-        [*before, *core.graph.node, *after],
-        "pyojeong",
-        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", "H", "W", "C"])],
-        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", len(trained.classes)])],
-        [*before_values, *core.graph.initializer, *after_values],
-    )
-    model = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=_IR_VERSION, producer_name="pyojeong"
-    )
-    helper.set_model_props(model, _metadata(trained))
-    onnx.checker.check_model(model, full_check=True)
-    return bytes(model.SerializeToString())
+    """Return the complete graph of a checkpoint as a serialized ONNX model."""
+    network = network_graph(fold_batchnorm(trained.network()), trained.size)
+    optimize_for_wasm(network)
+    writer = GraphWriter()
+    _add_preprocessing(writer, trained)
+    writer.append(network.graph)
+    temperature = writer.constant("temperature", float(trained.temperature))
+    writer.node("Div", "logits", temperature, output="calibrated")
+    writer.node("Softmax", "calibrated", output="probabilities", axis=1)
+    writer.output("probabilities", ["N", len(trained.classes)])
+    return writer.serialize("pyojeong", opset=OPSET, ir_version=IR_VERSION, metadata=_metadata(trained))
 
 
 def largest_difference(model: bytes, trained: Checkpoint) -> float:
-    """Return the largest difference in probability between a graph and its checkpoint, on noise of every coarseness.
+    """Return the largest difference in probability between a graph and its checkpoint on noise of every coarseness.
 
-    Some of the noise carries an alpha channel, which must not matter. NaN where an answer is no number.
+    The images are tried with and without an alpha channel, which must not matter. NaN if any probability is NaN.
     """
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     rgb = _noise(trained.size)
     alpha = np.full((*rgb.shape[:3], 1), 128, np.uint8)
     images = (rgb, np.concatenate([rgb, alpha], -1))
-    found = np.stack([np.asarray(session.run(None, {"image": image})[0]) for image in images])
-    return float(np.abs(found - probabilities(trained, rgb)).max())
+    outputs = np.stack([np.asarray(session.run(None, {"image": image})[0]) for image in images])
+    return float(np.abs(outputs - probabilities(trained, rgb)).max())
 
 
 @torch.inference_mode()
@@ -113,7 +114,7 @@ def probabilities(trained: Checkpoint, patches: Pixels) -> NDArray[np.float32]:
 
 
 def fold_batchnorm(network: MobileNetV3Small) -> MobileNetV3Small:
-    """Return a copy of an evaluated network whose convolutions contain the BatchNorm that follows them."""
+    """Return a copy in evaluation mode, with each BatchNorm folded into the convolution before it."""
     network = copy.deepcopy(network).eval()
     for module in network.modules():
         if not isinstance(module, nn.Sequential):
@@ -124,9 +125,9 @@ def fold_batchnorm(network: MobileNetV3Small) -> MobileNetV3Small:
     return network
 
 
-def graph_of(network: nn.Module, size: int) -> onnx.ModelProto:
+def network_graph(network: nn.Module, size: int) -> onnx.ModelProto:
     """Return the graph of a network in evaluation mode: ``pixels`` float32 [N, 3, size, size] in, ``logits`` out."""
-    with _quiet():
+    with _silence_exporter():
         program = torch.onnx.export(
             network,
             (torch.zeros(2, 3, size, size),),
@@ -141,15 +142,15 @@ def graph_of(network: nn.Module, size: int) -> onnx.ModelProto:
         raise RuntimeError("torch.onnx.export returned nothing")
     model = program.model_proto
     for node in model.graph.node:
-        # The exporter notes the source lines of this machine in every node.
+        # The exporter writes source paths of this machine into every node.
         del node.metadata_props[:]
         node.doc_string = ""
     return model
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    # The exporter warns about torchvision, which we do without.
+def _silence_exporter() -> Iterator[None]:
+    # The exporter warns that torchvision is missing; it is not needed.
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -161,47 +162,24 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _before(trained: Checkpoint) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
-    # Resize works on bytes, as Pillow does, and equals it to the last bit but for rare single levels.
-    # exclude_outside is what Pillow does at the border.
-    node = helper.make_node
-    # Planes first: to take the alpha out of pixels, and to resize three interleaved channels, takes wasm twice as long.
-    nodes = [
-        node("Transpose", ["image"], ["all_planes"], perm=[0, 3, 1, 2]),
-        node("Slice", ["all_planes", "zero", "three", "one"], ["rgb"]),
-        node("Shape", ["rgb"], ["count"], start=0, end=1),
-        node("Concat", ["count", "patch"], ["sizes"], axis=0),
-        node(
-            "Resize",
-            ["rgb", "", "", "sizes"],
-            ["planes"],
-            mode="linear",
-            antialias=1,
-            exclude_outside=1,
-            coordinate_transformation_mode="half_pixel",
-        ),
-        node("Cast", ["planes"], ["levels"], to=TensorProto.FLOAT),
-        node("Mul", ["levels", "gain"], ["scaled"]),
-        node("Add", ["scaled", "offset"], ["pixels"]),
-    ]
+def _add_preprocessing(writer: GraphWriter, trained: Checkpoint) -> None:
+    """Add the nodes from ``image`` to the network's input ``pixels``."""
+    writer.input("image", ["N", "H", "W", "C"], TensorProto.UINT8)
+    # Planes first: dropping alpha from pixels and resizing three interleaved channels takes wasm twice as long.
+    writer.node("Transpose", "image", output="all_planes", perm=[0, 3, 1, 2])
+    bounds = [writer.constant(bound, value) for bound, value in (("zero", [0]), ("three", [3]), ("one", [1]))]
+    writer.node("Slice", "all_planes", *bounds, output="rgb")
+    writer.node("Shape", "rgb", output="count", start=0, end=1)
+    patch = writer.constant("patch", [3, trained.size, trained.size])
+    writer.node("Concat", "count", patch, output="sizes", axis=0)
+    # Resize works on bytes, as Pillow does, and equals it except for rare differences of one level.
+    # Pillow excludes what lies outside the image in the same way.
+    resize = {"mode": "linear", "antialias": 1, "exclude_outside": 1, "coordinate_transformation_mode": "half_pixel"}
+    writer.node("Resize", "rgb", "", "", "sizes", output="planes", **resize)
+    writer.node("Cast", "planes", output="levels", to=TensorProto.FLOAT)
     mean, std = (np.array(values, np.float64).reshape(1, 3, 1, 1) for values in (trained.mean, trained.std))
-    values = {
-        "zero": np.array([0]),
-        "three": np.array([3]),
-        "one": np.array([1]),
-        "patch": np.array([3, trained.size, trained.size]),
-        "gain": (1 / (255 * std)).astype(np.float32),
-        "offset": (-mean / std).astype(np.float32),
-    }
-    return nodes, [numpy_helper.from_array(value, name) for name, value in values.items()]
-
-
-def _after(trained: Checkpoint) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
-    nodes = [
-        helper.make_node("Div", ["logits", "temperature"], ["calibrated"]),
-        helper.make_node("Softmax", ["calibrated"], ["probabilities"], axis=1),
-    ]
-    return nodes, [numpy_helper.from_array(np.array(trained.temperature, np.float32), "temperature")]
+    writer.node("Mul", "levels", writer.constant("gain", 1 / (255 * std)), output="scaled")
+    writer.node("Add", "scaled", writer.constant("offset", -mean / std), output="pixels")
 
 
 def _metadata(trained: Checkpoint) -> dict[str, str]:
@@ -220,11 +198,11 @@ def _metadata(trained: Checkpoint) -> dict[str, str]:
 
 
 def _noise(size: int) -> Pixels:
-    # From flat to pixel by pixel: images of every coarseness.
+    """Return images uint8 [_NOISE_IMAGES, size, size, 3], from a single color to noise by pixel."""
     generator = np.random.default_rng(0)
     images = []
-    for index in range(_CHECKED):
-        cells = generator.integers(0, 256, (2**index, 2**index, 3), dtype=np.uint8)
-        at = np.arange(size) * len(cells) // size
-        images.append(cells[at][:, at])
+    for power in range(_NOISE_IMAGES):
+        cells = generator.integers(0, 256, (2**power, 2**power, 3), dtype=np.uint8)
+        indices = np.arange(size) * len(cells) // size
+        images.append(cells[indices][:, indices])
     return np.stack(images)

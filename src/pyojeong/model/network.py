@@ -1,18 +1,18 @@
-"""MobileNetV3-Small (Howard et al., "Searching for MobileNetV3", 2019, table 2) under torchvision's key names.
+"""MobileNetV3-Small (Howard et al., "Searching for MobileNetV3", 2019, table 2) with torchvision's key names.
 
-Checkpoints of torchvision's ``mobilenet_v3_small`` load key for key; torchvision itself is not needed.
+Checkpoints of torchvision's ``mobilenet_v3_small`` load without renaming; torchvision itself is not needed.
 """
 
 from torch import Tensor, nn
 
 MEAN = (0.485, 0.456, 0.406)
-"""Mean of ImageNet's pixels by channel (red, green, blue), as a share of 255."""
+"""Mean of ImageNet's pixels per channel (red, green, blue), in 0..1."""
 
 STD = (0.229, 0.224, 0.225)
-"""Standard deviation of ImageNet's pixels by channel, as a share of 255."""
+"""Standard deviation of ImageNet's pixels per channel (red, green, blue), in 0..1."""
 
 MOMENTUM = 0.1
-"""Weight of the newest batch in BatchNorm's statistics; torchvision's .01 is for far longer trainings."""
+"""Weight of the latest batch in BatchNorm's statistics; torchvision's 0.01 suits far longer training."""
 
 FEATURES = 576
 """Width of the pooled features between ``features`` and ``classifier``."""
@@ -37,17 +37,17 @@ _BLOCKS = (
 
 
 class Network(nn.Module):
-    """What the training loop knows of a network: ``features``, the backbone, and ``classifier``, the head."""
+    """The interface that the training loop needs: ``features`` is the backbone, ``classifier`` the head."""
 
     features: nn.Sequential
     classifier: nn.Sequential
 
 
 class MobileNetV3Small(Network):
-    """Normalized RGB in, logits out.
+    """Maps normalized RGB to logits.
 
-    ``features`` (13 blocks) is the backbone, ``classifier`` (576 -> 1024 -> ``classes``) the head. New weights
-    are drawn from torch's global generator as torchvision draws them.
+    ``features`` (13 blocks) is the backbone, ``classifier`` (576 -> 1024 -> ``classes``) the head. Weights are
+    initialized as in torchvision, from torch's global generator.
 
     Args:
         classes: number of outputs.
@@ -66,18 +66,18 @@ class MobileNetV3Small(Network):
         self.apply(_initialize)
 
     def pooled(self, pixels: Tensor) -> Tensor:
-        """Return what the head sees: float [N, 576] for normalized ``pixels`` float [N, 3, H, W]."""
+        """Return the input of the head, float [N, 576], for normalized ``pixels`` float [N, 3, H, W]."""
         features: Tensor = self.features(pixels)
         return features.mean((2, 3))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Return logits float [N, classes] for normalized ``pixels`` float [N, 3, H, W] (160 x 160 in use)."""
+        """Return logits float [N, classes] for normalized ``pixels`` float [N, 3, H, W], usually 160 x 160."""
         logits: Tensor = self.classifier(self.pooled(pixels))
         return logits
 
 
 class Excitation(nn.Module):
-    """Squeeze and excitation: each channel is scaled by a gate that sees the means of all."""
+    """Squeeze and excitation: scales each channel by a gate computed from the means of all channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class Excitation(nn.Module):
 
 
 class Block(nn.Module):
-    """Inverted residual: widen, convolve each channel, excite, narrow."""
+    """Inverted residual: expand, convolve each channel, excite, project."""
 
     def __init__(
         self, channels: int, kernel: int, expanded: int, out: int, excite: bool, swish: bool, stride: int
@@ -129,10 +129,10 @@ def _convolution(
     return nn.Sequential(*layers, *([activation] if activation else []))
 
 
-def _divisible(width: int, by: int = 8) -> int:
-    # The paper's rule: the nearest multiple, but never more than a tenth below.
-    nearest = max(by, (width + by // 2) // by * by)
-    return nearest if nearest >= 0.9 * width else nearest + by
+def _divisible(width: int, divisor: int = 8) -> int:
+    # The paper's rule: the nearest multiple, but at most a tenth below the width.
+    nearest = max(divisor, (width + divisor // 2) // divisor * divisor)
+    return nearest if nearest >= 0.9 * width else nearest + divisor
 
 
 def _initialize(module: nn.Module) -> None:

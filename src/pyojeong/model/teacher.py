@@ -1,6 +1,6 @@
-"""The teachers: larger networks that have learned faces, of which MobileNetV3-Small learns expressions.
+"""Teachers: larger networks pretrained on faces, whose predictions MobileNetV3-Small is trained on.
 
-Each is a network for telling people or their ages apart, up to its pooled features; a new last layer names
+Each is a network that recognizes people or estimates ages, up to its pooled features, with a new last layer for
 expressions.
 """
 
@@ -21,7 +21,7 @@ from pyojeong.model.network import MEAN, STD, Network
 States = list[dict[str, Tensor]]
 
 SIZES = {"dlib": 140, "vggface2": 128}
-"""Side in pixels at which each looks at faces. Below 135 dlib's last map is a single point, from there on 2 x 2."""
+"""Side of each network's input in pixels. dlib's last map is a single point below 135, and 2 x 2 from there on."""
 
 _REMEDIES = {
     "dlib": "run `npm ci` in the project folder again",
@@ -30,7 +30,7 @@ _REMEDIES = {
 
 _MODEL = "face_recognition_model"
 
-# channels of each map, and the stride from it to the next (Howard et al., "MobileNets", 2017, table 1)
+# Channels of each map, and the stride to the next one (Howard et al., "MobileNets", 2017, table 1).
 _MOBILE = (
     (32, 1),
     (64, 2),
@@ -46,11 +46,11 @@ _MOBILE = (
 
 
 class Teacher(Network):
-    """Normalized RGB in, logits out, as ``MobileNetV3Small``; ``features`` are what the face network knows.
+    """Maps normalized RGB to logits, as ``MobileNetV3Small`` does; ``features`` is the pretrained face network.
 
     Args:
         layers: the face network, from pixels to the maps whose means are the features.
-        width: how many maps.
+        width: number of maps.
         classes: number of outputs.
     """
 
@@ -62,16 +62,16 @@ class Teacher(Network):
     def forward(self, pixels: Tensor) -> Tensor:
         """Return logits float [N, classes] for normalized ``pixels`` float [N, 3, H, W].
 
-        On processors that multiply bfloat16 it is computed in that.
+        Computed in bfloat16 on processors that have instructions for it.
         """
-        with _fast(pixels.device):
+        with _autocast(pixels.device):
             logits: Tensor = self.classifier(self.features(pixels).mean((2, 3)))
         return logits.float()
 
-    def load_faces(self, states: States) -> None:
-        """Load the state of each convolution into ``features``; RuntimeError or ValueError where they do not fit."""
+    def load_face_weights(self, states: States) -> None:
+        """Load the state of each convolution into ``features``; RuntimeError or ValueError if they do not fit."""
         modules = [*self.features.modules()]
-        scaled = [layer for layer in modules if isinstance(layer, _Scaled)]
+        scaled = [layer for layer in modules if isinstance(layer, _ScaledConvolution)]
         plain = [layer for layer in modules if isinstance(layer, nn.Conv2d)]
         for layer, state in zip(scaled or plain, states, strict=True):
             layer.load_state_dict(state)
@@ -80,15 +80,15 @@ class Teacher(Network):
 class FaceRecognitionNet(Teacher):
     """face-api.js's FaceRecognitionNet, dlib's residual network (D. E. King, 2017).
 
-    It is ``dlib_face_recognition_resnet_model_v1``, learned on about three million faces, public domain. The weights
-    come with the npm package that brings the baseline.
+    The weights are those of ``dlib_face_recognition_resnet_model_v1`` (trained on about three million faces, public
+    domain), from the npm package that also contains the baseline.
     """
 
     def __init__(self, classes: int) -> None:
         layers = [
             # face-api.js subtracts dlib's means and divides by 256.
-            _Pixels((122.782, 117.001, 104.298), 256.0, SIZES["dlib"]),
-            _Scaled(3, 32, 7, stride=2, padding=0),
+            _Preprocess((122.782, 117.001, 104.298), 256.0, SIZES["dlib"]),
+            _ScaledConvolution(3, 32, 7, stride=2, padding=0),
             nn.ReLU(),
             nn.MaxPool2d(3, 2),
             *(_Residual(32) for _ in range(3)),
@@ -103,9 +103,9 @@ class FaceRecognitionNet(Teacher):
         super().__init__(layers, 256, classes)
 
     def fold(self) -> None:
-        """Put factors and summands into the convolutions: faster answers, but weights that no longer learn as well."""
+        """Fold each scale and shift into its convolution: faster inference, but no longer suited to training."""
         for layer in self.features.modules():
-            if isinstance(layer, _Scaled):
+            if isinstance(layer, _ScaledConvolution):
                 layer.fold()
 
 
@@ -113,42 +113,42 @@ class FaceMobileNet(Teacher):
     """MobileNet (Howard et al., 2017) that A. Savchenko trained on VGGFace2 for identity, age and gender.
 
     "Efficient facial representations for age, gender and identity recognition in organizing photo albums using
-    multi-output CNN" (2019). ``scripts/vggface2.py`` gets the weights out of an npm package.
+    multi-output CNN" (2019). ``scripts/vggface2.py`` extracts the weights from an npm package.
     """
 
     def __init__(self, classes: int) -> None:
-        # Keras' preparation for its first networks: the means of ImageNet's pixels, no divisor.
-        pixels = _Pixels((123.68, 116.779, 103.939), 1.0, SIZES["vggface2"])
-        layers: list[nn.Module] = [pixels, *_convolved(3, 32, 3, stride=2)]
+        # Keras' "caffe" preprocessing: subtract the means of ImageNet's pixels, no divisor.
+        preprocess = _Preprocess((123.68, 116.779, 103.939), 1.0, SIZES["vggface2"])
+        layers: list[nn.Module] = [preprocess, *_convolution(3, 32, 3, stride=2)]
         for (channels, stride), (out, _) in pairwise(_MOBILE):
             layers += [
-                *_convolved(channels, channels, 3, stride=stride, groups=channels),
-                *_convolved(channels, out, 1),
+                *_convolution(channels, channels, 3, stride=stride, groups=channels),
+                *_convolution(channels, out, 1),
             ]
         super().__init__(layers, _MOBILE[-1][0], classes)
 
 
-def teacher(kind: str, classes: int, weights: str) -> Teacher:
-    """Return a teacher that knows faces and has yet to learn expressions.
+def load_teacher(kind: str, classes: int, weights: str) -> Teacher:
+    """Return a teacher with pretrained face features and a new last layer.
 
     Args:
         kind: one of ``recipe.FACE_NETWORKS``.
         classes: number of outputs.
-        weights: the file of ``vggface2``'s weights; without effect on ``dlib``, which finds its own.
+        weights: file of the weights of ``vggface2``; ignored for ``dlib``, whose weights come from the npm package.
 
     Raises:
-        InputError: the weights are not there, damaged, or not this network's.
+        InputError: the weights are missing, damaged, or belong to another network.
     """
     network: Teacher = FaceRecognitionNet(classes) if kind == "dlib" else FaceMobileNet(classes)
     try:
-        network.load_faces(_states(kind, weights))
+        network.load_face_weights(_states(kind, weights))
     except (RuntimeError, ValueError):
-        raise InputError(f"the weights of the teacher {kind} are another network's; {_REMEDIES[kind]}") from None
+        raise InputError(f"the weights of the teacher {kind} belong to another network; {_REMEDIES[kind]}") from None
     return network
 
 
 def fingerprint(kind: str, weights: str) -> str:
-    """Return the SHA-256 of the weights that ``teacher`` loads and of its size; InputError as there."""
+    """Return the SHA-256 of a teacher's input size and pretrained weights; InputError as ``load_teacher`` raises."""
     digest = hashlib.sha256(str(SIZES[kind]).encode())
     for state in _states(kind, weights):
         for value in state.values():
@@ -162,7 +162,7 @@ def _states(kind: str, weights: str) -> States:
     except (KeyError, TypeError, ValueError, AttributeError):
         raise InputError(f"the weights of the teacher {kind} are damaged; {_REMEDIES[kind]}") from None
     if not all(value.isfinite().all() for state in states for value in state.values()):
-        raise InputError(f"the weights of the teacher {kind} are damaged, not all are numbers; {_REMEDIES[kind]}")
+        raise InputError(f"the weights of the teacher {kind} are damaged, some are not finite; {_REMEDIES[kind]}")
     return states
 
 
@@ -188,40 +188,40 @@ def _mobile_states(path: Path) -> States:
     return [{name: state[f"{number}.{name}"] for name in ("weight", "bias")} for number in range(len(state) // 2)]
 
 
-def multiplies_bfloat16(device: torch.device) -> bool:
-    """Return whether it is a processor that has instructions for bfloat16."""
+def has_bfloat16(device: torch.device) -> bool:
+    """Return whether ``device`` is a processor with instructions for bfloat16."""
     capable = torch.cpu.get_capabilities()
     return device.type == "cpu" and bool(capable.get("avx512_bf16") or capable.get("amx_bf16"))
 
 
-def _fast(device: torch.device) -> AbstractContextManager[object]:
-    return torch.autocast("cpu", torch.bfloat16) if multiplies_bfloat16(device) else nullcontext()
+def _autocast(device: torch.device) -> AbstractContextManager[object]:
+    return torch.autocast("cpu", torch.bfloat16) if has_bfloat16(device) else nullcontext()
 
 
-def _convolved(channels: int, out: int, kernel: int, *, stride: int = 1, groups: int = 1) -> list[nn.Module]:
-    # TensorFlow's "same" puts the odd row and column of zeros last.
+def _convolution(channels: int, out: int, kernel: int, *, stride: int = 1, groups: int = 1) -> list[nn.Module]:
+    # TensorFlow's "same" padding puts the odd row and column of zeros last.
     padding: list[nn.Module] = [nn.ZeroPad2d((0, 1, 0, 1))] if stride == 2 else []
     convolution = nn.Conv2d(channels, out, kernel, stride, 0 if stride == 2 else kernel // 2, groups=groups)
     return [*padding, convolution, nn.ReLU6()]
 
 
-class _Pixels(nn.Module):
-    """From ImageNet's normalization to the face network's, at its size."""
+class _Preprocess(nn.Module):
+    """Converts pixels from ImageNet's normalization to the face network's, and to its input size."""
 
     def __init__(self, means: tuple[float, float, float], divisor: float, size: int) -> None:
         super().__init__()
         self.size = size
-        mean, std, own = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD, means))
+        mean, std, subtracted = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD, means))
         self.register_buffer("scale", 255 * std / divisor, persistent=False)
-        self.register_buffer("shift", (255 * mean - own) / divisor, persistent=False)
+        self.register_buffer("shift", (255 * mean - subtracted) / divisor, persistent=False)
 
     def forward(self, pixels: Tensor) -> Tensor:
         small = interpolate(pixels, size=(self.size, self.size), mode="bilinear", align_corners=False)
         return small * self.get_buffer("scale") + self.get_buffer("shift")
 
 
-class _Scaled(nn.Module):
-    """A convolution and a factor and summand for each channel, which once were BatchNorm's."""
+class _ScaledConvolution(nn.Module):
+    """A convolution followed by a scale and a shift for each channel, which stand for dlib's BatchNorm."""
 
     def __init__(self, channels: int, out: int, kernel: int = 3, *, stride: int = 1, padding: int = 1) -> None:
         super().__init__()
@@ -245,25 +245,25 @@ class _Scaled(nn.Module):
 class _Residual(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.first = _Scaled(channels, channels)
-        self.second = _Scaled(channels, channels)
+        self.first = _ScaledConvolution(channels, channels)
+        self.second = _ScaledConvolution(channels, channels)
 
     def forward(self, pixels: Tensor) -> Tensor:
         return relu(self.second(relu(self.first(pixels))) + pixels)
 
 
 class _Reduction(nn.Module):
-    """Half the height and width; what passes by the convolutions is averaged, and zero in channels that are new."""
+    """A residual block that halves height and width; its shortcut is averaged, with zeros in the added channels."""
 
     def __init__(self, channels: int, out: int) -> None:
         super().__init__()
-        self.first = _Scaled(channels, out, stride=2, padding=0)
-        self.second = _Scaled(out, out)
+        self.first = _ScaledConvolution(channels, out, stride=2, padding=0)
+        self.second = _ScaledConvolution(out, out)
 
     def forward(self, pixels: Tensor) -> Tensor:
         result = self.second(relu(self.first(pixels)))
-        # Autocast averages in float32, and every layer behind would follow it.
-        passed = avg_pool2d(pixels, 2).to(result.dtype)
-        missing = (passed.shape[2] - result.shape[2], passed.shape[3] - result.shape[3])
+        # Autocast averages in float32, which all later layers would then use.
+        shortcut = avg_pool2d(pixels, 2).to(result.dtype)
+        missing = (shortcut.shape[2] - result.shape[2], shortcut.shape[3] - result.shape[3])
         result = pad(result, (0, missing[1], 0, missing[0]))
-        return relu(result + pad(passed, (0, 0, 0, 0, 0, result.shape[1] - passed.shape[1])))
+        return relu(result + pad(shortcut, (0, 0, 0, 0, 0, result.shape[1] - shortcut.shape[1])))

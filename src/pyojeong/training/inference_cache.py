@@ -1,52 +1,50 @@
-"""Networks that no longer learn as onnxruntime sessions: on a CPU faster than the same forward pass in torch.
+"""Runs networks whose weights are fixed in onnxruntime, which on a CPU is faster than their forward pass in torch.
 
-A backbone's graph is written down module by module, because torch's exporter takes as long as thousands of images.
+The graph of a backbone is written module by module, because torch's exporter takes as long as thousands of images.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
-import onnx
 import onnxruntime
 import torch
-from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
 from torch import Tensor, nn
 
 from pyojeong.core.geometry import SIZE
 from pyojeong.core.metrics import Ints
-from pyojeong.export.onnx_file import OPSET, fold_batchnorm, graph_of
+from pyojeong.core.onnx_graph import GraphWriter
+from pyojeong.export.onnx_file import IR_VERSION, OPSET, fold_batchnorm, network_graph
 from pyojeong.model.network import FEATURES, MEAN, STD, Block, Excitation, MobileNetV3Small, Network
-from pyojeong.model.teacher import multiplies_bfloat16
+from pyojeong.model.teacher import has_bfloat16
 
 BATCH = 16
-"""Images at a time and thread; more no longer fit the caches."""
-
-_IR_VERSION = 9
+"""Images per thread and call; more do not fit the processor's caches."""
 
 
 class Backbone:
-    """What ``network.pooled`` gives, on the CPU.
+    """Computes the pooled features of a network on the CPU, as ``network.pooled`` does.
 
     Args:
-        network: as it is now; what it learns later is not seen.
-        threads: that work side by side, each on images of its own: sharing every convolution instead costs more
-            processor time. What an image gives does not depend on their number.
+        network: its current weights are copied.
+        threads: number of threads, each with its own images: sharing every convolution takes more processor time. The
+            features do not depend on the number.
     """
 
     def __init__(self, network: MobileNetV3Small, threads: int) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(graph(network), options, providers=["CPUExecutionProvider"])
+        self._session = onnxruntime.InferenceSession(
+            backbone_graph(network), options, providers=["CPUExecutionProvider"]
+        )
         self._threads = threads
 
     def features(self, read: Callable[[Ints], Tensor], plan: Sequence[Ints]) -> Iterator[Tensor]:
-        """Yield float32 [n, 576] for the n images of every step of ``plan``, at best ``BATCH`` at a time.
+        """Yield float32 [n, 576] for the n images of each step of ``plan``; steps of ``BATCH`` images are fastest.
 
         Args:
-            read: gives the images of some rows, uint8 [n, H, W, 3]; called from all threads.
+            read: returns the images of the given rows, uint8 [n, H, W, 3]; called from all threads.
             plan: rows of each step.
         """
 
@@ -57,19 +55,19 @@ class Backbone:
             yield from pool.map(run, plan)
 
 
-def answers(network: Network, device: torch.device) -> Callable[[Tensor], Tensor]:
-    """Return what gives a trained network's logits float32 [N, K] for normalized pixels float32 [N, 3, 160, 160].
+def inference_function(network: Network, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """Return a function from normalized pixels float32 [N, 3, 160, 160] to a trained network's logits float32 [N, K].
 
-    That is the network itself on a GPU and on processors that multiply bfloat16, else an onnxruntime session on as many
-    threads as torch has now.
+    It is the network itself on a GPU and on processors with bfloat16 instructions, otherwise an onnxruntime session
+    with torch's current number of threads.
     """
-    if device.type != "cpu" or multiplies_bfloat16(device):
+    if device.type != "cpu" or has_bfloat16(device):
         return network
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    # Between two batches the threads would keep awake, and from the network that learns, the processor.
+    # Otherwise the threads would spin between batches and take processor time from the network that is trained.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    model = graph_of(network, SIZE).SerializeToString()
+    model = network_graph(network, SIZE).SerializeToString()
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
     def logits(pixels: Tensor) -> Tensor:
@@ -78,46 +76,23 @@ def answers(network: Network, device: torch.device) -> Callable[[Tensor], Tensor
     return logits
 
 
-def graph(network: MobileNetV3Small) -> bytes:
-    """Return the ONNX graph of ``network.pooled`` with normalization, from ``image`` uint8 [N, H, W, 3]."""
-    writer = _Writer()
+def backbone_graph(network: MobileNetV3Small) -> bytes:
+    """Return the ONNX graph from ``image`` uint8 [N, H, W, 3] to the features of ``network.pooled``."""
+    writer = _ModuleWriter()
     mean, std = (np.array(values, np.float32).reshape(1, 3, 1, 1) for values in (MEAN, STD))
-    planes = writer.node("Transpose", "image", perm=[0, 3, 1, 2])
+    image = writer.input("image", ["N", "H", "W", 3], TensorProto.UINT8)
+    planes = writer.node("Transpose", image, perm=[0, 3, 1, 2])
     levels = writer.node("Cast", planes, to=TensorProto.FLOAT)
-    scaled = writer.node("Mul", levels, writer.constant(1 / (255 * std)))
-    pixels = writer.node("Add", scaled, writer.constant(-mean / std))
-    last = writer.module(fold_batchnorm(network).features, pixels)
-    writer.node("Flatten", writer.node("GlobalAveragePool", last), out="features")
-    model = helper.make_model(
-        helper.make_graph(
-            writer.nodes,
-            "backbone",
-            [helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", "H", "W", 3])],
-            [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", FEATURES])],
-            writer.constants,
-        ),
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=_IR_VERSION,
-    )
-    return bytes(model.SerializeToString())
+    scaled = writer.node("Mul", levels, writer.constant("gain", 1 / (255 * std)))
+    pixels = writer.node("Add", scaled, writer.constant("offset", -mean / std))
+    maps = writer.module(fold_batchnorm(network).features, pixels)
+    writer.node("Flatten", writer.node("GlobalAveragePool", maps), output="features")
+    writer.output("features", ["N", FEATURES])
+    return writer.serialize("backbone", opset=OPSET, ir_version=IR_VERSION)
 
 
-class _Writer:
-    """Collects nodes and constants; every method returns the name of what it has added."""
-
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-
-    def node(self, kind: str, *inputs: str, out: str | None = None, **attributes: Any) -> str:
-        out = out or f"{kind}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, [*inputs], [out], **attributes))
-        return out
-
-    def constant(self, values: NDArray[np.floating[Any]]) -> str:
-        name = f"constant_{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(values.astype(np.float32), name))
-        return name
+class _ModuleWriter(GraphWriter):
+    """Writes the nodes of torch modules."""
 
     def module(self, module: nn.Module, x: str) -> str:
         match module:
@@ -140,10 +115,10 @@ class _Writer:
                 squeezed = self.module(module.fc1, self.node("GlobalAveragePool", x))
                 gate = self.module(module.fc2, self.node("Relu", squeezed))
                 return self.node("Mul", x, self.node("HardSigmoid", gate, alpha=1 / 6, beta=0.5))
-        raise TypeError(f"no ONNX for {type(module).__name__}")
+        raise TypeError(f"no ONNX operator is known for the module {type(module).__name__}")
 
     def _convolution(self, module: nn.Conv2d, x: str) -> str:
-        values = [parameter.detach().numpy() for parameter in (module.weight, module.bias) if parameter is not None]
-        padding = [int(side) for side in module.padding] * 2
-        inputs = [x, *(self.constant(value) for value in values)]
-        return self.node("Conv", *inputs, strides=list(module.stride), pads=padding, group=module.groups)
+        parameters = [parameter.detach().numpy() for parameter in (module.weight, module.bias) if parameter is not None]
+        constants = [self.constant(f"constant_{len(self.constants)}", parameter) for parameter in parameters]
+        pads = [int(side) for side in module.padding] * 2
+        return self.node("Conv", x, *constants, strides=list(module.stride), pads=pads, group=module.groups)

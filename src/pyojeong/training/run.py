@@ -38,7 +38,7 @@ from pyojeong.model.network import MobileNetV3Small, Network
 from pyojeong.training import distributed
 from pyojeong.training.batches import PixelSource, Source, targets
 from pyojeong.training.crop_cache import CropSet, CropTable, open_crops, read_crop_table
-from pyojeong.training.inference_cache import answers
+from pyojeong.training.inference_cache import inference_function
 from pyojeong.training.loop import Lesson, Result, calibrate_batchnorm, features_of, learn, predict
 from pyojeong.training.memory import keep_memory
 from pyojeong.training.recipe import FACE_NETWORKS, Recipe
@@ -280,10 +280,10 @@ def _initial_network(recipe: Recipe, number: int, classes: int) -> Network:
     torch.manual_seed(recipe.of_network(number).seed)
     kind = recipe.kind(number)
     if kind in FACE_NETWORKS:
-        return teacher.teacher(kind, classes, recipe.teacher_weights)
+        return teacher.load_teacher(kind, classes, recipe.teacher_weights)
     network = MobileNetV3Small(classes)
     with distributed.first_alone():
-        weights.start(network, recipe.weights)
+        weights.load_initial_weights(network, recipe.weights)
     return network
 
 
@@ -305,7 +305,9 @@ def _learn(fabric: Fabric, run: _Run, networks: Sequence[Network], sets: dict[st
         several = f", {recipe.kind(number)} ({number} of {len(networks)})" if len(networks) > 1 else ""
         title = f"{run.out.name}{several}"
         if number == len(networks):
-            lesson = replace(lesson, teachers=tuple(answers(trained, fabric.device) for trained in networks[:-1]))
+            lesson = replace(
+                lesson, teachers=tuple(inference_function(trained, fabric.device) for trained in networks[:-1])
+            )
         result = learn(fabric, network, own, (train_source, val_source), lesson, last, run_id, title)
         history += [{"network": number, **epoch} for epoch in result.history]
         network.load_state_dict(result.best_state)
