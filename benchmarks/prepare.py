@@ -168,7 +168,7 @@ Turn = list[tuple[str, Box]]
 
 def ours(folder: Path, turn: Turn) -> None:
     """Make the crops as ``prepare`` does, each confirmed by the disk."""
-    crop_files.make_chunk(folder, MARGIN, [crop_files.Task(path, f"ours/{path}", "", box) for path, box in turn])
+    crop_files.make_chunk(folder, MARGIN, [crop_files.CropTask(path, f"ours/{path}", "", box) for path, box in turn])
 
 
 def plain_pillow(folder: Path, turn: Turn) -> None:

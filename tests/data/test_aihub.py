@@ -169,7 +169,7 @@ def test_a_synthetic_below_source_is_refused(tmp_path: Path) -> None:
     (tmp_path / "sample").mkdir()
     (tmp_path / "sample/SAMPLE.json").write_text('{"synthetic": true}')
     with pytest.raises(
-        InputError, match=r"SAMPLE.json: .* holds a synthetic sample beside other data; name the folder"
+        InputError, match=r"SAMPLE.json: .* holds a synthetic sample next to other data; name the folder"
     ):
         read(tmp_path)
 
@@ -214,7 +214,7 @@ def test_a_link_to_a_disk_that_is_not_there_is_named_or_counted(tmp_path: Path, 
     image_zip(tmp_path, "기쁨", {file_name(1): jpeg()})
     (tmp_path / name).symlink_to(tmp_path / "disk2" / name)
     (tmp_path / ".#lock").symlink_to("somebody@somewhere")
-    with pytest.raises(InputError, match="which is not there") as caught:
+    with pytest.raises(InputError, match="which does not exist") as caught:
         read(tmp_path)
     assert name in str(caught.value)
     assert read(tmp_path, skip_unreadable=True).drops == {"unreadable_archive": 1}

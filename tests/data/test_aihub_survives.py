@@ -95,7 +95,7 @@ def test_a_cluster_that_loses_a_worker_half_way_makes_the_same_files(
         killer.join(10)
     assert seen, "the worker was killed"
     assert seen[0] < 140, "while there was work left"
-    assert summary["crops_made"] == 140
+    assert summary.crops_made == 140
     assert contents(root) == contents(undisturbed)
 
 

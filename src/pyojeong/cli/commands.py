@@ -5,7 +5,8 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -87,7 +88,7 @@ def sample(
     """Draw a small data set in the exact shape of AI Hub data set 82."""
     from pyojeong.sample.archives import draw_sample
 
-    terminal.print_json(draw_sample(out, people=people, seed=seed, workers=workers))
+    terminal.print_json(asdict(draw_sample(out, people=people, seed=seed, workers=workers)))
 
 
 @app.command()
@@ -104,7 +105,7 @@ def prepare(
     """Turn AI Hub's archives into split CSVs, face crops and a summary; exit code 3 when archives were passed over."""
     from pyojeong.data.prepare import prepare as run_prepare
 
-    summary = run_prepare(
+    preparation = run_prepare(
         source,
         root,
         policy=policy,
@@ -115,16 +116,17 @@ def prepare(
         skip_unreadable=skip_unreadable,
     )
     shown = ("link", "photographs", "kept", "people", "people_per_split", "images", "drops", "warnings", "crops_made")
-    terminal.print_json({key: summary[key] for key in shown if key in summary})
+    values = asdict(preparation)
+    terminal.print_json({key: values[key] for key in shown if values[key] is not None})
     print(f"All of it: {root / 'data_shared' / 'summary.html'}")
-    _end_incomplete(summary)
+    _end_incomplete(preparation.drops)
 
 
-def _end_incomplete(summary: dict[str, Any]) -> None:
-    """Say what of SOURCE is missing in what was prepared, if anything, and end with exit code 3."""
+def _end_incomplete(drops: Mapping[str, int]) -> None:
+    """Exit with code 3 and a message when whole files of SOURCE were left out."""
     from pyojeong.data.prepare import LOST
 
-    if lost := {reason: summary["drops"][reason] for reason in LOST if reason in summary["drops"]}:
+    if lost := {reason: drops[reason] for reason in LOST if reason in drops}:
         words = ", ".join(f"{count} {reason}" for reason, count in lost.items())
         print(f"incomplete: {words}; the summary names them. The rest is done.", file=sys.stderr)
         raise typer.Exit(3)
@@ -356,7 +358,7 @@ def run(
     terminal.print_report(done, root)
     # `make run` works in an environment that is not on the PATH.
     print(f"Next: {'pyojeong' if shutil.which('pyojeong') else sys.argv[0]} demo")
-    _end_incomplete(read_json(root / SUMMARY))
+    _end_incomplete(read_json(root / SUMMARY)["drops"])
 
 
 @app.command()
