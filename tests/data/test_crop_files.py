@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pyojeong.core.geometry import MARGIN, face_crop
+from pyojeong.core.geometry import MARGIN, Box, face_crop
 from pyojeong.core.images import decode
 from pyojeong.core.workspace import CROP_JOURNAL
 from pyojeong.data import crop_files
@@ -22,7 +22,7 @@ from pyojeong.data.crop_files import (
 from tests.archives import BOX, file_name, jpeg, person, write_zip
 
 
-def task(number: int, path: str = "", box: tuple[float, float, float, float] = BOX, margin: float = MARGIN) -> CropTask:
+def task(number: int, path: str = "", box: Box = BOX, margin: float = MARGIN) -> CropTask:
     name = file_name(number)
     return task_for(path or f"a.zip!/{name}", f"stamp {number}", name, person(number), box, margin)
 
@@ -46,9 +46,7 @@ def archive(root: Path, count: int) -> list[CropTask]:
         ((-1e8, -1e8, 1e8, 1e8), None, "box_outside_image"),
     ],
 )
-def test_a_box_is_clipped_or_dropped(
-    box: tuple[float, float, float, float], fitted: tuple[float, ...] | None, reason: str
-) -> None:
+def test_a_box_is_clipped_or_dropped(box: Box, fitted: tuple[float, ...] | None, reason: str) -> None:
     found, why = fit_box(box, 100, 80)
     assert why == reason
     assert fitted is None or found == fitted

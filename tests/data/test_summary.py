@@ -3,6 +3,7 @@ from collections import Counter
 import polars as pl
 import pytest
 
+from pyojeong.core.geometry import Box
 from pyojeong.core.labels import KOREAN, UNKNOWN
 from pyojeong.core.workspace import CROP_FILES
 from pyojeong.data import aihub, crop_files
@@ -11,7 +12,7 @@ from pyojeong.data.summary import BOX_EDGES, Summary, summarize
 from tests.archives import file_name, record
 
 
-def rows_of(*people: tuple[int, str, str, tuple[float, float, float, float], str]) -> pl.DataFrame:
+def rows_of(*people: tuple[int, str, str, Box, str]) -> pl.DataFrame:
     """Finished rows from (person, label, uploader, box, split)."""
     records = [
         record(file_name(who, label, shot), (label,) * 3, [box] * 3, uploader=uploader)

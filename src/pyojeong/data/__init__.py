@@ -1,5 +1,6 @@
-"""Data preparation: from AI Hub's archives to split tables, crop files and a summary in ``data_shared``.
+"""Prepares AI Hub data set 82 for training.
 
-Comes in: a folder with AI Hub data set 82 or its synthetic copy, as archives or unpacked. Goes out: a ``Preparation``
-and the files that ``docs/data_prep.md`` lists. May import ``core`` only; only ``cli`` and ``experiments`` import it.
+Input: a folder with the data set, real or synthetic, as archives or unpacked. Output: split tables, crop files and a
+summary in ``data_shared`` (``docs/data_prep.md`` lists them), and a ``Preparation``. This package imports only
+``core``; ``cli``, ``experiments`` and the public names of ``pyojeong`` may import it.
 """

@@ -84,7 +84,7 @@ def prepare(
 
     Args:
         source: folder that holds AI Hub's archives, the unpacked folders, or a mixture; read in place. When it
-            lies outside ``root``, a link to it is made in ``data_raw``.
+            lies outside ``root``, a link to it is created in ``data_raw``.
         root: the project root.
         policy: how the label is chosen from the annotators' votes, a key of ``records.POLICIES``.
         split: ``person`` or ``image``, see ``splits.assign``.

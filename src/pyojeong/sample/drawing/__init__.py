@@ -1,7 +1,7 @@
 """Draws photographs of synthetic people whose expressions move brows, eyes and mouth.
 
-Comes in: a ``Person``, an ``Expression`` and a ``Pose``, or a label and a seed. Goes out: RGB pixels and the face box.
-May import ``core`` only; ``sample`` imports it, and tests and benchmarks that need a face.
+Input: a ``Person``, an ``Expression`` and a ``Pose``, or a label and a seed. Output: RGB pixels and the face box.
+This package imports only ``core``; the rest of ``sample`` may import it, and tests and benchmarks that need a face.
 """
 
 from pyojeong.sample.drawing.photo import draw_face, draw_photo, random_pose

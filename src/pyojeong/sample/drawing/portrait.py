@@ -60,9 +60,9 @@ def _skin(sitting: Sitting, outline: Points) -> Image.Image:
     red = 0.10 * cheeks * (0.5 + 2.6 * face.blush) + 0.16 * sore * face.tears
     color *= 1 - red[..., None] * np.array([0.1, 1.0, 0.85])
     small = Image.fromarray(np.clip(color, 0, 255).astype(np.uint8))
-    whole = Image.new("RGB", canvas.image.size)
-    whole.paste(small.resize((int(width), int(height)), Image.Resampling.BICUBIC), (int(left), int(top)))
-    return whole
+    image = Image.new("RGB", canvas.image.size)
+    image.paste(small.resize((int(width), int(height)), Image.Resampling.BICUBIC), (int(left), int(top)))
+    return image
 
 
 def _shade(sitting: Sitting, u: Grid, v: Grid) -> Grid:
