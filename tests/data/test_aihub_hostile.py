@@ -78,7 +78,7 @@ SHAPES = st.recursive(st.none() | st.floats() | WORDS, lambda inner: st.lists(in
     st.lists(st.tuples(NAMES, FILES), max_size=3),
     st.lists(RECORDS | SHAPES, max_size=6),
 )
-def test_hostile_archives_are_prepared_without_harm(
+def test_hostile_archives_do_no_harm(
     tmp_path_factory: pytest.TempPathFactory, first: list[Any], second: list[Any], records: list[Any]
 ) -> None:
     folder = tmp_path_factory.mktemp("hostile")
@@ -107,7 +107,7 @@ def good(folder: Path) -> Path:
         (b"GIF89a" + b"\xff" * 50, "not_an_image"),
     ],
 )
-def test_bombs_and_rubbish_are_dropped_under_their_reason(tmp_path: Path, data: bytes, reason: str) -> None:
+def test_bombs_and_garbage_are_dropped_with_their_reason(tmp_path: Path, data: bytes, reason: str) -> None:
     image_zip(good(tmp_path), "기쁨", {file_name(2): data}, number=2)
     assert prepared(tmp_path).drops == {reason: 1}
 
@@ -137,7 +137,7 @@ def test_damage_in_a_packed_member_is_counted(tmp_path: Path, method: int) -> No
     assert prepared(tmp_path).drops == {"corrupt_image": 1, "unreadable_json": 1}
 
 
-def test_a_member_that_the_memory_does_not_hold_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_member_too_large_for_memory_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = good(tmp_path)
     write_zip(source / "big.zip", {"big.json": b"[{}]", file_name(2): jpeg()})
     read = zipfile.ZipFile.read
@@ -162,7 +162,7 @@ def test_a_member_that_claims_too_much_is_not_inflated(tmp_path: Path, monkeypat
     assert prepared(tmp_path).drops == {"too_large_image": 1, "unreadable_json": 2}
 
 
-def test_broken_labels_do_not_cost_the_photographs_beside_them(tmp_path: Path) -> None:
+def test_broken_labels_do_not_lose_the_photographs_of_their_archive(tmp_path: Path) -> None:
     source = good(tmp_path)
     write_zip(source / "both.zip", {"a.json": b"[{", file_name(2): jpeg()})
     summary = prepared(tmp_path)
@@ -171,7 +171,7 @@ def test_broken_labels_do_not_cost_the_photographs_beside_them(tmp_path: Path) -
     assert summary.unreadable[0].startswith("set/both.zip!/a.json (")
 
 
-def test_links_that_turn_in_circles_end(tmp_path: Path) -> None:
+def test_circular_links_end(tmp_path: Path) -> None:
     source = good(tmp_path)
     (source / "again").symlink_to(source)
     (source / "up").symlink_to(tmp_path)
@@ -190,7 +190,7 @@ def test_the_same_name_in_two_archives_counts_once(tmp_path: Path) -> None:
     assert summary.kept == 2
 
 
-def test_a_source_of_rubbish_alone_is_one_clear_error(tmp_path: Path) -> None:
+def test_a_source_of_garbage_is_one_clear_error(tmp_path: Path) -> None:
     source = tmp_path / "workspace" / "set"
     write_zip(source / "a.zip", {"../../x.jpg": jpeg(), "a.json": b"{}"})
     with pytest.raises(InputError, match="no label records"):

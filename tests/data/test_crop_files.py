@@ -69,7 +69,7 @@ def test_crops_are_made_once_and_hold_the_face(tmp_path: Path) -> None:
     assert times == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.jpg")}
 
 
-def test_only_what_changed_is_made_anew(tmp_path: Path) -> None:
+def test_only_changed_crops_are_remade(tmp_path: Path) -> None:
     tasks = archive(tmp_path, 6)
     make_crops(tmp_path, tasks, margin=MARGIN, workers=1)
     (tmp_path / tasks[0].crop).unlink()
@@ -103,7 +103,7 @@ def test_each_defect_has_its_reason_and_no_file(tmp_path: Path) -> None:
     assert again == (results, 4), "what cannot be read is tried again, what a box forbids is not"
 
 
-def test_a_photograph_mended_behind_the_same_checksum_gets_its_crop(tmp_path: Path) -> None:
+def test_a_photograph_repaired_without_a_new_checksum_gets_its_crop(tmp_path: Path) -> None:
     tasks = archive(tmp_path, 2)
     place = tmp_path / "a.zip"
     whole = place.read_bytes()
@@ -130,7 +130,7 @@ def test_two_processes_make_the_same_bytes(tmp_path: Path) -> None:
     assert contents[0] == contents[1]
 
 
-def test_a_stopped_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_run_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tasks = archive(tmp_path, 50)
     real = crop_files.make_crop
     seen: list[str] = []
@@ -163,7 +163,7 @@ def test_a_stopped_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert (undisturbed / CROP_JOURNAL).read_bytes() == journal.read_bytes()
 
 
-def test_a_journal_left_in_the_order_of_the_work_is_put_in_order(tmp_path: Path) -> None:
+def test_a_journal_in_the_order_of_the_work_is_sorted(tmp_path: Path) -> None:
     tasks = archive(tmp_path, 20)
     make_crops(tmp_path, tasks, margin=MARGIN, workers=1)
     journal = tmp_path / CROP_JOURNAL
@@ -173,7 +173,7 @@ def test_a_journal_left_in_the_order_of_the_work_is_put_in_order(tmp_path: Path)
     assert journal.read_bytes() == ordered
 
 
-def test_what_another_run_has_begun_to_make_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_crops_that_another_run_has_begun_are_remade(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tasks = archive(tmp_path, 40)
     make_crops(tmp_path, tasks, margin=MARGIN, workers=1)
     crops = {path: (tmp_path / path).read_bytes() for path in existing_crops(tmp_path)}
@@ -197,7 +197,7 @@ def test_a_foreign_line_in_the_journal_is_ignored(tmp_path: Path, line: str) -> 
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_disk_that_refuses_is_heard_and_what_was_written_stays(tmp_path: Path, workers: int) -> None:
+def test_a_failed_write_is_raised_and_finished_crops_stay(tmp_path: Path, workers: int) -> None:
     tasks = archive(tmp_path, 40)
     blocked = tmp_path / tasks[20].crop
     blocked.mkdir(parents=True)
@@ -210,7 +210,7 @@ def test_a_disk_that_refuses_is_heard_and_what_was_written_stays(tmp_path: Path,
     assert len(existing_crops(tmp_path)) == 40
 
 
-def test_crop_names_are_plain_and_depend_on_the_photograph_alone() -> None:
+def test_crop_names_are_plain_and_depend_only_on_the_photograph() -> None:
     first, second = task(1), task(1, path="elsewhere/x.jpg", box=(1, 2, 30, 40), margin=0.3)
     assert first.crop == second.crop
     assert first.key != second.key

@@ -130,7 +130,7 @@ def test_a_new_archive_a_lost_table_and_a_lost_crop_are_noticed(tmp_path: Path) 
     assert (after.crops_made, after.kept) == (1, 57)
 
 
-def test_every_drop_is_in_the_summary_and_out_of_all_tables(tmp_path: Path) -> None:
+def test_every_drop_is_in_the_summary_and_in_no_table(tmp_path: Path) -> None:
     source = data_set(tmp_path / "set", 5)
     whole = jpeg((300, 200))
     bad = {file_name(90 + number, shot=90 + number): data for number, data in enumerate([whole[:-9], whole, b""])}
@@ -198,7 +198,7 @@ def test_a_source_outside_the_root_is_linked(tmp_path: Path) -> None:
     assert other.kept == 28
 
 
-def test_where_links_are_impossible_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_link_names_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any, **__: Any) -> None:
         raise OSError(errno.EPERM, "not allowed")
 
@@ -207,7 +207,7 @@ def test_where_links_are_impossible_the_remedy_is_named(tmp_path: Path, monkeypa
         prepare(data_set(tmp_path / "disk", 1), tmp_path / "workspace")
 
 
-def test_the_workspace_itself_is_no_source(tmp_path: Path) -> None:
+def test_the_workspace_itself_is_refused_as_source(tmp_path: Path) -> None:
     root = tmp_path / "workspace"
     root.mkdir()
     for source in (root, tmp_path):
@@ -226,7 +226,7 @@ def test_the_workspace_itself_is_no_source(tmp_path: Path) -> None:
         ({"seed": 10**70}, "more than 63 bits"),
     ],
 )
-def test_impossible_arguments_are_named_before_anything_is_done(
+def test_invalid_arguments_are_named_before_anything_is_done(
     tmp_path: Path, options: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(InputError, match=words):
@@ -249,7 +249,7 @@ def test_a_truncated_archive_leaves_finished_work_intact(tmp_path: Path) -> None
     assert "슬픔: no photograph at all" in summary.warnings
 
 
-def test_a_full_disk_is_said_and_the_next_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_and_the_next_run_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = data_set(tmp_path / "set", 4)
     written: list[Path] = []
 
@@ -267,7 +267,7 @@ def test_a_full_disk_is_said_and_the_next_run_goes_on(tmp_path: Path, monkeypatc
     assert prepare(source, tmp_path).crops_made == 56 - 32
 
 
-def test_tables_of_two_kinds_never_pass_for_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mixture_of_tables_never_counts_as_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = data_set(tmp_path / "set", 6)
     prepare(source, tmp_path)
     files = contents(tmp_path)
@@ -287,7 +287,7 @@ def test_tables_of_two_kinds_never_pass_for_finished(tmp_path: Path, monkeypatch
     assert contents(tmp_path) == files
 
 
-def test_crops_of_two_kinds_never_pass_for_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mixture_of_crops_never_counts_as_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = data_set(tmp_path / "set", 6)
     prepare(source, tmp_path)
     files = contents(tmp_path)
@@ -309,7 +309,7 @@ def test_crops_of_two_kinds_never_pass_for_finished(tmp_path: Path, monkeypatch:
     assert contents(tmp_path) == files
 
 
-def test_a_disk_that_fails_for_a_while_costs_no_photograph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_fails_for_a_while_loses_no_photograph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = data_set(tmp_path / "set", 6)
     real, reads = zipfile.ZipFile.read, []
 

@@ -51,7 +51,7 @@ def test_people_labels_and_uploaders_are_counted() -> None:
     assert {line.split(":")[0] for line in summary.warnings} == set(KOREAN)
 
 
-def test_uploaders_words_that_are_no_emotion_count_as_unknown() -> None:
+def test_other_uploader_words_count_as_unknown() -> None:
     box = (0.0, 0.0, 100.0, 200.0)
     words = ["기쁨", "", UNKNOWN, *(f"말 {number}" for number in range(40))]
     rows = rows_of(*((number, "기쁨", word, box, "train") for number, word in enumerate(words)))

@@ -199,7 +199,7 @@ def test_every_defect_is_there_and_listed(flat):
         assert agreement(votes) == (UNKNOWN, 2)
 
 
-def test_all_other_pictures_are_whole_and_all_other_boxes_inside(flat):
+def test_all_other_pictures_are_complete_and_all_other_boxes_inside(flat):
     out, listed = flat[0], flat[1].defects
     spoiled = {name for names in listed.values() for name in names}
     sizes = {photo.name: photo.size for photo in plan(6, 3)}

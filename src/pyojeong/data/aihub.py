@@ -101,7 +101,7 @@ class Index(NamedTuple):
 
 
 class _Contents(NamedTuple):
-    """What has been read so far; every function below adds to it."""
+    """What has been read so far; ``_read`` and its helpers add to it."""
 
     images: list[pl.DataFrame]
     records: list[pl.DataFrame]
