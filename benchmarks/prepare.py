@@ -1,13 +1,13 @@
-"""Data preparation at AI Hub's size: the index of half a million records, and crops of 12 MP photographs.
+"""Benchmarks data preparation at AI Hub's size: indexing half a million records, and cropping 12 MP photographs.
 
     python benchmarks/prepare.py [index] [crops] [--records 500000] [--folder DIR]
 
-``index`` writes label archives and image archives in AI Hub's shape, whose members are tiny (only their tables are
-read), and indexes them in a fresh process.
+``index`` writes label and image archives in AI Hub's format and indexes them in a new process. The images are tiny,
+because only the archives' tables of contents are read.
 
-``crops`` draws photographs, enlarges them to 12 MP and adds grain until they are as large as a phone's files. Each
-contender is a process of its own, and they take turns. Ratios are of each one's fastest turn, which other work on the
-machine disturbs least. Every contender reads JPEG files and writes crop files; ``djpeg`` only decodes.
+``crops`` draws photographs, scales them to 12 MP and adds grain until the files are as large as a phone's. Each
+contender runs in its own process, and they take turns. Ratios compare each contender's fastest turn, which other work
+on the machine disturbs least. Every contender reads JPEG files and writes crop files; ``djpeg`` only decodes.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from machine import machine, peak_megabytes
 from PIL import Image, ImageOps
 
 from pyojeong.core import images
-from pyojeong.core.geometry import MARGIN, SIZE, enough_size, face_crop, patch_region, reduced_crop
+from pyojeong.core.geometry import MARGIN, SIZE, Box, enough_size, face_crop, patch_region, reduced_crop
 from pyojeong.core.images import Pixels, Reduced
 from pyojeong.core.labels import KOREAN, UNKNOWN
 from pyojeong.data import aihub, crop_files
@@ -110,27 +110,27 @@ def write_zip(path: Path, members: Iterator[tuple[str, bytes]] | list[tuple[str,
 
 
 def print_index(folder: Path) -> None:
-    """Index ``folder`` and print what it took as JSON; run in a process of its own."""
+    """Index ``folder`` and print time, memory and counts as JSON; runs in its own process."""
     start, cpu = time.perf_counter(), time.process_time()
-    found = aihub.index(aihub.survey(folder), "data_raw/set")
+    index = aihub.index(aihub.survey(folder), "data_raw/set")
     figures = {
         "wall_seconds": time.perf_counter() - start,
         "cpu_seconds": time.process_time() - cpu,
         "peak_megabytes": peak_megabytes(),
-        "records": found.records,
-        "rows": found.rows.height,
-        "drops": found.drops,
+        "records": index.records,
+        "rows": index.rows.height,
+        "drops": index.drops,
     }
     print(json.dumps(figures))
 
 
 def index_part(folder: Path, records: int) -> None:
-    """Write the set unless it is there, index it, print figures and ratios."""
+    """Write the data set unless it exists, index it, and print figures and ratios."""
     source = folder / f"index_{records}"
     if not source.exists():
-        aside = folder / f"unfinished_{records}"
-        write_set(aside, records)
-        aside.rename(source)
+        unfinished = folder / f"unfinished_{records}"
+        write_set(unfinished, records)
+        unfinished.rename(source)
     command = [sys.executable, __file__, "--index-of", str(source)]
     figures = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     print(f"\nindex of {figures['records']:,} records: {figures['rows']:,} rows, {figures['drops']}")
@@ -141,10 +141,10 @@ def index_part(folder: Path, records: int) -> None:
         print(f"RATIO index_{name}_allowed_vs_used {limit / used[name]:.2f} goal 1.0")
 
 
-def draw_photograph(seed: int) -> tuple[bytes, tuple[float, float, float, float]]:
-    """Return a 12 MP JPEG with the detail of a camera, every third upside down by EXIF, and its face box.
+def draw_photograph(seed: int) -> tuple[bytes, Box]:
+    """Return a 12 MP JPEG with the detail of a camera's and its face box; EXIF turns every third one upside down.
 
-    The drawing has half the side; grain as of a sensor, softened as a camera does, gives it the entropy.
+    The drawing is scaled up twofold. Sensor grain, smoothed as a camera does, gives the file its entropy.
     """
     pixels, box = draw_face(KOREAN[seed % len(KOREAN)], seed, (1500, 2000))
     large = Image.fromarray(pixels).resize((3000, 4000), Image.Resampling.BICUBIC)
@@ -161,18 +161,17 @@ def draw_photograph(seed: int) -> tuple[bytes, tuple[float, float, float, float]
     return file.getvalue(), (2 * box[0], 2 * box[1], 2 * box[2], 2 * box[3])
 
 
-Box = tuple[float, float, float, float]
 Turn = list[tuple[str, Box]]
-"""What a contender does at a time: photographs (paths below the folder) and face boxes."""
+"""The work of one turn: photographs (paths below the folder) and face boxes."""
 
 
 def ours(folder: Path, turn: Turn) -> None:
-    """Make the crops as ``prepare`` does, each confirmed by the disk."""
-    crop_files.make_chunk(folder, MARGIN, [crop_files.Task(path, f"ours/{path}", "", box) for path, box in turn])
+    """Make the crops as ``prepare`` does, including the wait for the disk."""
+    crop_files.make_chunk(folder, MARGIN, [crop_files.CropTask(path, f"ours/{path}", "", box) for path, box in turn])
 
 
 def plain_pillow(folder: Path, turn: Turn) -> None:
-    """Decode in full, turn, crop and pad, average down, write."""
+    """Decode at full size, apply the orientation, crop and pad, reduce and write."""
     for path, box in turn:
         x, y, across, down = patch_region(box)
         with Image.open(folder / path) as image:
@@ -199,12 +198,12 @@ def plain_opencv(folder: Path, turn: Turn) -> None:
 
 
 def ours_with(decoder: Callable[[bytes, int], Pixels], folder: Path, turn: Turn) -> None:
-    """Make the crops as ``prepare`` does, but with another decoder's reduced picture."""
+    """Make the crops as ``prepare`` does, but with another decoder."""
 
     def decode(data: bytes, at_least: tuple[int, int] | None) -> Reduced:
         width, height, orientation = images.measure(data)
-        wanted = at_least or (width, height)
-        divisor = next(d for d in (8, 4, 2, 1) if width / d >= wanted[0] and height / d >= wanted[1])
+        least_width, least_height = at_least or (width, height)
+        divisor = next(d for d in (8, 4, 2, 1) if width / d >= least_width and height / d >= least_height)
         stored = decoder(data, divisor)
         return Reduced(stored[::-1, ::-1] if orientation == 3 else stored, divisor, 0, 0)
 
@@ -229,7 +228,7 @@ def reduced_pillow(data: bytes, divisor: int) -> Pixels:
 
 
 def djpeg(folder: Path, turn: Turn) -> None:
-    """Only decode the entropy and an eighth of the picture, with libjpeg-turbo's own program."""
+    """Only decode, at an eighth of the size, with libjpeg-turbo's own program."""
     for path, _ in turn:
         subprocess.run(["djpeg", "-scale", "1/8", str(folder / path)], stdout=subprocess.DEVNULL, check=True)
 
@@ -247,7 +246,7 @@ NEEDS = {"plain, OpenCV": "cv2", "with OpenCV": "cv2"}
 
 
 def serve(name: str, folder: Path) -> None:
-    """Take a turn for each line on stdin and answer with its seconds; run in a process of its own."""
+    """Take a turn for each line on stdin and answer with its wall and CPU seconds; runs in its own process."""
     for line in sys.stdin:
         turn: Turn = [(path, tuple(box)) for path, box in json.loads(line)]
         start, cpu = time.perf_counter(), os.times()
@@ -257,7 +256,7 @@ def serve(name: str, folder: Path) -> None:
 
 
 class Contender:
-    """A process that takes turns."""
+    """A contender's process."""
 
     def __init__(self, name: str, folder: Path) -> None:
         command = [sys.executable, __file__, "--serve", name, "--folder", str(folder)]
@@ -272,7 +271,7 @@ class Contender:
         wall, cpu = json.loads(self.process.stdout.readline())
         return wall, cpu
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """End the process."""
         self.process.communicate()
 
@@ -289,13 +288,13 @@ def crops_part(folder: Path, photographs: int, rounds: int) -> None:
     names = [name for name in CONTENDERS if find_spec(NEEDS.get(name, "json"))]
     if shutil.which("djpeg") is None:
         names.remove("djpeg 1/8")
-        print("no djpeg here (Debian: libjpeg-turbo-progs); the floor is left out")
+        print("djpeg is not installed (Debian: libjpeg-turbo-progs); the entropy floor is left out")
     contenders = {name: Contender(name, folder) for name in names}
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
     both: list[float] = []
     both_cpu: list[float] = []
     for number in range(rounds + 1):
-        found = {name: contender.take(turn) for name, contender in contenders.items()}
+        seconds = {name: contender.take(turn) for name, contender in contenders.items()}
         pair = [contenders["pyojeong"], contenders["pyojeong again"]]
         start = time.perf_counter()
         with ThreadPoolExecutor(2) as threads:
@@ -303,17 +302,17 @@ def crops_part(folder: Path, photographs: int, rounds: int) -> None:
         if number:  # the first turn warms up
             both.append(time.perf_counter() - start)
             both_cpu += [used for _, used in together]
-            for name, value in found.items():
-                times[name].append(value)
+            for name, wall_and_cpu in seconds.items():
+                times[name].append(wall_and_cpu)
     for contender in contenders.values():
-        contender.leave()
-    wall = {name: min(one[0] for one in values) / photographs for name, values in times.items()}
-    cpu = {name: statistics.median(one[1] for one in values) / photographs for name, values in times.items()}
+        contender.close()
+    wall = {name: min(wall for wall, _ in values) / photographs for name, values in times.items()}
+    cpu = {name: statistics.median(cpu for _, cpu in values) / photographs for name, values in times.items()}
     print(f"\ncrops of {photographs} synthetic photographs of 12 MP, {size / photographs / 1e6:.1f} MB each, ", end="")
     print(f"{rounds} rounds; {machine(*PACKAGES)}")
     print(f"{'contender':<18}{'fastest ms':>11}{'median ms':>11}{'CPU ms':>8}{'vs plain':>10}")
     for name in names:
-        median = statistics.median(one[0] for one in times[name]) / photographs
+        median = statistics.median(seconds for seconds, _ in times[name]) / photographs
         ratio = wall["plain, Pillow"] / wall[name]
         print(f"{name:<18}{wall[name] * 1e3:>11.1f}{median * 1e3:>11.1f}{cpu[name] * 1e3:>8.1f}{ratio:>9.2f}x")
     sizes = [path.stat().st_size for path in (folder / "ours").iterdir()]
@@ -335,16 +334,16 @@ def crops_part(folder: Path, photographs: int, rounds: int) -> None:
 
 
 def difference(folder: Path, turn: Turn) -> float:
-    """Return the largest mean absolute difference, over the photographs, between our pixels and a full decode's."""
-    found = []
+    """Return the largest mean absolute difference, over the photographs, from the crop of a full-size decode."""
+    differences = []
     for path, box in turn:
         data = (folder / path).read_bytes()
         width, height, _ = images.measure(data)
         region = patch_region(box)
         reduced = images.decode_reduced(data, enough_size(region, width, height))
         ours = reduced_crop(reduced, region).astype(int)
-        found.append(float(np.abs(ours - face_crop(images.decode(data), box)).mean()))
-    return max(found)
+        differences.append(float(np.abs(ours - face_crop(images.decode(data), box)).mean()))
+    return max(differences)
 
 
 def main() -> None:
@@ -354,7 +353,7 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=500_000)
     parser.add_argument("--photographs", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--folder", type=Path, help="keeps what the index part writes [a temporary one]")
+    parser.add_argument("--folder", type=Path, help="folder that keeps the data set of the index part [temporary]")
     parser.add_argument("--index-of", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""What the scripts that make tables of archives share."""
+"""Functions shared by the scripts that write tables of the faces in an archive."""
 
 import argparse
 import io
@@ -14,7 +14,7 @@ from pyojeong.core.table import write_csv
 
 
 def write_table(description: str, name: str, make: Callable[[Path], pl.DataFrame]) -> None:
-    """Be the command that writes ``data_raw/NAME``, which ``make`` makes of an archive, and say what is in it."""
+    """Run a command that writes the table ``data_raw/NAME``, which ``make`` returns for an archive."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("archive", type=Path)
     parser.add_argument("--project-root", type=Path, default=Path())
@@ -30,34 +30,34 @@ def write_table(description: str, name: str, make: Callable[[Path], pl.DataFrame
     print(f"{path}: " + ", ".join(f"{count} {label}" for label, count in counts))
 
 
-def read_labels(archive: Path, name: str, wanted: str) -> pl.DataFrame:
+def read_labels(archive: Path, name: str, expected: str) -> pl.DataFrame:
     """Return path (from the project root), label_en and split of each face in the list ``name`` of ``archive``.
 
-    InputError, asking for ``wanted``, where there is no such list, a label that is none of face-api.js's, or no test
-    face.
+    Raises InputError, which asks for ``expected``, when the list is missing, has a label other than face-api.js's, or
+    has no test face.
     """
-    labels = read_list(archive, name, ["path", "label_en", "split"], wanted).cast(pl.String)
+    labels = read_list(archive, name, ["path", "label_en", "split"], expected).cast(pl.String)
     if unknown := sorted(set(labels["label_en"].fill_null("")) - set(FACEAPI)):
         raise InputError(f"{archive}: {name} has the label {unknown[0]!r}; it must be one of {', '.join(FACEAPI)}")
     if "test" not in set(labels["split"]):
-        raise InputError(f"{archive}: {name} has no face whose split is test; give {wanted}")
+        raise InputError(f"{archive}: {name} has no face whose split is test; give {expected}")
     return labels.with_columns(path=f"data_raw/{archive.name}!/" + pl.col("path"))
 
 
-def read_list(archive: Path, name: str, columns: list[str], wanted: str) -> pl.DataFrame:
-    """Return ``columns`` of the CSV ``name`` in ``archive``; InputError, asking for ``wanted``, where it has none."""
+def read_list(archive: Path, name: str, columns: list[str], expected: str) -> pl.DataFrame:
+    """Return ``columns`` of the CSV ``name`` in ``archive``; InputError asks for ``expected`` when it is unreadable."""
     try:
         with zipfile.ZipFile(archive) as file:
             return pl.read_csv(io.BytesIO(file.read(name)), columns=columns)
     except (OSError, KeyError, RuntimeError, zipfile.BadZipFile, pl.exceptions.PolarsError) as error:
         reason = str(error).partition("\n")[0]
-        raise InputError(f"{archive}: {name} is not readable in it ({reason}); give {wanted}") from None
+        raise InputError(f"{archive}: {name} is not readable in it ({reason}); give {expected}") from None
 
 
 def link_into(folder: Path, archive: Path) -> None:
-    """Link ``archive`` into ``folder``, in place of a link to another.
+    """Link ``archive`` into ``folder``, replacing a link to another archive.
 
-    InputError where a file has its name, or where its name is none that paths into archives can have.
+    Raises InputError when another file has its name, or when it is not named ``.zip``, as paths into archives require.
     """
     if archive.suffix.lower() != ".zip":
         raise InputError(f"{archive}: its name does not end in .zip, and no path leads into it; rename it")

@@ -1,9 +1,9 @@
-"""Write the table of FER2013's test faces, on which face-api.js and a model of ours meet outside RAF-DB.
+"""Write the table of FER2013's test faces, to compare face-api.js with our model outside RAF-DB.
 
     python scripts/fer2013.py FER2013.zip [--project-root .]
 
 The archive holds ``fer2013/labels.csv`` (path, label_en, split) and the gray faces of 48x48 pixels; it is linked into
-``data_raw`` and read in place. Nothing learns from FER2013 here.
+``data_raw`` and read in place. FER2013 is not used for training.
 """
 
 from pathlib import Path

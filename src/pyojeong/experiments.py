@@ -93,7 +93,7 @@ def run(
     """
     for experiment in TRAINED:
         recipe = Recipe.of(experiment.mode, profile.training_options(experiment.mode, experiment.scheme))
-        recipe.require_crops(preparation.get("margin", MARGIN))
+        recipe.require_crops(MARGIN)
         check_weights(recipe)
     if source is None:
         if json_value(root / SUMMARY, "synthetic") is False:

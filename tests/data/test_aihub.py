@@ -162,14 +162,14 @@ def test_links_directly_in_source_are_followed(tmp_path: Path) -> None:
     assert read(source).rows.height == 1
 
 
-def test_a_synthetic_below_source_is_refused(tmp_path: Path) -> None:
+def test_a_synthetic_sample_below_source_is_refused(tmp_path: Path) -> None:
     name = file_name(1)
     label_zip(tmp_path / "aihub", "기쁨", [record(name)])
     image_zip(tmp_path / "aihub", "기쁨", {name: jpeg()})
     (tmp_path / "sample").mkdir()
     (tmp_path / "sample/SAMPLE.json").write_text('{"synthetic": true}')
     with pytest.raises(
-        InputError, match=r"SAMPLE.json: .* holds a synthetic sample beside other data; name the folder"
+        InputError, match=r"SAMPLE.json: .* holds a synthetic sample next to other data; name the folder"
     ):
         read(tmp_path)
 
@@ -185,7 +185,7 @@ def test_a_link_in_an_archive_is_never_followed(tmp_path: Path) -> None:
     assert (found.rows.height, found.drops["symbolic_link"], found.drops["record_without_image"]) == (1, 1, 1)
 
 
-def test_a_name_in_no_encoding_is_counted(tmp_path: Path) -> None:
+def test_a_name_in_an_unknown_encoding_is_counted(tmp_path: Path) -> None:
     label_zip(tmp_path, "기쁨", [record(file_name(1))])
     image_zip(tmp_path, "기쁨", {file_name(1): jpeg()})
     try:
@@ -195,7 +195,7 @@ def test_a_name_in_no_encoding_is_counted(tmp_path: Path) -> None:
     assert read(tmp_path).drops == {"undecodable_name": 1}
 
 
-def test_every_file_below_a_folder_whose_name_is_no_text_is_counted(tmp_path: Path) -> None:
+def test_every_file_below_a_folder_with_an_undecodable_name_is_counted(tmp_path: Path) -> None:
     label_zip(tmp_path, "기쁨", [record(file_name(1))])
     image_zip(tmp_path, "기쁨", {file_name(1): jpeg()})
     folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + "기쁨".encode("cp949")))
@@ -209,18 +209,18 @@ def test_every_file_below_a_folder_whose_name_is_no_text_is_counted(tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", ["[원천]EMOIMG_당황_TRAIN_01.zip", "Validation"])
-def test_a_link_to_a_disk_that_is_not_there_is_named_or_counted(tmp_path: Path, name: str) -> None:
+def test_a_broken_link_is_named_or_counted(tmp_path: Path, name: str) -> None:
     label_zip(tmp_path, "기쁨", [record(file_name(1))])
     image_zip(tmp_path, "기쁨", {file_name(1): jpeg()})
     (tmp_path / name).symlink_to(tmp_path / "disk2" / name)
     (tmp_path / ".#lock").symlink_to("somebody@somewhere")
-    with pytest.raises(InputError, match="which is not there") as caught:
+    with pytest.raises(InputError, match="which does not exist") as caught:
         read(tmp_path)
     assert name in str(caught.value)
     assert read(tmp_path, skip_unreadable=True).drops == {"unreadable_archive": 1}
 
 
-def test_archives_that_are_unfinished_of_another_kind_or_inside_another_are_named(tmp_path: Path) -> None:
+def test_unfinished_other_and_nested_archives_are_named(tmp_path: Path) -> None:
     label_zip(tmp_path, "기쁨", [record(file_name(1))])
     image_zip(tmp_path, "기쁨", {file_name(1): jpeg(), "more/inner.zip": b"PK", "inner.7z": b"7z", "readme.txt": b""})
     others = ("a.tar", "b.ZIP.001", "c.egg", "d.z01", "e.tar.gz")
@@ -272,7 +272,7 @@ def test_many_unreadable_files_make_one_short_message(tmp_path: Path) -> None:
         read(tmp_path)
 
 
-def test_a_gigantic_number_costs_its_own_record_only(tmp_path: Path) -> None:
+def test_a_gigantic_number_loses_only_its_own_record(tmp_path: Path) -> None:
     text = json.dumps([record(file_name(1)), record(file_name(2), boxes=[(1, 2, 3, 77777)] * 3)])
     label_zip(tmp_path, "기쁨", text.replace("77777", "9" * 5000).encode())
     image_zip(tmp_path, "기쁨", {file_name(1): jpeg(), file_name(2): jpeg()})
@@ -281,7 +281,7 @@ def test_a_gigantic_number_costs_its_own_record_only(tmp_path: Path) -> None:
     assert found.drops == {"no_box": 1}
 
 
-def test_a_label_file_of_millions_of_items_that_are_no_records_fits_the_memory(tmp_path: Path) -> None:
+def test_a_label_file_of_millions_of_other_items_fits_into_memory(tmp_path: Path) -> None:
     label_zip(tmp_path, "기쁨", [record(file_name(1))])
     image_zip(tmp_path, "기쁨", {file_name(1): jpeg()})
     (tmp_path / "zeros.json").write_bytes(b"[" + b"0," * 100_000 + b"0]")
@@ -300,14 +300,14 @@ def test_a_label_file_of_millions_of_items_that_are_no_records_fits_the_memory(t
     ("folder", "official"),
     [("Validation", "validation"), ("validated/Training", "training"), ("training set/2.Validation", "validation")],
 )
-def test_the_official_part_is_the_one_named_last(tmp_path: Path, folder: str, official: str) -> None:
+def test_the_last_part_named_in_the_path_is_the_official_one(tmp_path: Path, folder: str, official: str) -> None:
     (tmp_path / folder).mkdir(parents=True)
     (tmp_path / folder / "labels.json").write_text(json.dumps([record(file_name(1))]), encoding="utf-8")
     image_zip(tmp_path, "기쁨", {file_name(1): jpeg()})
     assert read(tmp_path).rows["official"].to_list() == [official]
 
 
-def test_what_is_missing_altogether_is_said(tmp_path: Path) -> None:
+def test_missing_folders_records_and_photographs_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
         survey(tmp_path / "nowhere")
     with pytest.raises(InputError, match="no label records"):
@@ -352,7 +352,7 @@ JSON_TEXT = st.recursive(
 @given(
     JSON_TEXT | st.lists(JSON_TEXT).map(lambda items: f"[ {' , '.join(items)}\r\n]"), st.integers(0, 60), st.booleans()
 )
-def test_items_are_what_the_whole_file_would_give(text: str, at: int, damaged: bool) -> None:
+def test_items_equal_those_of_the_parsed_file(text: str, at: int, damaged: bool) -> None:
     if damaged:
         text = text[:at] + text[at + 1 :]
     try:

@@ -17,7 +17,7 @@ from pyojeong.core.labels import KOREAN, UNKNOWN
 from pyojeong.core.table import read_csv
 from pyojeong.core.workspace import CROP_FILES
 from pyojeong.data import aihub, crop_files
-from pyojeong.data.prepare import prepare
+from pyojeong.data.prepare import Preparation, prepare
 from tests.archives import BOX, NO_RECORD, file_name, image_zip, jpeg, label_zip, record, write_zip
 
 
@@ -30,14 +30,14 @@ def tree(folder: Path) -> set[tuple[str, int]]:
     }
 
 
-def prepared(folder: Path) -> dict[str, Any]:
+def prepared(folder: Path) -> Preparation:
     """Prepare ``folder/workspace/set`` and check what must hold for any source."""
     before = tree(folder)
     summary = prepare(folder / "workspace" / "set", folder / "workspace", skip_unreadable=True)
     assert tree(folder) == before, "nothing is written but the results"
-    drops = summary["drops"]
+    drops = summary.drops
     assert set(drops) <= {*aihub.DROPS, *crop_files.DROPS}
-    assert summary["records"] == summary["kept"] + sum(drops[reason] for reason in drops if reason not in NO_RECORD)
+    assert summary.records == summary.kept + sum(drops[reason] for reason in drops if reason not in NO_RECORD)
     for split in ("train", "val", "test"):
         for path in read_csv(folder / f"workspace/data_shared/cropped_faces_csv/{split}_K7.csv")["path"]:
             assert (folder / "workspace" / path).resolve().is_relative_to(folder / "workspace" / CROP_FILES)
@@ -78,7 +78,7 @@ SHAPES = st.recursive(st.none() | st.floats() | WORDS, lambda inner: st.lists(in
     st.lists(st.tuples(NAMES, FILES), max_size=3),
     st.lists(RECORDS | SHAPES, max_size=6),
 )
-def test_hostile_archives_are_prepared_without_harm(
+def test_hostile_archives_do_no_harm(
     tmp_path_factory: pytest.TempPathFactory, first: list[Any], second: list[Any], records: list[Any]
 ) -> None:
     folder = tmp_path_factory.mktemp("hostile")
@@ -88,7 +88,7 @@ def test_hostile_archives_are_prepared_without_harm(
     label_zip(source, "기쁨", json.dumps(records).encode())
     write_zip(source / "a.zip", first, cp949=False)
     write_zip(source / "b.zip", second, cp949=False)
-    assert prepared(folder)["kept"] >= 1
+    assert prepared(folder).kept >= 1
 
 
 def good(folder: Path) -> Path:
@@ -107,9 +107,9 @@ def good(folder: Path) -> Path:
         (b"GIF89a" + b"\xff" * 50, "not_an_image"),
     ],
 )
-def test_bombs_and_rubbish_are_dropped_under_their_reason(tmp_path: Path, data: bytes, reason: str) -> None:
+def test_bombs_and_garbage_are_dropped_with_their_reason(tmp_path: Path, data: bytes, reason: str) -> None:
     image_zip(good(tmp_path), "기쁨", {file_name(2): data}, number=2)
-    assert prepared(tmp_path)["drops"] == {reason: 1}
+    assert prepared(tmp_path).drops == {reason: 1}
 
 
 def test_a_member_that_inflates_beyond_what_it_claims_is_corrupt(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_member_that_inflates_beyond_what_it_claims_is_corrupt(tmp_path: Path)
     source = good(tmp_path)
     label_zip(source, "슬픔", [record(file_name(2).replace("여", "f"))])
     (source / "bomb.zip").write_bytes(packed.getvalue().replace(size, struct.pack("<I", 100)))
-    assert prepared(tmp_path)["drops"] == {"corrupt_image": 1, "record_without_image": 1}
+    assert prepared(tmp_path).drops == {"corrupt_image": 1, "record_without_image": 1}
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
@@ -134,10 +134,10 @@ def test_damage_in_a_packed_member_is_counted(tmp_path: Path, method: int) -> No
         begin = 30 + len(name.encode()) + 12
         damaged = packed.getvalue()[:begin] + b"\xff" * 20 + packed.getvalue()[begin + 20 :]
         (source / f"{len(data)}.zip").write_bytes(damaged)
-    assert prepared(tmp_path)["drops"] == {"corrupt_image": 1, "unreadable_json": 1}
+    assert prepared(tmp_path).drops == {"corrupt_image": 1, "unreadable_json": 1}
 
 
-def test_a_member_that_the_memory_does_not_hold_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_member_too_large_for_memory_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = good(tmp_path)
     write_zip(source / "big.zip", {"big.json": b"[{}]", file_name(2): jpeg()})
     read = zipfile.ZipFile.read
@@ -148,35 +148,35 @@ def test_a_member_that_the_memory_does_not_hold_is_counted(tmp_path: Path, monke
         return read(archive, member)
 
     monkeypatch.setattr(zipfile.ZipFile, "read", short_of_memory)
-    assert prepared(tmp_path)["drops"] == {"corrupt_image": 1, "unreadable_json": 1}
+    assert prepared(tmp_path).drops == {"corrupt_image": 1, "unreadable_json": 1}
 
 
 def test_a_member_that_claims_too_much_is_not_inflated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aihub, "_MAX_JSON", 5000)
+    monkeypatch.setattr(aihub, "_MAX_JSON_BYTES", 5000)
     monkeypatch.setattr("pyojeong.core.images.MAX_BYTES", 5000)
     source = good(tmp_path)
     with zipfile.ZipFile(source / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("labels.json", b"[" + b" " * 9000 + b"]")
         archive.writestr(file_name(2), jpeg() + bytes(9000))
     (source / "loose.json").write_bytes(b" " * 9000)
-    assert prepared(tmp_path)["drops"] == {"too_large_image": 1, "unreadable_json": 2}
+    assert prepared(tmp_path).drops == {"too_large_image": 1, "unreadable_json": 2}
 
 
-def test_broken_labels_do_not_cost_the_photographs_beside_them(tmp_path: Path) -> None:
+def test_broken_labels_do_not_lose_the_photographs_of_their_archive(tmp_path: Path) -> None:
     source = good(tmp_path)
     write_zip(source / "both.zip", {"a.json": b"[{", file_name(2): jpeg()})
     summary = prepared(tmp_path)
-    assert summary["kept"] == 2
-    assert summary["drops"] == {"unreadable_json": 1}
-    assert summary["unreadable"][0].startswith("set/both.zip!/a.json (")
+    assert summary.kept == 2
+    assert summary.drops == {"unreadable_json": 1}
+    assert summary.unreadable[0].startswith("set/both.zip!/a.json (")
 
 
-def test_links_that_turn_in_circles_end(tmp_path: Path) -> None:
+def test_circular_links_end(tmp_path: Path) -> None:
     source = good(tmp_path)
     (source / "again").symlink_to(source)
     (source / "up").symlink_to(tmp_path)
     (source / "nowhere.zip").symlink_to(tmp_path / "nowhere.zip")
-    drops = prepared(tmp_path)["drops"]
+    drops = prepared(tmp_path).drops
     assert drops["duplicate_image"] >= 1
     assert drops["duplicate_record"] >= 2
     assert drops["symbolic_link"] >= 3
@@ -186,11 +186,11 @@ def test_the_same_name_in_two_archives_counts_once(tmp_path: Path) -> None:
     source = good(tmp_path)
     image_zip(source, "기쁨", {file_name(1): jpeg(color=(1, 2, 3)), file_name(2): jpeg()}, number=2)
     summary = prepared(tmp_path)
-    assert summary["drops"] == {"duplicate_image": 1}
-    assert summary["kept"] == 2
+    assert summary.drops == {"duplicate_image": 1}
+    assert summary.kept == 2
 
 
-def test_a_source_of_rubbish_alone_is_one_clear_error(tmp_path: Path) -> None:
+def test_a_source_of_garbage_is_one_clear_error(tmp_path: Path) -> None:
     source = tmp_path / "workspace" / "set"
     write_zip(source / "a.zip", {"../../x.jpg": jpeg(), "a.json": b"{}"})
     with pytest.raises(InputError, match="no label records"):

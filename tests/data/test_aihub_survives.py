@@ -95,12 +95,12 @@ def test_a_cluster_that_loses_a_worker_half_way_makes_the_same_files(
         killer.join(10)
     assert seen, "the worker was killed"
     assert seen[0] < 140, "while there was work left"
-    assert summary["crops_made"] == 140
+    assert summary.crops_made == 140
     assert contents(root) == contents(undisturbed)
 
 
 @pytest.mark.parametrize("what", ["truncated", "no zip", "label file"])
-def test_the_rest_of_a_damaged_download_is_done_and_the_exit_code_says_so(
+def test_the_rest_of_a_damaged_download_is_prepared_with_exit_code_3(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], what: str
 ) -> None:
     source = data_set(tmp_path / "set", 4)
@@ -126,7 +126,7 @@ def test_the_rest_of_a_damaged_download_is_done_and_the_exit_code_says_so(
     assert summary["unreadable"][0].startswith(f"set/{broken.name}")
 
 
-def test_an_archive_that_is_still_being_downloaded_is_said_by_the_exit_code(
+def test_an_unfinished_download_gives_exit_code_3(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = data_set(tmp_path / "set", 1)
@@ -140,9 +140,7 @@ def test_an_archive_that_is_still_being_downloaded_is_said_by_the_exit_code(
     assert part.name in read_json(tmp_path / SUMMARY)["unreadable"][0]
 
 
-def test_a_hole_in_the_middle_of_an_archive_costs_the_photographs_in_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_hole_in_an_archive_loses_only_the_photographs_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = data_set(tmp_path / "set", 4)
     path = source / "[원천]EMOIMG_기쁨_TRAIN_01.zip"
     with zipfile.ZipFile(path) as archive:
@@ -178,7 +176,7 @@ def test_an_archive_that_breaks_while_prepare_runs_is_counted(tmp_path: Path, mo
 
 
 @pytest.mark.parametrize("full_at", ["crops", "tables"])
-def test_a_full_disk_ends_with_code_2_and_the_next_run_ends_the_work(
+def test_a_full_disk_gives_exit_code_2_and_the_next_run_resumes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], full_at: str
 ) -> None:
     source, root, undisturbed = data_set(tmp_path / "set", 4), tmp_path / "full", tmp_path / "undisturbed"

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pyojeong.core.geometry import MARGIN, face_crop
+from pyojeong.core.geometry import MARGIN, Box, face_crop
 from pyojeong.core.images import decode
 from pyojeong.core.workspace import CROP_JOURNAL
 from pyojeong.data import crop_files
 from pyojeong.data.crop_files import (
     MIN_FACE,
-    Done,
-    Task,
+    CropResult,
+    CropTask,
     existing_crops,
     fit_box,
     make_crops,
@@ -22,12 +22,12 @@ from pyojeong.data.crop_files import (
 from tests.archives import BOX, file_name, jpeg, person, write_zip
 
 
-def task(number: int, path: str = "", box: tuple[float, float, float, float] = BOX, margin: float = MARGIN) -> Task:
+def task(number: int, path: str = "", box: Box = BOX, margin: float = MARGIN) -> CropTask:
     name = file_name(number)
     return task_for(path or f"a.zip!/{name}", f"stamp {number}", name, person(number), box, margin)
 
 
-def archive(root: Path, count: int) -> list[Task]:
+def archive(root: Path, count: int) -> list[CropTask]:
     write_zip(root / "a.zip", {file_name(n): jpeg(color=(200, n % 200, 40)) for n in range(count)})
     return [task(number) for number in range(count)]
 
@@ -46,9 +46,7 @@ def archive(root: Path, count: int) -> list[Task]:
         ((-1e8, -1e8, 1e8, 1e8), None, "box_outside_image"),
     ],
 )
-def test_a_box_is_clipped_or_dropped(
-    box: tuple[float, float, float, float], fitted: tuple[float, ...] | None, reason: str
-) -> None:
+def test_a_box_is_clipped_or_dropped(box: Box, fitted: tuple[float, ...] | None, reason: str) -> None:
     found, why = fit_box(box, 100, 80)
     assert why == reason
     assert fitted is None or found == fitted
@@ -56,29 +54,29 @@ def test_a_box_is_clipped_or_dropped(
 
 def test_crops_are_made_once_and_hold_the_face(tmp_path: Path) -> None:
     tasks = archive(tmp_path, 3)
-    done, made = make_crops(tmp_path, tasks, margin=MARGIN, workers=1)
+    results, made = make_crops(tmp_path, tasks, margin=MARGIN, workers=1)
     assert made == 3
-    for number, one in enumerate(done):
-        assert one == Done(tasks[number].crop, tasks[number].key, "", 96, 80, 0, *BOX, False)
-        crop = decode((tmp_path / one.crop).read_bytes())
+    for number, result in enumerate(results):
+        assert result == CropResult(tasks[number].crop, tasks[number].key, "", 96, 80, 0, *BOX, False)
+        crop = decode((tmp_path / result.crop).read_bytes())
         expected = face_crop(decode(jpeg(color=(200, number, 40))), BOX)
         assert np.abs(crop.astype(int) - expected).mean() < 3
-        with Image.open(tmp_path / one.crop) as image:
+        with Image.open(tmp_path / result.crop) as image:
             assert image.size == (160, 160)
             assert [layer[1:3] for layer in image.layer] == [(1, 1)] * 3  # type: ignore[attr-defined]
     times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.jpg")}
-    assert make_crops(tmp_path, tasks, margin=MARGIN, workers=1) == (done, 0)
+    assert make_crops(tmp_path, tasks, margin=MARGIN, workers=1) == (results, 0)
     assert times == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.jpg")}
 
 
-def test_only_what_changed_is_made_anew(tmp_path: Path) -> None:
+def test_only_changed_crops_are_remade(tmp_path: Path) -> None:
     tasks = archive(tmp_path, 6)
     make_crops(tmp_path, tasks, margin=MARGIN, workers=1)
     (tmp_path / tasks[0].crop).unlink()
     changed = [*tasks[:1], task(1, box=(0, 0, 50, 50)), tasks[2]._replace(path="moved.zip!/x"), *tasks[3:], task(7)]
-    done, made = make_crops(tmp_path, changed, margin=MARGIN, workers=1)
+    results, made = make_crops(tmp_path, changed, margin=MARGIN, workers=1)
     assert made == 3, "the lost one, the one with another box, and the new one; not the one that moved"
-    assert [one.reason for one in done] == [""] * 6 + ["missing_image"]
+    assert [result.reason for result in results] == [""] * 6 + ["missing_image"]
     assert make_crops(tmp_path, tasks, margin=MARGIN, workers=1)[1] == 1
 
 
@@ -96,25 +94,25 @@ def test_each_defect_has_its_reason_and_no_file(tmp_path: Path) -> None:
     )
     boxes = {3: (500.0, 500.0, 600.0, 600.0), 4: (10.0, 10.0, 15.0, 90.0)}
     tasks = [task(number, box=boxes.get(number, BOX)) for number in range(6)]
-    done, _ = make_crops(tmp_path, tasks, margin=MARGIN, workers=1)
-    reasons = [one.reason for one in done]
+    results, _ = make_crops(tmp_path, tasks, margin=MARGIN, workers=1)
+    reasons = [result.reason for result in results]
     assert reasons == ["corrupt_image", "not_an_image", "empty_image", "box_outside_image", "tiny_box", "missing_image"]
     assert set(reasons) <= set(crop_files.DROPS)
     assert existing_crops(tmp_path) == set()
     again = make_crops(tmp_path, tasks, margin=MARGIN, workers=1)
-    assert again == (done, 4), "what cannot be read is tried again, what a box forbids is not"
+    assert again == (results, 4), "what cannot be read is tried again, what a box forbids is not"
 
 
-def test_a_photograph_mended_behind_the_same_checksum_gets_its_crop(tmp_path: Path) -> None:
+def test_a_photograph_repaired_without_a_new_checksum_gets_its_crop(tmp_path: Path) -> None:
     tasks = archive(tmp_path, 2)
     place = tmp_path / "a.zip"
     whole = place.read_bytes()
     place.rename(tmp_path / "away.zip")
-    done, _ = make_crops(tmp_path, tasks, margin=MARGIN, workers=1)
-    assert {one.reason for one in done} == {"missing_image"}
+    results, _ = make_crops(tmp_path, tasks, margin=MARGIN, workers=1)
+    assert {result.reason for result in results} == {"missing_image"}
     place.write_bytes(whole)
-    done, made = make_crops(tmp_path, tasks, margin=MARGIN, workers=1)
-    assert ({one.reason for one in done}, made) == ({""}, 2)
+    results, made = make_crops(tmp_path, tasks, margin=MARGIN, workers=1)
+    assert ({result.reason for result in results}, made) == ({""}, 2)
 
 
 def test_two_processes_make_the_same_bytes(tmp_path: Path) -> None:
@@ -132,16 +130,16 @@ def test_two_processes_make_the_same_bytes(tmp_path: Path) -> None:
     assert contents[0] == contents[1]
 
 
-def test_a_stopped_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_run_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tasks = archive(tmp_path, 50)
     real = crop_files.make_crop
     seen: list[str] = []
 
-    def stop_later(root: Path, margin: float, one: Task) -> tuple[Done, bytes]:
+    def stop_later(root: Path, margin: float, task: CropTask) -> tuple[CropResult, bytes]:
         if len(seen) == 35:
             raise KeyboardInterrupt
-        seen.append(one.crop)
-        return real(root, margin, one)
+        seen.append(task.crop)
+        return real(root, margin, task)
 
     monkeypatch.setattr(crop_files, "make_crop", stop_later)
     with pytest.raises(KeyboardInterrupt):
@@ -154,18 +152,18 @@ def test_a_stopped_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     leftover = (tmp_path / tasks[40].crop).parent / ".half.jpg.abc.part"
     leftover.parent.mkdir(parents=True, exist_ok=True)
     leftover.write_bytes(b"half")
-    done, made = make_crops(tmp_path, tasks, margin=MARGIN, workers=1)
+    results, made = make_crops(tmp_path, tasks, margin=MARGIN, workers=1)
     assert made == 18
     assert len(existing_crops(tmp_path)) == 50
     assert not leftover.exists()
 
     undisturbed = tmp_path / "undisturbed"
     archive(undisturbed, 50)
-    assert make_crops(undisturbed, tasks, margin=MARGIN, workers=1)[0] == done
+    assert make_crops(undisturbed, tasks, margin=MARGIN, workers=1)[0] == results
     assert (undisturbed / CROP_JOURNAL).read_bytes() == journal.read_bytes()
 
 
-def test_a_journal_left_in_the_order_of_the_work_is_put_in_order(tmp_path: Path) -> None:
+def test_a_journal_in_the_order_of_the_work_is_sorted(tmp_path: Path) -> None:
     tasks = archive(tmp_path, 20)
     make_crops(tmp_path, tasks, margin=MARGIN, workers=1)
     journal = tmp_path / CROP_JOURNAL
@@ -175,7 +173,7 @@ def test_a_journal_left_in_the_order_of_the_work_is_put_in_order(tmp_path: Path)
     assert journal.read_bytes() == ordered
 
 
-def test_what_another_run_has_begun_to_make_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_crops_that_another_run_has_begun_are_remade(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tasks = archive(tmp_path, 40)
     make_crops(tmp_path, tasks, margin=MARGIN, workers=1)
     crops = {path: (tmp_path / path).read_bytes() for path in existing_crops(tmp_path)}
@@ -192,14 +190,14 @@ def test_what_another_run_has_begun_to_make_is_made_anew(tmp_path: Path, monkeyp
 
 @pytest.mark.parametrize("line", ["", "{}", "[1]", "[1,2,3,4,5,6,7,8,9,10,11,12]", "null", "\udcff", '"text"'])
 def test_a_foreign_line_in_the_journal_is_ignored(tmp_path: Path, line: str) -> None:
-    good = Done("a.jpg", "key", "")
+    good = CropResult("a.jpg", "key", "")
     path = tmp_path / "journal"
     path.write_bytes((line + "\n" + json.dumps(good) + "\n" + line).encode(errors="surrogateescape"))
     assert read_journal(path) == {"a.jpg": good}
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_disk_that_refuses_is_heard_and_what_was_written_stays(tmp_path: Path, workers: int) -> None:
+def test_a_failed_write_is_raised_and_finished_crops_stay(tmp_path: Path, workers: int) -> None:
     tasks = archive(tmp_path, 40)
     blocked = tmp_path / tasks[20].crop
     blocked.mkdir(parents=True)
@@ -212,7 +210,7 @@ def test_a_disk_that_refuses_is_heard_and_what_was_written_stays(tmp_path: Path,
     assert len(existing_crops(tmp_path)) == 40
 
 
-def test_crop_names_are_plain_and_depend_on_the_photograph_alone() -> None:
+def test_crop_names_are_plain_and_depend_only_on_the_photograph() -> None:
     first, second = task(1), task(1, path="elsewhere/x.jpg", box=(1, 2, 30, 40), margin=0.3)
     assert first.crop == second.crop
     assert first.key != second.key

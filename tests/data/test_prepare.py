@@ -1,6 +1,7 @@
 import errno
 import json
 import zipfile
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from pyojeong.core.errors import InputError
 from pyojeong.core.files import alone_in, write_bytes
-from pyojeong.core.geometry import iou
+from pyojeong.core.geometry import MARGIN, iou
 from pyojeong.core.images import decode, measure, read_bytes
 from pyojeong.core.labels import KOREAN, SCHEMES
 from pyojeong.core.table import BOX_COLUMNS, read_csv, read_table, write_csv
@@ -27,12 +28,13 @@ KINDS = [f"{split}_{scheme}" for split in SPLITS for scheme in ("M1", "M2", "K7"
 
 def test_prepare_writes_tables_crops_and_a_summary(tmp_path: Path) -> None:
     summary = prepare(data_set(tmp_path / "data_raw" / "set"), tmp_path)
-    assert json.loads((tmp_path / "data_shared/summary.json").read_text(encoding="utf-8")).items() <= summary.items()
-    assert (summary["records"], summary["photographs"], summary["kept"], summary["people"]) == (280, 280, 280, 20)
-    assert (summary["drops"], summary["warnings"], summary["synthetic"]) == ({}, [], False)
-    assert summary["orientations"] == {"0": 98, "6": 182}
-    assert summary["uploader"]["상처"] == {"상처": 40}
-    assert summary["agreement"]["상처"] == {"3": 40}
+    written = json.loads((tmp_path / "data_shared/summary.json").read_text(encoding="utf-8"))
+    assert asdict(summary) == written | {"crops_made": 280, "link": None}
+    assert (summary.records, summary.photographs, summary.kept, summary.people) == (280, 280, 280, 20)
+    assert (summary.drops, summary.warnings, summary.synthetic) == ({}, [], False)
+    assert summary.orientations == {"0": 98, "6": 182}
+    assert summary.uploader["상처"] == {"상처": 40}
+    assert summary.agreement["상처"] == {"3": 40}
     seen: dict[str, set[str]] = {}
     for kind in KINDS:
         split, name = kind.split("_")
@@ -41,17 +43,17 @@ def test_prepare_writes_tables_crops_and_a_summary(tmp_path: Path) -> None:
             tmp_path / f"data_shared/splits_csv/{kind}.csv", scheme=scheme, root=tmp_path, boxes=True
         )
         cropped = read_table(tmp_path / f"data_shared/cropped_faces_csv/{kind}.csv", scheme=scheme, root=tmp_path)
-        assert originals.height == cropped.height == sum(summary["images"][split].values())
+        assert originals.height == cropped.height == sum(summary.images[split].values())
         assert cropped["source"].to_list() == originals["path"].to_list()
         counts = dict(originals["label"].value_counts().iter_rows())
-        assert counts == {word: count for word, count in summary["images_per_class"][name][split].items() if count}
+        assert counts == {word: count for word, count in summary.images_per_class[name][split].items() if count}
         seen.setdefault(split, set()).update(originals["person"])
         assert set(originals.select(BOX_COLUMNS).iter_rows()) == {BOX}
         first = cropped["path"][0]
         assert decode((tmp_path / first).read_bytes()).shape == (160, 160, 3)
         assert measure(read_bytes(tmp_path, originals["path"][0]))[:2] == (96, 80)
     assert sum(map(len, seen.values())) == 20, "no person is in two splits"
-    assert {split: len(people) for split, people in seen.items()} == summary["people_per_split"]
+    assert {split: len(people) for split, people in seen.items()} == summary.people_per_split
 
 
 def test_the_three_schemes_are_views_of_one_split(tmp_path: Path) -> None:
@@ -77,11 +79,10 @@ def test_the_three_schemes_are_views_of_one_split(tmp_path: Path) -> None:
 def test_a_second_run_does_nothing(tmp_path: Path) -> None:
     source = data_set(tmp_path / "set", 4)
     first = prepare(source, tmp_path)
-    assert first.pop("crops_made") == 56
+    assert first.crops_made == 56
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "data_shared").rglob("*")}
     second = prepare(source, tmp_path, workers=2)
-    assert second.pop("crops_made") == 0
-    assert first == second
+    assert second == replace(first, crops_made=0)
     assert times == {path: path.stat().st_mtime_ns for path in (tmp_path / "data_shared").rglob("*")}
 
 
@@ -89,19 +90,23 @@ def test_a_second_run_does_nothing(tmp_path: Path) -> None:
     ("options", "made"),
     [({"seed": 1}, 0), ({"split": "image"}, 0), ({"policy": "unanimous"}, 0), ({"margin": 0.3}, 84)],
 )
-def test_changed_settings_are_noticed(tmp_path: Path, options: dict[str, Any], made: int) -> None:
+def test_changed_settings_are_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], made: int
+) -> None:
     source = data_set(tmp_path / "set", 6)
     before = prepare(source, tmp_path)
     files = contents(tmp_path)
-    after = prepare(source, tmp_path, **options)
-    assert after["settings"] != before["settings"]
-    assert after["crops_made"] == made
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "MARGIN", options.pop("margin", MARGIN))
+        after = prepare(source, tmp_path, **options)
+    assert after.settings != before.settings
+    assert after.crops_made == made
     changed = {name for name, data in contents(tmp_path).items() if files.get(name) != data}
     if made:
         assert len([name for name in changed if name.endswith(".jpg")]) > 0
     else:
         assert not [name for name in changed if name.endswith(".jpg")]
-    assert prepare(source, tmp_path)["settings"] == before["settings"]
+    assert prepare(source, tmp_path).settings == before.settings
     assert contents(tmp_path) == files, "and going back gives the same bytes again"
 
 
@@ -110,22 +115,22 @@ def test_a_new_archive_a_lost_table_and_a_lost_crop_are_noticed(tmp_path: Path) 
     prepare(source, tmp_path)
     files = contents(tmp_path)
     (tmp_path / "data_shared/splits_csv/val_M2.csv").unlink()
-    assert prepare(source, tmp_path)["crops_made"] == 0
+    assert prepare(source, tmp_path).crops_made == 0
     assert contents(tmp_path) == files
     (tmp_path / sorted(crop_files.existing_crops(tmp_path))[5]).unlink()
-    assert prepare(source, tmp_path)["crops_made"] == 1
+    assert prepare(source, tmp_path).crops_made == 1
     assert contents(tmp_path) == files
     (tmp_path / "data_shared/summary.json").write_text("{half")
-    assert prepare(source, tmp_path)["crops_made"] == 0
+    assert prepare(source, tmp_path).crops_made == 0
     assert contents(tmp_path) == files
     new = file_name(50, shot=50)
     label_zip(source / "more", "기쁨", [record(new)])
     image_zip(source / "more", "기쁨", {new: jpeg()})
     after = prepare(source, tmp_path)
-    assert (after["crops_made"], after["kept"]) == (1, 57)
+    assert (after.crops_made, after.kept) == (1, 57)
 
 
-def test_every_drop_is_in_the_summary_and_out_of_all_tables(tmp_path: Path) -> None:
+def test_every_drop_is_in_the_summary_and_in_no_table(tmp_path: Path) -> None:
     source = data_set(tmp_path / "set", 5)
     whole = jpeg((300, 200))
     bad = {file_name(90 + number, shot=90 + number): data for number, data in enumerate([whole[:-9], whole, b""])}
@@ -137,15 +142,15 @@ def test_every_drop_is_in_the_summary_and_out_of_all_tables(tmp_path: Path) -> N
     label_zip(source / "more", "기쁨", extra)
     image_zip(source / "more", "기쁨", bad | {clipped: jpeg()})
     summary = prepare(source, tmp_path)
-    assert summary["drops"] == {
+    assert summary.drops == {
         "box_outside_image": 1,
         "corrupt_image": 1,
         "empty_image": 1,
         "record_without_image": 1,
     }
-    assert set(summary["drop_meanings"]) == set(summary["drops"])
-    assert summary["records"] == summary["kept"] + sum(summary["drops"].values())
-    assert summary["clipped_boxes"] == 1
+    assert set(summary.drop_meanings) == set(summary.drops)
+    assert summary.records == summary.kept + sum(summary.drops.values())
+    assert summary.clipped_boxes == 1
     text = b"".join(data for name, data in contents(tmp_path).items() if name.endswith(".csv")).decode()
     assert not any(name in text for name in names)
     rows = [line for line in text.splitlines() if clipped in line and ".zip!/" in line.split(",")[0]]
@@ -159,25 +164,41 @@ def test_a_missing_class_is_a_warning(tmp_path: Path) -> None:
     label_zip(source, "기쁨", [record(name) for name in names])
     image_zip(source, "기쁨", {name: jpeg() for name in names})
     summary = prepare(source, tmp_path)
-    assert [line.split(":")[0] for line in summary["warnings"]] == list(KOREAN[1:])
-    assert summary["images"]["train"]["상처"] == 0
+    assert [line.split(":")[0] for line in summary.warnings] == list(KOREAN[1:])
+    assert summary.images["train"]["상처"] == 0
+
+
+def test_paths_may_be_strings(tmp_path: Path) -> None:
+    source = data_set(tmp_path / "set", 3)
+    assert prepare(str(source), str(tmp_path)).kept == 42
+    assert prepare(source, tmp_path).crops_made == 0
+
+
+@pytest.mark.parametrize("content", ["[]", "null", '"text"', "{}", '{"settings": {}}', '{"settings": {"policy": 1}}'])
+def test_a_summary_of_another_shape_is_written_again(tmp_path: Path, content: str) -> None:
+    source = data_set(tmp_path / "set", 2)
+    prepare(source, tmp_path)
+    files = contents(tmp_path)
+    (tmp_path / "data_shared/summary.json").write_text(content)
+    prepare(source, tmp_path)
+    assert contents(tmp_path) == files
 
 
 def test_a_source_outside_the_root_is_linked(tmp_path: Path) -> None:
     root = tmp_path / "workspace"
     summary = prepare(data_set(tmp_path / "disk" / "82번", 3), root)
-    assert summary["source"] == "data_raw/82번"
-    assert summary["link"] == f"data_raw/82번 -> {tmp_path / 'disk' / '82번'}"
+    assert summary.source == "data_raw/82번"
+    assert summary.link == f"data_raw/82번 -> {tmp_path / 'disk' / '82번'}"
     table = read_csv(root / "data_shared/splits_csv/train_K7.csv")
     assert decode(read_bytes(root, table["path"][0])).shape == (80, 96, 3)
-    assert prepare(tmp_path / "disk" / "82번", root)["crops_made"] == 0
-    assert prepare(root / "data_raw" / "82번", root)["crops_made"] == 0
+    assert prepare(tmp_path / "disk" / "82번", root).crops_made == 0
+    assert prepare(root / "data_raw" / "82번", root).crops_made == 0
     other = prepare(data_set(tmp_path / "disk2" / "82번", 2), root)
-    assert other["source"] == "data_raw/82번_2"
-    assert other["kept"] == 28
+    assert other.source == "data_raw/82번_2"
+    assert other.kept == 28
 
 
-def test_where_links_are_impossible_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_link_names_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any, **__: Any) -> None:
         raise OSError(errno.EPERM, "not allowed")
 
@@ -186,7 +207,7 @@ def test_where_links_are_impossible_the_remedy_is_named(tmp_path: Path, monkeypa
         prepare(data_set(tmp_path / "disk", 1), tmp_path / "workspace")
 
 
-def test_the_workspace_itself_is_no_source(tmp_path: Path) -> None:
+def test_the_workspace_itself_is_refused_as_source(tmp_path: Path) -> None:
     root = tmp_path / "workspace"
     root.mkdir()
     for source in (root, tmp_path):
@@ -201,13 +222,11 @@ def test_the_workspace_itself_is_no_source(tmp_path: Path) -> None:
     [
         ({"policy": "loudest"}, "majority, unanimous, uploader"),
         ({"split": "date"}, "person, image"),
-        ({"margin": -0.1}, "between 0 and 1"),
-        ({"margin": float("nan")}, "between 0 and 1"),
         ({"workers": 0}, "at least 1"),
         ({"seed": 10**70}, "more than 63 bits"),
     ],
 )
-def test_impossible_arguments_are_named_before_anything_is_done(
+def test_invalid_arguments_are_named_before_anything_is_done(
     tmp_path: Path, options: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(InputError, match=words):
@@ -225,12 +244,12 @@ def test_a_truncated_archive_leaves_finished_work_intact(tmp_path: Path) -> None
         prepare(source, tmp_path)
     assert contents(tmp_path) == files
     summary = prepare(source, tmp_path, skip_unreadable=True)
-    assert summary["drops"] == {"record_without_image": 8, "unreadable_archive": 1}
-    assert summary["drop_meanings"]["unreadable_archive"] == DROPS["unreadable_archive"]
-    assert "슬픔: no photograph at all" in summary["warnings"]
+    assert summary.drops == {"record_without_image": 8, "unreadable_archive": 1}
+    assert summary.drop_meanings["unreadable_archive"] == DROPS["unreadable_archive"]
+    assert "슬픔: no photograph at all" in summary.warnings
 
 
-def test_a_full_disk_is_said_and_the_next_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_and_the_next_run_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = data_set(tmp_path / "set", 4)
     written: list[Path] = []
 
@@ -245,10 +264,10 @@ def test_a_full_disk_is_said_and_the_next_run_goes_on(tmp_path: Path, monkeypatc
         prepare(source, tmp_path)
     assert not (tmp_path / "data_shared/summary.json").exists()
     monkeypatch.undo()
-    assert prepare(source, tmp_path)["crops_made"] == 56 - 32
+    assert prepare(source, tmp_path).crops_made == 56 - 32
 
 
-def test_tables_of_two_kinds_never_pass_for_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mixture_of_tables_never_counts_as_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = data_set(tmp_path / "set", 6)
     prepare(source, tmp_path)
     files = contents(tmp_path)
@@ -268,28 +287,29 @@ def test_tables_of_two_kinds_never_pass_for_finished(tmp_path: Path, monkeypatch
     assert contents(tmp_path) == files
 
 
-def test_crops_of_two_kinds_never_pass_for_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mixture_of_crops_never_counts_as_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = data_set(tmp_path / "set", 6)
     prepare(source, tmp_path)
     files = contents(tmp_path)
     real = crop_files.make_chunk
     chunks: list[Any] = []
 
-    def stop(*arguments: Any) -> list[crop_files.Done]:
+    def stop(*arguments: Any) -> list[crop_files.CropResult]:
         if chunks:
             raise KeyboardInterrupt
         chunks.append(arguments)
         return real(*arguments)
 
     monkeypatch.setattr(crop_files, "make_chunk", stop)
+    monkeypatch.setattr(module, "MARGIN", 0.4)
     with pytest.raises(KeyboardInterrupt):
-        prepare(source, tmp_path, margin=0.4)
+        prepare(source, tmp_path)
     monkeypatch.undo()
-    assert prepare(source, tmp_path)["crops_made"] > 0
+    assert prepare(source, tmp_path).crops_made > 0
     assert contents(tmp_path) == files
 
 
-def test_a_disk_that_fails_for_a_while_costs_no_photograph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_fails_for_a_while_loses_no_photograph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = data_set(tmp_path / "set", 6)
     real, reads = zipfile.ZipFile.read, []
 
@@ -300,11 +320,11 @@ def test_a_disk_that_fails_for_a_while_costs_no_photograph(tmp_path: Path, monke
         return real(archive, member, pwd)
 
     monkeypatch.setattr(zipfile.ZipFile, "read", read)
-    lost = prepare(source, tmp_path)["drops"]
+    lost = prepare(source, tmp_path).drops
     assert set(lost) == {"lost_archive"}
     monkeypatch.undo()
     mended = prepare(source, tmp_path)
-    assert (mended["drops"], mended["crops_made"]) == ({}, lost["lost_archive"])
+    assert (mended.drops, mended.crops_made) == ({}, lost["lost_archive"])
 
 
 def test_two_preparations_do_not_share_a_workspace(tmp_path: Path) -> None:
@@ -314,24 +334,25 @@ def test_two_preparations_do_not_share_a_workspace(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("marker", "drawn"), [('{"synthetic": true, "people": 4}', True), ('{"synthetic": false}', False), ("[]", False)]
+    ("marker", "synthetic"),
+    [('{"synthetic": true, "people": 4}', True), ('{"synthetic": false}', False), ("[]", False)],
 )
-def test_the_summary_says_whether_the_faces_are_drawn(tmp_path: Path, marker: str, drawn: bool) -> None:
+def test_the_summary_says_whether_the_faces_are_synthetic(tmp_path: Path, marker: str, synthetic: bool) -> None:
     source = data_set(tmp_path / "set", 1)
     (source / "SAMPLE.json").write_text(marker)
-    assert prepare(source, tmp_path)["synthetic"] is drawn
+    assert prepare(source, tmp_path).synthetic is synthetic
 
 
 @pytest.mark.slow
 def test_real_photographs_come_upright_with_the_box_on_the_face(shared: Path, tmp_path: Path) -> None:
     source = shared / "data" / "london_as_aihub"
     summary = prepare(source, tmp_path)
-    assert (summary["records"], summary["photographs"], summary["people"]) == (72, 72, 36)
-    assert summary["kept"] + sum(summary["drops"].values()) == 72
-    kept = {label: sum(summary["images"][split][label] for split in SPLITS) for label in KOREAN}
+    assert (summary.records, summary.photographs, summary.people) == (72, 72, 36)
+    assert summary.kept + sum(summary.drops.values()) == 72
+    kept = {label: sum(summary.images[split][label] for split in SPLITS) for label in KOREAN}
     assert kept["기쁨"] >= 34, "the UTF-8 label file was read"
     assert kept["중립"] >= 34, "the EUC-KR label file was read"
-    assert set(summary["orientations"]) == {"1", "3", "4", "6", "8"}
+    assert set(summary.orientations) == {"1", "3", "4", "6", "8"}
 
     face_api = FaceApi(threads=1)
     found: dict[str, list[float]] = {}

@@ -52,19 +52,19 @@ def test_a_row_keeps_who_where_and_all_votes() -> None:
     assert {name: row[name] for name in VOTES if row[name]} == {"votes_슬픔": 2, "votes_상처": 1}
 
 
-def test_words_that_are_no_emotion_are_counted_as_unknown() -> None:
+def test_other_words_are_counted_as_unknown() -> None:
     row = row_of(record(file_name(1), ("기쁨", "기쁨", "놀람")))
     assert row[f"votes_{UNKNOWN}"] == 1
 
 
 @pytest.mark.parametrize("face_bb", [False, True])
-def test_both_forms_of_annotators_are_read(face_bb: bool) -> None:
+def test_both_formats_of_annotators_are_read(face_bb: bool) -> None:
     value = record(file_name(1), ("분노", "분노", "슬픔"), face_bb=face_bb)
     assert [vote.label for vote in votes_of(value)] == ["분노", "분노", "슬픔"]
     assert [vote.box for vote in votes_of(value)] == [BOX] * 3
 
 
-def test_an_entry_that_is_null_gives_way_to_the_other_form() -> None:
+def test_a_null_entry_yields_to_the_other_format() -> None:
     value = record(file_name(1), face_bb=True) | {"annot_A": None}
     assert len(votes_of(value)) == 3
 
@@ -90,7 +90,7 @@ def test_the_box_is_the_one_that_agrees_best_with_the_others() -> None:
     assert choose_box(votes_of(two), "기쁨") == (middle, None)
 
 
-def test_a_degenerate_box_gives_way_to_a_good_one() -> None:
+def test_a_degenerate_box_yields_to_a_valid_one() -> None:
     flat, good = (30, 30, 30, 80), (10, 10, 50, 60)
     of_voter = record(file_name(1), ("기쁨", "기쁨", "슬픔"), [flat, good, (0, 0, 5, 5)])
     assert choose_box(votes_of(of_voter), "기쁨") == (good, None)
@@ -100,7 +100,7 @@ def test_a_degenerate_box_gives_way_to_a_good_one() -> None:
     assert choose_box(votes_of(none), "기쁨") == (None, "zero_area_box")
 
 
-def test_corners_in_the_wrong_order_still_name_the_box() -> None:
+def test_swapped_corners_give_the_same_box() -> None:
     value = record(file_name(1), boxes=[(50, 60, 10, 10)] * 3)
     assert choose_box(votes_of(value), "기쁨") == ((10, 10, 50, 60), None)
 
@@ -119,7 +119,7 @@ def test_corners_in_the_wrong_order_still_name_the_box() -> None:
         {"minX": [1], "minY": 2, "maxX": 3, "maxY": 4},
     ],
 )
-def test_an_unusable_box_is_no_box(sides: Any) -> None:
+def test_an_unusable_box_is_ignored(sides: Any) -> None:
     row = row_of(record(file_name(1), boxes=[sides] * 3))
     assert row["reason"] == "no_box"
 
@@ -152,7 +152,7 @@ ENTRY = st.fixed_dictionaries({}, optional={"boxes": SIDES | JSON, "faceExp": JS
 
 
 @given(st.lists(JSON | st.dictionaries(KEYS, ENTRY | JSON), max_size=5), st.sampled_from(sorted(POLICIES)))
-def test_json_of_any_shape_becomes_rows_with_a_reason_or_a_whole_answer(values: list[Any], policy: str) -> None:
+def test_json_of_any_shape_becomes_usable_rows_or_a_reason(values: list[Any], policy: str) -> None:
     rows = read_records(values, archives.person(1).join, policy, "validation")
     assert rows.height == len(values)
     assert rows.columns == list(SCHEMA)

@@ -91,7 +91,7 @@ def test_every_process_finds_the_same_split(by: str) -> None:
 
 
 @pytest.mark.parametrize("by", ["person", "image"])
-def test_where_the_photographs_lie_is_no_matter(tmp_path: Path, by: str) -> None:
+def test_the_split_does_not_depend_on_where_the_photographs_are(tmp_path: Path, by: str) -> None:
     found = []
     for folder in ("here", "there"):
         names = [file_name(who) for who in range(40)]

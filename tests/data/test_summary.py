@@ -1,18 +1,18 @@
 from collections import Counter
-from typing import Any
 
 import polars as pl
 import pytest
 
+from pyojeong.core.geometry import Box
 from pyojeong.core.labels import KOREAN, UNKNOWN
 from pyojeong.core.workspace import CROP_FILES
 from pyojeong.data import aihub, crop_files
 from pyojeong.data.records import read_records
-from pyojeong.data.summary import BOX_EDGES, summarize
+from pyojeong.data.summary import BOX_EDGES, Summary, summarize
 from tests.archives import file_name, record
 
 
-def rows_of(*people: tuple[int, str, str, tuple[float, float, float, float], str]) -> pl.DataFrame:
+def rows_of(*people: tuple[int, str, str, Box, str]) -> pl.DataFrame:
     """Finished rows from (person, label, uploader, box, split)."""
     records = [
         record(file_name(who, label, shot), (label,) * 3, [box] * 3, uploader=uploader)
@@ -27,7 +27,7 @@ def rows_of(*people: tuple[int, str, str, tuple[float, float, float, float], str
     )
 
 
-def summary_of(rows: pl.DataFrame) -> dict[str, Any]:
+def summary_of(rows: pl.DataFrame) -> Summary:
     return summarize(aihub.Index(rows, 9, 8, Counter(), []), rows, [])
 
 
@@ -36,32 +36,32 @@ def test_people_labels_and_uploaders_are_counted() -> None:
     rows = rows_of(
         (1, "기쁨", "기쁨", box, "train"), (1, "슬픔", "상처", box, "train"), (2, "슬픔", "슬픔", box, "test")
     )
-    found = summary_of(rows)
-    assert (found["people"], found["kept"], found["records"], found["photographs"]) == (2, 3, 9, 8)
-    assert found["people_per_split"] == {"train": 1, "val": 0, "test": 1}
-    assert found["uploader"] == {"기쁨": {"기쁨": 1}, "슬픔": {"상처": 1, "슬픔": 1}}
-    assert found["agreement"] == {"기쁨": {"3": 1}, "슬픔": {"3": 2}}
-    assert found["orientations"] == {"3": 3}
-    assert found["images_per_class"]["M1"]["train"] == {
+    summary = summary_of(rows)
+    assert (summary.people, summary.kept, summary.records, summary.photographs) == (2, 3, 9, 8)
+    assert summary.people_per_split == {"train": 1, "val": 0, "test": 1}
+    assert summary.uploader == {"기쁨": {"기쁨": 1}, "슬픔": {"상처": 1, "슬픔": 1}}
+    assert summary.agreement == {"기쁨": {"3": 1}, "슬픔": {"3": 2}}
+    assert summary.orientations == {"3": 3}
+    assert summary.images_per_class["M1"]["train"] == {
         **dict.fromkeys(("neutral", "angry", "fearful", "surprised"), 0),
         "happy": 1,
         "sad": 1,
     }
-    assert found["photographs_per_person"]["0.95"] == 2
-    assert {line.split(":")[0] for line in found["warnings"]} == set(KOREAN)
+    assert summary.photographs_per_person["0.95"] == 2
+    assert {line.split(":")[0] for line in summary.warnings} == set(KOREAN)
 
 
-def test_uploaders_words_that_are_no_emotion_count_as_unknown() -> None:
+def test_other_uploader_words_count_as_unknown() -> None:
     box = (0.0, 0.0, 100.0, 200.0)
     words = ["기쁨", "", UNKNOWN, *(f"말 {number}" for number in range(40))]
     rows = rows_of(*((number, "기쁨", word, box, "train") for number, word in enumerate(words)))
-    assert summary_of(rows)["uploader"] == {"기쁨": {"": 1, "기쁨": 1, UNKNOWN: 41}}
+    assert summary_of(rows).uploader == {"기쁨": {"": 1, "기쁨": 1, UNKNOWN: 41}}
 
 
 def test_box_sizes_fall_into_their_bins() -> None:
     sides = [20, 79.9, 80, 1280, 9000]
     rows = rows_of(*((n, "기쁨", "기쁨", (0.0, 0.0, 10.0, float(side)), "train") for n, side in enumerate(sides)))
-    sizes = summary_of(rows)["box_sizes"]
+    sizes = summary_of(rows).box_sizes
     assert list(sizes["longer_side_from"].values()) == [2, 1, 0, 0, 0, 1, 1]
     assert list(sizes["longer_side_from"]) == [str(edge) for edge in BOX_EDGES]
     assert sizes["height"]["0.5"] == 80
@@ -71,13 +71,13 @@ def test_box_sizes_fall_into_their_bins() -> None:
 
 def test_drops_of_both_stages_add_up_and_have_meanings() -> None:
     done = [
-        crop_files.Done("a", "k", "tiny_box"),
-        crop_files.Done("b", "k", ""),
-        crop_files.Done("c", "k", "", clipped=True),
+        crop_files.CropResult("a", "k", "tiny_box"),
+        crop_files.CropResult("b", "k", ""),
+        crop_files.CropResult("c", "k", "", clipped=True),
     ]
     index = aihub.Index(rows_of(), 3, 3, Counter(no_majority=4, tiny_box=1), ["a.zip (no zip)"])
-    found = summarize(index, rows_of(), done)
-    assert found["drops"] == {"no_majority": 4, "tiny_box": 2}
-    assert found["drop_meanings"]["no_majority"] == aihub.DROPS["no_majority"]
-    assert (found["clipped_boxes"], found["unreadable"]) == (1, ["a.zip (no zip)"])
-    assert found["box_sizes"]["width"]["0.5"] is None, "of no photograph there is no median"
+    summary = summarize(index, rows_of(), done)
+    assert summary.drops == {"no_majority": 4, "tiny_box": 2}
+    assert summary.drop_meanings["no_majority"] == aihub.DROPS["no_majority"]
+    assert (summary.clipped_boxes, summary.unreadable) == (1, ["a.zip (no zip)"])
+    assert summary.box_sizes["width"]["0.5"] is None, "of no photograph there is no median"

@@ -1,6 +1,7 @@
 import base64
 import io
 import re
+from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], 
     source = data_set(root / "set", 16)
     label_zip(source / "more", "기쁨", [record(file_name(90)), record(file_name(91), ("기쁨", "슬픔", "분노"))])
     image_zip(source / "more", "기쁨", {file_name(91): jpeg()})
-    summary = prepare(source, root)
+    summary = asdict(prepare(source, root))
     return summary, (root / SUMMARY_PAGE).read_text(encoding="utf-8")
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import io
 import json
@@ -11,15 +12,16 @@ from PIL import Image, ImageOps
 
 from pyojeong.core.errors import InputError
 from pyojeong.core.labels import KOREAN, UNKNOWN
+from pyojeong.core.table import BOX_COLUMNS
+from pyojeong.core.workspace import SAMPLE_MARKER
 from pyojeong.sample import archives as module
-from pyojeong.sample.archives import MARKER, draw_sample
+from pyojeong.sample.archives import draw_sample
 from pyojeong.sample.plan import DEFECTS, PLACES, plan
 
 NAME = re.compile(
     r"(?P<person>[0-9a-f]{64})_(?P<gender>[남여])_(?P<age>\d+)_(?P<label>[가-힣]{2})"
     r"_(?P<place>[^_]+)_(?P<taken>\d{14})-\d{3}-\d{3}\.jpe?g"
 )
-CORNERS = ("minX", "minY", "maxX", "maxY")
 
 
 def ramp(person, expression, *, size, pose, outdoors, rng):
@@ -32,7 +34,7 @@ def ramp(person, expression, *, size, pose, outdoors, rng):
 
 @pytest.fixture
 def flat_pictures(monkeypatch):
-    monkeypatch.setattr(archives, "draw_photo", ramp)
+    monkeypatch.setattr(module, "draw_photo", ramp)
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +98,7 @@ def digests(out):
 
 
 def box(record, annotator="A"):
-    return [record[f"annot_{annotator}"]["boxes"][corner] for corner in CORNERS]
+    return [record[f"annot_{annotator}"]["boxes"][corner] for corner in BOX_COLUMNS]
 
 
 def agreement(votes):
@@ -105,12 +107,12 @@ def agreement(votes):
 
 
 def test_archives_are_packed_as_ai_hub_packs_them(flat):
-    out, summary = flat
-    assert json.loads((out / MARKER).read_text(encoding="utf-8")) == summary
-    assert summary["synthetic"] is True
-    assert (summary["people"], summary["seed"]) == (6, 3)
+    out, sample = flat
+    assert json.loads((out / SAMPLE_MARKER).read_text(encoding="utf-8")) == dataclasses.asdict(sample)
+    assert sample.synthetic is True
+    assert (sample.people, sample.seed) == (6, 3)
     files = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
-    assert files == {MARKER, *summary["archives"]}
+    assert files == {SAMPLE_MARKER, *sample.archives}
     for label in KOREAN:
         assert f"Training/[라벨]EMOIMG_{label}_TRAIN.zip" in files
         assert f"Training/[원천]EMOIMG_{label}_TRAIN_01.zip" in files
@@ -124,10 +126,10 @@ def test_archives_are_packed_as_ai_hub_packs_them(flat):
 
 
 def test_many_photographs_of_a_label_are_spread_over_numbered_archives(tmp_path, monkeypatch):
-    monkeypatch.setattr(archives, "jpeg", lambda photo: photo.name.encode())
-    summary = draw_sample(tmp_path, people=60, seed=1)
+    monkeypatch.setattr(module, "jpeg", lambda photo: photo.name.encode())
+    sample = draw_sample(tmp_path, people=60, seed=1)
     stem = "Training/[원천]EMOIMG_기쁨_TRAIN_"
-    parts = [name for name in summary["archives"] if name.startswith(stem)]
+    parts = [name for name in sample.archives if name.startswith(stem)]
     assert parts == [f"{stem}{number:02d}.zip" for number in range(1, len(parts) + 1)]
     counts = [len(zipfile.ZipFile(tmp_path / part).infolist()) for part in parts]
     assert counts[:-1] == [60] * (len(parts) - 1)
@@ -153,7 +155,7 @@ def test_file_names_and_records_say_the_same(flat):
                 assert record["isProf"] in ("일반인", "전문인")
                 for annotator in "ABC":
                     assert set(record[f"annot_{annotator}"]) == {"boxes", "faceExp", "bg"}
-                    assert set(record[f"annot_{annotator}"]["boxes"]) == set(CORNERS)
+                    assert set(record[f"annot_{annotator}"]["boxes"]) == set(BOX_COLUMNS)
 
 
 def test_labels_come_in_utf8_and_in_euc_kr(flat):
@@ -169,7 +171,7 @@ def test_labels_come_in_utf8_and_in_euc_kr(flat):
 
 
 def test_every_defect_is_there_and_listed(flat):
-    out, listed = flat[0], flat[1]["defects"]
+    out, listed = flat[0], flat[1].defects
     assert set(listed) == set(DEFECTS)
     assert all(listed.values())
     pictures, by_name = images(out), {record["filename"]: record for record in records(out)}
@@ -197,8 +199,8 @@ def test_every_defect_is_there_and_listed(flat):
         assert agreement(votes) == (UNKNOWN, 2)
 
 
-def test_all_other_pictures_are_whole_and_all_other_boxes_inside(flat):
-    out, listed = flat[0], flat[1]["defects"]
+def test_all_other_pictures_are_complete_and_all_other_boxes_inside(flat):
+    out, listed = flat[0], flat[1].defects
     spoiled = {name for names in listed.values() for name in names}
     sizes = {photo.name: photo.size for photo in plan(6, 3)}
     for name, data in images(out).items():
@@ -233,21 +235,21 @@ def test_stored_pixels_are_turned_so_that_exif_turns_them_back(flat_pictures, tm
     assert set(turned) == {1, None, 2, 3, 4, 8}
 
 
-def test_a_second_run_does_nothing_and_a_broken_off_one_goes_on(flat_pictures, tmp_path, monkeypatch):
-    summary = draw_sample(tmp_path, people=6, seed=3)
+def test_a_second_run_does_nothing_and_a_stopped_one_resumes(flat_pictures, tmp_path, monkeypatch):
+    sample = draw_sample(tmp_path, people=6, seed=3)
     before = digests(tmp_path)
     lost = tmp_path / "Training" / "[원천]EMOIMG_불안_TRAIN_01.zip"
     lost.unlink()
     kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.zip")}
-    assert draw_sample(tmp_path, people=6, seed=3) == summary
+    assert draw_sample(tmp_path, people=6, seed=3) == sample
     assert digests(tmp_path) == before
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
 
     def never(*_, **__):
         raise AssertionError("there is nothing to draw")
 
-    monkeypatch.setattr(archives, "draw_photo", never)
-    assert draw_sample(tmp_path, people=6, seed=3) == summary
+    monkeypatch.setattr(module, "draw_photo", never)
+    assert draw_sample(tmp_path, people=6, seed=3) == sample
 
 
 def test_a_failure_leaves_whole_archives_only(flat_pictures, tmp_path, monkeypatch):
@@ -259,10 +261,10 @@ def test_a_failure_leaves_whole_archives_only(flat_pictures, tmp_path, monkeypat
             raise OSError(28, "No space left on device")
         return ramp(*args, **options)
 
-    monkeypatch.setattr(archives, "draw_photo", until_the_disk_is_full)
+    monkeypatch.setattr(module, "draw_photo", until_the_disk_is_full)
     with pytest.raises(OSError, match="No space left"):
         draw_sample(tmp_path, people=6, seed=3)
-    left = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != MARKER]
+    left = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != SAMPLE_MARKER]
     assert left
     for path in left:
         with zipfile.ZipFile(path) as archive:
@@ -286,6 +288,13 @@ def test_other_settings_and_foreign_folders_are_refused(flat_pictures, tmp_path)
         draw_sample(file, people=6)
 
 
+@pytest.mark.parametrize("content", ["[]", "null", '"text"'])
+def test_a_marker_of_another_shape_is_refused(tmp_path, content):
+    (tmp_path / SAMPLE_MARKER).write_text(content)
+    with pytest.raises(InputError, match="does not describe a synthetic data set"):
+        draw_sample(tmp_path, people=6)
+
+
 @pytest.mark.parametrize(
     ("options", "word"), [({"people": 5}, "at least 6"), ({"seed": -1}, "--seed -1"), ({"workers": 0}, "--workers 0")]
 )
@@ -307,8 +316,8 @@ def test_bytes_depend_on_the_seed_and_not_on_the_workers(drawn, tmp_path):
 
 @pytest.mark.slow
 def test_faces_lie_in_their_boxes_once_exif_is_applied(drawn):
-    out, summary = drawn
-    spoiled = {name for names in summary["defects"].values() for name in names}
+    out, sample = drawn
+    spoiled = {name for names in sample.defects.values() for name in names}
     pictures, turned = images(out), 0
     for record in records(out):
         if record["filename"] in spoiled:
@@ -333,8 +342,8 @@ def test_the_detector_finds_nine_of_ten_faces_of_the_archives(drawn):
         api = FaceApi(threads=1)
     except InputError as error:
         pytest.skip(f"face-api's weights are not installed: {error}")
-    out, summary = drawn
-    spoiled = {name for names in summary["defects"].values() for name in names}
+    out, sample = drawn
+    spoiled = {name for names in sample.defects.values() for name in names}
     pictures = images(out)
     hits = [
         any(iou(face.box, box(record)) >= 0.5 for face in api.detect(decode(pictures[record["filename"]])))

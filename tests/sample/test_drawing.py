@@ -138,13 +138,13 @@ def test_hurt_lies_near_sadness_and_anxiety_between_embarrassment_and_anger():
     assert distance("불안", "분노") < distance("분노", "당황")
 
 
-def test_the_spread_stays_within_what_a_face_can_do():
+def test_random_movements_stay_within_their_limits():
     rng = np.random.default_rng(3)
-    drawn = np.array([dataclasses.astuple(random_expression({"슬픔": 1.0}, rng)) for _ in range(300)])
-    assert drawn.min() >= -1
-    assert drawn.max() <= 1.55
+    samples = np.array([dataclasses.astuple(random_expression({"슬픔": 1.0}, rng)) for _ in range(300)])
+    assert samples.min() >= -1
+    assert samples.max() <= 1.55
     tears = [field.name for field in dataclasses.fields(Expression)].index("tears")
-    assert drawn[:, tears].std() == pytest.approx(0.13, abs=0.02)
+    assert samples[:, tears].std() == pytest.approx(0.13, abs=0.02)
 
 
 def test_mixed_labels_give_the_expression_between_them():

@@ -3,7 +3,8 @@
 import json
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -68,7 +69,7 @@ def sample(
     """Make a small synthetic data set in the exact layout of AI Hub data set 82."""
     from pyojeong.sample.archives import draw_sample
 
-    terminal.print_json(draw_sample(out, people=people, seed=seed, workers=workers))
+    terminal.print_json(asdict(draw_sample(out, people=people, seed=seed, workers=workers)))
 
 
 @app.command()
@@ -85,7 +86,7 @@ def prepare(
     """Turn AI Hub's archives into split CSVs, face crops and a summary; exit code 3 when archives were skipped."""
     from pyojeong.data.prepare import prepare as run_prepare
 
-    summary = run_prepare(
+    preparation = run_prepare(
         source,
         root,
         policy=policy,
@@ -96,16 +97,17 @@ def prepare(
         skip_unreadable=skip_unreadable,
     )
     shown = ("link", "photographs", "kept", "people", "people_per_split", "images", "drops", "warnings", "crops_made")
-    terminal.print_json({key: summary[key] for key in shown if key in summary})
+    values = asdict(preparation)
+    terminal.print_json({key: values[key] for key in shown if values[key] is not None})
     print(f"Full summary: {root / SUMMARY_PAGE}")
-    _end_incomplete(summary)
+    _end_incomplete(preparation.drops)
 
 
-def _end_incomplete(summary: dict[str, Any]) -> None:
+def _end_incomplete(drops: Mapping[str, int]) -> None:
     """Exit with code 3 after naming what is missing, where archives or label files of SOURCE were skipped."""
     from pyojeong.data.prepare import LOST
 
-    if lost := {reason: summary["drops"][reason] for reason in LOST if reason in summary["drops"]}:
+    if lost := {reason: drops[reason] for reason in LOST if reason in drops}:
         words = ", ".join(f"{count} {reason}" for reason, count in lost.items())
         print(f"incomplete: {words}; the summary lists them. Everything else is done.", file=sys.stderr)
         raise typer.Exit(3)
@@ -343,7 +345,7 @@ def run(
     terminal.print_report(done, root)
     # `make run` works in an environment that is not on the PATH.
     print(f"Next: {'pyojeong' if shutil.which('pyojeong') else sys.argv[0]} demo")
-    _end_incomplete(read_json(root / SUMMARY))
+    _end_incomplete(read_json(root / SUMMARY)["drops"])
 
 
 @app.command()

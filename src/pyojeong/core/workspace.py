@@ -12,6 +12,9 @@ from pyojeong.core.files import json_value
 SAMPLE = "data_raw/sample"
 """The synthetic data set."""
 
+SAMPLE_MARKER = "SAMPLE.json"
+"""File at the top of a synthetic data set that says that it is synthetic."""
+
 SPLITS_CSV = "data_shared/splits_csv"
 """Split tables of whole photographs with boxes: ``{train,val,test}_{scheme}.csv``."""
 

@@ -1,4 +1,4 @@
-"""One AI Hub label record -> one row: who, which label the annotators gave, which box, or the reason why not."""
+"""Turns one AI Hub label record into one row: person, label, votes and face box, or the reason to drop it."""
 
 import re
 import unicodedata
@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from pyojeong.core.geometry import iou
+from pyojeong.core.geometry import Box, iou
 from pyojeong.core.labels import KOREAN, UNKNOWN
-from pyojeong.core.table import VOTES
+from pyojeong.core.table import BOX_COLUMNS, VOTES
 
 SCHEMA = {
     "name": pl.String,
     "reason": pl.String,
     "label": pl.String,
-    **dict.fromkeys(("minX", "minY", "maxX", "maxY"), pl.Float64),
+    **dict.fromkeys(BOX_COLUMNS, pl.Float64),
     "person": pl.String,
     "gender": pl.String,
     "age": pl.Int64,
@@ -30,17 +30,15 @@ SCHEMA = {
 }
 """Columns of a row; ``name`` is null for a malformed record, ``reason`` is null for a usable one."""
 
-Box = tuple[float, float, float, float]
-
 _PERSON = re.compile(r"([0-9a-fA-F]{64})_")
-_sides = itemgetter("minX", "minY", "maxX", "maxY")
+_sides = itemgetter(*BOX_COLUMNS)
 
-# Beyond this a coordinate is nonsense and sums of it lose whole pixels.
-_FAR = 1e9
+# A larger coordinate is nonsense, and sums of such numbers lose whole pixels.
+_LIMIT = 1e9
 
 
 class Vote(NamedTuple):
-    """One annotator's answer: the label as written (None when absent) and the box (None when no box)."""
+    """One annotator's answer: the label as written (None when absent) and the box (None when unusable)."""
 
     label: str | None
     box: Box | None
@@ -73,15 +71,15 @@ POLICIES: dict[str, Callable[[Sequence[str], str], _Choice]] = {
     "unanimous": _unanimous,
     "uploader": _uploader,
 }
-"""How a label comes from the annotators' votes: at least two of three, all three, or the uploader's own word."""
+"""How the label is chosen: by at least two of three annotators, by all three, or by the uploader."""
 
 
 def read_records(values: Iterable[Any], key: Callable[[str], str], policy: str, official: str) -> pl.DataFrame:
     """Turn the items of a label file into rows of ``SCHEMA``.
 
     Args:
-        values: the list in the JSON file; any item may be of any shape.
-        key: brings a file name into the one spelling that photographs are matched by.
+        values: the list in the JSON file; items may be JSON values of any shape.
+        key: normalizes a file name, so that records and photographs match.
         policy: a key of ``POLICIES``.
         official: ``training`` or ``validation``, AI Hub's own division.
     """
@@ -90,7 +88,7 @@ def read_records(values: Iterable[Any], key: Callable[[str], str], policy: str, 
 
 
 def votes_of(record: dict[str, Any]) -> list[Vote]:
-    """Return the answers of annotators A, B and C, in AI Hub's delivered form or in that of its document."""
+    """Return the answers of annotators A, B and C, from AI Hub's delivered format or its documented one."""
     votes = []
     for letter in "ABC":
         entry = record.get(f"annot_{letter}") or record.get(f"faceBB_{letter}")
@@ -103,23 +101,23 @@ def votes_of(record: dict[str, Any]) -> list[Vote]:
 
 
 def clean_text(text: str) -> str:
-    """Return ``text`` stripped, composed (NFC) and fit for UTF-8: lone surrogates of JSON become question marks."""
+    """Return ``text`` stripped, composed (NFC) and valid as UTF-8: lone surrogates become question marks."""
     return unicodedata.normalize("NFC", text).strip().encode(errors="replace").decode()
 
 
 def choose_box(votes: Sequence[Vote], label: str) -> tuple[Box | None, str | None]:
     """Return the face box, or the reason why there is none.
 
-    Of the annotators who chose ``label``, it is the box that agrees best with the boxes of all annotators (the
-    largest sum of IoU; the first at a tie), so it is always a box that somebody drew. When none of them gives a
-    box with area, everybody's count.
+    The candidates are the boxes of the annotators who chose ``label``, or of all annotators when none of those has
+    an area. The one that overlaps best with all boxes (largest sum of IoU, the first on a tie) is chosen, so it is
+    always a box that an annotator drew.
     """
-    everyone = [vote.box for vote in votes if vote.box]
-    good = [box for box in everyone if box[0] < box[2] and box[1] < box[3]]
-    if not good:
-        return None, "zero_area_box" if everyone else "no_box"
-    voters = [vote.box for vote in votes if vote.label == label and vote.box in good]
-    return max(voters or good, key=lambda box: sum(iou(box, other) for other in good)), None
+    boxes = [vote.box for vote in votes if vote.box]
+    valid = [box for box in boxes if box[0] < box[2] and box[1] < box[3]]
+    if not valid:
+        return None, "zero_area_box" if boxes else "no_box"
+    candidates = [vote.box for vote in votes if vote.label == label and vote.box in valid]
+    return max(candidates or valid, key=lambda box: sum(iou(box, other) for other in valid)), None
 
 
 def _box(sides: dict[str, Any]) -> Box | None:
@@ -127,9 +125,9 @@ def _box(sides: dict[str, Any]) -> Box | None:
         left, top, right, bottom = map(float, _sides(sides))
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
-    if not (abs(left) < _FAR and abs(top) < _FAR and abs(right) < _FAR and abs(bottom) < _FAR):
+    if not (abs(left) < _LIMIT and abs(top) < _LIMIT and abs(right) < _LIMIT and abs(bottom) < _LIMIT):
         return None
-    # Corners given in the wrong order still name the same box.
+    # The corners may be swapped.
     return min(left, right), min(top, bottom), max(left, right), max(top, bottom)
 
 
@@ -145,7 +143,7 @@ def _row(record: Any, key: Callable[[str], str], policy: str, official: str) -> 
     if label:
         box, reason = choose_box(votes, label)
     match = _PERSON.match(name)
-    words = [word if word in KOREAN else UNKNOWN for word in labels]
+    known_labels = [word if word in KOREAN else UNKNOWN for word in labels]
     return (
         name,
         reason if match else "no_person",
@@ -157,8 +155,8 @@ def _row(record: Any, key: Callable[[str], str], policy: str, official: str) -> 
         _text(record.get("isProf")),
         _text(record.get("bg_uploader")),
         uploader,
-        words.count(label) if label else 0,
-        *(words.count(word) for word in (*KOREAN, UNKNOWN)),
+        known_labels.count(label) if label else 0,
+        *(known_labels.count(word) for word in (*KOREAN, UNKNOWN)),
         official,
     )
 
@@ -167,7 +165,7 @@ def _text(value: Any) -> str:
     return _clean_word(value) if isinstance(value, str) else ""
 
 
-# Places and labels are few, records are many.
+# There are few places and labels, but many records.
 _clean_word = lru_cache(1024)(clean_text)
 
 

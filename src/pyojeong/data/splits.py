@@ -1,4 +1,4 @@
-"""Training, validation and test sets that share no person, from nothing but names and a seed."""
+"""Assigns photographs to training, validation and test sets, by default so that no person is in two of them."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +13,7 @@ from pyojeong.core.errors import InputError
 SPLITS = ("train", "val", "test")
 
 SHARES = (0.72, 0.08, 0.20)
-"""Share of the photographs per split: 20 % test, then 10 % of the rest for validation."""
+"""Share of the photographs per split: 20 % for test, and 10 % of the rest for validation."""
 
 SEED = 1337
 
@@ -27,18 +27,23 @@ def assign(rows: pl.DataFrame, *, by: str = "person", seed: int = SEED) -> pl.Se
 
     Args:
         rows: needs the columns ``name`` (unique), ``label`` and ``person``.
-        by: ``person`` puts all photographs of a person into one split and keeps the shares of the labels as
-            close as people allow. ``image`` cuts each label at the shares, blind to people, as the published
-            tables were made.
+        by: ``person`` puts all photographs of a person into one split and keeps the share of every label as close
+            to ``SHARES`` as that allows. ``image`` splits the photographs of each label by ``SHARES`` regardless of
+            the person, as the published tables did.
         seed: another seed gives another division.
 
     Raises:
         InputError: ``by`` is neither.
     """
+    check_by(by)
+    splits = _by_person(rows, seed) if by == "person" else _by_image(rows, seed)
+    return pl.Series("split", splits, dtype=pl.String)
+
+
+def check_by(by: str) -> None:
+    """Raise InputError unless ``by`` is one of ``BY``."""
     if by not in BY:
         raise InputError(f"there is no split by {by!r}; choose one of {', '.join(BY)}")
-    found = _by_person(rows, seed) if by == "person" else _by_image(rows, seed)
-    return pl.Series("split", found, dtype=pl.String)
 
 
 def _by_person(rows: pl.DataFrame, seed: int) -> list[str]:
@@ -54,33 +59,33 @@ def _by_person(rows: pl.DataFrame, seed: int) -> list[str]:
 
 
 def _greedy(counts: npt.NDArray[np.float64]) -> list[str]:
-    """Give each person (row; columns are labels) to the split where the shares of all labels suffer least.
+    """Assign each person (row of ``counts``; columns are labels) to the split where label shares stay closest.
 
-    The measure is the squared distance from each split's target, relative to the label's size and weighted by
+    The cost is the squared distance from each split's target, relative to the label's size and weighted by
     the inverse of the split's share, so that all splits fill at the same pace. People with very many
-    photographs land in the training set more often than their share, because a small split cannot hold them.
+    photographs end up in the training set more often than their share, because a small split cannot hold them.
     """
     shares = np.array(SHARES)[:, None]
     totals = np.maximum(counts.sum(axis=0), 1)
     weights = 1 / (shares * totals**2)
     off_target = -shares * totals
-    found = []
+    splits = []
     for person in counts:
         cost = ((2 * off_target + person) * person * weights).sum(axis=1)
         best = int(np.argmin(cost))
         off_target[best] += person
-        found.append(SPLITS[best])
-    return found
+        splits.append(SPLITS[best])
+    return splits
 
 
 def _by_image(rows: pl.DataFrame, seed: int) -> list[str]:
     split_of: dict[str, str] = {}
     for label in sorted(rows["label"].unique()):
-        # Not by path: where the photographs lie is no matter of the split.
+        # By name, not by path: moving the photographs must not change the split.
         names = _shuffled(rows.filter(pl.col("label") == label)["name"], seed)
         tests = _nearest(0.2 * len(names))
-        values = _nearest(0.1 * (len(names) - tests))
-        parts = ["test"] * tests + ["val"] * values + ["train"] * (len(names) - tests - values)
+        validations = _nearest(0.1 * (len(names) - tests))
+        parts = ["test"] * tests + ["val"] * validations + ["train"] * (len(names) - tests - validations)
         split_of |= dict(zip(names, parts, strict=True))
     return [split_of[name] for name in rows["name"]]
 
@@ -90,8 +95,8 @@ def _nearest(value: float) -> int:
 
 
 def _shuffled(names: Iterable[Any], seed: int) -> Sequence[str]:
-    # A keyed hash orders names at random, yet the same on every machine and for every order of the input.
-    def place(name: str) -> bytes:
+    # A keyed hash gives a random order that is the same on every machine and for every order of the input.
+    def keyed_hash(name: str) -> bytes:
         return hashlib.blake2b(name.encode(), key=str(seed).encode(), digest_size=16).digest()
 
-    return sorted(names, key=place)
+    return sorted(names, key=keyed_hash)

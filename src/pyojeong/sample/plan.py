@@ -1,4 +1,4 @@
-"""Plans a drawn data set: people, sessions, annotators' votes, EXIF orientations and defects, no pixels yet.
+"""Plans the synthetic data set before anything is drawn: people, sessions, votes, EXIF orientations and defects.
 
 The proportions are those published for AI Hub data set 82.
 """
@@ -14,10 +14,10 @@ from pyojeong.core.labels import KOREAN, UNKNOWN
 from pyojeong.sample.drawing import Expression, Person, Pose, random_expression, random_person, random_pose
 
 PARTS = {"Training": ("TRAIN", "training"), "Validation": ("VALID", "validation")}
-"""Folder -> the words for it in archive and in JSON names."""
+"""Folder -> its name in archive names and in JSON file names."""
 
 ORIENTATIONS = {1: 0.595, None: 0.086, 3: 0.252, 4: 0.058, 8: 0.004, 2: 0.004}
-"""EXIF orientation -> share of images, over 63,637 images of the real set; None is no tag."""
+"""EXIF orientation (None: no tag) -> share among 63,637 photographs of the real set."""
 
 AGREEMENT = {
     "기쁨": (0.900, 0.975, 0.015),
@@ -30,8 +30,8 @@ AGREEMENT = {
 }
 """Label -> share of photographs on which all three annotators, at least two, or no two annotators agree.
 
-The first two count agreement with the folder's label. Published: the second for 기쁨, 중립, 당황 and 불안, the
-first for 당황, the third for 불안 and its mean over all, 14.6 %. The others are interpolated.
+The first two mean agreement on the folder's label. Published are the second share for 기쁨, 중립, 당황 and 불안, the
+first for 당황, and the third for 불안 and over all labels (14.6 %). The others are interpolated.
 """
 
 CONFUSED = {
@@ -43,7 +43,7 @@ CONFUSED = {
     "슬픔": {"상처": 6, "불안": 2, "중립": 1, "당황": 1},
     "중립": {"상처": 3, "불안": 3, "슬픔": 2, "분노": 2},
 }
-"""Label -> what annotators see instead, with weights."""
+"""Label -> labels that annotators choose instead -> weight."""
 
 PLACES = {
     "숙박 및 거주공간": False,
@@ -53,20 +53,20 @@ PLACES = {
     "도심 환경": True,
     "실외 자연환경": True,
 }
-"""Place as file names and records write it -> whether it is outdoors."""
+"""Place, as written in file names and records -> whether it is outdoors."""
 
 DEFECTS = (
-    "corrupt_image",  # the JPEG ends in the middle
+    "corrupt_image",  # a truncated JPEG
     "record_without_image",
     "image_without_record",
     "zero_area_box",
-    "negative_box",  # reaches out of the frame at the left
-    "outside_box",  # lies wholly beside the frame
+    "negative_box",  # extends beyond the left edge of the photograph
+    "outside_box",  # lies entirely outside the photograph
     "tiny_box",  # a few pixels
-    "one_bad_box",  # one annotator's box has no area, the others' are right
-    "unknown",  # two annotators could not tell
+    "one_bad_box",  # one annotator's box has no area
+    "unknown",  # two annotators chose 알수없음
 )
-"""What is known to be wrong with some records of the real set; each occurs here."""
+"""Defects known from the real set. Each occurs in the synthetic one."""
 
 _SIZES = ((960, 1280), (1080, 1440), (1080, 1080), (1200, 1600), (1080, 1920), (1392, 1856))
 _SIZE_WEIGHTS = (0.38, 0.30, 0.12, 0.09, 0.07, 0.04)
@@ -74,7 +74,7 @@ _SIZE_WEIGHTS = (0.38, 0.30, 0.12, 0.09, 0.07, 0.04)
 
 @dataclass(frozen=True)
 class Photo:
-    """One planned photograph: all that its picture and its record are made from."""
+    """One planned photograph: everything that its picture and its record depend on."""
 
     seed: tuple[int, ...]
     part: str  # Training or Validation
@@ -92,7 +92,7 @@ class Photo:
 
 
 def plan(people: int, seed: int) -> list[Photo]:
-    """Return every photograph of the data set, nothing drawn yet; the same numbers give the same plan."""
+    """Return every photograph of the data set; the same arguments give the same plan."""
     rng = np.random.default_rng([seed, 0])
     photos = [photo for number in range(people) for photo in _sessions(number, people, seed, rng)]
     photos = _with_votes(photos, rng)
@@ -101,7 +101,7 @@ def plan(people: int, seed: int) -> list[Photo]:
 
 
 def _sessions(number: int, people: int, seed: int, rng: np.random.Generator) -> Iterator[Photo]:
-    """Yield one person's photographs: for each emotion a session at one place with one or more pictures."""
+    """Yield one person's photographs: for each emotion a session at one place with any number of pictures."""
     person = random_person(np.random.default_rng([seed, 1, number]))
     identity = hashlib.sha256(f"pyojeong sample {seed} {number}".encode()).hexdigest()
     professional = bool(rng.random() < 0.15)
@@ -130,7 +130,7 @@ def _sessions(number: int, people: int, seed: int, rng: np.random.Generator) -> 
 
 
 def _parts_of(number: int, people: int) -> tuple[str, ...]:
-    """Return the parts a person is in: an eighth in Validation, a third of these in Training too."""
+    """Return the parts a person is in: an eighth of the people are in Validation, a third of those in both."""
     validation = max(2, people // 8)
     shared = max(1, validation // 3)
     if number < shared:
@@ -139,15 +139,19 @@ def _parts_of(number: int, people: int) -> tuple[str, ...]:
 
 
 def _pictures(people: int, rng: np.random.Generator) -> int:
-    """Return how many pictures of a person in an emotion; few people have at least two of each."""
+    """Return a random number of pictures for one person and emotion."""
     if people < 24:
+        # At least two each, so that every class is filled.
         return int(rng.integers(2, 5))
-    # One in thirty has many, as in the real set, where a person has up to 253 photographs of one emotion.
+    # One in thirty has many. In the real set a person has up to 253 photographs of one emotion.
     return int(rng.choice([0, 1, 2, 3, 4, 8], p=[0.12, 0.22, 0.28, 0.22, 0.13, 0.03]))
 
 
 def _quota(shares: Sequence[float], count: int, rng: np.random.Generator) -> list[int]:
-    """Return ``count`` indices into ``shares``, shuffled, each as often as its share says (largest remainders)."""
+    """Return ``count`` indices into ``shares`` in random order, each as often as its share says.
+
+    The counts are rounded by the largest remainder method.
+    """
     exact = np.array(shares) / sum(shares) * count
     counts = np.floor(exact).astype(int)
     counts[np.argsort(counts - exact, kind="stable")[: count - counts.sum()]] += 1
@@ -156,34 +160,37 @@ def _quota(shares: Sequence[float], count: int, rng: np.random.Generator) -> lis
 
 
 def _with_votes(photos: list[Photo], rng: np.random.Generator) -> list[Photo]:
-    """Let three annotators vote; the face shows what they see, with a little of what the uploader meant."""
+    """Add three annotators' votes, and an expression that mixes the voted labels with a little of the own label."""
     voted = list(photos)
     for label in KOREAN:
-        mine = [i for i, photo in enumerate(photos) if photo.label == label]
+        indices = [i for i, photo in enumerate(photos) if photo.label == label]
         unanimous, agreed, split = AGREEMENT[label]
         shares = (unanimous, agreed - unanimous, 1 - agreed - split, split)
-        for i, outcome in zip(mine, _quota(shares, len(mine), rng), strict=True):
+        for i, outcome in zip(indices, _quota(shares, len(indices), rng), strict=True):
             votes = _votes(label, outcome, rng)
-            seen = {label: 0.1}
+            weights = {label: 0.1}
             for vote in votes:
-                seen[vote] = seen.get(vote, 0.0) + 0.3
-            voted[i] = replace(photos[i], votes=votes, expression=random_expression(seen, rng))
+                weights[vote] = weights.get(vote, 0.0) + 0.3
+            voted[i] = replace(photos[i], votes=votes, expression=random_expression(weights, rng))
     return voted
 
 
 def _votes(label: str, outcome: int, rng: np.random.Generator) -> tuple[str, ...]:
-    """Return three votes; ``outcome`` 0 all agree, 1 two agree, 2 two agree on another label, 3 no two agree."""
+    """Return three votes in random order.
+
+    ``outcome``: 0 all agree on ``label``, 1 two agree on it, 2 two agree on another label, 3 no two agree.
+    """
     if outcome == 0:
         return (label,) * 3
     weights = np.array([*CONFUSED[label].values(), 1.0])
     others = [str(w) for w in rng.choice([*CONFUSED[label], UNKNOWN], 3, replace=False, p=weights / weights.sum())]
-    seen, third = sorted(others[:2], key=UNKNOWN.__eq__)
+    other, third = sorted(others[:2], key=UNKNOWN.__eq__)
     if outcome == 1:
         votes = (label, label, others[0])
     elif outcome == 2:
-        votes = (seen, seen, label if rng.random() < 0.7 else third)
+        votes = (other, other, label if rng.random() < 0.7 else third)
     else:
-        votes = (label, seen, third)
+        votes = (label, other, third)
     return tuple(str(v) for v in rng.permutation(votes))
 
 
@@ -197,11 +204,11 @@ def _with_files(photos: list[Photo], rng: np.random.Generator) -> list[Photo]:
 
 
 def _with_defects(photos: list[Photo], rng: np.random.Generator) -> list[Photo]:
-    each = max(1, round(len(photos) / 300))
-    chosen = rng.permutation(len(photos))[: each * len(DEFECTS)]
-    spoiled = list(photos)
-    for place, i in enumerate(chosen):
-        defect = DEFECTS[place % len(DEFECTS)]
+    per_defect = max(1, round(len(photos) / 300))
+    indices = rng.permutation(len(photos))[: per_defect * len(DEFECTS)]
+    result = list(photos)
+    for number, i in enumerate(indices):
+        defect = DEFECTS[number % len(DEFECTS)]
         votes = (photos[i].label, UNKNOWN, UNKNOWN) if defect == "unknown" else photos[i].votes
-        spoiled[i] = replace(photos[i], defect=defect, votes=votes)
-    return spoiled
+        result[i] = replace(photos[i], defect=defect, votes=votes)
+    return result

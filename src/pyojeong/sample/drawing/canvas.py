@@ -30,7 +30,7 @@ def smooth(control: Points, *, closed: bool = False, steps: int = 8) -> Points:
 
 
 def ribbon(line: Points, widths: float | Sequence[float]) -> Points:
-    """Return the outline of ``line`` [N,2] drawn ``widths`` wide (spread evenly from its start to its end)."""
+    """Return the outline of a stroke along ``line`` [N,2]; several ``widths`` are spread evenly from start to end."""
     stops = np.atleast_1d(np.asarray(widths, dtype=np.float64))
     half = np.interp(np.linspace(0, 1, len(line)), np.linspace(0, 1, len(stops)), stops)[:, None] / 2
     along = np.gradient(line, axis=0)
@@ -95,10 +95,10 @@ class Canvas:
 
         Args:
             outlines: one closed outline [N,2] or several, in face coordinates.
-            color: 0..255 each, or an image of the canvas' size to show through the outlines.
+            color: channels 0..255, or an image of the canvas' size from which the outlines are filled.
             alpha: opacity 0..1.
-            soft: how far the edge is blurred, in face units.
-            clip: paint only inside this outline too.
+            soft: radius of the edge blur in face units.
+            clip: another outline that limits the painted area.
         """
         shapes = [self.pixels(o) for o in ([outlines] if isinstance(outlines, np.ndarray) else outlines)]
         if alpha <= 0.004 or not shapes:

@@ -1,4 +1,4 @@
-"""Paints what the eyes say: lids, gaze, tears and brows."""
+"""Paints the eyes: lids, gaze, tears and brows."""
 
 from dataclasses import dataclass
 
@@ -13,9 +13,9 @@ _RIM: Color = (58, 34, 30)
 
 @dataclass(frozen=True)
 class _Eye:
-    """One eye; its own x runs from the inner to the outer corner, so both eyes are mirror images.
+    """One eye. Its local x axis runs from the inner to the outer corner, so the two eyes are mirror images.
 
-    ``across`` [25] runs -1..1 from corner to corner; ``top`` and ``low`` [25] are the y of the two lids.
+    ``across`` [25] runs -1..1 from corner to corner; ``top`` and ``low`` [25] are the y coordinates of the two lids.
     """
 
     sitting: Sitting
@@ -35,12 +35,12 @@ class _Eye:
         return self.sitting.at(tilted * (self.side, 1) + np.array([self.side * eye_x(person), 0.0]))
 
     def along(self, y: NDArray[np.float64], stretch: float = 1.0) -> Points:
-        """Return the curve with ``y`` [25] over the eye's width times ``stretch``, not yet placed."""
+        """Return the curve with ``y`` [25] over the eye's width times ``stretch``, in the eye's coordinates."""
         return np.stack([self.half * stretch * self.across, y], axis=1)
 
 
 def eye_x(person: Person) -> float:
-    """Return how far the middle of an eye lies from the middle of the face, in face units."""
+    """Return the distance of an eye's center from the middle of the face, in face units."""
     return 0.405 * person.eye_space * person.width
 
 

@@ -1,4 +1,4 @@
-"""Paints what frames the face: hair, glasses, neck and clothes."""
+"""Paints hair, glasses, neck and clothes."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ _FRINGE = {"fringe", "long_fringe", "bob_fringe"}
 
 
 def paint_back(sitting: Sitting) -> None:
-    """Paint the hair that lies behind neck and shoulders."""
+    """Paint the hair behind neck and shoulders."""
     style, w = sitting.person.hair_style, sitting.person.width
     dark = mix(sitting.person.hair, (6, 5, 6), 0.45)
     if style in _LONG:
@@ -68,7 +68,7 @@ def paint_body(canvas: Canvas, sitting: Sitting) -> None:
 def paint_front(sitting: Sitting, rng: np.random.Generator) -> None:
     """Paint the hair over forehead and temples, then the glasses.
 
-    ``rng`` lays the strands; pass one that depends on the person only, and the hair stays the same.
+    ``rng`` places the strands. Seed it by the person, so that the hair is the same in all photographs.
     """
     person, canvas = sitting.person, sitting.canvas
     crown, hairline = _crown(sitting), _hairline(sitting)
@@ -131,7 +131,7 @@ def _strand(crown: Points, hairline: Points, share: float) -> Points:
 
 
 def _locks(sitting: Sitting) -> None:
-    """Paint the hair that falls beside the cheeks and hides the ears."""
+    """Paint the hair along the cheeks, over the ears."""
     person = sitting.person
     end = chin_y(person, sitting.face) - 0.2 if person.hair_style in _BOB else 2.4
     for side in (-1.0, 1.0):

@@ -1,9 +1,10 @@
-"""A photograph: background, light, body, head, camera noise."""
+"""Draws a photograph: background, light, body, head and camera noise."""
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
+from pyojeong.core.geometry import Box
 from pyojeong.sample.drawing.canvas import Canvas, Color, mix
 from pyojeong.sample.drawing.hair import paint_back, paint_body, paint_front
 from pyojeong.sample.drawing.portrait import paint_head
@@ -18,10 +19,8 @@ from pyojeong.sample.drawing.sitter import (
     random_person,
 )
 
-Box = tuple[float, float, float, float]
-
-_FINEST = 140.0
-"""Pixels to a face unit at which the head is painted at most; larger photographs are enlarged from that."""
+_MAX_UNIT = 140.0
+"""Largest number of pixels per face unit at which the head is painted; larger photographs are scaled up."""
 
 _NOISE_LIMIT = 8
 
@@ -54,18 +53,18 @@ def draw_photo(
     """Draw a photograph of ``size`` (width, height).
 
     Args:
-        person: who sits.
-        expression: how.
+        person: the person in the photograph.
+        expression: the person's expression.
         size: width and height in pixels.
-        pose: where the face stands, in pixels of the photograph.
-        outdoors: whether sky and trees or a room lie behind.
-        rng: background, light and noise.
+        pose: position of the face, in pixels of the photograph.
+        outdoors: whether the background is sky and trees or a room.
+        rng: random source of background, light and noise.
 
     Returns:
         Upright RGB pixels uint8 [H,W,3] and the face box (minX, minY, maxX, maxY) in them.
     """
     width, height = size
-    scale = min(1.0, _FINEST / pose.unit)
+    scale = min(1.0, _MAX_UNIT / pose.unit)
     small = (round(width * scale), round(height * scale))
     image = _background(small, outdoors, rng)
     light = _light(rng)
@@ -106,7 +105,7 @@ def _light(rng: np.random.Generator) -> Light:
 
 
 def _background(size: tuple[int, int], outdoors: bool, rng: np.random.Generator) -> Image.Image:
-    """Return a blurred place of ``size``: it is drawn tiny and enlarged, which is the blur."""
+    """Return a blurred background of ``size``; it is painted tiny and scaled up."""
     width = 96
     tiny = (width, max(2, round(width * size[1] / size[0])))
     paint = _park if outdoors else _room
@@ -163,10 +162,10 @@ def _park(size: tuple[int, int], rng: np.random.Generator) -> Image.Image:
 def _camera(image: Image.Image, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Return the pixels with exposure, white balance and sensor noise."""
     gain = rng.uniform(0.9, 1.06) * rng.normal(1, 0.015, 3)
-    # Tones end before noise could carry them past black or white, so the sum of bytes never wraps.
+    # Tones keep a distance from black and white, so that adding the noise never wraps a byte.
     ramp = np.clip(np.rint(np.arange(256)[None, :] * gain[:, None]), _NOISE_LIMIT, 255 - _NOISE_LIMIT)
     pixels = np.array(image.point(ramp.astype(int).ravel().tolist()))
-    # A small tile of noise, repeated: fresh noise for every pixel costs more than the drawing.
+    # A repeated small tile, because noise for every pixel costs more time than the drawing.
     noise = np.clip(np.rint(rng.normal(0, rng.uniform(1.0, 2.6), (128, 128, 1))), -_NOISE_LIMIT, _NOISE_LIMIT)
     tile = np.repeat(noise.astype(np.int8).view(np.uint8), 3, axis=2)
     height, width = pixels.shape[:2]

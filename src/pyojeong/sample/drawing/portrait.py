@@ -1,4 +1,4 @@
-"""Paints the head: shaded skin, then eyes, brows, nose and mouth moved by the expression, hair and glasses."""
+"""Paints the head: shaded skin, then eyes, brows, nose and mouth as the expression moves them."""
 
 from dataclasses import dataclass
 
@@ -11,14 +11,14 @@ from pyojeong.sample.drawing.eyes import paint_eye
 from pyojeong.sample.drawing.sitter import Expression, Person, Sitting, chin_y, contour, turned
 
 Grid = NDArray[np.float64]
-"""One number for each cell of the coarse grid on which skin is shaded."""
+"""One number per cell of the coarse grid on which skin is shaded."""
 
 _RIM: Color = (58, 34, 30)
 _SIDES = (-1.0, 1.0)
 
 
 def paint_head(sitting: Sitting) -> None:
-    """Paint face, ears and features; hair comes from ``hair`` and the body from ``photo``."""
+    """Paint face, ears and features; ``hair`` paints the hair, the glasses and the body."""
     outline = smooth(contour(sitting.person, sitting.face), closed=True)
     _ears(sitting)
     sitting.canvas.fill(outline, _skin(sitting, outline))
@@ -39,9 +39,9 @@ def _bump(u: Grid, v: Grid, x: float, y: float, sx: float, sy: float) -> Grid:
 
 
 def _skin(sitting: Sitting, outline: Points) -> Image.Image:
-    """Return an image of the canvas' size: where ``outline`` lies, skin over a height map of the face in the light.
+    """Return an image of the canvas' size with skin inside ``outline``, shaded by the light on a face's height map.
 
-    The map is smooth, so it is computed on a coarse grid and enlarged.
+    The shading is smooth, so it is computed on a coarse grid and scaled up.
     """
     canvas, person, face, pose = sitting.canvas, sitting.person, sitting.face, sitting.pose
     placed = canvas.pixels(outline)
@@ -53,16 +53,16 @@ def _skin(sitting: Sitting, outline: Points) -> Image.Image:
     flat = canvas.faces(np.stack([grid_x.ravel() + left, grid_y.ravel() + top], axis=1))
     u, v = (2 * flat - turned(flat, pose)).T.reshape(2, rows, columns)
     shade = _shade(sitting, u, v)
-    # Shadows on skin are redder than the skin, so red falls slower with the shade than green and blue.
+    # Shadows on skin look redder, so red falls more slowly with the shade than green and blue.
     color = np.stack([c * shade**g for c, g in zip(person.skin, (0.75, 1.0, 1.12), strict=True)], axis=-1)
     cheeks = sum(_bump(u, v, s * 0.56, 0.42 - 0.06 * face.cheek_raise, 0.26, 0.2) for s in _SIDES)
     sore = sum(_bump(u, v, s * 0.42, 0.06, 0.3, 0.16) for s in _SIDES) + _bump(u, v, 0, 0.52, 0.2, 0.16)
     red = 0.10 * cheeks * (0.5 + 2.6 * face.blush) + 0.16 * sore * face.tears
     color *= 1 - red[..., None] * np.array([0.1, 1.0, 0.85])
     small = Image.fromarray(np.clip(color, 0, 255).astype(np.uint8))
-    whole = Image.new("RGB", canvas.image.size)
-    whole.paste(small.resize((int(width), int(height)), Image.Resampling.BICUBIC), (int(left), int(top)))
-    return whole
+    image = Image.new("RGB", canvas.image.size)
+    image.paste(small.resize((int(width), int(height)), Image.Resampling.BICUBIC), (int(left), int(top)))
+    return image
 
 
 def _shade(sitting: Sitting, u: Grid, v: Grid) -> Grid:

@@ -1,4 +1,4 @@
-"""Who sits for a photograph and how: the person, the expression, the pose, and the geometry they imply.
+"""Describes the person in a photograph, the expression and the pose, and the face geometry they imply.
 
 Face units: 1 is half the face's width at the cheekbones of an average person. The origin lies between the
 eyes; x grows to the right of the picture, y downwards.
@@ -15,7 +15,7 @@ from pyojeong.sample.drawing.canvas import STRETCH, Canvas, Color, Points, mix, 
 
 @dataclass(frozen=True)
 class Person:
-    """What stays the same over all photographs of one person. Numbers are factors around 1 unless said."""
+    """The constant looks of one person. Numbers are factors around 1 unless noted."""
 
     gender: str  # 남 or 여
     age: int  # years
@@ -51,7 +51,7 @@ HAIR_STYLES = {
 
 @dataclass(frozen=True)
 class Expression:
-    """Muscle movements named after the facial action units that they follow; 0 is a face at rest.
+    """Muscle movements, each modeled on a facial action unit; 0 is a face at rest.
 
     All lie in 0..1 except ``eye_open`` (0 closed, 1 at rest, 1.5 wide), ``lip_width`` (-1 pursed .. 1 stretched)
     and the gaze (-1..1, right and down positive).
@@ -136,7 +136,7 @@ MEANS: Mapping[str, Expression] = {
     ),
     "중립": Expression(),
 }
-"""The mean expression of each label. 상처 lies close to 슬픔, and 불안 between 당황 and 분노, as in the real set."""
+"""Mean expression of each label. As in the real set, 상처 is close to 슬픔, and 불안 lies between 당황 and 분노."""
 
 SPREAD = 0.13
 """Standard deviation of every movement around its mean."""
@@ -144,9 +144,9 @@ SPREAD = 0.13
 
 @dataclass(frozen=True)
 class Pose:
-    """Where the face stands in the picture.
+    """Position and rotation of the face in the picture.
 
-    ``x``, ``y``: the point between the eyes in pixels; ``unit``: pixels to a face unit; ``roll`` clockwise,
+    ``x``, ``y``: the point between the eyes in pixels; ``unit``: pixels per face unit; ``roll`` clockwise,
     ``yaw`` to the picture's right, ``pitch`` downwards, radians.
     """
 
@@ -159,12 +159,12 @@ class Pose:
 
 
 Light = tuple[float, float, float]
-"""Where the light comes from: right, down and towards the viewer, of length 1."""
+"""Direction of the light source as a unit vector: right, down, towards the viewer."""
 
 
 @dataclass(frozen=True)
 class Sitting:
-    """One person with one expression in one pose, on the canvas that is painted."""
+    """One person with one expression in one pose, and the canvas to paint on."""
 
     canvas: Canvas
     person: Person
@@ -178,7 +178,7 @@ class Sitting:
 
 
 def random_person(rng: np.random.Generator, gender: str | None = None, age: int | None = None) -> Person:
-    """Return a person drawn from ``rng``; ``gender`` (남/여) and ``age`` (years) may be given."""
+    """Return a random person; ``gender`` (남/여) and ``age`` (years) are random unless given."""
     gender = gender or str(rng.choice(["남", "여"]))
     age = age or int(rng.choice([10, 20, 30, 40, 50, 60]))
     male = gender == "남"
@@ -230,11 +230,11 @@ def random_person(rng: np.random.Generator, gender: str | None = None, age: int 
 
 
 def random_expression(weights: Mapping[str, float], rng: np.random.Generator, spread: float = SPREAD) -> Expression:
-    """Return an expression around the weighted mean of labels.
+    """Return a random expression around the weighted mean of several labels.
 
     Args:
-        weights: Korean label -> share; the shares are scaled to sum to 1, words that are no label are left out.
-        rng: the source of chance.
+        weights: Korean label -> share; the shares are scaled to sum to 1, other keys are ignored.
+        rng: random source.
         spread: standard deviation of every movement.
 
     Raises:
@@ -248,14 +248,10 @@ def random_expression(weights: Mapping[str, float], rng: np.random.Generator, sp
     values = {}
     for name in asdict(Expression()):
         mean = sum(weights.get(label, 0.0) * means[label][name] for label in KOREAN) / total
-        # A movement that the expression does not use stays nearly at rest; faces do not twitch everywhere.
-        used = (
-            spread
-            if abs(mean - (name == "eye_open")) > 0.08 or name in {"eye_open", "gaze_x", "gaze_y"}
-            else spread / 3
-        )
+        # Movements that the expression does not use stay nearly at rest.
+        is_used = abs(mean - (name == "eye_open")) > 0.08 or name in {"eye_open", "gaze_x", "gaze_y"}
         low, high = limits.get(name, (0.0, 1.0))
-        values[name] = float(np.clip(rng.normal(mean, used), low, high))
+        values[name] = float(np.clip(rng.normal(mean, spread if is_used else spread / 3), low, high))
     expression = Expression(**values)
     if expression.gaze_x and rng.random() < 0.5:
         expression = replace(expression, gaze_x=-expression.gaze_x)
@@ -263,7 +259,7 @@ def random_expression(weights: Mapping[str, float], rng: np.random.Generator, sp
 
 
 def chin_y(person: Person, expression: Expression) -> float:
-    """Return how far the chin lies below the eyes, in face units."""
+    """Return the distance from the eyes to the chin, in face units."""
     return 1.46 * person.chin + 0.2 * expression.jaw_drop
 
 
@@ -297,14 +293,14 @@ def face_box(person: Person, expression: Expression, pose: Pose) -> tuple[float,
 
 
 FOREHEAD = -1.05
-"""Where annotators let the box begin, in face units: the upper forehead."""
+"""Upper edge of an annotator's box in face units: the upper forehead."""
 
 
 def turned(flat: Points, pose: Pose, lift: float = 0.0) -> Points:
-    """Return face points [N,2] moved as yaw and pitch move them on an ellipsoid head.
+    """Return face points [N,2] as yaw and pitch move them on an ellipsoid head.
 
-    Points at the outline stay, points in the middle move most. ``lift`` is how far a part stands out of the
-    ellipsoid (the tip of the nose), in face units.
+    Points on the outline stay in place, points in the middle move most. ``lift`` is the height of a part above the
+    ellipsoid (such as the tip of the nose), in face units.
     """
     depth = 0.85 * np.sqrt(np.clip(1.05 - (flat[:, 0] / 1.02) ** 2 - ((flat[:, 1] - 0.1) / 1.6) ** 2, 0, 1)) + lift
     moved: Points = flat + np.stack([depth * np.sin(pose.yaw), depth * np.sin(pose.pitch)], axis=1)
