@@ -13,10 +13,10 @@ from sklearn.metrics import f1_score
 from pyojeong.core.errors import InputError
 from pyojeong.core.files import write_json
 from pyojeong.core.labels import BASIC7
-from pyojeong.core.workspace import EXPERIMENTS
+from pyojeong.core.workspace import EXPERIMENTS, SYNTHETIC_NOTICE
 from pyojeong.report import figures
 from pyojeong.report.page import Picture
-from pyojeong.report.report import SYNTHETIC, Report, compare, report
+from pyojeong.report.report import Report, compare, report
 from tests.workspaces import PREDICTIONS, make_workspace
 
 PUBLISHED = ["exp", "csv", "n_raw", "n_eval", "coverage(%)", "filter", "Top1_Acc(%)", "Macro-F1"]
@@ -68,7 +68,7 @@ def test_the_faceapi_row_means_what_the_published_one_meant(made: tuple[Path, Re
     assert (row["people"], row["interval_over"], row["data"], row["val_best_Macro-F1"]) == (
         30,
         "people",
-        SYNTHETIC,
+        SYNTHETIC_NOTICE,
         None,
     )
 
@@ -169,7 +169,7 @@ def test_the_page_fetches_nothing_and_says_it_is_synthetic(made: tuple[Path, Rep
     assert all(link.startswith("data:image/png;base64,") for link in links.found)
     assert not {"script", "link", "iframe"} & set(links.tags)
     assert "url(" not in text
-    assert SYNTHETIC in text
+    assert SYNTHETIC_NOTICE in text
     for heading in ("공정 비교", "혼동 행렬", "클래스별", "사람의 일치도"):
         assert heading in text
     for name in EXPERIMENTS:
@@ -325,11 +325,11 @@ def test_a_comparison_of_drawn_faces_says_so(tmp_path: Path, beside: str, caplog
     for _, file in files:
         file.write_text("path,true,pred\n1,happy,happy\n")
     compare(files, BASIC7, tmp_path / "out")
-    assert SYNTHETIC not in caplog.text
+    assert SYNTHETIC_NOTICE not in caplog.text
     plain = (tmp_path / "out/compare.png").read_bytes()
     write_json(tmp_path / beside, {"synthetic": True})
     compare(files, BASIC7, tmp_path / "out")
-    assert SYNTHETIC in caplog.text
+    assert SYNTHETIC_NOTICE in caplog.text
     assert (tmp_path / "out/compare.png").read_bytes() != plain
 
 
@@ -369,7 +369,7 @@ def test_drawn_runs_keep_their_notice_when_the_data_are_gone(tmp_path: Path) -> 
     make_workspace(tmp_path, images=84, drawn=False)
     assert report(tmp_path).notice == ""
     write_json((tmp_path / PREDICTIONS["Probe_M1_160"]).parent / "config.json", {"synthetic": True})
-    assert report(tmp_path).notice == SYNTHETIC
+    assert report(tmp_path).notice == SYNTHETIC_NOTICE
 
 
 def test_tables_of_an_experiment_that_is_gone_go_too(tmp_path: Path) -> None:
