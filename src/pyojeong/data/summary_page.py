@@ -84,7 +84,7 @@ _SIZES = {
 }
 
 _STYLE = """
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: .8rem; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(200px, 1fr)); gap: .8rem; }
 .tiles div { border: 1px solid var(--line); border-radius: 10px; padding: .7rem .9rem; }
 .tiles b { display: block; font-size: 1.55rem; line-height: 1.2; font-variant-numeric: tabular-nums; }
 .tiles span { color: var(--soft); font-size: .84rem; }
