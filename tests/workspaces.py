@@ -1,4 +1,4 @@
-"""Made-up predictions of all seven experiments, in the layout that the stages write."""
+"""Random predictions for the seven experiments, in the files that the stages write."""
 
 import json
 from pathlib import Path
@@ -16,8 +16,8 @@ PREDICTIONS = {name: experiment.predictions for name, experiment in EXPERIMENTS.
 RIGHT = {"Probe": 0.5, "Finetune": 0.75}
 
 
-def make_workspace(root: Path, images: int = 420, people: int = 30, drawn: bool = True) -> None:
-    """Fill ``root`` with data CSVs and predictions of ``images`` test photographs of ``people``."""
+def make_workspace(root: Path, images: int = 420, people: int = 30, synthetic: bool = True) -> None:
+    """Write data CSVs and predictions for ``images`` test photographs of ``people`` to ``root``."""
     random = np.random.default_rng(7)
     korean = random.choice(KOREAN, images)
     person = [f"{number:064x}" for number in random.integers(people, size=images)]
@@ -30,7 +30,7 @@ def make_workspace(root: Path, images: int = 420, people: int = 30, drawn: bool 
         write_csv(pl.DataFrame({"path": photo, **facts}), shared / "splits_csv" / f"test_{scheme.name}.csv")
         crops = pl.DataFrame({"path": crop, **facts, "source": photo})
         write_csv(crops.reverse(), shared / "cropped_faces_csv" / f"test_{scheme.name}.csv")
-    (root / "data_shared" / "summary.json").write_text(json.dumps({"synthetic": drawn}))
+    (root / "data_shared" / "summary.json").write_text(json.dumps({"synthetic": synthetic}))
     for name, csv in PREDICTIONS.items():
         mode, scheme_name = name.split("_")[:2]
         scheme = scheme_named(scheme_name)
@@ -44,7 +44,7 @@ def make_workspace(root: Path, images: int = 420, people: int = 30, drawn: bool 
 
 
 def _votes(korean: np.ndarray, random: np.random.Generator) -> dict[str, list[int]]:
-    """Three votes an image: 70 % unanimous for the label, else one annotator says something else."""
+    """Return three votes per image: 70 % are unanimous for the label, otherwise one annotator differs."""
     columns = {f"votes_{word}": [0] * len(korean) for word in (*KOREAN, UNKNOWN)}
     for index, word in enumerate(korean):
         unanimous = random.random() < 0.7
@@ -75,8 +75,8 @@ def _faceapi(photo: list[str], truth: np.ndarray, random: np.random.Generator) -
         "given_correct": (given == truth).astype(int),
         "error": [""] * len(truth),
     }
-    seen = pl.col("face_detected") == 1
-    return pl.DataFrame(columns).with_columns(pl.when(seen).then(pl.col("pred_label", "score")))
+    detected = pl.col("face_detected") == 1
+    return pl.DataFrame(columns).with_columns(pl.when(detected).then(pl.col("pred_label", "score")))
 
 
 def _given_box(

@@ -1,4 +1,4 @@
-"""The page that ``prepare`` ends with, in a real browser."""
+"""The page that ``prepare`` writes, in a real browser."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (380, "dark")])
-def test_the_page_fits_any_screen_and_asks_the_network_for_nothing(tab, tmp_path: Path, width: int, scheme: str):
+def test_the_page_fits_any_screen_and_loads_nothing(tab, tmp_path: Path, width: int, scheme: str):
     prepare(data_set(tmp_path / "set", 3), tmp_path)
     tab.page.set_viewport_size({"width": width, "height": 800})
     tab.page.emulate_media(color_scheme=scheme)

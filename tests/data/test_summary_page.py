@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pyojeong.core.labels import KOREAN
-from pyojeong.core.workspace import SUMMARY_PAGE
+from pyojeong.core.workspace import SUMMARY_PAGE, SYNTHETIC_NOTICE
 from pyojeong.data import aihub, crop_files
 from pyojeong.data.prepare import prepare
 from pyojeong.data.splits import SPLITS
@@ -111,7 +111,7 @@ def test_what_comes_from_the_data_cannot_become_markup(prepared: tuple[dict[str,
     page = Outline(render(hostile, dict.fromkeys(KOREAN, ())))
     assert page.open == []
     assert page.words.count(evil) == 2
-    assert any("Synthetic faces" in word for word in page.words)
+    assert SYNTHETIC_NOTICE in page.words
     assert page.images == []
 
 

@@ -1,4 +1,4 @@
-"""The notebook runs from top to bottom on nothing but the report's CSVs, with Hangul drawn as Hangul."""
+"""The notebook runs from top to bottom with only the report's CSVs, and its figures show Hangul."""
 
 import base64
 import shutil
@@ -29,7 +29,7 @@ def test_the_notebook_runs_from_the_reports_alone(tmp_path: Path, monkeypatch: p
         notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     ).execute()
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
-    # Matplotlib says "Glyph ... missing" on stderr for every letter that its font lacks; nothing at all may be there.
+    # Matplotlib prints "Glyph ... missing" to stderr for every letter that its font lacks; stderr must stay empty.
     assert [output.text for output in outputs if output.get("name") == "stderr"] == []
     pictures = [output.data["image/png"] for output in outputs if "image/png" in output.get("data", {})]
     assert len(pictures) == 3

@@ -1,4 +1,4 @@
-"""The seven experiments from made-up predictions: published columns, fair columns, figures and one closed page."""
+"""The report of random predictions: published columns, fair columns, figures and the page."""
 
 import re
 import warnings
@@ -13,10 +13,10 @@ from sklearn.metrics import f1_score
 from pyojeong.core.errors import InputError
 from pyojeong.core.files import write_json
 from pyojeong.core.labels import BASIC7
-from pyojeong.core.workspace import EXPERIMENTS
+from pyojeong.core.workspace import EXPERIMENTS, SYNTHETIC_NOTICE
 from pyojeong.report import figures
 from pyojeong.report.page import Picture
-from pyojeong.report.report import SYNTHETIC, Report, compare, report
+from pyojeong.report.report import Report, compare, report
 from tests.workspaces import PREDICTIONS, make_workspace
 
 PUBLISHED = ["exp", "csv", "n_raw", "n_eval", "coverage(%)", "filter", "Top1_Acc(%)", "Macro-F1"]
@@ -33,8 +33,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
 
 
 @pytest.fixture
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the figures out where only numbers are asked for: drawing is most of a report's time."""
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Skip the figures in tests of numbers: drawing is most of a report's time."""
     blank = dict.fromkeys(("overview", "confusions", "class_scores"), Picture(b"", b""))
     monkeypatch.setattr("pyojeong.report.report._draw", lambda *_: blank)
 
@@ -68,7 +68,7 @@ def test_the_faceapi_row_means_what_the_published_one_meant(made: tuple[Path, Re
     assert (row["people"], row["interval_over"], row["data"], row["val_best_Macro-F1"]) == (
         30,
         "people",
-        SYNTHETIC,
+        SYNTHETIC_NOTICE,
         None,
     )
 
@@ -124,7 +124,7 @@ def test_pairs_join_crops_to_their_photographs(made: tuple[Path, Report]) -> Non
     assert ceiling["accuracy"].is_between(0.8, 0.95).all()
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("no_figures")
 def test_the_order_of_rows_changes_no_table(made: tuple[Path, Report], tmp_path: Path) -> None:
     make_workspace(tmp_path, images=210)
     for csv in PREDICTIONS.values():
@@ -149,7 +149,7 @@ def test_hangul_is_drawn_with_a_font_that_has_it() -> None:
 
 
 class _Links(HTMLParser):
-    """Collects everything that a browser would fetch."""
+    """Collects everything that a browser would load."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -169,7 +169,7 @@ def test_the_page_fetches_nothing_and_says_it_is_synthetic(made: tuple[Path, Rep
     assert all(link.startswith("data:image/png;base64,") for link in links.found)
     assert not {"script", "link", "iframe"} & set(links.tags)
     assert "url(" not in text
-    assert SYNTHETIC in text
+    assert SYNTHETIC_NOTICE in text
     for heading in ("공정 비교", "혼동 행렬", "클래스별", "사람의 일치도"):
         assert heading in text
     for name in EXPERIMENTS:
@@ -184,9 +184,9 @@ def test_every_protocol_stands_on_the_page_with_its_n(made: tuple[Path, Report])
     assert [int(row[2]) for row in rows] == [_row(made, "FaceAPI_M1")["n_eval"], 210, 210]
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("no_figures")
 def test_a_subset_is_reported_with_the_commands_for_the_rest(tmp_path: Path) -> None:
-    make_workspace(tmp_path, images=70, drawn=False)
+    make_workspace(tmp_path, images=70, synthetic=False)
     for name, csv in PREDICTIONS.items():
         if name not in ("FaceAPI_M1", "Finetune_M1_160"):
             (tmp_path / csv).unlink()
@@ -199,7 +199,8 @@ def test_a_subset_is_reported_with_the_commands_for_the_rest(tmp_path: Path) -> 
     assert command.endswith("--out models/mobilenetv3_classifier/runs/probe_M1_160")
     text = made.page.read_text(encoding="utf-8")
     assert command in text
-    assert "drawn" not in text
+    assert SYNTHETIC_NOTICE not in text
+    assert "합성 얼굴" not in text
 
 
 @pytest.mark.parametrize("name", ["FaceAPI_M2", "Finetune_K7_160"])
@@ -215,7 +216,7 @@ def test_one_experiment_alone_is_enough(tmp_path: Path, name: str) -> None:
     assert not stale.exists()
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("no_figures")
 def test_predictions_without_the_data_csvs_are_reported_unpaired(tmp_path: Path) -> None:
     make_workspace(tmp_path, images=60)
     for csv in (tmp_path / "data_shared").rglob("*.csv"):
@@ -237,7 +238,7 @@ def test_a_baseline_that_never_matches_still_has_a_row(tmp_path: Path) -> None:
     assert (row["n_eval"], row["coverage(%)"], row["Top1_Acc(%)"], row["all_Acc(%)"]) == (0, 0.0, None, 0.0)
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("no_figures")
 def test_a_baseline_alone_without_an_answer(tmp_path: Path) -> None:
     make_workspace(tmp_path, images=40)
     for name, csv in PREDICTIONS.items():
@@ -253,7 +254,7 @@ def test_a_baseline_alone_without_an_answer(tmp_path: Path) -> None:
     assert report(tmp_path).summary["n_eval"].to_list() == [0]
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("no_figures")
 def test_tables_may_name_their_photographs_as_the_contract_allows(tmp_path: Path) -> None:
     make_workspace(tmp_path, images=60)
     report(tmp_path)
@@ -265,7 +266,7 @@ def test_tables_may_name_their_photographs_as_the_contract_allows(tmp_path: Path
     assert (tmp_path / "reports/summary_overall_7exp.csv").read_bytes() == before
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("no_figures")
 @pytest.mark.parametrize(("policy", "measured"), [("majority", True), ("unanimous", False), ("uploader", False)])
 def test_people_are_a_ceiling_where_they_decide_the_label_and_may_differ(
     tmp_path: Path, policy: str, measured: bool
@@ -277,14 +278,14 @@ def test_people_are_a_ceiling_where_they_decide_the_label_and_may_differ(
     assert (tmp_path / "reports/human_ceiling.csv").exists() is measured
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("no_figures")
 def test_no_experiment_at_all_names_the_first_command(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"pyojeong baseline --csv data_shared/splits_csv/test_M1\.csv"):
         report(tmp_path)
     assert not (tmp_path / "reports").exists()
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("no_figures")
 def test_a_bad_row_is_named_and_older_reports_stay(tmp_path: Path) -> None:
     make_workspace(tmp_path, images=40)
     report(tmp_path)
@@ -296,7 +297,7 @@ def test_a_bad_row_is_named_and_older_reports_stay(tmp_path: Path) -> None:
     assert (tmp_path / "reports" / "summary_overall_7exp.csv").read_bytes() == before
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("no_figures")
 def test_a_summary_that_is_no_json_is_an_input_error(tmp_path: Path) -> None:
     make_workspace(tmp_path, images=40)
     (tmp_path / "data_shared" / "summary.json").write_text("{")
@@ -311,29 +312,35 @@ def test_any_contenders_are_compared_in_tables_and_a_picture(tmp_path: Path) -> 
     for name, answers in {"a": ("happy", "sad"), "b": ("happy", "happy")}.items():
         lines = "".join(f"{row},happy,{word}\n" for row, word in enumerate(answers))
         (tmp_path / f"{name}.csv").write_text("path,true,pred\n" + lines)
-    # Between two $ matplotlib reads mathematics, unless told not to.
+    # By default matplotlib parses text between two $ as mathematics.
     files = [("$\\frac$", tmp_path / "a.csv"), ("b", tmp_path / "b.csv")]
     tables = compare(files, BASIC7, tmp_path / "out")
     assert tables["scores"]["accuracy"].to_list() == [0.5, 1.0]
     with Image.open(tmp_path / "out" / "compare.png") as picture:
         assert picture.width > 1000
+    by_name = compare({name: str(csv) for name, csv in files}, "basic7", str(tmp_path / "again"))
+    assert by_name["scores"].equals(tables["scores"])
+    for name in ("compare_scores.csv", "compare_paired.csv", "compare.png"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
+    with pytest.raises(InputError, match="no label scheme 'K8'"):
+        compare(files, "K8", tmp_path / "out")
 
 
 @pytest.mark.parametrize("beside", ["a.json", "config.json"])
-def test_a_comparison_of_drawn_faces_says_so(tmp_path: Path, beside: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_comparison_on_synthetic_faces_says_so(tmp_path: Path, beside: str, caplog: pytest.LogCaptureFixture) -> None:
     files = [(name, tmp_path / f"{name}.csv") for name in "ab"]
     for _, file in files:
         file.write_text("path,true,pred\n1,happy,happy\n")
     compare(files, BASIC7, tmp_path / "out")
-    assert SYNTHETIC not in caplog.text
+    assert SYNTHETIC_NOTICE not in caplog.text
     plain = (tmp_path / "out/compare.png").read_bytes()
     write_json(tmp_path / beside, {"synthetic": True})
     compare(files, BASIC7, tmp_path / "out")
-    assert SYNTHETIC in caplog.text
+    assert SYNTHETIC_NOTICE in caplog.text
     assert (tmp_path / "out/compare.png").read_bytes() != plain
 
 
-def test_a_run_whose_files_may_be_of_two_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_files_that_may_come_from_two_runs_are_warned_about(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     make_workspace(tmp_path, images=84)
     folder = (tmp_path / PREDICTIONS["Probe_M1_160"]).parent
     for name, said in (("config.json", False), ("best.pt", False)):
@@ -345,7 +352,7 @@ def test_a_run_whose_files_may_be_of_two_is_told(tmp_path: Path, caplog: pytest.
     assert f"{folder}: the run was stopped while its files were written" in caplog.text
 
 
-def test_predictions_of_other_data_are_refused_and_missing_ones_said(
+def test_predictions_of_other_data_are_refused_and_missing_ones_warned_about(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     make_workspace(tmp_path, images=84)
@@ -365,14 +372,14 @@ def test_predictions_of_other_data_are_refused_and_missing_ones_said(
         report(tmp_path)
 
 
-def test_drawn_runs_keep_their_notice_when_the_data_are_gone(tmp_path: Path) -> None:
-    make_workspace(tmp_path, images=84, drawn=False)
+def test_synthetic_runs_keep_their_notice_without_the_data(tmp_path: Path) -> None:
+    make_workspace(tmp_path, images=84, synthetic=False)
     assert report(tmp_path).notice == ""
     write_json((tmp_path / PREDICTIONS["Probe_M1_160"]).parent / "config.json", {"synthetic": True})
-    assert report(tmp_path).notice == SYNTHETIC
+    assert report(tmp_path).notice == SYNTHETIC_NOTICE
 
 
-def test_tables_of_an_experiment_that_is_gone_go_too(tmp_path: Path) -> None:
+def test_tables_of_a_removed_experiment_are_deleted(tmp_path: Path) -> None:
     make_workspace(tmp_path, images=84)
     report(tmp_path)
     (tmp_path / PREDICTIONS["Probe_M1_160"]).unlink()

@@ -1,4 +1,4 @@
-"""What every HTML page of this package is made of: one look, cards, tables; nothing is ever fetched."""
+"""Build HTML pages from cards and tables; a page is one file and loads nothing."""
 
 from collections.abc import Callable, Mapping
 from html import escape
@@ -39,20 +39,20 @@ details { margin-top: .6rem; } footer { color: var(--soft); font-size: .85rem; m
 """
 
 Cell = Callable[[dict[str, Any]], str]
-"""Makes the HTML of a table's cell from a row."""
+"""Returns the HTML of one table cell for a row."""
 
 
 def page(title: str, heading: str, lead: str, cards: list[str], *, command: str, language: str, style: str = "") -> str:
     """Return a whole page.
 
     Args:
-        title: plain text for the browser's tab.
-        heading: HTML of the first line.
-        lead: HTML of the paragraph below it.
-        cards: HTML, one below the other; empty ones are left out.
-        command: what makes this page, for its foot.
-        language: of the page as a whole, ``en`` or ``ko``.
-        style: CSS on top of the common one.
+        title: plain text for the browser tab.
+        heading: HTML of the heading.
+        lead: HTML of the paragraph below the heading.
+        cards: HTML of the sections in order; empty ones are left out.
+        command: the command that wrote the page, for the footer.
+        language: main language of the page, ``en`` or ``ko``.
+        style: CSS in addition to the common style.
     """
     return f"""<!doctype html>
 <html lang="{language}">
@@ -75,32 +75,43 @@ def page(title: str, heading: str, lead: str, cards: list[str], *, command: str,
 """
 
 
-def card(first: str, second: str, body: str) -> str:
-    """Return a section with its heading in two languages; nothing when ``body`` is empty."""
-    return f'<section class="card">\n<h2>{first} <span>{second}</span></h2>\n{body}\n</section>' if body else ""
+def card(heading: str, translation: str, body: str) -> str:
+    """Return a section with a heading in two languages, or "" if ``body`` is empty."""
+    return f'<section class="card">\n<h2>{heading} <span>{translation}</span></h2>\n{body}\n</section>' if body else ""
+
+
+def notice(*lines: str) -> str:
+    """Return a highlighted paragraph with these lines of plain text."""
+    return f'<p class="notice">{"<br>".join(map(escape, lines))}</p>'
 
 
 def note(text: str) -> str:
-    """Return a paragraph of plain text in small letters."""
+    """Return a paragraph of plain text in small print."""
     return f'<p class="note">{escape(text)}</p>'
 
 
 def table(rows: pl.DataFrame, columns: Mapping[str, Cell], words: int = 1) -> str:
-    """Return an HTML table; the first ``words`` columns hold words, the others numbers."""
-    kind = [' class="word"' if index < words else "" for index in range(len(columns))]
-    head = "".join(f"<th{kind[index]}>{name}</th>" for index, name in enumerate(columns))
+    """Return an HTML table.
+
+    Args:
+        rows: one table row each.
+        columns: HTML of the column head -> cell.
+        words: how many columns at the left hold text; the others are aligned as numbers.
+    """
+    alignment = [' class="word"' if index < words else "" for index in range(len(columns))]
+    head = "".join(f"<th{align}>{name}</th>" for align, name in zip(alignment, columns, strict=True))
     body = ""
     for row in rows.iter_rows(named=True):
-        cells = "".join(f"<td{kind[index]}>{cell(row)}</td>" for index, cell in enumerate(columns.values()))
-        body += f"<tr>{cells}</tr>\n"
+        cells = (f"<td{align}>{cell(row)}</td>" for align, cell in zip(alignment, columns.values(), strict=True))
+        body += f"<tr>{''.join(cells)}</tr>\n"
     return f'<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table></div>'
 
 
 def text(name: str) -> Cell:
-    """Return the cell of a column of words."""
+    """Return a cell that shows the column ``name`` as text."""
     return lambda row: escape("–" if row[name] is None else str(row[name]))
 
 
-def count(name: str) -> Cell:
-    """Return the cell of a column of whole numbers."""
-    return lambda row: "–" if row[name] is None else f"{row[name]:,}"
+def number(name: str, form: str = ",") -> Cell:
+    """Return a cell that shows the column ``name`` as a number in the format ``form``."""
+    return lambda row: "–" if row[name] is None else format(row[name], form)

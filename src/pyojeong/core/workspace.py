@@ -87,6 +87,11 @@ EXPERIMENTS: Mapping[str, Experiment] = _experiments()
 K7_RUN = EXPERIMENTS["Finetune_K7_160"].run
 """The run whose network is exported for the browser."""
 
+SYNTHETIC_NOTICE = "synthetic faces: proves the machinery, says nothing about real accuracy"
+"""Shown with every score on synthetic faces, and the ``data`` column of the report's summary table."""
+
+SYNTHETIC_NOTICE_KOREAN = "합성 얼굴: 절차만 검증하며 실제 얼굴에 대한 정확도를 뜻하지 않음"
+
 
 def is_synthetic(root: Path) -> bool:
     """Return whether the prepared faces in ``root`` are synthetic, so that no score says anything about real faces."""

@@ -1,4 +1,4 @@
-"""The picture of prepared data: one HTML page in Korean and English that holds everything, crops of faces too."""
+"""Show prepared data on one HTML page in Korean and English, with sample crops."""
 
 import base64
 import io
@@ -11,11 +11,12 @@ from typing import Any
 import polars as pl
 from PIL import Image
 
-from pyojeong.core.html import card, count, note, page, table, text
+from pyojeong.core.html import Cell, card, note, notice, number, page, table, text
 from pyojeong.core.labels import KOREAN, KOREAN_TO_ENGLISH
+from pyojeong.core.workspace import SYNTHETIC_NOTICE, SYNTHETIC_NOTICE_KOREAN
 
 SHEET = 14
-"""Crops per class on the contact sheet, each of another person."""
+"""Crops per class on the contact sheet, each of a different person."""
 
 _THUMBNAIL = 112
 
@@ -49,7 +50,7 @@ KOREAN_MEANINGS = {
     "missing_image": "준비 도중 사라진 사진",
     "lost_archive": "준비 도중 읽을 수 없게 된 압축 파일의 사진",
 }
-"""Reason of a drop -> what it means, in Korean; English is in the summary itself."""
+"""Reason for a drop -> its meaning in Korean; the summary itself has the English."""
 
 KOREAN_WARNINGS = {
     "no photograph at all": "사진이 하나도 없음",
@@ -57,13 +58,13 @@ KOREAN_WARNINGS = {
     "no photograph in val": "검증 세트에 사진이 없음",
     "no photograph in test": "테스트 세트에 사진이 없음",
 }
-"""What a warning of the summary says about a class, in Korean."""
+"""English warning about a class, as in the summary -> Korean."""
 
 _ORIENTATIONS = {
     "0": "정보 없음 · none",
     "1": "똑바름 · upright",
     "2": "좌우 반전 · mirrored",
-    "3": "180° 회전 · turned by 180°",
+    "3": "180° 회전 · rotated by 180°",
     "4": "상하 반전 · flipped",
     "5": "대각 반전 · transposed",
     "6": "시계 방향 90° · 90° clockwise",
@@ -71,7 +72,9 @@ _ORIENTATIONS = {
     "8": "반시계 방향 90° · 90° counter-clockwise",
 }
 
-_SPLITS = {"train": "학습 train", "val": "검증 val", "test": "테스트 test"}
+_SPLITS = {"train": "학습", "val": "검증", "test": "테스트"}
+
+_POLICIES = {"majority": "2인 이상 일치", "unanimous": "3인 일치", "uploader": "업로더"}
 
 _SIZES = {
     "width": "박스 너비 px<br>width",
@@ -81,7 +84,7 @@ _SIZES = {
 }
 
 _STYLE = """
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: .8rem; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(200px, 1fr)); gap: .8rem; }
 .tiles div { border: 1px solid var(--line); border-radius: 10px; padding: .7rem .9rem; }
 .tiles b { display: block; font-size: 1.55rem; line-height: 1.2; font-variant-numeric: tabular-nums; }
 .tiles span { color: var(--soft); font-size: .84rem; }
@@ -102,41 +105,43 @@ _STYLE = """
 
 
 def contact_sheet(root: Path, rows: pl.DataFrame) -> dict[str, list[bytes]]:
-    """Return small JPEGs of a few crops per label, each of another person, chosen by the hash in the crop's name.
+    """Return up to ``SHEET`` small JPEGs per label, each of a different person.
+
+    The hash in the crop's name decides which, so equal data give an equal sheet.
 
     Args:
         root: the project root.
         rows: needs ``crop`` (path below ``root``), ``label`` and ``person``.
     """
-    mixed = rows.sort(pl.col("crop").str.slice(-20)).unique(["label", "person"], keep="first", maintain_order=True)
-    chosen = {label: mixed.filter(pl.col("label") == label)["crop"].head(SHEET) for label in KOREAN}
-    return {label: [_thumbnail(root / crop) for crop in crops] for label, crops in chosen.items()}
+    by_hash = rows.sort(pl.col("crop").str.slice(-20)).unique(["label", "person"], keep="first", maintain_order=True)
+    crops = {label: by_hash.filter(pl.col("label") == label)["crop"].head(SHEET) for label in KOREAN}
+    return {label: [_thumbnail(root / path) for path in paths] for label, paths in crops.items()}
 
 
 def render(summary: Mapping[str, Any], sheet: Mapping[str, Sequence[bytes]]) -> str:
     """Return the page.
 
     Args:
-        summary: what ``summary.summarize`` returns, with ``synthetic`` and ``settings``.
+        summary: the result of ``summary.summarize``, with ``synthetic`` and ``settings``.
         sheet: label -> JPEG files, as ``contact_sheet`` returns them.
     """
     settings = summary["settings"]
-    kind = {"majority": "2인 이상 일치", "unanimous": "3인 일치", "uploader": "업로더"}[settings["policy"]]
-    apart = "사람 단위" if settings["split"] == "person" else "사진 단위"
+    unit = "사람" if settings["split"] == "person" else "사진"
     lead = (
-        f"라벨 정책 {kind} <code>{settings['policy']}</code> · {apart} 분할 <code>{settings['split']}</code> · "
-        f"seed {settings['seed']}<br>Labels by {settings['policy']}, split by {settings['split']}."
+        f"라벨 정책 {_POLICIES[settings['policy']]} <code>{settings['policy']}</code> · "
+        f"{unit} 단위 분할 <code>{settings['split']}</code> · seed {settings['seed']}<br>"
+        f"Labels by {settings['policy']}, split by {settings['split']}."
     )
     cards = [
         *_notices(summary),
-        card("한눈에", "At a glance", _tiles(summary)),
-        card("클래스와 분할", "Photographs per class and split", _classes(summary)),
-        card("제외 사유", "What was dropped, and why", _drops(summary)),
-        card("라벨과 업로더", "Label against uploader", _uploaders(summary) + note(_UPLOADER)),
-        card("주석자 일치도", "Agreement of the annotators", _agreement(summary) + note(_AGREEMENT)),
+        card("한눈에 보기", "At a glance", _tiles(summary)),
+        card("클래스별 사진 수", "Photographs per class and split", _classes(summary)),
+        card("제외 사유", "What was dropped and why", _drops(summary)),
+        card("라벨과 업로더의 감정", "Label and the uploader's emotion", _uploaders(summary) + note(_UPLOADER)),
+        card("주석자 일치도", "Annotator agreement", _agreement(summary) + note(_AGREEMENT)),
         card("EXIF 방향", "EXIF orientations", _orientations(summary)),
-        card("얼굴 박스 크기", "Sizes of the face boxes", _sizes(summary)),
-        card("크롭 모아 보기", "Crops of each class", _sheet(sheet) + note(_SHEET)),
+        card("얼굴 박스 크기", "Face box sizes", _sizes(summary)),
+        card("클래스별 크롭", "Sample crops of each class", _sheet(sheet) + note(_SHEET)),
     ]
     heading = "데이터 준비 결과 <span>Prepared data</span>"
     return page(
@@ -146,36 +151,33 @@ def render(summary: Mapping[str, Any], sheet: Mapping[str, Sequence[bytes]]) -> 
 
 _UPLOADER = (
     "행은 채택된 라벨, 열은 사진을 올린 사람이 고른 감정. 각 칸은 사진 수와 행 안의 비율. "
-    "Rows: the label in force; columns: what the photographed person chose; share of the row."
+    "Rows are labels, columns the emotion that the uploader chose; percentages are shares of the row."
 )
 _AGREEMENT = (
     "채택된 라벨을 고른 주석자의 수. 두 명 이상이 일치하지 않은 사진은 위의 제외 사유에 있음. "
-    "How many annotators chose the label; photographs without a majority are among the drops."
+    "How many annotators chose the label. Photographs without a majority are listed among the drops."
 )
 _SHEET = (
     "사람마다 한 장씩 무작위로 고름. 사람의 얼굴이 들어 있는 페이지이므로 공유하기 전에 데이터 이용 약관을 확인할 것. "
-    "One crop per person, chosen at random. This page holds faces: mind the terms of the data before you share it."
+    "One crop per person, chosen at random. The page contains faces: check the terms of the data before sharing it."
 )
 
 
 def _thumbnail(path: Path) -> bytes:
-    file = io.BytesIO()
+    jpeg = io.BytesIO()
     with Image.open(path, formats=["JPEG"]) as image:
-        image.resize((_THUMBNAIL, _THUMBNAIL), Image.Resampling.LANCZOS).save(file, "JPEG", quality=80)
-    return file.getvalue()
+        image.resize((_THUMBNAIL, _THUMBNAIL), Image.Resampling.LANCZOS).save(jpeg, "JPEG", quality=80)
+    return jpeg.getvalue()
 
 
 def _notices(summary: Mapping[str, Any]) -> Iterator[str]:
     if summary["synthetic"]:
-        yield (
-            '<p class="notice">그린 얼굴: 절차만 검증하며 실제 정확도를 뜻하지 않음<br>'
-            "Synthetic faces: they prove the machinery and say nothing about real accuracy.</p>"
-        )
-    lines = [f"읽지 않음 · passed over: {line}" for line in summary["unreadable"]]
+        yield notice(SYNTHETIC_NOTICE_KOREAN, SYNTHETIC_NOTICE)
+    lines = [f"건너뜀 · skipped: {line}" for line in summary["unreadable"]]
     lines += [_in_both_languages(line) for line in summary["warnings"]]
     if lines:
         items = "".join(f"<li>{escape(line)}</li>" for line in lines)
-        yield f'<div class="notice">확인할 것 · Please look at<ul>{items}</ul></div>'
+        yield f'<div class="notice">확인 필요 · Please check<ul>{items}</ul></div>'
 
 
 def _in_both_languages(warning: str) -> str:
@@ -185,20 +187,23 @@ def _in_both_languages(warning: str) -> str:
 
 
 def _tiles(summary: Mapping[str, Any]) -> str:
-    dropped = sum(summary["drops"].values())
-    per_person = summary["photographs_per_person"]["0.5"]
     tiles = {
-        "사람 people": f"{summary['people']:,}",
-        "쓸 수 있는 사진 usable photographs": f"{summary['kept']:,}",
-        "찾은 사진 photographs found": f"{summary['photographs']:,}",
-        "라벨 기록 label records": f"{summary['records']:,}",
-        "제외 dropped": f"{dropped:,}",
-        "1인당 사진(중앙값) per person, median": "–" if per_person is None else f"{per_person:,.0f}",
+        "사람<br>people": summary["people"],
+        "쓸 수 있는 사진<br>usable photographs": summary["kept"],
+        "찾은 사진<br>photographs found": summary["photographs"],
+        "라벨 기록<br>label records": summary["records"],
+        "제외<br>dropped": sum(summary["drops"].values()),
+        "1인당 사진(중앙값)<br>median per person": summary["photographs_per_person"]["0.5"],
     }
-    tiles |= {f"{_SPLITS[split]} 사람 people": f"{number:,}" for split, number in summary["people_per_split"].items()}
-    return (
-        '<div class="tiles">' + "".join(f"<div><b>{v}</b><span>{k}</span></div>" for k, v in tiles.items()) + "</div>"
+    tiles |= {
+        f"{korean} 세트의 사람<br>people in {split}": summary["people_per_split"][split]
+        for split, korean in _SPLITS.items()
+    }
+    body = "".join(
+        f"<div><b>{'–' if value is None else f'{value:,.0f}'}</b><span>{name}</span></div>"
+        for name, value in tiles.items()
     )
+    return f'<div class="tiles">{body}</div>'
 
 
 def _classes(summary: Mapping[str, Any]) -> str:
@@ -207,12 +212,12 @@ def _classes(summary: Mapping[str, Any]) -> str:
         {"label": KOREAN, "english": [KOREAN_TO_ENGLISH[label] for label in KOREAN]}
         | {split: [images[split][label] for label in KOREAN] for split in _SPLITS}
     ).with_columns(total=pl.sum_horizontal(*_SPLITS))
-    most = max(rows["total"].max() or 0, 1)
+    largest = max(rows["total"].max() or 0, 1)
     columns = {
         "감정<br>class": lambda row: f"{row['label']} <small>{row['english']}</small>",
-        **{name.replace(" ", "<br>"): count(split) for split, name in _SPLITS.items()},
-        "합계<br>total": count("total"),
-        "": lambda row: _bar([row[split] / most for split in _SPLITS]),
+        **{f"{korean}<br>{split}": number(split) for split, korean in _SPLITS.items()},
+        "합계<br>total": number("total"),
+        "": lambda row: _bar([row[split] / largest for split in _SPLITS]),
     }
     return table(rows, columns)
 
@@ -224,49 +229,46 @@ def _drops(summary: Mapping[str, Any]) -> str:
     rows = pl.DataFrame(
         {"reason": list(drops), "count": list(drops.values()), "english": [summary["drop_meanings"][r] for r in drops]}
     ).sort("count", descending=True)
-    most = max(drops.values())
+    largest = max(drops.values())
     columns = {
         "뜻<br>meaning": lambda row: f"{KOREAN_MEANINGS[row['reason']]}<br><small>{escape(row['english'])}</small>",
         "사유<br>reason": lambda row: f"<code>{row['reason']}</code>",
-        "수<br>count": count("count"),
-        "": lambda row: _bar([row["count"] / most]),
+        "수<br>count": number("count"),
+        "": lambda row: _bar([row["count"] / largest]),
     }
     return table(rows, columns, words=2)
 
 
 def _uploaders(summary: Mapping[str, Any]) -> str:
-    found: dict[str, dict[str, int]] = summary["uploader"]
-    others = sorted({word for row in found.values() for word in row} - set(KOREAN))
-    words = [*KOREAN, *others]
+    counts: dict[str, dict[str, int]] = summary["uploader"]
+    words = [*KOREAN, *sorted({word for row in counts.values() for word in row} - set(KOREAN))]
     rows = pl.DataFrame(
-        [{"label": label} | {w: found.get(label, {}).get(w, 0) for w in words} for label in KOREAN],
+        [{"label": label} | {word: counts.get(label, {}).get(word, 0) for word in words} for label in KOREAN],
         schema={"label": pl.String} | dict.fromkeys(words, pl.Int64),
     )
 
-    def cell(word: str) -> Any:
-        def shown(row: dict[str, Any]) -> str:
-            share = 100 * row[word] / max(sum(row[other] for other in words), 1)
+    def heat(word: str) -> Cell:
+        def cell(row: dict[str, Any]) -> str:
             if not row[word]:
                 return "<small>0</small>"
+            share = 100 * row[word] / sum(row[other] for other in words)
             return f'<b style="--share:{share:.1f}">{row[word]:,}<br><small>{share:.1f} %</small></b>'
 
-        return shown
+        return cell
 
-    head = {word: escape(word) or "없음 none" for word in words}
-    return (
-        f'<div class="heat">{table(rows, {"라벨<br>label": text("label")} | {head[w]: cell(w) for w in words})}</div>'
-    )
+    columns = {"라벨<br>label": text("label")} | {escape(word) or "없음 none": heat(word) for word in words}
+    return f'<div class="heat">{table(rows, columns)}</div>'
 
 
 def _agreement(summary: Mapping[str, Any]) -> str:
-    found: dict[str, dict[str, int]] = summary["agreement"]
-    levels = [level for level in "3210" if level in "32" or any(level in row for row in found.values())]
+    counts: dict[str, dict[str, int]] = summary["agreement"]
+    levels = [level for level in "3210" if level in "32" or any(level in row for row in counts.values())]
     rows = pl.DataFrame(
-        [{"label": label} | {level: found.get(label, {}).get(level, 0) for level in levels} for label in KOREAN]
+        [{"label": label} | {level: counts.get(label, {}).get(level, 0) for level in levels} for label in KOREAN]
     ).with_columns(total=pl.sum_horizontal(*levels))
     columns = {
         "감정<br>class": text("label"),
-        **{f"{level}명<br>{level} of 3": count(level) for level in levels},
+        **{f"{level}명<br>{level} of 3": number(level) for level in levels},
         "3명 일치 %<br>all three": lambda row: f"{100 * row['3'] / row['total']:.1f}" if row["total"] else "–",
         "": lambda row: _bar([row[level] / max(row["total"], 1) for level in levels]),
     }
@@ -274,14 +276,20 @@ def _agreement(summary: Mapping[str, Any]) -> str:
 
 
 def _orientations(summary: Mapping[str, Any]) -> str:
-    found: dict[str, int] = summary["orientations"]
-    total = max(sum(found.values()), 1)
-    rows = pl.DataFrame(
-        {"tag": list(found), "count": list(found.values())}, schema={"tag": pl.String, "count": pl.Int64}
+    return _histogram(
+        summary["orientations"],
+        "방향<br>orientation",
+        lambda row: f"{row['key']} <small>{_ORIENTATIONS[row['key']]}</small>",
     )
+
+
+def _histogram(counts: Mapping[str, int], head: str, name: Cell) -> str:
+    """Return a table of photographs by ``key``, which ``name`` shows."""
+    total = max(sum(counts.values()), 1)
+    rows = pl.DataFrame(list(counts.items()), schema={"key": pl.String, "count": pl.Int64}, orient="row")
     columns = {
-        "방향<br>orientation": lambda row: f"{row['tag']} <small>{_ORIENTATIONS[row['tag']]}</small>",
-        "사진<br>photographs": count("count"),
+        head: name,
+        "사진<br>photographs": number("count"),
         "비율 %<br>share": lambda row: f"{100 * row['count'] / total:.1f}",
         "": lambda row: _bar([row["count"] / total]),
     }
@@ -291,34 +299,18 @@ def _orientations(summary: Mapping[str, Any]) -> str:
 def _sizes(summary: Mapping[str, Any]) -> str:
     sizes = summary["box_sizes"]
     bins: dict[str, int] = sizes["longer_side_from"]
-    edges = [*bins, ""]
-    ranges = [f"{begin}–{end} px" if end else f"{begin} px ≤" for begin, end in pairwise(edges)]
-    total = max(sum(bins.values()), 1)
-    histogram = table(
-        pl.DataFrame({"range": ranges, "count": list(bins.values())}),
-        {
-            "긴 변<br>longer side": text("range"),
-            "사진<br>photographs": count("count"),
-            "비율 %<br>share": lambda row: f"{100 * row['count'] / total:.1f}",
-            "": lambda row: _bar([row["count"] / total]),
-        },
-    )
-    shares = list(sizes["width"])
+    ranges = [f"{begin}–{end} px" if end else f"≥ {begin} px" for begin, end in pairwise([*bins, ""])]
+    histogram = _histogram(dict(zip(ranges, bins.values(), strict=True)), "긴 변<br>longer side", text("key"))
+    quantiles = list(sizes["width"])
     rows = pl.DataFrame(
-        [{"name": name} | {s: _scaled(sizes[name][s], name) for s in shares} for name in _SIZES],
-        schema={"name": pl.String} | dict.fromkeys(shares, pl.Float64),
+        [{"name": name} | sizes[name] for name in _SIZES],
+        schema={"name": pl.String} | dict.fromkeys(quantiles, pl.Float64),
     )
-    columns = {"": lambda row: _SIZES[row["name"]]} | {f"{float(s):.0%}": _rounded(s) for s in shares}
-    clipped = f"사진 밖으로 나가 잘라 낸 박스 {summary['clipped_boxes']:,}개 · boxes clipped to their photograph"
-    return f"{histogram}<p></p>{table(rows, columns)}{note(clipped)}"
-
-
-def _scaled(value: float | None, name: str) -> float | None:
-    return 100 * value if value is not None and name == "share_of_photograph" else value
-
-
-def _rounded(name: str) -> Any:
-    return lambda row: "–" if row[name] is None else f"{row[name]:,.0f}"
+    in_percent = pl.when(pl.col("name") == "share_of_photograph").then(100).otherwise(1)
+    columns = {"분위수<br>quantile": lambda row: _SIZES[row["name"]]}
+    columns |= {f"{float(quantile):.0%}": number(quantile, ",.0f") for quantile in quantiles}
+    clipped = f"사진에 맞게 잘라 낸 박스 · boxes clipped to their photograph: {summary['clipped_boxes']:,}"
+    return f"{histogram}<p></p>{table(rows.with_columns(pl.col(quantiles) * in_percent), columns)}{note(clipped)}"
 
 
 def _bar(shares: Sequence[float]) -> str:

@@ -1,11 +1,12 @@
-"""The figures of the report: tables in, matplotlib figures out, Hangul drawn as Hangul."""
+"""Draw the figures of the report with matplotlib, in English and Korean."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.util import find_spec
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from pyojeong.core.workspace import EXPERIMENTS
 
 @dataclass(frozen=True)
 class Theme:
-    """Colors of a figure: paper, ink, faint ink and the darkest cell of a matrix."""
+    """Colors of a figure: background, text, secondary text and a matrix cell of 100 %."""
 
     paper: str
     ink: str
@@ -34,49 +35,50 @@ class Theme:
 LIGHT = Theme("#ffffff", "#1d2733", "#8a94a0", "#0b5c66")
 DARK = Theme("#171d24", "#e6ebf0", "#7d8894", "#5fd0d6")
 
-COLORS = {"face-api.js": "#e0893b", "MobileNetV3 probe": "#8fb9c9", "MobileNetV3 finetune": "#1c8a94"}
-"""One color for each contender, readable on both papers and apart for the common kinds of color blindness."""
+PROTOCOL_WORDS = {"matched": "matched only 매칭만", "all": "all, miss = wrong 전체", "given": "box given 박스 제공"}
+"""What figures and the page call a protocol."""
 
-PROTOCOL_WORDS = {
-    "matched": "matched only 매칭만",
-    "all": "all, miss = wrong 전체",
-    "given": "box given 박스 제공",
-}
+# Readable on both backgrounds, and distinct for the common kinds of color blindness.
+_MODE_COLORS = {"faceapi": "#e0893b", "probe": "#8fb9c9", "finetune": "#1c8a94"}
+_COLORS = {experiment.contender: _MODE_COLORS[experiment.mode] for experiment in EXPERIMENTS.values()}
+_FACEAPI = EXPERIMENTS["FaceAPI_M1"].contender
 
+# For other contenders, in order of appearance.
+_OTHER_COLORS = ("#8a6fb3", "#b0506b", "#7a8f3a", "#5b7fb5")
+
+_NOTICE_COLOR = "#e0893b"
 
 _SCHEME_ORDER = ("M1", "M2", "K7", "BASIC7")
 
-# For contenders from elsewhere, in the order of their appearance.
-_OTHER_COLORS = ("#8a6fb3", "#b0506b", "#7a8f3a", "#5b7fb5")
-
 
 def overview(
-    fair: pl.DataFrame, ceiling: pl.DataFrame | None = None, *, theme: Theme = LIGHT, notice: str = ""
+    scores: pl.DataFrame, ceiling: pl.DataFrame | None = None, *, theme: Theme = LIGHT, notice: str = ""
 ) -> Figure:
     """Draw accuracy and macro-F1 of every contender under every protocol, with 95 % intervals.
 
     Args:
-        fair: rows of ``fair_comparison_7exp.csv``, or of ``compare_scores.csv`` with a column ``scheme``.
-        ceiling: rows of ``human_ceiling.csv``; a dashed line where one annotator stands against the other two.
+        scores: rows of ``fair_comparison_7exp.csv``, or of ``compare_scores.csv`` with a column ``scheme``.
+        ceiling: rows of ``human_ceiling.csv``; each becomes a dashed line at the score of one annotator.
         theme: colors.
-        notice: a line below the figure.
+        notice: text below the figure.
     """
-    rows = sorted(fair.rows(named=True), key=lambda row: _SCHEME_ORDER.index(row["scheme"]))
-    schemes = list(dict.fromkeys(row["scheme"] for row in rows))
-    places = _places(rows, schemes)
+    rows = sorted(scores.rows(named=True), key=lambda row: _SCHEME_ORDER.index(row["scheme"]))
+    schemes = _ordered({row["scheme"] for row in rows})
+    # Bars are 1 apart, with room for a heading above each scheme.
+    heights = [index + 1.3 * schemes.index(row["scheme"]) for index, row in enumerate(rows)]
     with _style(theme):
-        figure = Figure(figsize=(11, 1.3 + 0.36 * (max(places) + 2)), layout="constrained")
+        figure = Figure(figsize=(11, 1.3 + 0.36 * (max(heights) + 2)), layout="constrained")
         panels = figure.subplots(1, 2, sharey=True)
         for axes, column, title in zip(
             panels, ("accuracy", "macro_f1"), ("Accuracy 정확도 (%)", "Macro-F1 (%)"), strict=True
         ):
-            _bars(axes, rows, places, column, theme)
-            _ceiling_lines(axes, rows, places, ceiling, column, theme)
+            _bars(axes, rows, heights, column, theme)
+            _ceiling_lines(axes, rows, heights, ceiling, column, theme)
             axes.set_title(title, loc="left", fontweight="bold")
-        panels[0].set_yticks(places, [_row_label(row) for row in rows])
-        panels[0].set_ylim(max(places) + 0.7, -1.4)
+        panels[0].set_yticks(heights, [_row_label(row) for row in rows])
+        panels[0].set_ylim(max(heights) + 0.7, -1.4)
         for scheme in schemes:
-            top = min(place for place, row in zip(places, rows, strict=True) if row["scheme"] == scheme)
+            top = min(height for height, row in zip(heights, rows, strict=True) if row["scheme"] == scheme)
             classes = len(set(scheme_named(scheme).classes))
             panels[0].text(
                 0, top - 0.85, f"{scheme} · {classes} classes", fontweight="bold", va="center", color=theme.ink
@@ -87,7 +89,7 @@ def overview(
 
 def confusions(matrices: Mapping[str, pl.DataFrame], *, theme: Theme = LIGHT, notice: str = "") -> Figure:
     """Draw the row-normalized confusion matrix of each experiment (name -> ``{exp}_cm_row_normalized.csv``)."""
-    schemes = [scheme for scheme in _SCHEME_ORDER if any(EXPERIMENTS[name].scheme == scheme for name in matrices)]
+    schemes = _ordered({EXPERIMENTS[name].scheme for name in matrices})
     grid = [[name for name in matrices if EXPERIMENTS[name].scheme == scheme] for scheme in schemes]
     columns = max(map(len, grid))
     with _style(theme):
@@ -95,8 +97,8 @@ def confusions(matrices: Mapping[str, pl.DataFrame], *, theme: Theme = LIGHT, no
         panels = figure.subplots(len(grid), columns, squeeze=False)
         for axes in panels.ravel():
             axes.axis("off")
-        for line, names in zip(panels, grid, strict=True):
-            for axes, name in zip(line, names, strict=False):
+        for row, names in zip(panels, grid, strict=True):
+            for axes, name in zip(row, names, strict=False):
                 axes.axis("on")
                 _matrix(axes, name, matrices[name], theme)
         _footer(figure, notice, theme)
@@ -104,12 +106,12 @@ def confusions(matrices: Mapping[str, pl.DataFrame], *, theme: Theme = LIGHT, no
 
 
 def class_scores(scores: pl.DataFrame, *, theme: Theme = LIGHT, notice: str = "") -> Figure:
-    """Draw F1 by class of every experiment, one panel a scheme (rows of ``per_class_all_7exp.csv``)."""
+    """Draw F1 by class of every experiment, one panel per scheme (``scores``: rows of ``per_class_all_7exp.csv``)."""
     scores = scores.with_columns(
         scheme=pl.col("exp").map_elements(lambda name: EXPERIMENTS[name].scheme, return_dtype=pl.String),
         contender=pl.col("exp").map_elements(lambda name: EXPERIMENTS[name].contender, return_dtype=pl.String),
     )
-    schemes = scores["scheme"].unique(maintain_order=True).to_list()
+    schemes = _ordered(set(scores["scheme"]))
     with _style(theme):
         figure = Figure(figsize=(4.4 * len(schemes), 5), layout="constrained")
         for axes, scheme in zip(figure.subplots(1, len(schemes), squeeze=False)[0], schemes, strict=True):
@@ -118,41 +120,41 @@ def class_scores(scores: pl.DataFrame, *, theme: Theme = LIGHT, notice: str = ""
                 axes.axis("off")
             else:
                 _class_panel(axes, rows, scheme, theme)
-        handles = {
+        legend = {
             text: handle for axes in figure.axes for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)
         }
-        if handles:
-            figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=3, frameon=False)
+        if legend:
+            figure.legend(legend.values(), legend.keys(), loc="outside upper left", ncols=3, frameon=False)
         _footer(figure, notice, theme)
     return figure
 
 
 def class_label(name: str, scheme: str) -> str:
-    """Return a class with its other name: ``기쁨 joy`` in K7, ``슬픔·상처 sad`` in M1 and M2."""
+    """Return a class name in both languages: ``기쁨 joy`` in K7, ``상처·슬픔 sad`` in M1 and M2."""
     if name in KOREAN_TO_ENGLISH:
         return f"{name} {KOREAN_TO_ENGLISH[name]}"
-    korean = sorted(word for word, target in scheme_named(scheme).from_korean.items() if target == name)
+    korean = sorted(label for label, target in scheme_named(scheme).from_korean.items() if target == name)
     return " ".join(part for part in ("·".join(korean), name) if part)
 
 
 def to_png(figure: Figure) -> bytes:
     """Return ``figure`` as PNG; equal figures give equal bytes."""
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=130, metadata={"Software": None})
-    return file.getvalue()
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=130, metadata={"Software": None})
+    return png.getvalue()
 
 
 @cache
 def _add_hangul() -> None:
-    # The package is used for its font files only: importing it needs distutils, which Python 3.12 removed.
+    # Only its font files are used: importing the package needs distutils, which Python 3.12 removed.
     spec = find_spec("koreanize_matplotlib")
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError("No module named 'koreanize_matplotlib'", name="koreanize_matplotlib")
     folder = Path(spec.submodule_search_locations[0]) / "fonts"
-    # The package's Light is left out: it has the same family name, and matplotlib would take it for Regular.
+    # The Light font is left out: it has the same family name, and matplotlib would use it as Regular.
     for name in ("NanumGothic.ttf", "NanumGothicBold.ttf"):
         font_manager.fontManager.addfont(folder / name)
-    # The bold file calls itself 600, at which matplotlib grumbles on stderr whenever "bold" is asked for.
+    # The bold font states weight 600; matplotlib prints a warning whenever "bold" (700) resolves to it.
     known = font_manager.fontManager.ttflist
     known[-1] = replace(known[-1], weight=700)
 
@@ -161,7 +163,7 @@ def _style(theme: Theme) -> AbstractContextManager[None]:
     _add_hangul()
     return mpl.rc_context(
         {
-            # NanumGothic lacks a few signs, the true minus among them; DejaVu Sans, matplotlib's own, has them.
+            # NanumGothic lacks some signs, such as the true minus; DejaVu Sans, which matplotlib ships, has them.
             "font.family": ["NanumGothic", "DejaVu Sans"],
             "font.size": 10,
             "axes.titlesize": 11,
@@ -173,7 +175,7 @@ def _style(theme: Theme) -> AbstractContextManager[None]:
             "figure.facecolor": theme.paper,
             "savefig.facecolor": theme.paper,
             "text.color": theme.ink,
-            "text.parse_math": False,  # names of contenders may hold a $
+            "text.parse_math": False,  # names of contenders may contain $
             "axes.labelcolor": theme.ink,
             "axes.titlecolor": theme.ink,
             "xtick.color": theme.ink,
@@ -184,30 +186,29 @@ def _style(theme: Theme) -> AbstractContextManager[None]:
     )
 
 
-def _places(rows: list[dict[str, Any]], schemes: list[str]) -> list[float]:
-    """Return the height of each bar: one apart, with room for a heading above each scheme."""
-    return [index + 1.3 * schemes.index(row["scheme"]) for index, row in enumerate(rows)]
+def _ordered(schemes: Iterable[str]) -> list[str]:
+    return sorted(schemes, key=_SCHEME_ORDER.index)
 
 
 def _colors(rows: list[dict[str, Any]]) -> dict[str, str]:
-    strangers = dict.fromkeys(row["contender"] for row in rows if row["contender"] not in COLORS)
-    return COLORS | {name: _OTHER_COLORS[at % len(_OTHER_COLORS)] for at, name in enumerate(strangers)}
+    others = dict.fromkeys(row["contender"] for row in rows if row["contender"] not in _COLORS)
+    return _COLORS | dict(zip(others, cycle(_OTHER_COLORS), strict=False))
 
 
 def _row_label(row: dict[str, Any]) -> str:
     return f"{row['contender']} · {PROTOCOL_WORDS[row['protocol']]}  n={row['n']:,}"
 
 
-def _bars(axes: Axes, rows: list[dict[str, Any]], places: list[float], column: str, theme: Theme) -> None:
+def _bars(axes: Axes, rows: list[dict[str, Any]], heights: list[float], column: str, theme: Theme) -> None:
     colors = _colors(rows)
-    for row, place in zip(rows, places, strict=True):
+    for row, height in zip(rows, heights, strict=True):
         value, low, high = (100 * row[name] for name in (column, f"{column}_low", f"{column}_high"))
-        # Hatching marks the one protocol that leaves the hard images out, and so compares with nothing else.
+        # Hatched because this protocol leaves out hard images: its bars cannot be compared with the others.
         hatch = "///" if row["protocol"] == "matched" else None
-        axes.barh(place, value, height=0.72, color=colors[row["contender"]], hatch=hatch, linewidth=0)
-        axes.plot([low, high], [place, place], color=theme.ink, linewidth=1.2, solid_capstyle="butt")
-        behind = {"facecolor": theme.paper, "edgecolor": "none", "pad": 1.2}
-        axes.text(high + 1.5, place, f"{value:.1f}", va="center", fontweight="bold", color=theme.ink, bbox=behind)
+        axes.barh(height, value, height=0.72, color=colors[row["contender"]], hatch=hatch, linewidth=0)
+        axes.plot([low, high], [height, height], color=theme.ink, linewidth=1.2, solid_capstyle="butt")
+        background = {"facecolor": theme.paper, "edgecolor": "none", "pad": 1.2}
+        axes.text(high + 1.5, height, f"{value:.1f}", va="center", fontweight="bold", color=theme.ink, bbox=background)
     axes.set_xlim(0, 108)
     axes.set_xticks(range(0, 101, 20))
     axes.tick_params(axis="y", length=0)
@@ -219,7 +220,7 @@ def _bars(axes: Axes, rows: list[dict[str, Any]], places: list[float], column: s
 def _ceiling_lines(
     axes: Axes,
     rows: list[dict[str, Any]],
-    places: list[float],
+    heights: list[float],
     ceiling: pl.DataFrame | None,
     column: str,
     theme: Theme,
@@ -227,11 +228,11 @@ def _ceiling_lines(
     if ceiling is None or ceiling.is_empty():
         return
     for row in ceiling.rows(named=True):
-        inside = [place for place, bar in zip(places, rows, strict=True) if bar["scheme"] == row["scheme"]]
-        if inside:
-            value, top, bottom = 100 * row[column], min(inside) - 0.5, max(inside) + 0.5
+        bars = [height for height, bar in zip(heights, rows, strict=True) if bar["scheme"] == row["scheme"]]
+        if bars:
+            value, top, bottom = 100 * row[column], min(bars) - 0.5, max(bars) + 0.5
             axes.plot([value, value], [top, bottom], color=theme.faint, linestyle=(0, (4, 3)), zorder=0.5)
-            label = f"one annotator 사람 {value:.0f}"
+            label = f"one annotator 주석자 1명 {value:.0f}"
             axes.text(value, top - 0.08, label, ha="center", va="bottom", fontsize=8, color=theme.ink)
 
 
@@ -260,7 +261,7 @@ def _matrix(axes: Axes, name: str, matrix: pl.DataFrame, theme: Theme) -> None:
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_title(f"{scheme} · {EXPERIMENTS[name].contender}", loc="left", fontweight="bold")
-    axes.set_xlabel("answered 예측, % of each true class", color=theme.faint)
+    axes.set_xlabel("predicted 예측 (% of each true class)", color=theme.faint)
     axes.set_ylabel("true 정답", color=theme.faint)
 
 
@@ -271,10 +272,10 @@ def _class_panel(axes: Axes, scores: pl.DataFrame, scheme: str, theme: Theme) ->
     for index, contender in enumerate(contenders):
         f1 = dict(scores.filter(pl.col("contender") == contender).select("class", "f1").iter_rows())
         for row, name in enumerate(classes):
-            value, place = 100 * f1.get(name, 0.0), row + (index - (len(contenders) - 1) / 2) * height
-            label = f"{contender} (matched only 매칭만)" if contender == "face-api.js" else contender
-            axes.barh(place, value, height=0.92 * height, color=COLORS[contender], label=label if row == 0 else None)
-            axes.text(value + 1, place, f"{value:.0f}", va="center", fontsize=8, color=theme.ink)
+            value, middle = 100 * f1.get(name, 0.0), row + (index - (len(contenders) - 1) / 2) * height
+            label = f"{contender} ({PROTOCOL_WORDS['matched']})" if contender == _FACEAPI else contender
+            axes.barh(middle, value, height=0.92 * height, color=_COLORS[contender], label=label if row == 0 else None)
+            axes.text(value + 1, middle, f"{value:.0f}", va="center", fontsize=8, color=theme.ink)
     axes.set_yticks(range(len(classes)), [class_label(name, scheme) for name in classes])
     axes.invert_yaxis()
     axes.set_xlim(0, 105)
@@ -285,4 +286,4 @@ def _class_panel(axes: Axes, scores: pl.DataFrame, scheme: str, theme: Theme) ->
 
 def _footer(figure: Figure, notice: str, theme: Theme) -> None:
     if notice:
-        figure.supxlabel(notice, fontsize=10, fontweight="bold", color=COLORS["face-api.js"])
+        figure.supxlabel(notice, fontsize=10, fontweight="bold", color=_NOTICE_COLOR)

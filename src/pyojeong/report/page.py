@@ -1,4 +1,4 @@
-"""One HTML page that holds the whole report: tables and figures inline, nothing is fetched."""
+"""Build the report page: one HTML file with tables and figures."""
 
 import base64
 from collections.abc import Mapping
@@ -8,25 +8,25 @@ from typing import Any
 
 import polars as pl
 
-from pyojeong.core.html import Cell, card, count, note, page, table, text
+from pyojeong.core.html import Cell, card, note, notice, number, page, table, text
+from pyojeong.core.workspace import SYNTHETIC_NOTICE, SYNTHETIC_NOTICE_KOREAN
+from pyojeong.report.figures import PROTOCOL_WORDS
 
 _STYLE = """
-.find { margin: 0; padding-left: 1.1rem; }
-.find b { color: var(--accent); }
+.results { margin: 0; padding-left: 1.1rem; }
+.results b { color: var(--accent); }
 """
 
-_HEADING = "face-api.js and MobileNetV3, compared fairly <span>표정 인식 공정 비교</span>"
+_HEADING = "face-api.js and MobileNetV3: a fair comparison <span>표정 인식 공정 비교</span>"
 _LEAD = (
-    "The same test photographs for everyone, every protocol with its n, 95 % intervals.\n"
-    "같은 테스트 사진, 모든 조건과 표본 수, 95 % 신뢰 구간."
+    "Every model on the same test photographs, under every protocol, with sample sizes and 95 % intervals.<br>"
+    "같은 테스트 사진에서 모든 조건을 비교하고 표본 수와 95 % 신뢰 구간을 함께 표시함."
 )
-
-_PROTOCOLS = {"matched": "matched only 매칭만", "all": "all, miss = wrong 전체", "given": "box given 박스 제공"}
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG for light and one for dark paper."""
+    """A figure as PNG files for the light and the dark theme."""
 
     light: bytes
     dark: bytes
@@ -37,28 +37,30 @@ def render(
     pictures: Mapping[str, Picture],
     *,
     missing: Mapping[str, str],
-    notice: str,
+    synthetic: bool,
 ) -> str:
     """Return the page.
 
     Args:
         tables: the report's tables by file name; ``paired_comparison`` and ``human_ceiling`` may be empty.
         pictures: ``overview``, ``confusions`` and ``class_scores``.
-        missing: experiments without predictions and the command that makes each.
-        notice: shown on top when not empty.
+        missing: experiment without predictions -> the command that makes them.
+        synthetic: whether to warn that the faces are synthetic.
     """
-    paired, classes = tables["paired_comparison"], tables["per_class_all_7exp"]
+    scores, pairs, classes = (
+        tables[name] for name in ("fair_comparison_7exp", "paired_comparison", "per_class_all_7exp")
+    )
     parts = [
-        _warning(notice),
-        card("What the numbers say", "요약", _findings(paired, tables["fair_comparison_7exp"])),
-        card("Seven experiments", "일곱 실험", _picture(pictures["overview"], "Scores by protocol", _OVERVIEW)),
-        card("Side by side", "공정 비교", _fair(tables["fair_comparison_7exp"]) + note(_FAIR)),
-        card("Same photographs, pair by pair", "같은 사진에서의 차이", _paired(paired) + note(_PAIRED)),
-        card("How far people agree", "사람의 일치도", _people(tables["human_ceiling"]) + note(_PEOPLE)),
-        card("The published summary, completed", "요약표", _summary(tables["summary_overall_7exp"]) + note(_SUMMARY)),
-        card("Who is taken for whom", "혼동 행렬", _picture(pictures["confusions"], "Confusion matrices", _MATRICES)),
-        card("Class by class", "클래스별 F1", _picture(pictures["class_scores"], "F1 by class") + _classes(classes)),
-        card("Not there yet", "빠진 실험", _missing(missing)),
+        notice(SYNTHETIC_NOTICE, SYNTHETIC_NOTICE_KOREAN) if synthetic else "",
+        card("Key results", "요약", _key_results(pairs, scores)),
+        card("Seven experiments", "일곱 가지 실험", _picture(pictures["overview"], "Scores by protocol", _OVERVIEW)),
+        card("Scores by protocol", "조건별 공정 비교", _scores(scores) + note(_SCORES)),
+        card("Pairs on the same photographs", "같은 사진에서의 차이", _pairs(pairs) + note(_PAIRS)),
+        card("Human agreement", "사람의 일치도", _people(tables["human_ceiling"]) + note(_PEOPLE)),
+        card("Published summary, extended", "요약표", _summary(tables["summary_overall_7exp"]) + note(_SUMMARY)),
+        card("Confusion matrices", "혼동 행렬", _picture(pictures["confusions"], "Confusion matrices", _MATRICES)),
+        card("F1 by class", "클래스별 F1", _picture(pictures["class_scores"], "F1 by class") + _classes(classes)),
+        card("Missing experiments", "빠진 실험", _missing(missing)),
     ]
     return page(
         "pyojeong 표정: seven experiments",
@@ -72,37 +74,35 @@ def render(
 
 
 _OVERVIEW = (
-    "Hatched: only the photographs on which face-api found the labeled face, so it compares with nothing else. "
-    "Lines are 95 % intervals; a dashed line is one human annotator. 빗금은 얼굴이 매칭된 사진만의 결과."
+    "Hatched bars cover only the photographs on which face-api.js found the labeled face, so they cannot be compared "
+    "with the other bars. Lines are 95 % intervals; a dashed line is one human annotator. 빗금 막대는 face-api.js가 "
+    "라벨의 얼굴을 찾은 사진만의 결과이므로 다른 막대와 비교할 수 없음."
 )
-_FAIR = (
-    "matched only: the detected face overlaps the labeled one (IoU ≥ 0.30), the published headline. "
-    "all: every photograph, a miss is wrong. box given: both get the labeled box. "
-    "n is the number of photographs scored, of n all. Macro-F1 is the mean over the classes present in the truth. "
-    "face-api answers seven classes: its disgusted in M1 and its surprised in M2 are always wrong, as published; "
-    "a network trained on the six cannot make that error."
+_SCORES = (
+    "matched only: photographs on which the detected face overlaps the labeled one (IoU ≥ 0.30), as in the published "
+    "headline. all: every photograph; a missed face counts as wrong. box given: every model receives the labeled box. "
+    "n of n all photographs are scored. Macro-F1 is the mean over the classes that occur in the labels. face-api.js "
+    "answers with seven classes, so its disgusted in M1 and its surprised in M2 are always wrong, as in the published "
+    "evaluation; a network trained on six classes cannot make that error."
 )
-_PAIRED = (
-    "Difference = second − first, in percentage points, with its 95 % interval. p is McNemar's exact test, which takes "
-    "photographs for independent; the intervals resample people where people are known. A network that is always given "
-    "the box meets face-api on the photographs that face-api matched, and with the box given to both; not where a miss "
-    "counts."
+_PAIRS = (
+    "Differences are second − first in percentage points, with 95 % intervals. p is from McNemar's exact test, which "
+    "assumes independent photographs; the intervals resample people where people are known. A network that is always "
+    "given the box is compared with face-api.js on the photographs that face-api.js matched, and with the box given "
+    "to both, but not under “all”, where only face-api.js can miss a face."
 )
 _PEOPLE = (
-    "One annotator against the other two where these two agree, on the photographs kept by the label policy. "
+    "One annotator scored against the other two where those two agree, on the photographs that the label policy kept. "
     "나머지 두 명이 일치할 때 한 명의 일치율."
 )
 _SUMMARY = (
-    "The first columns are those of the published summary, with the same meaning; only macro-F1 no longer counts an "
-    "absent class as 0. ECE is the expected calibration error (15 bins) of the headline's answers."
+    "The first columns have the meaning they have in the published summary, except that macro-F1 no longer counts an "
+    "absent class as 0. ECE is the expected calibration error (15 bins) of the answers that Top-1 counts."
 )
-_MATRICES = "Percent of each true class; face-api on its matched photographs. 정답 클래스별 비율(%)."
-
-
-def _warning(notice: str) -> str:
-    if not notice:
-        return ""
-    return f'<p class="notice">{escape(notice)}<br>그린 얼굴: 절차만 검증하며 실제 정확도를 뜻하지 않음</p>'
+_MATRICES = (
+    "Percent of each true class; face-api.js on its matched photographs only. "
+    "정답 클래스별 비율(%), face-api.js는 매칭된 사진만 포함."
+)
 
 
 def _picture(picture: Picture, alt: str, caption: str = "") -> str:
@@ -115,19 +115,15 @@ def _picture(picture: Picture, alt: str, caption: str = "") -> str:
     )
 
 
-def _number(name: str, form: str = ".2f") -> Cell:
-    return lambda row: "–" if row[name] is None else format(row[name], form)
-
-
 def _share(name: str) -> Cell:
-    """Percent with its interval."""
+    """Return a cell that shows a percentage with its interval."""
     return lambda row: (
         f"{100 * row[name]:.1f} <small>{100 * row[name + '_low']:.1f}–{100 * row[name + '_high']:.1f}</small>"
     )
 
 
-def _gap(name: str) -> Cell:
-    """Difference in percentage points with its interval."""
+def _difference(name: str) -> Cell:
+    """Return a cell that shows a difference in percentage points with its interval."""
     return lambda row: (
         f"{100 * row[name]:+.1f} <small>{100 * row[name + '_low']:+.1f} … {100 * row[name + '_high']:+.1f}</small>"
     )
@@ -138,93 +134,96 @@ def _p_value(row: dict[str, Any]) -> str:
 
 
 def _protocol(row: dict[str, Any]) -> str:
-    return escape(_PROTOCOLS[row["protocol"]])
+    return escape(PROTOCOL_WORDS[row["protocol"]])
 
 
-def _findings(paired: pl.DataFrame, fair: pl.DataFrame) -> str:
-    """One sentence for each scheme in which face-api and the finetuned network answered for the same boxes."""
-    if paired.is_empty():  # and without columns
+def _key_results(pairs: pl.DataFrame, scores: pl.DataFrame) -> str:
+    """Return a sentence per scheme in which face-api.js and the finetuned network are paired with the box given."""
+    if pairs.is_empty():  # without columns to filter by
         return ""
-    alone = {row["exp"]: row for row in fair.filter(pl.col("protocol") == "all").iter_rows(named=True)}
-    mine = paired.filter(
+    end_to_end = dict(scores.filter(pl.col("protocol") == "all").select("exp", "accuracy").iter_rows())
+    rows = pairs.filter(
         (pl.col("protocol") == "given")
         & pl.col("first").str.starts_with("FaceAPI")
         & pl.col("second").str.starts_with("Finetune")
     )
-    lines = []
-    for row in mine.iter_rows(named=True):
-        line = (
-            f"<b>{row['scheme']}</b>: of the same {row['n']:,} photographs, box given, face-api.js gets "
-            f"<b>{100 * row['accuracy_first']:.1f} %</b> right and MobileNetV3-Small finetuned "
-            f"<b>{100 * row['accuracy_second']:.1f} %</b>"
+    items = ""
+    for row in rows.iter_rows(named=True):
+        items += (
+            f"<li><b>{row['scheme']}</b>: on the same {row['n']:,} photographs with the box given, face-api.js is "
+            f"right on <b>{100 * row['accuracy_first']:.1f} %</b> and the finetuned MobileNetV3-Small on "
+            f"<b>{100 * row['accuracy_second']:.1f} %</b>."
         )
-        if found := alone.get(row["first"]):
-            line += f"; where face-api.js has to find the face, {100 * found['accuracy']:.1f} % (a miss is wrong)"
-        lines.append(f"<li>{line}.</li>")
-    return f'<ul class="find">{"".join(lines)}</ul>' if lines else ""
+        if row["first"] in end_to_end:
+            items += (
+                f" When face-api.js has to find the face itself, it is right on {100 * end_to_end[row['first']]:.1f} % "
+                "(a missed face counts as wrong)."
+            )
+        items += "</li>"
+    return f'<ul class="results">{items}</ul>' if items else ""
 
 
-def _fair(fair: pl.DataFrame) -> str:
+def _scores(scores: pl.DataFrame) -> str:
     columns: dict[str, Cell] = {
         "experiment<br>실험": text("exp"),
         "protocol<br>조건": _protocol,
-        "n": count("n"),
-        "n all<br>전체": count("n_all"),
+        "n": number("n"),
+        "n all<br>전체": number("n_all"),
         "share %<br>비율": lambda row: f"{100 * row['n'] / row['n_all']:.1f}",
         "accuracy %<br>정확도": _share("accuracy"),
         "macro-F1 %": _share("macro_f1"),
-        "interval over": text("interval_over"),
+        "interval over<br>구간 단위": text("interval_over"),
     }
-    return table(fair, columns, words=2)
+    return table(scores, columns, words=2)
 
 
-def _paired(paired: pl.DataFrame) -> str:
+def _pairs(pairs: pl.DataFrame) -> str:
     columns: dict[str, Cell] = {
         "first": text("first"),
         "second": text("second"),
         "protocol<br>조건": _protocol,
-        "n": count("n"),
+        "n": number("n"),
         "accuracy %<br>first → second": lambda row: (
             f"{100 * row['accuracy_first']:.1f} → {100 * row['accuracy_second']:.1f}"
         ),
-        "difference<br>차이": _gap("accuracy_difference"),
-        "macro-F1<br>difference": _gap("macro_f1_difference"),
+        "difference<br>차이": _difference("accuracy_difference"),
+        "macro-F1<br>difference": _difference("macro_f1_difference"),
         "only one right<br>first / second": lambda row: f"{row['only_first_right']:,} / {row['only_second_right']:,}",
         "p": _p_value,
     }
-    if paired.is_empty():
-        return "<p>No two experiments of one scheme name the same photographs. 짝지을 실험이 없음.</p>"
-    return table(paired, columns, words=3)
+    if pairs.is_empty():
+        return "<p>No two experiments with the same labels share photographs. 같은 사진을 평가한 실험 쌍이 없음.</p>"
+    return table(pairs, columns, words=3)
 
 
 def _people(people: pl.DataFrame) -> str:
     columns: dict[str, Cell] = {
-        "scheme": text("scheme"),
-        "photographs<br>사진": count("images"),
-        "answers<br>응답": count("n"),
+        "scheme<br>라벨 체계": text("scheme"),
+        "photographs<br>사진": number("images"),
+        "answers<br>응답": number("n"),
         "agreement %<br>일치": _share("accuracy"),
         "macro-F1 %": _share("macro_f1"),
-        "interval over": text("interval_over"),
+        "interval over<br>구간 단위": text("interval_over"),
     }
     if people.is_empty():
-        return "<p>The data have no annotators' votes. 주석자 투표가 없음.</p>"
+        return "<p>The data have no annotator votes to compare. 비교할 주석자 투표가 없음.</p>"
     return table(people, columns)
 
 
 def _summary(summary: pl.DataFrame) -> str:
     columns: dict[str, Cell] = {
         "experiment<br>실험": text("exp"),
-        "n raw": count("n_raw"),
-        "n eval": count("n_eval"),
-        "coverage %<br>검출률": _number("coverage(%)"),
-        "Top-1 %": _number("Top1_Acc(%)"),
-        "macro-F1": _number("Macro-F1", ".4f"),
-        "all, miss<br>= wrong %": _number("all_Acc(%)"),
-        "box<br>given %": _number("given_Acc(%)"),
-        "macro-F1<br>val best": _number("val_best_Macro-F1", ".4f"),
-        "ECE": _number("ECE", ".4f"),
-        "people<br>사람": count("people"),
-        "unreadable": count("unreadable"),
+        "n raw": number("n_raw"),
+        "n eval": number("n_eval"),
+        "coverage %<br>검출률": number("coverage(%)", ".2f"),
+        "Top-1 %": number("Top1_Acc(%)", ".2f"),
+        "macro-F1": number("Macro-F1", ".4f"),
+        "all, miss<br>= wrong %": number("all_Acc(%)", ".2f"),
+        "box<br>given %": number("given_Acc(%)", ".2f"),
+        "macro-F1<br>val best": number("val_best_Macro-F1", ".4f"),
+        "ECE": number("ECE", ".4f"),
+        "people<br>사람": number("people"),
+        "unreadable<br>읽지 못함": number("unreadable"),
     }
     return table(summary, columns)
 
@@ -233,17 +232,17 @@ def _classes(scores: pl.DataFrame) -> str:
     columns: dict[str, Cell] = {
         "experiment<br>실험": text("exp"),
         "class<br>클래스": text("class"),
-        "precision": _number("precision", ".4f"),
-        "recall": _number("recall", ".4f"),
-        "F1": _number("f1", ".4f"),
-        "tp": count("tp"),
-        "fp": count("fp"),
-        "fn": count("fn"),
-        "support": count("support"),
+        "precision": number("precision", ".4f"),
+        "recall": number("recall", ".4f"),
+        "F1": number("f1", ".4f"),
+        "tp": number("tp"),
+        "fp": number("fp"),
+        "fn": number("fn"),
+        "support": number("support"),
     }
     return f"<details><summary>All numbers 전체 수치</summary>{table(scores, columns, words=2)}</details>"
 
 
 def _missing(missing: Mapping[str, str]) -> str:
-    rows = "".join(f"<li>{escape(name)}: <code>{escape(command)}</code></li>" for name, command in missing.items())
-    return f"<ul>{rows}</ul>" if rows else ""
+    items = "".join(f"<li>{escape(name)}: <code>{escape(command)}</code></li>" for name, command in missing.items())
+    return f"<ul>{items}</ul>" if items else ""

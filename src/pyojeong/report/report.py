@@ -1,7 +1,7 @@
-"""The seven experiments: predictions in, every table, figure and the page of ``reports/`` out."""
+"""Write the report of the seven experiments from their predictions, and compare any prediction files."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -17,27 +17,33 @@ from pyojeong.core.files import json_value, write_bytes, write_text
 from pyojeong.core.labels import Scheme, scheme_named
 from pyojeong.core.progress import track
 from pyojeong.core.table import VOTES_PREFIX, read_table, write_csv
-from pyojeong.core.workspace import CROPS_CSV, EXPERIMENTS, REPORTS, SPLITS_CSV, SUMMARY, is_synthetic
+from pyojeong.core.workspace import (
+    CROPS_CSV,
+    EXPERIMENTS,
+    REPORTS,
+    SPLITS_CSV,
+    SUMMARY,
+    SYNTHETIC_NOTICE,
+    is_synthetic,
+)
 from pyojeong.evaluation import comparison
 from pyojeong.evaluation.predictions import all_classes, read_predictions
 from pyojeong.report import figures, page
 
 log = logging.getLogger(__name__)
 
-SYNTHETIC = "synthetic faces: proves the machinery, says nothing about real accuracy"
-
 Frames = dict[str, pl.DataFrame]
 
 
 @dataclass(frozen=True)
 class Report:
-    """What ``report`` made.
+    """The result of ``report``.
 
     Attributes:
         summary: the rows of ``summary_overall_7exp.csv``.
-        missing: experiments without predictions -> the command that makes them.
+        missing: experiment without predictions -> the command that makes them.
         page: the HTML page.
-        notice: what must be said beside every number; empty for real data.
+        notice: must be shown with every number; empty for real data.
     """
 
     summary: pl.DataFrame
@@ -46,56 +52,89 @@ class Report:
     notice: str
 
 
-def report(root: Path, *, seed: int = 0) -> Report:
-    """Write ``reports/`` from the predictions that are there.
+def report(root: str | Path, *, seed: int = 0) -> Report:
+    """Write ``reports/`` from the predictions of the experiments; those without predictions are left out.
 
-    Every experiment gets ``{exp}_cm_counts.csv``, ``_cm_row_normalized.csv`` and ``_per_class_metrics.csv`` over
-    its matched images, in the published form. All together: ``summary_overall_7exp.csv``,
+    Each experiment gets ``{exp}_cm_counts.csv``, ``_cm_row_normalized.csv`` and ``_per_class_metrics.csv`` over its
+    matched images, in the published format. All together get ``summary_overall_7exp.csv``,
     ``per_class_all_7exp.csv``, ``fair_comparison_7exp.csv`` (one row per experiment and protocol),
-    ``paired_comparison.csv``, ``human_ceiling.csv``, ``figures/*.png`` and ``index.html``.
+    ``paired_comparison.csv``, ``human_ceiling.csv``, ``figures/*.png`` and ``index.html``. Files of an earlier
+    report that no longer apply are deleted.
 
     Args:
         root: the workspace.
-        seed: of the bootstrap intervals.
+        seed: seed of the bootstrap intervals.
 
     Raises:
-        InputError: no experiment is there, nothing could be read, or a file is unusable.
+        InputError: no experiment has predictions, no photograph could be read, or a file is invalid.
     """
+    root = Path(root)
     missing = {
         name: _command(name) for name, experiment in EXPERIMENTS.items() if not (root / experiment.predictions).exists()
     }
     if len(missing) == len(EXPERIMENTS):
         raise InputError(
-            f"{root}: none of the seven experiments has predictions here; make the first one with: "
-            f"{missing['FaceAPI_M1']} (or all of them with: pyojeong run)"
+            f"{root}: none of the seven experiments has predictions; make the first with: {missing['FaceAPI_M1']} "
+            "(or all of them with: pyojeong run)"
         )
     frames = {name: _load(root, name) for name in EXPERIMENTS if name not in missing}
-    notice = SYNTHETIC if any(_is_synthetic(root, name) for name in frames) else ""
-    out = root / REPORTS
+    synthetic = is_synthetic(root) or any(_says_synthetic(root / EXPERIMENTS[name].predictions) for name in frames)
+    notice = SYNTHETIC_NOTICE if synthetic else ""
     tables = _tables(root, frames, notice, seed)
+    out = root / REPORTS
     matrices = {name: _write_experiment(name, frame, out) for name, frame in frames.items()}
-    tables["per_class_all_7exp"] = pl.concat(
-        [_class_table(name, frame).insert_column(0, pl.lit(name).alias("exp")) for name, frame in frames.items()]
-    )
+    for name in missing:
+        for kind in ("cm_counts", "cm_row_normalized", "per_class_metrics"):
+            (out / f"{name}_{kind}.csv").unlink(missing_ok=True)
     for name, table in tables.items():
         if table.is_empty():
             (out / f"{name}.csv").unlink(missing_ok=True)
         else:
             write_csv(table, out / f"{name}.csv")
-    for name in missing:
-        for kind in ("cm_counts", "cm_row_normalized", "per_class_metrics"):
-            (out / f"{name}_{kind}.csv").unlink(missing_ok=True)
     pictures = _draw(tables, matrices, notice, out / "figures")
-    write_text(out / "index.html", page.render(tables, pictures, missing=missing, notice=notice))
+    write_text(out / "index.html", page.render(tables, pictures, missing=missing, synthetic=synthetic))
     return Report(tables["summary_overall_7exp"], missing, out / "index.html", notice)
 
 
 def compare(
-    files: Sequence[tuple[str, Path]], scheme: Scheme, out: Path, *, protocols: Sequence[str] = comparison.PROTOCOLS
+    predictions: Mapping[str, str | Path] | Iterable[tuple[str, str | Path]],
+    scheme: Scheme | str,
+    out: str | Path,
+    *,
+    protocols: Sequence[str] = comparison.PROTOCOLS,
 ) -> Frames:
-    """Compare prediction files as ``comparison.compare`` does, and draw ``compare.png`` beside its tables."""
+    """Compare contenders on the images that all their prediction files contain.
+
+    Writes ``compare_scores.csv``, ``compare_paired.csv`` and the figure ``compare.png``::
+
+        compare({"ours": "ours.csv", "theirs": "theirs.csv"}, "K7", "out")
+
+    Args:
+        predictions: contender -> its CSV, or pairs of both. A CSV has the columns ``path,true,pred`` and may have
+            ``score``, ``person`` and others, or is an evaluation CSV of ``evaluate``.
+        scheme: the label scheme of all files: ``K7``, ``M1``, ``M2`` or ``BASIC7``.
+        out: folder for the tables and the figure.
+        protocols: which images count, and how a missed face counts. ``matched``: the images on which the contender
+            found the labeled face; ``all``: every image, a miss is wrong; ``given``: every image, the contender
+            received the labeled box. For images that are cropped faces, only ``given`` is fair, because detectors
+            find few faces in crops.
+
+    Returns:
+        ``scores``: one row per contender and protocol, with accuracy and macro-F1 (0..1) and their 95 % intervals.
+        ``paired``: one row per pair of contenders and protocol, with the differences, their intervals and McNemar's
+        p-value.
+
+    Raises:
+        InputError: a file is invalid, there are fewer than two files, two have one name, the scheme or a protocol
+            is unknown, the files have no image in common or disagree about one, or no image counts; no file is
+            written then.
+    """
+    out = Path(out)
+    scheme = scheme_named(scheme) if isinstance(scheme, str) else scheme
+    pairs = predictions.items() if isinstance(predictions, Mapping) else predictions
+    files = [(name, Path(path)) for name, path in pairs]
     tables = comparison.compare(files, scheme, out, protocols=protocols)
-    notice = SYNTHETIC if any(_says_synthetic(csv) for _, csv in files) else ""
+    notice = SYNTHETIC_NOTICE if any(_says_synthetic(path) for _, path in files) else ""
     if notice:
         log.warning(notice)
     figure = figures.overview(tables["scores"].with_columns(scheme=pl.lit(scheme.name)), notice=notice)
@@ -103,70 +142,8 @@ def compare(
     return tables
 
 
-def scheme_in(experiment: str) -> Scheme:
-    """Return the label scheme of an experiment by its name."""
-    return scheme_named(EXPERIMENTS[experiment].scheme)
-
-
-def _load(root: Path, experiment: str) -> pl.DataFrame:
-    """Read predictions and add ``person``, ``photo`` and the annotators' votes where the data CSVs have them."""
-    scheme = scheme_in(experiment)
-    predictions = root / EXPERIMENTS[experiment].predictions
-    frame = read_predictions(predictions, scheme)
-    if (predictions.parent / "best.pt").exists() and not (predictions.parent / "config.json").exists():
-        log.warning(
-            "%s: the run was stopped while its files were written, and they may be of two runs; train it again with "
-            "the same command",
-            predictions.parent,
-        )
-    own_photographs = EXPERIMENTS[experiment].mode == "faceapi"
-    csv = root / (SPLITS_CSV if own_photographs else CROPS_CSV) / f"test_{scheme.name}.csv"
-    if not csv.is_file():
-        return frame
-    facts = read_table(csv, scheme=scheme, root=root)
-    _check_images(frame, facts, predictions, csv)
-    if own_photographs:
-        facts = facts.with_columns(photo="path")
-    elif "source" in facts.columns:
-        facts = facts.rename({"source": "photo"})
-    wanted = [name for name in facts.columns if name in ("photo", "person") or name.startswith(VOTES_PREFIX)]
-    frame = frame.drop(name for name in wanted if name in frame.columns).join(
-        facts.select("path", *wanted).unique("path", keep="first"), on="path", how="left", maintain_order="left"
-    )
-    unknown = [name for name in ("photo", "person") if name in wanted and not _is_complete(frame[name])]
-    return frame.drop(unknown)
-
-
-def _check_images(frame: pl.DataFrame, facts: pl.DataFrame, predictions: Path, csv: Path) -> None:
-    """Refuse predictions for images that the test table lacks or labels otherwise; warn of images without any."""
-    foreign = frame.join(facts, on="path", how="anti", maintain_order="left")
-    other = frame.join(facts, left_on=["path", "true"], right_on=["path", "label"], how="anti", maintain_order="left")
-    for found, what in ((foreign, "are not in"), (other, "have another label in")):
-        if len(found):
-            raise InputError(
-                f"{predictions}: {len(found)} of its images {what} {csv} (the first: {found['path'][0]}), so it was "
-                "made from other data; run its stage again, or pyojeong run"
-            )
-    without = len(facts.join(frame, on="path", how="anti"))
-    if without:
-        log.warning("%s: no prediction for %d of the %d images in %s", predictions, without, len(facts), csv)
-
-
-def _is_synthetic(root: Path, experiment: str) -> bool:
-    """Whether an experiment saw synthetic faces: its own stage has written that beside its predictions."""
-    return is_synthetic(root) or _says_synthetic(root / EXPERIMENTS[experiment].predictions)
-
-
-def _says_synthetic(predictions: Path) -> bool:
-    beside = (predictions.with_suffix(".json"), predictions.parent / "config.json")
-    return any(json_value(settings, "synthetic") is True for settings in beside)
-
-
-def _is_complete(column: pl.Series) -> bool:
-    return bool((column.is_not_null() & (column != "")).all())
-
-
 def _command(experiment: str) -> str:
+    """Return the command that makes the predictions of ``experiment``."""
     mode, scheme = EXPERIMENTS[experiment].mode, EXPERIMENTS[experiment].scheme
     if mode == "faceapi":
         return f"pyojeong baseline --csv {SPLITS_CSV}/test_{scheme}.csv"
@@ -174,69 +151,144 @@ def _command(experiment: str) -> str:
     return f"pyojeong train --mode {mode} {csvs} --out {EXPERIMENTS[experiment].run}"
 
 
+def _says_synthetic(predictions: Path) -> bool:
+    """Return whether the stage that wrote ``predictions`` recorded that the faces are synthetic."""
+    settings = (predictions.with_suffix(".json"), predictions.parent / "config.json")
+    return any(json_value(path, "synthetic") is True for path in settings)
+
+
+def _scheme(experiment: str) -> Scheme:
+    return scheme_named(EXPERIMENTS[experiment].scheme)
+
+
+def _load(root: Path, experiment: str) -> pl.DataFrame:
+    """Read predictions; add ``person``, ``photo`` and the annotators' votes where the test table has them."""
+    scheme = _scheme(experiment)
+    predictions = root / EXPERIMENTS[experiment].predictions
+    frame = read_predictions(predictions, scheme)
+    if (predictions.parent / "best.pt").exists() and not (predictions.parent / "config.json").exists():
+        log.warning(
+            "%s: the run was stopped while its files were written, so they may come from two different runs; train "
+            "again with the same command",
+            predictions.parent,
+        )
+    whole_photographs = EXPERIMENTS[experiment].mode == "faceapi"
+    csv = root / (SPLITS_CSV if whole_photographs else CROPS_CSV) / f"test_{scheme.name}.csv"
+    if not csv.is_file():
+        return frame
+    test = read_table(csv, scheme=scheme, root=root)
+    _check_images(frame, test, predictions, csv)
+    if whole_photographs:
+        test = test.with_columns(photo="path")
+    elif "source" in test.columns:
+        test = test.rename({"source": "photo"})
+    added = [name for name in test.columns if name in ("photo", "person") or name.startswith(VOTES_PREFIX)]
+    frame = frame.drop(name for name in added if name in frame.columns).join(
+        test.select("path", *added).unique("path", keep="first"), on="path", how="left", maintain_order="left"
+    )
+    incomplete = [name for name in ("photo", "person") if name in added and not _is_complete(frame[name])]
+    return frame.drop(incomplete)
+
+
+def _is_complete(column: pl.Series) -> bool:
+    return bool((column.is_not_null() & (column != "")).all())
+
+
+def _check_images(frame: pl.DataFrame, test: pl.DataFrame, predictions: Path, csv: Path) -> None:
+    """Refuse predictions that disagree with the test table; warn of images without a prediction."""
+    unlisted = frame.join(test, on="path", how="anti", maintain_order="left")
+    relabeled = frame.join(
+        test, left_on=["path", "true"], right_on=["path", "label"], how="anti", maintain_order="left"
+    )
+    for rows, problem in ((unlisted, "are not in"), (relabeled, "have another label in")):
+        if len(rows):
+            raise InputError(
+                f"{predictions}: {len(rows)} of its images {problem} {csv} (the first: {rows['path'][0]}), so it was "
+                "made from other data; run its stage again, or pyojeong run"
+            )
+    unpredicted = len(test.join(frame, on="path", how="anti"))
+    if unpredicted:
+        log.warning("%s: no prediction for %d of the %d images in %s", predictions, unpredicted, len(test), csv)
+
+
 def _tables(root: Path, frames: Frames, notice: str, seed: int) -> Frames:
-    fair = [
+    """Return the tables over all experiments by file name; they may be empty except for the scores."""
+    scores = _scores(frames, seed)
+    if not scores:
+        raise InputError(
+            f"{root}: none of the photographs could be read, so there is nothing to score; put them back where the "
+            "tables say they are and run the stages again"
+        )
+    rows = {
+        "summary_overall_7exp": [_summary_row(root, name, frame, scores, notice) for name, frame in frames.items()],
+        "fair_comparison_7exp": scores,
+        "paired_comparison": _pairs(frames, seed),
+        "human_ceiling": _human_ceilings(root, frames, seed),
+    }
+    per_class = [
+        _class_table(name, frame).insert_column(0, pl.lit(name).alias("exp")) for name, frame in frames.items()
+    ]
+    tables = {name: pl.DataFrame(table, infer_schema_length=None) for name, table in rows.items()}
+    return tables | {"per_class_all_7exp": pl.concat(per_class)}
+
+
+def _scores(frames: Frames, seed: int) -> list[dict[str, Any]]:
+    """Score each experiment under each protocol that applies to it."""
+    return [
         {
             "exp": name,
             "contender": EXPERIMENTS[name].contender,
             "scheme": EXPERIMENTS[name].scheme,
             "protocol": protocol,
             "n_all": int(frame["error"].is_null().sum()),
-            **comparison.score(some, seed),
+            **comparison.score(answers, seed),
         }
         for name, frame in track(frames.items(), "scores", len(frames))
         for protocol in comparison.own_protocols(frame)
-        if (some := comparison.answers(frame, scheme_in(name), protocol))
+        if (answers := comparison.answers(frame, _scheme(name), protocol))
     ]
-    if not fair:
-        raise InputError(
-            f"{root}: none of the photographs could be read, so there is nothing to score; bring them back to the "
-            "places that the tables name and run the stages again"
-        )
-    couples = [
-        (one, two)
-        for one, two in combinations(frames, 2)
-        if EXPERIMENTS[one].scheme == EXPERIMENTS[two].scheme and _can_pair(frames[one], frames[two])
-    ]
+
+
+def _pairs(frames: Frames, seed: int) -> list[dict[str, Any]]:
+    """Compare each two experiments of one scheme that both name photographs, or both name crops."""
     pairs = [
-        {"scheme": EXPERIMENTS[one].scheme, "first": one, "second": two, **row}
-        for one, two in track(couples, "pairs")
-        for row in comparison.paired_rows(frames[one], frames[two], scheme_in(one), seed)
+        (first, second)
+        for first, second in combinations(frames, 2)
+        if EXPERIMENTS[first].scheme == EXPERIMENTS[second].scheme
+        and ("photo" in frames[first].columns) == ("photo" in frames[second].columns)
     ]
-    # Where only photographs on which all agree were kept, people agree by construction, and an uploader's word is not
-    # what the annotators are measured by.
-    picked = (json_value(root / SUMMARY, "settings") or {}).get("policy") in ("unanimous", "uploader")
-    ceilings = {} if picked else {EXPERIMENTS[name].scheme: (name, frame) for name, frame in frames.items()}
-    people = [
+    return [
+        {"scheme": EXPERIMENTS[first].scheme, "first": first, "second": second, **row}
+        for first, second in track(pairs, "pairs")
+        for row in comparison.paired_rows(frames[first], frames[second], _scheme(first), seed)
+    ]
+
+
+def _human_ceilings(root: Path, frames: Frames, seed: int) -> list[dict[str, Any]]:
+    """Score one annotator against the others in each scheme, where the label policy makes that meaningful."""
+    # "unanimous" keeps only photographs on which all annotators agree; "uploader" takes the label from someone else.
+    if (json_value(root / SUMMARY, "settings") or {}).get("policy") in ("unanimous", "uploader"):
+        return []
+    by_scheme = {EXPERIMENTS[name].scheme: (name, frame) for name, frame in frames.items()}
+    return [
         {"scheme": scheme, **ceiling}
-        for scheme, (name, frame) in ceilings.items()
-        if (ceiling := comparison.human_ceiling(frame, scheme_in(name), seed))
+        for scheme, (name, frame) in by_scheme.items()
+        if (ceiling := comparison.human_ceiling(frame, _scheme(name), seed))
     ]
-    return {
-        "summary_overall_7exp": pl.DataFrame(
-            [_summary_row(root, name, frame, fair, notice) for name, frame in frames.items()], infer_schema_length=None
-        ),
-        "fair_comparison_7exp": pl.DataFrame(fair, infer_schema_length=None),
-        "paired_comparison": pl.DataFrame(pairs, infer_schema_length=None),
-        "human_ceiling": pl.DataFrame(people, infer_schema_length=None),
-    }
 
 
-def _can_pair(first: pl.DataFrame, second: pl.DataFrame) -> bool:
-    """Whether the two name their images alike: both by photograph, or both by crop."""
-    return ("photo" in first.columns) == ("photo" in second.columns)
+def _summary_row(
+    root: Path, name: str, frame: pl.DataFrame, scores: list[dict[str, Any]], notice: str
+) -> dict[str, Any]:
+    """Return the eight published columns with their published meaning, then the columns that this project adds.
 
-
-def _summary_row(root: Path, name: str, frame: pl.DataFrame, fair: list[dict[str, Any]], notice: str) -> dict[str, Any]:
-    """Return the eight published columns with their published meaning, then ours.
-
-    The published macro-F1 averaged an absent class as 0; this one does not.
+    One difference: the published macro-F1 counted an absent class as 0, this one leaves it out.
     """
-    by_protocol = {row["protocol"]: row for row in fair if row["exp"] == name}
+    by_protocol = {row["protocol"]: row for row in scores if row["exp"] == name}
     given = by_protocol.get("given", {})
-    whole = by_protocol.get("all", given)
-    head = by_protocol.get("matched", {} if "all" in by_protocol else given)
-    n_raw, n_eval = int(frame["error"].is_null().sum()), head.get("n", 0)
+    end_to_end = by_protocol.get("all", given)
+    headline = by_protocol.get("matched", {} if "all" in by_protocol else given)
+    n_raw, n_eval = int(frame["error"].is_null().sum()), headline.get("n", 0)
     return {
         "exp": name,
         "csv": EXPERIMENTS[name].predictions,
@@ -244,23 +296,23 @@ def _summary_row(root: Path, name: str, frame: pl.DataFrame, fair: list[dict[str
         "n_eval": n_eval,
         "coverage(%)": _percent(n_eval / n_raw if n_raw else None),
         "filter": "" if comparison.box_was_given(frame) else "face_detected==1; iou>=0.3;",
-        "Top1_Acc(%)": _percent(head.get("accuracy")),
-        "Macro-F1": _digits(head.get("macro_f1")),
-        "Macro-F1_low": _digits(head.get("macro_f1_low")),
-        "Macro-F1_high": _digits(head.get("macro_f1_high")),
-        "all_Acc(%)": _percent(whole.get("accuracy")),
-        "all_Acc_low(%)": _percent(whole.get("accuracy_low")),
-        "all_Acc_high(%)": _percent(whole.get("accuracy_high")),
-        "all_Macro-F1": _digits(whole.get("macro_f1")),
+        "Top1_Acc(%)": _percent(headline.get("accuracy")),
+        "Macro-F1": _rounded(headline.get("macro_f1")),
+        "Macro-F1_low": _rounded(headline.get("macro_f1_low")),
+        "Macro-F1_high": _rounded(headline.get("macro_f1_high")),
+        "all_Acc(%)": _percent(end_to_end.get("accuracy")),
+        "all_Acc_low(%)": _percent(end_to_end.get("accuracy_low")),
+        "all_Acc_high(%)": _percent(end_to_end.get("accuracy_high")),
+        "all_Macro-F1": _rounded(end_to_end.get("macro_f1")),
         "given_Acc(%)": _percent(given.get("accuracy")),
         "given_Acc_low(%)": _percent(given.get("accuracy_low")),
         "given_Acc_high(%)": _percent(given.get("accuracy_high")),
-        "given_Macro-F1": _digits(given.get("macro_f1")),
-        "val_best_Macro-F1": _digits(_val_best(root, name)),
-        "ECE": _digits(_calibration(frame)),
+        "given_Macro-F1": _rounded(given.get("macro_f1")),
+        "val_best_Macro-F1": _rounded(_val_best(root, name)),
+        "ECE": _rounded(_headline_calibration(frame)),
         "people": frame["person"].n_unique() if "person" in frame.columns else None,
         "unreadable": int(frame["error"].is_not_null().sum()),
-        "interval_over": whole.get("interval_over"),
+        "interval_over": end_to_end.get("interval_over"),
         "data": notice,
     }
 
@@ -269,7 +321,7 @@ def _percent(share: float | None) -> float | None:
     return None if share is None else round(100 * share, 2)
 
 
-def _digits(value: float | None) -> float | None:
+def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 
@@ -278,24 +330,24 @@ def _val_best(root: Path, name: str) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def _calibration(frame: pl.DataFrame) -> float | None:
-    """Calibration error of the answers that the headline counts; None where the file has no probabilities."""
-    sure = frame.filter(comparison.counts_in(frame, "matched")).drop_nulls("score")
-    if sure.is_empty():
+def _headline_calibration(frame: pl.DataFrame) -> float | None:
+    """Return the calibration error on the matched images, or None if the file has no probabilities."""
+    scored = frame.filter(comparison.counts_in(frame, "matched")).drop_nulls("score")
+    if scored.is_empty():
         return None
-    return metrics.calibration_error(sure["score"].to_numpy(), (sure["pred"] == sure["true"]).to_numpy())
+    return metrics.calibration_error(scored["score"].to_numpy(), (scored["pred"] == scored["true"]).to_numpy())
 
 
 def _headline_counts(name: str, frame: pl.DataFrame) -> metrics.Ints:
-    """Confusion counts [K, K] over the matched images, as published."""
-    classes = all_classes(scheme_in(name))
-    some = comparison.answers(frame, scheme_in(name), "matched")
-    return some.counts[:, : len(classes)] if some else metrics.confusion_counts([], [], len(classes))
+    """Return confusion counts [K, K] over the matched images, as published."""
+    classes = all_classes(_scheme(name))
+    answers = comparison.answers(frame, _scheme(name), "matched")
+    return answers.counts[:, : len(classes)] if answers else metrics.confusion_counts([], [], len(classes))
 
 
 def _write_experiment(name: str, frame: pl.DataFrame, out: Path) -> pl.DataFrame:
-    """Write the three published tables of an experiment and return the row-normalized one."""
-    classes, counts = all_classes(scheme_in(name)), _headline_counts(name, frame)
+    """Write the three published tables of an experiment; return the row-normalized confusion matrix."""
+    classes, counts = all_classes(_scheme(name)), _headline_counts(name, frame)
     shares = _matrix(classes, metrics.row_normalized(counts))
     write_csv(_matrix(classes, counts), out / f"{name}_cm_counts.csv")
     write_csv(shares, out / f"{name}_cm_row_normalized.csv")
@@ -304,16 +356,16 @@ def _write_experiment(name: str, frame: pl.DataFrame, out: Path) -> pl.DataFrame
 
 
 def _matrix(classes: tuple[str, ...], cells: NDArray[Any]) -> pl.DataFrame:
-    return pl.DataFrame({"true": classes, **{word: cells[:, column] for column, word in enumerate(classes)}})
+    return pl.DataFrame({"true": classes, **dict(zip(classes, cells.T, strict=True))})
 
 
 def _class_table(name: str, frame: pl.DataFrame) -> pl.DataFrame:
     scores = metrics.per_class(_headline_counts(name, frame))
-    return pl.DataFrame({"class": all_classes(scheme_in(name)), **scores._asdict()})
+    return pl.DataFrame({"class": all_classes(_scheme(name)), **scores._asdict()})
 
 
 def _draw(tables: Frames, matrices: Frames, notice: str, folder: Path) -> dict[str, page.Picture]:
-    """Write the figures for light paper to ``folder`` and return each with its dark twin."""
+    """Write the figures with the light theme to ``folder``; return them in both themes."""
     drawings: dict[str, Callable[[figures.Theme], Figure]] = {
         "overview": lambda theme: figures.overview(
             tables["fair_comparison_7exp"], tables["human_ceiling"], theme=theme, notice=notice
