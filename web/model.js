@@ -13,7 +13,7 @@ const GREATEST_ASPECT = 2;
  * @property {number} margin share of the longer side of a face box that is added above and below
  * @property {number} offset share of that side by which the patch's center lies below the box's; negative: above
  * @property {number} aspect width / height of the patch before it is resized to a square; 1 where the model does not say
- * @property {import('./patch.js').BoxKind} box whose boxes margin and offset refer to
+ * @property {import('./patch.js').BoxKind} boxKind whose boxes margin and offset refer to
  * @property {number | null} size side of the network's input in pixels
  * @property {string | null} version of pyojeong that exported the model
  * @property {boolean} synthetic whether it was trained on synthetic faces: then it proves the machinery only
@@ -55,12 +55,12 @@ export async function loadModel({ modelUrl, classesUrl, fetch }) {
  * @throws {EmotionError} `model_invalid`
  */
 function factsOf(classes, metadata) {
-  const { margin, offset, aspect = '1', box } = metadata;
-  const known = box === 'annotator' || box === 'detector';
+  const { margin, offset, aspect = '1', box_kind: boxKind } = metadata;
+  const known = boxKind === 'annotator' || boxKind === 'detector';
   if (!known || !Number.isFinite(Number(margin)) || !Number.isFinite(Number(offset))) {
     throw new EmotionError(
       'model_invalid',
-      'the model at modelUrl does not say which crop it wants ("margin", "offset" and "box" in its metadata); ' +
+      'the model at modelUrl does not say which crop it wants ("margin", "offset" and "box_kind" in its metadata); ' +
         'export it with this version of "pyojeong export"',
     );
   }
@@ -77,7 +77,7 @@ function factsOf(classes, metadata) {
     margin: Number(margin),
     offset: Number(offset),
     aspect: Number(aspect),
-    box,
+    boxKind,
     size: metadata.size === undefined ? null : Number(metadata.size),
     version: metadata.version ?? null,
     synthetic: metadata.synthetic === 'true',

@@ -24,7 +24,7 @@ export { EmotionError };
 /**
  * @typedef {object} PredictOptions
  * @property {BoxKind} [boxKind] whose box it is: `'detector'` for TinyFaceDetector's, `'annotator'` for one drawn around
- *   the face as AI Hub's annotators did; a box of the other kind than the model's own (`info().box`) is converted.
+ *   the face as AI Hub's annotators did; a box of the other kind than the model's own (`info().boxKind`) is converted.
  *   The model's own when omitted
  */
 

@@ -15,7 +15,7 @@ import { EmotionError } from './errors.js';
 /**
  * Which crop a model wants: margin, offset and width / height, relative to boxes of which kind.
  *
- * @typedef {{ margin: number, offset: number, aspect: number, box: BoxKind }} Framing
+ * @typedef {{ margin: number, offset: number, aspect: number, boxKind: BoxKind }} Framing
  */
 
 /**
@@ -143,8 +143,8 @@ export function cut(frame, box, framing, boxKind) {
 export function regionOf(box, framing, boxKind, { width, height }) {
   // A finished crop is square, whatever shape it was cut with.
   if (!box) return patchRegion({ x: 0, y: 0, width, height }, 0, 0, 1);
-  const { margin, offset, aspect, box: own } = framing;
-  return patchRegion(boxAs(own, checked(box), boxKind ?? own), margin, offset, aspect);
+  const { margin, offset, aspect, boxKind: modelKind } = framing;
+  return patchRegion(boxAs(modelKind, checked(box), boxKind ?? modelKind), margin, offset, aspect);
 }
 
 /**

@@ -283,7 +283,7 @@ def test_without_a_run_the_page_shows_the_package_s_own_model(
     tab: Any, site: Any, model_writer: Any, face: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = tmp_path / "own/basic7_mnv3s_160_8bit.onnx"
-    model_writer(own, metadata=FACTS | {"classes": json.dumps(FACEAPI), "scheme": "BASIC7", "box": "detector"})
+    model_writer(own, metadata=FACTS | {"classes": json.dumps(FACEAPI), "scheme": "BASIC7", "box_kind": "detector"})
     own.with_name("classes.json").write_text(json.dumps({"classes": FACEAPI}))
     monkeypatch.setattr("pyojeong.demo.OWN_MODEL", own)
     (tmp_path / "workspace").mkdir()

@@ -301,11 +301,11 @@ def test_the_model_is_enough_without_classes_json_and_the_other_way_round(
 @pytest.mark.parametrize(
     "framing",
     [
-        {"box": "annotator", "margin": "0.15", "offset": "0.0"},
-        {"box": "detector", "margin": "-0.1", "offset": "-0.1", "aspect": "1.0"},
-        {"box": "detector", "margin": "0.2", "offset": "0.3", "aspect": "0.5"},
-        {"box": "detector", "margin": "-0.1", "offset": "-0.06", "aspect": "0.76"},
-        {"box": "annotator", "margin": "0.15", "offset": "0.1", "aspect": "2.0"},
+        {"box_kind": "annotator", "margin": "0.15", "offset": "0.0"},
+        {"box_kind": "detector", "margin": "-0.1", "offset": "-0.1", "aspect": "1.0"},
+        {"box_kind": "detector", "margin": "0.2", "offset": "0.3", "aspect": "0.5"},
+        {"box_kind": "detector", "margin": "-0.1", "offset": "-0.06", "aspect": "0.76"},
+        {"box_kind": "annotator", "margin": "0.15", "offset": "0.1", "aspect": "2.0"},
     ],
 )
 def test_the_crop_is_the_one_that_the_model_wants_whosever_box_is_given(
@@ -320,24 +320,24 @@ def test_the_crop_is_the_one_that_the_model_wants_whosever_box_is_given(
           const api = makeApi({ modelUrl: '/models/framed.onnx' });
           await api.init();
           const img = await picture(address);
-          const { box, margin, offset, aspect } = api.info();
+          const { boxKind, margin, offset, aspect } = api.info();
           const answers = [];
           for (const one of boxes.map(boxOf)) {
             answers.push([await api.predictFromImage(img, one, {}),
               await api.predictFromCanvas(img, one, { boxKind: 'annotator' }),
               await api.predictFromVideo(img, one, { boxKind: 'detector' })]);
           }
-          return [{ box, margin, offset, aspect }, answers];
+          return [{ boxKind, margin, offset, aspect }, answers];
         }""",
         {"address": save(site, "framed.png", image), "boxes": boxes},
     )
     numbers = {name: float(framing.get(name, "1")) for name in ("margin", "offset", "aspect")}
-    assert info == {"box": framing["box"], **numbers}
+    assert info == {"boxKind": framing["box_kind"], **numbers}
     oracle = Oracle(site.root / "models/framed.onnx")
     for box, (plain, annotated, detected) in zip(boxes, answers, strict=True):
         assert largest_difference(annotated, oracle(image, box, "annotator")) <= 1e-4, box
         assert largest_difference(detected, oracle(image, box, "detector")) <= 1e-4, box
-        assert plain == (annotated if framing["box"] == "annotator" else detected)
+        assert plain == (annotated if framing["box_kind"] == "annotator" else detected)
     # The kinds are so far apart that a mistake would have been seen.
     assert max(largest_difference(one, other) for _, one, other in answers) > 0.02
 

@@ -353,8 +353,8 @@ def test_init_can_be_tried_again_after_a_failure(page: Any, site: Any) -> None:
     [
         {"margin": "wide"},
         {"offset": None},
-        {"box": None},
-        {"box": "mine"},
+        {"box_kind": None},
+        {"box_kind": "mine"},
         *({"aspect": aspect} for aspect in ("wide", "", "0.49", "2.01", "NaN", "-1")),
     ],
 )

@@ -165,7 +165,7 @@ def test_a_page_may_smooth_in_place(page: Any) -> None:
 
 def test_faces_are_cut_with_the_aspect_of_the_model(page: Any, site: Any, model_writer: Callable[..., None]) -> None:
     model = site.root / "models/wide.onnx"
-    model_writer(model, metadata=FACTS | {"box": "detector", "margin": "-0.1", "aspect": "1.5"})
+    model_writer(model, metadata=FACTS | {"box_kind": "detector", "margin": "-0.1", "aspect": "1.5"})
     found = page.evaluate(
         """async () => {
           await installed({ modelUrl: '/models/wide.onnx' });
