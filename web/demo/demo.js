@@ -3,6 +3,7 @@ import { Bars } from './bars.js';
 import { Boxes, boxWords } from './boxes.js';
 import { BoxEditor } from './box-editor.js';
 import { onNextFrame, sizeOf } from './frames.js';
+import { describeModel } from './models.js';
 import { Pace } from './pace.js';
 import { report } from './problem.js';
 import { WORDS, loadRival } from './rival.js';
@@ -11,9 +12,8 @@ import { Speech } from './speech.js';
 /** @typedef {import('../analyzer.js').FaceEmotions} FaceEmotions */
 /** @typedef {import('../patch.js').Box} Box */
 /** @typedef {Awaited<ReturnType<typeof EmotionAnalyzer.inWorker>>} Analyzer */
-/** @typedef {{ models: string[], rival: boolean, rivalWasm: boolean }} Available */
-
-const RUN = '../../models/mobilenetv3_classifier/runs/finetune_K7_160/';
+/** @typedef {import('./models.js').Model} Model */
+/** @typedef {{ models: Model[], rival: boolean, rivalWasm: boolean }} Available */
 
 /** @type {<T extends HTMLElement = HTMLElement>(id: string) => T} */
 const element = (id) => /** @type {any} */ (document.getElementById(id));
@@ -43,7 +43,8 @@ let source = null;
 let bars;
 /** @type {Available} */
 let available = { models: [], rival: false, rivalWasm: false };
-let shown = ''; // name of the model that answers
+/** @type {Model | undefined} */
+let shown; // the model that answers
 let unwatch = () => {}; // takes back the wait for a frame
 let busy = false;
 let failing = false; // whether what the page reports is that the last picture could not be read
@@ -57,36 +58,32 @@ let pace = new Pace();
 
 async function start() {
   available = await (await fetch('available.json')).json();
-  models.replaceChildren(...available.models.map((name) => new Option(modelName(name), name)));
+  models.replaceChildren(...available.models.map((model) => new Option(describeModel(model), model.url)));
   element('model-choice').hidden = available.models.length < 2;
   element('rival-choice').hidden = !available.rival;
-  await useModel(available.models[0] ?? '');
+  await useModel(models.value);
 }
 
-/** @param {string} name */
-function modelName(name) {
-  return name.endsWith('_8bit.onnx') ? `8비트 가중치 (${name})` : name;
-}
-
-/** @param {string} name */
-async function useModel(name) {
+/** @param {string} url one of the addresses in the list */
+async function useModel(url) {
+  const model = /** @type {Model} */ (available.models.find((each) => each.url === url));
   const next = await EmotionAnalyzer.inWorker({
-    modelUrl: `${RUN}${name}`,
-    classesUrl: `${RUN}classes.json`,
+    modelUrl: model.url,
+    classesUrl: model.classesUrl,
     detectorUrl: '../../faceapi/tiny_face_detector.onnx',
   });
-  if (name !== models.value && models.value) {
-    // Another was chosen meanwhile.
+  if (url !== models.value) {
+    // Another model was chosen while this one was loading.
     next.dispose();
     return;
   }
   analyzer?.dispose();
-  shown = name;
+  shown = model;
   analyzer = next;
   bars = new Bars(element('bars'), element('answer'), element('spoken'), next.outputKeys);
   element('notice').hidden = !next.info().synthetic;
   describePace();
-  // For the curious: api.outputKeys, api.info() in the console.
+  // For the console: api.outputKeys, api.info().
   Object.assign(window, { api: next });
   classify();
 }
@@ -161,7 +158,7 @@ function describePace() {
   const { threads, modelBytes, runtimeVersion, scheme } = analyzer.info();
   element('figures').textContent = [
     ...pace.words(source === video),
-    `모델 ${shown} (${scheme}, ${(modelBytes / 1e6).toFixed(1)} MB)`,
+    `모델 ${shown?.name} (${scheme}, ${(modelBytes / 1e6).toFixed(1)} MB)`,
     `스레드 ${threads}`,
     `onnxruntime-web ${runtimeVersion}`,
   ].filter(Boolean).join(' · ');
@@ -360,10 +357,10 @@ models.addEventListener('change', () => {
   useModel(chosen).then(
     () => report(null),
     (error) => {
-      // Another was chosen meanwhile.
+      // Another model was chosen while this one was loading.
       if (models.value !== chosen) return;
-      // The list names what answers.
-      models.value = shown;
+      // The list shows the model that answers.
+      models.value = shown?.url ?? '';
       report(error);
     },
   );
