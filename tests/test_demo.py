@@ -72,7 +72,7 @@ def test_the_page_gets_what_it_needs_with_the_right_type(port: int, root: Path, 
     assert body == (root / file).read_bytes()
 
 
-def test_the_page_is_told_what_there_is(port: int, root: Path) -> None:
+def test_the_page_gets_the_list_of_models(port: int, root: Path) -> None:
     status, headers, body = ask(port, AVAILABLE)
     assert (status, headers["Content-Type"]) == (200, "application/json; charset=utf-8")
     for model in json.loads(body)["models"]:

@@ -270,7 +270,7 @@ def test_in_the_mirror_the_box_follows_the_pointer(page: Any) -> None:
     assert abs(drawn["width"] - 80) < 2
 
 
-def test_a_model_trained_on_drawn_faces_says_so(tab: Any, site: Any, model_writer: Any, tmp_path: Path) -> None:
+def test_a_model_trained_on_synthetic_faces_says_so(tab: Any, site: Any, model_writer: Any, tmp_path: Path) -> None:
     model_writer(tmp_path / "drawn.onnx", metadata=FACTS | {"synthetic": "true"})
     (tmp_path / "classes.json").write_text(json.dumps({"classes": KOREAN}), encoding="utf-8")
     with make_server(site.root, 0, model_dir=tmp_path) as server:
@@ -280,7 +280,7 @@ def test_a_model_trained_on_drawn_faces_says_so(tab: Any, site: Any, model_write
         server.shutdown()
 
 
-def test_a_model_trained_on_drawn_faces_comes_second_and_can_be_chosen(
+def test_a_model_trained_on_synthetic_faces_comes_second_and_can_be_chosen(
     tab: Any, model_writer: Any, face: Any, tmp_path: Path
 ) -> None:
     """The package's real model is the one that ships."""

@@ -308,7 +308,7 @@ def test_the_model_is_enough_without_classes_json_and_the_other_way_round(
         {"box_kind": "annotator", "margin": "0.15", "offset": "0.1", "aspect": "2.0"},
     ],
 )
-def test_the_crop_is_the_one_that_the_model_wants_whosever_box_is_given(
+def test_the_crop_is_the_model_s_for_every_kind_of_box(
     framing: dict[str, str], page: Any, site: Any, painter: Any, model_writer: Callable[..., None]
 ) -> None:
     model_writer(site.root / "models/framed.onnx", metadata=FACTS | framing)
@@ -358,7 +358,7 @@ def test_runtime_and_fetch_can_be_injected(page: Any) -> None:
     assert same == 7
 
 
-def test_questions_asked_at_once_get_their_own_answers(page: Any, site: Any, oracle: Any, painter: Any) -> None:
+def test_simultaneous_calls_get_their_own_results(page: Any, site: Any, oracle: Any, painter: Any) -> None:
     image = painter(WIDTH, HEIGHT, seed=9)
     boxes = [(x, y, 60.0, 80.0) for x in (0, 90, 200) for y in (0, 60, 150)]
     answers = page.evaluate(
