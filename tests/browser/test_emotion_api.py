@@ -59,7 +59,7 @@ def test_patches_have_the_pixels_that_python_cuts(aspect: float, page: Any, site
         """async ({ address, boxes, aspect }) => {
           const { cut } = await import('/web/patch.js');
           const { PixelReader } = await import('/web/source.js');
-          const framing = { margin: 0.15, offset: -0.1, aspect, box: 'annotator' };
+          const framing = { margin: 0.15, offset: -0.1, aspect, boxKind: 'annotator' };
           const reader = new PixelReader();
           const img = await picture(address);
           const frame = reader.frame(img);
