@@ -3,7 +3,6 @@
 import hashlib
 import math
 from collections.abc import Callable
-from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -35,17 +34,6 @@ BOXES: dict[str, tuple[float, float, float, float] | None] = {
 PRELUDE = EMOTION_API
 
 
-def save(site: Any, name: str, data: bytes | Image.Image, **options: Any) -> str:
-    """Put a picture where the page can load it; return its address."""
-    path = site.root / "pictures" / name
-    path.parent.mkdir(exist_ok=True)
-    if isinstance(data, bytes):
-        path.write_bytes(data)
-    else:
-        data.save(path, **options)
-    return f"/pictures/{name}"
-
-
 def largest_difference(first: dict[str, float], second: dict[str, float]) -> float:
     assert list(first) == list(second)
     return max(abs(first[name] - second[name]) for name in first)
@@ -71,7 +59,7 @@ def test_patches_have_the_pixels_that_python_cuts(aspect: float, page: Any, site
           return Promise.all(boxes.map(boxOf).map(async (box) =>
             [await code(() => reader.patch(img, box, framing)), await code(() => cut(frame, box, framing))]));
         }""",
-        {"address": save(site, "pixels.png", image), "boxes": boxes, "aspect": aspect},
+        {"address": site.put("pixels.png", image), "boxes": boxes, "aspect": aspect},
     )
     pixels = np.asarray(image)
     for (x, y, width, height), (read, cut) in zip(boxes, found, strict=True):
@@ -91,7 +79,7 @@ def test_browser_and_python_agree_on_every_box(
     name: str, tab: Any, page: Any, site: Any, oracle: Any, painter: Any
 ) -> None:
     options = {"quality": 90} if name.endswith("jpg") else {"lossless": True} if name.endswith("webp") else {}
-    address = save(site, name, painter(WIDTH, HEIGHT), **options)
+    address = site.put(name, painter(WIDTH, HEIGHT), **options)
     answers = page.evaluate(
         """async ({ address, boxes }) => {
           const api = makeApi();
@@ -131,7 +119,7 @@ def test_boxes_are_in_the_upright_frame_for_every_exif_orientation(
     stored = upright if undo is None else upright.transpose(Image.Transpose(undo))
     exif = Image.Exif()
     exif[0x0112] = orientation
-    address = save(site, f"turned{orientation}.png", stored, exif=exif)
+    address = site.put(f"turned{orientation}.png", stored, exif=exif)
     answers = page.evaluate(
         """async ({ address, box }) => {
           const api = makeApi();
@@ -148,8 +136,8 @@ def test_boxes_are_in_the_upright_frame_for_every_exif_orientation(
 
 def test_every_kind_of_source_gives_the_same_answer(page: Any, site: Any, oracle: Any, painter: Any) -> None:
     image = painter(WIDTH, HEIGHT, seed=5)
-    address = save(site, "source.png", image)
-    doubled = save(site, "doubled.png", image.resize((2 * WIDTH, 2 * HEIGHT), Image.Resampling.NEAREST))
+    address = site.put("source.png", image)
+    doubled = site.put("doubled.png", image.resize((2 * WIDTH, 2 * HEIGHT), Image.Resampling.NEAREST))
     answers = page.evaluate(
         """async ({ address, doubled, box }) => {
           const api = makeApi();
@@ -219,7 +207,7 @@ def test_a_canvas_is_read_before_the_page_draws_on(page: Any) -> None:
 
 
 def test_a_video_gives_the_frame_that_it_shows(page: Any, site: Any, painter: Any) -> None:
-    address = save(site, "frame.png", painter(WIDTH, HEIGHT, seed=6))
+    address = site.put("frame.png", painter(WIDTH, HEIGHT, seed=6))
     shown, drawn = page.evaluate(
         """async ({ address, box }) => {
           const api = makeApi();
@@ -253,7 +241,7 @@ def test_what_is_transparent_lies_on_black(page: Any, site: Any, oracle: Any, pa
           await api.init();
           return api.predictFromImage(await picture(address));
         }""",
-        save(site, "cutout.png", image),
+        site.put("cutout.png", image),
     )
     on_black = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
     # Blending rounds a level up or down.
@@ -329,7 +317,7 @@ def test_the_crop_is_the_model_s_for_every_kind_of_box(
           }
           return [{ boxKind, margin, offset, aspect }, answers];
         }""",
-        {"address": save(site, "framed.png", image), "boxes": boxes},
+        {"address": site.put("framed.png", image), "boxes": boxes},
     )
     numbers = {name: float(framing.get(name, "1")) for name in ("margin", "offset", "aspect")}
     assert info == {"boxKind": framing["box_kind"], **numbers}
@@ -368,7 +356,7 @@ def test_simultaneous_calls_get_their_own_results(page: Any, site: Any, oracle: 
           const img = await picture(address);
           return Promise.all(boxes.map((box) => api.predictFromImage(img, boxOf(box))));
         }""",
-        {"address": save(site, "at-once.png", image), "boxes": boxes},
+        {"address": site.put("at-once.png", image), "boxes": boxes},
     )
     for answer, box in zip(answers, boxes, strict=True):
         assert largest_difference(answer, oracle(image, box)) <= 1e-4
@@ -390,14 +378,12 @@ def test_a_page_with_an_import_map_needs_no_path(tab: Any, site: Any) -> None:
 def test_pictures_of_several_sizes_agree(page: Any, site: Any, oracle: Any, painter: Any) -> None:
     for width, height in ((1, 1), (3, 500), (160, 160), (1601, 1203)):
         image = painter(width, height, seed=width)
-        buffer = BytesIO()
-        image.save(buffer, "PNG")
         answer = page.evaluate(
             """async (address) => {
               window.api ??= makeApi();
               await api.init();
               return api.predictFromImage(await picture(address));
             }""",
-            save(site, f"size{width}.png", buffer.getvalue()),
+            site.put(f"size{width}.png", image),
         )
         assert largest_difference(answer, oracle(image, None)) <= 1e-4, (width, height)
