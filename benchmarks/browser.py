@@ -1,12 +1,11 @@
-"""The browser package against face-api.js on its tfjs wasm backend, in Chromium, both on one thread.
+"""Compare the speed of the browser package with face-api.js on its tfjs wasm backend, in Chromium, on one thread each.
 
-All contenders live in one page and take turns, one call each, so that a busy machine slows all of them; the ratio is
-that of the medians. Each gets what it is asked for from the same canvas and does all its own work: reading pixels,
-resizing, network, decoding.
+All contenders run in one page and take turns, one call each, so that a busy machine slows all of them; the ratio is
+that of the medians. Each reads the same canvas and does all its own work: reading pixels, resizing, network, decoding.
 
     python benchmarks/browser.py [--rounds 100] [--model k7_mnv3s_160.onnx]
 
-Without --model a network of the same shape with random weights is exported; its speed is the same.
+Without --model the benchmark exports a network with random weights, which is equally fast.
 """
 
 import argparse
@@ -33,10 +32,10 @@ from pyojeong.sample.drawing import draw_face
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
-from tests.browser.chromium import find_chromium  # noqa: E402 - the tests' own finder
+from tests.browser.chromium import find_chromium  # noqa: E402 - needs the path set above
 
-RIVALS = {
-    # figure: ours, theirs, goal
+COMPARISONS = {
+    # name: contender, reference, goal for the ratio
     "expression_vs_faceapi": ("our head", "face-api's head", 0.8),
     "detector_vs_faceapi": ("our detector", "face-api's detector", 0.45),
     "frame_vs_faceapi": ("our frame", "face-api's frame", 0.5),
@@ -84,10 +83,10 @@ async (rounds) => {
   };
   const times = Object.fromEntries(Object.keys(contenders).map((name) => [name, []]));
   const faces = (await contenders["face-api's frame"]()).length;
-  if (faces !== (await analyzer.analyze(frame)).length) throw new Error('they see different faces');
+  if (faces !== (await analyzer.analyze(frame)).length) throw new Error('the contenders differ in faces');
   for (let round = -5; round < rounds; round++) {
     for (const [name, run] of Object.entries(contenders)) {
-      // Garbage and timers of the one before are not this one's.
+      // Lets garbage and timers of the previous contender run outside of the measurement.
       await new Promise((resolve) => setTimeout(resolve));
       const start = performance.now();
       await run();
@@ -101,32 +100,32 @@ async (rounds) => {
 
 
 def main() -> None:
-    """Run the race and print table and ratios."""
+    """Run the benchmark and print table and ratios."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--model", type=Path, help="exported ONNX file")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         site = Path(folder)
-        furnish(site, options.model)
-        found, browser = race(site, options.rounds)
+        fill_site(site, options.model)
+        results, browser = measure(site, options.rounds)
     versions = {name: read_json(REPOSITORY / "node_modules" / name / "package.json")["version"] for name in PACKAGES}
     print(f"{processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; Chromium {browser}; one thread each")
-    print(", ".join(f"{name} {version}" for name, version in versions.items()) + f" ({found['backend']})")
-    print(f"{FRAME[0]} x {FRAME[1]} canvas, {found['faces']} face, {options.rounds} rounds\n")
-    medians = {name: statistics.median(times) for name, times in found["times"].items()}
+    print(", ".join(f"{name} {version}" for name, version in versions.items()) + f" ({results['backend']})")
+    print(f"{FRAME[0]} x {FRAME[1]} canvas, {results['faces']} face, {options.rounds} rounds\n")
+    medians = {name: statistics.median(times) for name, times in results["times"].items()}
     print("| what | median ms | fastest ms |\n|---|---|---|")
-    for name, times in found["times"].items():
+    for name, times in results["times"].items():
         print(f"| {name} | {medians[name]:.1f} | {min(times):.1f} |")
     print()
-    for figure, (ours, theirs, goal) in RIVALS.items():
-        print(f"RATIO {figure} {medians[ours] / medians[theirs]:.3f} goal {goal}")
+    for name, (ours, theirs, goal) in COMPARISONS.items():
+        print(f"RATIO {name} {medians[ours] / medians[theirs]:.3f} goal {goal}")
 
 
 PACKAGES = ("@vladmandic/face-api", "@tensorflow/tfjs-backend-wasm", "onnxruntime-web")
 
 
-def furnish(site: Path, model: Path | None) -> None:
+def fill_site(site: Path, model: Path | None) -> None:
     """Put a frame, the models and links to the packages into ``site``."""
     for name in ("web", "node_modules"):
         (site / name).symlink_to(REPOSITORY / name)
@@ -159,8 +158,8 @@ def random_model(folder: Path) -> bytes:
     return build(checkpoint)
 
 
-def race(site: Path, rounds: int) -> tuple[dict[str, Any], str]:
-    """Let the contenders take turns in one page; milliseconds by name, and the browser's version."""
+def measure(site: Path, rounds: int) -> tuple[dict[str, Any], str]:
+    """Return the results of the page, with milliseconds by contender, and the browser's version."""
     with serving(site) as origin, sync_playwright() as playwright:
         chromium = playwright.chromium.launch(
             executable_path=find_chromium(), args=["--disable-gpu"], chromium_sandbox=os.geteuid() != 0
@@ -168,15 +167,15 @@ def race(site: Path, rounds: int) -> tuple[dict[str, Any], str]:
         page = chromium.new_page()
         page.set_default_timeout(0)
         page.goto(f"{origin}/blank.html")
-        found: dict[str, Any] = page.evaluate(PAGE, rounds)
+        results: dict[str, Any] = page.evaluate(PAGE, rounds)
         version = chromium.version
         chromium.close()
-    return found, version
+    return results, version
 
 
 @contextmanager
 def serving(site: Path) -> Iterator[str]:
-    """Serve a folder on loopback, without the headers that would allow threads."""
+    """Serve a folder on loopback, without the headers that allow threads."""
     command = [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", str(site)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
         assert server.stdout is not None

@@ -1,10 +1,10 @@
-"""Bytes that a page downloads, gzip -9: modules of each entry point, runtime, models; face-api.js beside them.
+"""Count the bytes that a page downloads for each entry point, the runtime and the models, and for face-api.js.
 
-Modules are counted as they are served, unbundled and unminified, with all that they import.
+Modules are counted as they are served, unbundled and unminified, with everything that they import.
 
     python benchmarks/bytes.py [--model k7_mnv3s_160.onnx]
 
-Without --model a network of the same shape with random weights is exported; random weights compress least.
+Without --model the benchmark exports a network with random weights, which compress least.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from pyojeong.faceapi.nets import graph_path
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
-from benchmarks.browser import random_model  # noqa: E402 - beside this file
+from benchmarks.browser import random_model  # noqa: E402 - needs the path set above
 
 WEB = REPOSITORY / "web"
 MODULES = REPOSITORY / "node_modules"
@@ -45,7 +45,7 @@ def main() -> None:
         full = options.model.read_bytes() if options.model else random_model(Path(folder))
     print("| what | bytes | gzip -9 |\n|---|---|---|")
     for name, entries in ENTRIES.items():
-        row(name, [path.read_bytes() for path in reached([WEB / entry for entry in entries])])
+        row(name, [path.read_bytes() for path in imported_by([WEB / entry for entry in entries])])
     row("onnxruntime-web/wasm", read(ORT, "ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"))
     row("onnxruntime-web/webgpu", read(ORT, "ort.webgpu.bundle.min.mjs", "ort-wasm-simd-threaded.asyncify.wasm"))
     row("expression model, float32", [full])
@@ -57,16 +57,16 @@ def main() -> None:
     row("its face detector", weights("tiny_face_detector"))
 
 
-def reached(entries: list[Path]) -> list[Path]:
-    """Return the modules of the package that entries import, each once, with the entries."""
-    found: list[Path] = []
+def imported_by(entries: list[Path]) -> list[Path]:
+    """Return entry modules and the modules of the package that they import, each once."""
+    modules: list[Path] = []
     waiting = list(entries)
     while waiting:
         path = waiting.pop()
-        if path not in found:
-            found.append(path)
+        if path not in modules:
+            modules.append(path)
             waiting += [(path.parent / name).resolve() for name in _IMPORT.findall(path.read_text(encoding="utf-8"))]
-    return found
+    return modules
 
 
 def read(folder: Path, *names: str) -> list[bytes]:
@@ -75,12 +75,12 @@ def read(folder: Path, *names: str) -> list[bytes]:
 
 
 def weights(model: str) -> list[bytes]:
-    """Return a model of face-api.js: weights and manifest."""
+    """Return the files of a face-api.js model: weights and manifest."""
     return read(FACEAPI / "model", f"{model}_model.bin", f"{model}_model-weights_manifest.json")
 
 
 def row(name: str, files: list[bytes]) -> None:
-    """Print one row; every file is compressed by itself, as servers do."""
+    """Print one row; each file is compressed separately, as servers do."""
     packed = sum(len(gzip.compress(data, 9)) for data in files)
     print(f"| {name} | {sum(map(len, files)):,} | {packed:,} |")
 

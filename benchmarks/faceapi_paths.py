@@ -1,12 +1,12 @@
-"""What the way of decoding and resizing does to face-api's answers, on real photographs.
+"""Measure how decoding and resizing change the results of face-api.js, on real photographs.
 
-Three paths to the same nets: ``exact`` (full decode, the library's own sampling: its tensor path), ``scaled`` (a JPEG
-decoded no larger than needed) and ``canvas`` (@vladmandic/face-api itself in Chromium, given an <img>, so that the
-browser decodes and resizes).
+Three paths lead to the same networks: ``exact`` (full decode and face-api.js's own sampling, as on its tensor path),
+``scaled`` (a JPEG decoded no larger than needed) and ``canvas`` (@vladmandic/face-api in Chromium with an <img>, which
+the browser decodes and resizes).
 
     python benchmarks/faceapi_paths.py --data ../shared/data
 
-The data are the London faces in AI Hub's shape (london_as_aihub/) and the East Asian portraits (scut_asian.zip).
+The data are the London faces in AI Hub's layout (london_as_aihub/) and the East Asian portraits (scut_asian.zip).
 """
 
 import argparse
@@ -46,23 +46,23 @@ async ({ size }) => {
   await faceapi.nets.tinyFaceDetector.loadFromUri('/model');
   await faceapi.nets.faceExpressionNet.loadFromUri('/model');
   const options = new faceapi.TinyFaceDetectorOptions({ inputSize: size, scoreThreshold: 0.5 });
-  const seven = (found, labels) => labels.map((label) => found[label]);
+  const inOrder = (expressions, labels) => labels.map((label) => expressions[label]);
   window.analyze = async ({ url, box, labels }) => {
     const image = new Image();
     image.src = url;
     await image.decode();
-    const found = await faceapi.detectAllFaces(image, options).withFaceExpressions();
+    const detected = await faceapi.detectAllFaces(image, options).withFaceExpressions();
     const [x0, y0, x1, y1] = box;
     const [crop] = await faceapi.extractFaces(image, [new faceapi.Rect(x0, y0, x1 - x0, y1 - y0)]);
     return {
       width: image.naturalWidth,
       height: image.naturalHeight,
-      faces: found.map(({ detection, expressions }) => ({
+      faces: detected.map(({ detection, expressions }) => ({
         box: [detection.box.left, detection.box.top, detection.box.right, detection.box.bottom],
         score: detection.score,
-        probabilities: seven(expressions, labels),
+        probabilities: inOrder(expressions, labels),
       })),
-      given: seven(await faceapi.nets.faceExpressionNet.predictExpressions(crop), labels),
+      given: inOrder(await faceapi.nets.faceExpressionNet.predictExpressions(crop), labels),
     };
   };
 }
@@ -70,7 +70,7 @@ async ({ size }) => {
 
 
 def london(data: Path) -> Iterator[Photograph]:
-    """The London photographs with the boxes of their records."""
+    """Yield the London photographs with the boxes of their records."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         prepare(data / "london_as_aihub", root)
@@ -80,7 +80,7 @@ def london(data: Path) -> Iterator[Photograph]:
 
 
 def scut(data: Path) -> Iterator[Photograph]:
-    """The East Asian portraits with their approximate boxes."""
+    """Yield the East Asian portraits with their approximate boxes."""
     with zipfile.ZipFile(data / "scut_asian.zip") as archive, archive.open("scut_asian/boxes.csv") as file:
         for row in csv.DictReader(io.TextIOWrapper(file, "utf-8")):
             yield archive.read(row["path"]), _box(row)
@@ -88,7 +88,7 @@ def scut(data: Path) -> Iterator[Photograph]:
 
 @contextmanager
 def browser(size: int, chromium: str | None) -> Iterator[Any]:
-    """Open Chromium with the library loaded; yields a function (photograph, box) -> Analysis."""
+    """Open Chromium with face-api.js; yields a function from photograph and box to the results of face-api.js."""
     package = find_package()
     folders = {
         "model": package / "model",
@@ -114,29 +114,29 @@ def browser(size: int, chromium: str | None) -> Iterator[Any]:
 
         def analyze(data: bytes, box: Box) -> Analysis:
             url = "data:image/jpeg;base64," + base64.b64encode(data).decode()
-            found = page.evaluate("(photograph) => analyze(photograph)", {"url": url, "box": box, "labels": FACEAPI})
-            faces = [Face(tuple(face["box"]), face["score"], face["probabilities"]) for face in found["faces"]]
-            return Analysis(found["width"], found["height"], faces, [found["given"]])
+            result = page.evaluate("(photograph) => analyze(photograph)", {"url": url, "box": box, "labels": FACEAPI})
+            faces = [Face(tuple(face["box"]), face["score"], face["probabilities"]) for face in result["faces"]]
+            return Analysis(result["width"], result["height"], faces, [result["given"]])
 
         yield analyze
         window.close()
 
 
-def best(found: Analysis, box: Box) -> Face | None:
-    """Return the face that is the annotated one, if it was found."""
-    faces = [face for face in found.faces if iou(face.box, box) >= MATCHED_IOU]
+def best(analysis: Analysis, box: Box) -> Face | None:
+    """Return the detected face that matches the annotated box best, if any."""
+    faces = [face for face in analysis.faces if iou(face.box, box) >= MATCHED_IOU]
     return max(faces, key=lambda face: iou(face.box, box), default=None)
 
 
 def compare(name: str, exact: Sequence[Analysis], other: Sequence[Analysis], boxes: Sequence[Box]) -> str:
-    """Return a table row: how ``other`` differs from ``exact``."""
-    pairs = [(best(one, box), best(two, box)) for one, two, box in zip(exact, other, boxes, strict=True)]
-    found = sum(two is not None for _, two in pairs)
-    both = [(one.probabilities, two.probabilities) for one, two in pairs if one and two]
-    given = [(one.given[0], two.given[0]) for one, two in zip(exact, other, strict=True)]
-    cells = [f"{found}/{len(pairs)} ({found / len(pairs):.1%})"]
-    for answers in (both, given):
-        usable = [(a, b) for a, b in answers if a and b]
+    """Return a table row with the differences between ``other`` and ``exact``."""
+    faces = [(best(a, box), best(b, box)) for a, b, box in zip(exact, other, boxes, strict=True)]
+    detected = sum(face is not None for _, face in faces)
+    at_detections = [(a.probabilities, b.probabilities) for a, b in faces if a and b]
+    at_boxes = [(a.given[0], b.given[0]) for a, b in zip(exact, other, strict=True)]
+    cells = [f"{detected}/{len(faces)} ({detected / len(faces):.1%})"]
+    for pairs in (at_detections, at_boxes):
+        usable = [(a, b) for a, b in pairs if a and b]
         moved = sum(a.index(max(a)) != b.index(max(b)) for a, b in usable)
         gaps = [max(abs(x - y) for x, y in zip(a, b, strict=True)) for a, b in usable]
         cells += [f"{moved}/{len(usable)}", f"{statistics.mean(gaps):.3f}", f"{max(gaps):.2f}"]
@@ -145,11 +145,11 @@ def compare(name: str, exact: Sequence[Analysis], other: Sequence[Analysis], box
 
 def main() -> None:
     """Print one table for each set."""
-    parser = argparse.ArgumentParser(description="face-api: exact, scaled and canvas path compared")
+    parser = argparse.ArgumentParser(description="Compare the exact, scaled and canvas path of face-api.js")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--input-size", type=int, default=416)
     parser.add_argument(
-        "--chromium", default=shutil.which("chromium"), help="default: the installed one, or Playwright's"
+        "--chromium", default=shutil.which("chromium"), help="default: the installed one, otherwise Playwright's"
     )
     options = parser.parse_args()
     engines = {name: OnnxEngine(Settings(input_size=options.input_size, decode=name)) for name in ("exact", "scaled")}
@@ -169,8 +169,8 @@ def main() -> None:
             )
             print(" mean change | largest |")
             print("|---|---|---|---|---|---|---|---|")
-            for path, found in answers.items():
-                print(compare(path, answers["exact"], found, boxes))
+            for path, results in answers.items():
+                print(compare(path, answers["exact"], results, boxes))
 
 
 def _box(row: dict[str, Any]) -> Box:

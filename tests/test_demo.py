@@ -3,9 +3,12 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from onnx import TensorProto, helper
 
 from pyojeong.core.errors import InputError
 from pyojeong.core.workspace import K7_MODEL, K7_RUN
@@ -34,12 +37,8 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def port(root: Path) -> Iterator[int]:
-    with make_server(root, 0) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        yield server.server_port
-        server.shutdown()
-        thread.join()
+    with serving(root) as port:
+        yield port
 
 
 def ask(port: int, path: str, *, method: str = "GET", host: str | None = None) -> tuple[int, dict[str, str], bytes]:
@@ -73,25 +72,124 @@ def test_the_page_gets_what_it_needs_with_the_right_type(port: int, root: Path, 
     assert body == (root / file).read_bytes()
 
 
-def test_the_page_is_told_what_there_is(port: int, root: Path) -> None:
+def test_the_page_gets_the_list_of_models(port: int, root: Path) -> None:
     status, headers, body = ask(port, AVAILABLE)
     assert (status, headers["Content-Type"]) == (200, "application/json; charset=utf-8")
-    found = json.loads(body)
-    assert found["models"] == [K7_MODEL]
+    for model in json.loads(body)["models"]:
+        assert ask(port, model["url"])[0] == 200
+        assert ask(port, model["classesUrl"])[0] == 200
     assert ask(port, AVAILABLE, method="HEAD")[2] == b""
     assert ask(port, "/faceapi/tiny_face_detector.onnx")[0] == 200
     assert ask(port, "/faceapi/face_expression.onnx")[0] == 200
 
 
-def test_every_model_of_the_folder_is_offered(root: Path) -> None:
+@contextmanager
+def serving(root: Path, **options: Any) -> Iterator[int]:
+    with make_server(root, 0, **options) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def models_at(port: int) -> list[dict[str, Any]]:
+    models: list[dict[str, Any]] = json.loads(ask(port, AVAILABLE)[2])["models"]
+    return models
+
+
+@pytest.fixture
+def package_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    model = tmp_path / "own/basic7.onnx"
+    model.parent.mkdir()
+    model.write_text("own")
+    model.with_name("classes.json").write_text('{"own": true}')
+    monkeypatch.setattr("pyojeong.demo.PACKAGE_MODEL", model)
+    return model
+
+
+def test_every_model_of_the_run_and_the_package_is_offered(root: Path, package_model: Path) -> None:
     (root / K7_RUN / "a_8bit.onnx").write_text("small")
-    with make_server(root, 0) as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()
-        assert json.loads(ask(server.server_port, AVAILABLE)[2])["models"] == [K7_MODEL, "a_8bit.onnx"]
-        assert ask(server.server_port, f"/{K7_RUN}/a_8bit.onnx")[2] == b"small"
+    with serving(root) as port:
+        assert [model["name"] for model in models_at(port)] == [K7_MODEL, "a_8bit.onnx", package_model.name]
+        assert ask(port, f"/{K7_RUN}/a_8bit.onnx")[2] == b"small"
         (root / K7_RUN / "a_8bit.onnx").unlink()
-        assert ask(server.server_port, f"/{K7_RUN}/a_8bit.onnx")[0] == 404
-        server.shutdown()
+        assert ask(port, f"/{K7_RUN}/a_8bit.onnx")[0] == 404
+
+
+def onnx_with(metadata: dict[str, str]) -> bytes:
+    """A network without work, with metadata."""
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N"]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "none", values[:1], values[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    helper.set_model_props(model, metadata)
+    return bytes(model.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    ("configuration", "metadata", "synthetic"),
+    [
+        ({"synthetic": True}, {}, True),
+        ({"synthetic": True}, {"synthetic": "false"}, True),
+        (None, {"synthetic": "true"}, True),
+        ({"synthetic": False}, {"synthetic": "false"}, False),
+        (None, {}, False),
+    ],
+)
+def test_a_real_run_comes_before_the_package_model_and_a_synthetic_one_after_it(
+    configuration: dict[str, Any] | None, metadata: dict[str, str], synthetic: bool, root: Path, package_model: Path
+) -> None:
+    run = root / K7_RUN
+    (run / K7_MODEL).write_bytes(onnx_with(metadata))
+    if configuration is not None:
+        (run / "config.json").write_text(json.dumps(configuration))
+    with serving(root) as port:
+        models = {model["origin"]: model for model in models_at(port)}
+        assert list(models) == (["package", "workspace"] if synthetic else ["workspace", "package"])
+        assert (models["workspace"]["synthetic"], models["package"]["synthetic"]) == (synthetic, False)
+        assert ask(port, models["package"]["url"])[2] == b"own"
+        assert ask(port, models["package"]["classesUrl"])[2] == b'{"own": true}'
+        assert models["workspace"]["url"] == f"/{K7_RUN}/{K7_MODEL}"
+        assert ask(port, f"/{K7_RUN}/{K7_MODEL}")[2] == (run / K7_MODEL).read_bytes()
+        assert models["workspace"]["classesUrl"] == f"/{K7_RUN}/classes.json"
+        assert ask(port, f"/{K7_RUN}/classes.json")[2] == b"{}"
+
+
+def test_a_run_whose_model_is_named_otherwise_answers_at_the_documented_address(
+    root: Path, package_model: Path
+) -> None:
+    (root / K7_RUN / K7_MODEL).rename(root / K7_RUN / "a b.onnx")
+    (root / K7_RUN / "config.json").write_text('{"synthetic": true}')
+    with serving(root) as port:
+        assert [model["name"] for model in models_at(port)] == [package_model.name, "a b.onnx"]
+        for url in (f"/{K7_RUN}/{K7_MODEL}", models_at(port)[1]["url"]):
+            assert ask(port, url)[2] == b"model"
+
+
+@pytest.mark.usefixtures("package_model")
+def test_a_named_folder_is_shown_alone(root: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "named"
+    folder.mkdir()
+    (folder / "classes.json").write_text("{}")
+    for name in ("b.onnx", "a.onnx"):
+        (folder / name).write_bytes(onnx_with({"synthetic": str(name == "a.onnx").lower()}))
+    with serving(root, model_dir=folder) as port:
+        shown = [(model["name"], model["origin"], model["synthetic"]) for model in models_at(port)]
+        assert shown == [("a.onnx", "folder", True), ("b.onnx", "folder", False)]
+        assert ask(port, f"/{K7_RUN}/{K7_MODEL}")[2] == (folder / "a.onnx").read_bytes()
+
+
+def test_the_terminal_lists_the_models_and_says_which_is_synthetic(
+    root: Path, package_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / K7_RUN / "config.json").write_text('{"synthetic": true}')
+    monkeypatch.setattr("http.server.ThreadingHTTPServer.serve_forever", lambda *_: None)
+    lines: list[str] = []
+    serve(root, 0, announce=lines.append)
+    assert lines[1] == f"model: {package_model}  (the package's own)"
+    assert lines[2].startswith(f"or: {root / K7_RUN / K7_MODEL}  (trained on synthetic faces")
 
 
 def test_of_face_api_only_what_the_comparison_needs_is_served(root: Path) -> None:
@@ -209,34 +307,30 @@ def test_a_taken_port_leads_to_the_next(root: Path) -> None:
 
 
 def test_without_a_run_the_package_s_own_model_is_shown(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    root: Path, package_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = tmp_path / "own/basic7.onnx"
-    own.parent.mkdir()
-    own.write_text("own")
-    own.with_name("classes.json").write_text('{"own": true}')
-    monkeypatch.setattr("pyojeong.demo.OWN_MODEL", own)
-    monkeypatch.setattr("http.server.ThreadingHTTPServer.serve_forever", lambda *_: None)
-    said: list[str] = []
-    serve(root, 0, announce=said.append)
-    assert said[1] == f"model: {root / K7_RUN / K7_MODEL}"
-    for name in (K7_MODEL, "classes.json"):
-        (root / K7_RUN / name).unlink()
-    serve(root, 0, announce=said.append)
-    assert said[3].startswith(f"model: {own}  (the package's own")
-    monkeypatch.undo()
-    monkeypatch.setattr("pyojeong.demo.OWN_MODEL", own)
-    with make_server(root, 0) as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()
-        assert json.loads(ask(server.server_port, AVAILABLE)[2])["models"] == ["basic7.onnx"]
-        for name in ("basic7.onnx", K7_MODEL):
-            assert ask(server.server_port, f"/{K7_RUN}/{name}")[2] == b"own"
-        assert ask(server.server_port, f"/{K7_RUN}/classes.json")[2] == b'{"own": true}'
-        server.shutdown()
+    with monkeypatch.context() as patch:
+        patch.setattr("http.server.ThreadingHTTPServer.serve_forever", lambda *_: None)
+        lines: list[str] = []
+        serve(root, 0, announce=lines.append)
+        assert lines[1] == f"model: {root / K7_RUN / K7_MODEL}"
+        for name in (K7_MODEL, "classes.json"):
+            (root / K7_RUN / name).unlink()
+        lines.clear()
+        serve(root, 0, announce=lines.append)
+        assert lines[1].startswith(f"model: {package_model}  (the package's own; `pyojeong run")
+        assert len(lines) == 2
+    with serving(root) as port:
+        (model,) = models_at(port)
+        assert (model["name"], model["origin"]) == ("basic7.onnx", "package")
+        for url in (model["url"], f"/{K7_RUN}/{K7_MODEL}"):
+            assert ask(port, url)[2] == b"own"
+        for url in (model["classesUrl"], f"/{K7_RUN}/classes.json"):
+            assert ask(port, url)[2] == b'{"own": true}'
 
 
 def test_without_any_model_the_remedy_is_named(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyojeong.demo.OWN_MODEL", tmp_path / "absent.onnx")
+    monkeypatch.setattr("pyojeong.demo.PACKAGE_MODEL", tmp_path / "absent.onnx")
     (root / K7_RUN / K7_MODEL).unlink()
     with pytest.raises(InputError, match="make run"):
         make_server(root, 0)

@@ -13,19 +13,19 @@ import { PixelReader, loaded } from './source.js';
 /** @typedef {import('./onnx_emotion_api.js').PredictOptions} PredictOptions */
 
 /**
- * A face and what it expresses.
+ * A face and the probabilities of its expressions.
  *
  * @typedef {object} FaceEmotions
- * @property {Box | null} box in pixels of the source, not clipped to it; null where the whole source was given as face
- * @property {number | null} score of the detector; null for a box that was given
+ * @property {Box | null} box in pixels of the source, not clipped to it; null if the whole source was classified
+ * @property {number | null} score of the detector (0..1); null for a box passed by the caller
  * @property {Record<string, number>} emotions probability by class name, in class order, sum 1
  * @property {string} label the most probable class
  */
 
 /**
  * @typedef {object} AnalysisOptions
- * @property {string | URL} detectorUrl the face detector, as `python -m pyojeong.faceapi.nets` writes it
- * @property {number} [halfLife] of the weights when probabilities are averaged over time, in ms; no averaging when
+ * @property {string | URL} detectorUrl the face detector, a file written by `python -m pyojeong.faceapi.nets`
+ * @property {number} [halfLife] half-life in ms of the weights that average probabilities over time; no averaging if
  *   omitted
  */
 
@@ -34,12 +34,12 @@ import { PixelReader, loaded } from './source.js';
 /** @typedef {import('./head.js').EmotionInfo & { detectorBytes: number, inputSize: number, scoreThreshold: number }} AnalyzerInfo */
 
 /**
- * Milliseconds of the last frame by stage.
+ * Milliseconds that each stage of the last frame took.
  *
  * @typedef {{ read: number, detect: number, classify: number }} Timings
  */
 
-/** Finds the faces of a frame and classifies each: the whole way, on the thread that calls. */
+/** Detects the faces of a frame and classifies each, on the calling thread. */
 export class Analysis {
   /** @type {Timings} */
   timings = { read: 0, detect: 0, classify: 0 };
@@ -60,8 +60,8 @@ export class Analysis {
   }
 
   /**
-   * Loads runtime and models and runs both networks once. Calling it again does nothing; after a failure it tries
-   * again.
+   * Loads runtime and models and runs both networks once. Further calls do nothing, except that a call after a
+   * failure tries again.
    *
    * @returns {Promise<void>}
    * @throws {EmotionError} see `docs/js_api.md`
@@ -80,7 +80,7 @@ export class Analysis {
   }
 
   /**
-   * What runs, and how.
+   * Facts about models and runtime.
    *
    * @returns {AnalyzerInfo}
    * @throws {EmotionError} `not_initialized`, `disposed`
@@ -88,17 +88,17 @@ export class Analysis {
   info() {
     const { head, net } = this.#nets.ready();
     const { modelBytes: detectorBytes, inputSize, scoreThreshold, provider, providerWhy } = net.info();
-    // Each network falls back to wasm by itself; what is told is the slower of the two.
+    // Each network falls back to wasm on its own; the slower provider is reported.
     const slower = provider === 'wasm' ? { provider, providerWhy } : {};
     return { ...head.info(), ...slower, detectorBytes, inputSize, scoreThreshold };
   }
 
   /**
-   * @param {Source} source an `<img>` is waited for
-   * @param {readonly (Box | null)[]} [boxes] faces to classify instead of those that the detector finds; null is the
-   *   whole source as a finished crop
-   * @param {PredictOptions} [options] of the given boxes
-   * @returns {Promise<FaceEmotions[]>} best score first, or in the order of `boxes`
+   * @param {Source} source if it is an `<img>`, waits until it has loaded
+   * @param {readonly (Box | null)[]} [boxes] faces to classify instead of the detected ones; null means the whole
+   *   source as a finished crop
+   * @param {PredictOptions} [options] for `boxes`
+   * @returns {Promise<FaceEmotions[]>} by descending score, or in the order of `boxes`
    * @throws {EmotionError} `not_initialized`, `disposed`, `bad_source`, `source_not_ready`, `empty_source`,
    *   `tainted_source`, `bad_box`, `bad_option`, `runtime_failed`
    */
@@ -109,7 +109,7 @@ export class Analysis {
   }
 
   /**
-   * @param {number} time of the frame in ms, for the averages
+   * @param {number} time of the frame in ms, used for averaging
    * @param {Source} source
    * @param {readonly (Box | null)[]} [boxes]
    * @param {PredictOptions} [options]
@@ -119,7 +119,7 @@ export class Analysis {
     return this.#nets.use(async (nets) => this.#analyze(nets, time, source, boxes, options));
   }
 
-  /** Frees models and canvas when all frames are done. The object cannot be used afterwards. */
+  /** Frees models and canvas once running calls have ended. The object cannot be used afterwards. */
   async dispose() {
     this.#reader.dispose();
     await this.#nets.end();
@@ -134,13 +134,13 @@ export class Analysis {
    * @returns {Promise<FaceEmotions[]>}
    */
   async #analyze({ head, net }, time, source, boxes, options) {
-    const given = listOf(boxes);
+    const ownBoxes = listOf(boxes);
     const start = performance.now();
     const frame = this.#reader.frame(source);
     const read = performance.now();
-    const boxKind = given ? options?.boxKind : 'detector';
-    const faces = given
-      ? given.map((box) => ({ box, score: null }))
+    const boxKind = ownBoxes ? options?.boxKind : 'detector';
+    const faces = ownBoxes
+      ? ownBoxes.map((box) => ({ box, score: null }))
       : (await net.find(frame)).filter(({ box }) => hasPatch(frame, box, head.facts, 'detector'));
     const detected = performance.now();
     /** @type {Float32Array[]} */
@@ -150,8 +150,8 @@ export class Analysis {
     }
     this.timings = { read: read - start, detect: detected - read, classify: performance.now() - detected };
     const whole = { x: 0, y: 0, width: frame.width, height: frame.height };
-    const answers = values.map((value, at) => ({ box: faces[at]?.box ?? whole, values: value }));
-    const smooth = this.#smoother?.next(answers, time) ?? values;
+    const classified = values.map((value, at) => ({ box: faces[at]?.box ?? whole, values: value }));
+    const smooth = this.#smoother?.next(classified, time) ?? values;
     return faces.map((face, at) => named(face, head, /** @type {Float32Array} */ (smooth[at])));
   }
 }
@@ -167,7 +167,7 @@ export function checkAnalyzer(options) {
   if (!options.detectorUrl) {
     throw new EmotionError(
       'bad_option',
-      'give detectorUrl, the address of the detector that "python -m pyojeong.faceapi.nets --out DIR" writes',
+      'detectorUrl is missing; pass the address of the detector written by "python -m pyojeong.faceapi.nets --out DIR"',
     );
   }
   const { halfLife } = options;
@@ -184,7 +184,7 @@ async function load(options) {
   if (head?.status === 'fulfilled' && net?.status === 'fulfilled') {
     return { head: /** @type {Head} */ (head.value), net: /** @type {FaceNet} */ (net.value) };
   }
-  // What one of them loaded is of no use without the other.
+  // One network is of no use without the other.
   for (const result of [head, net]) if (result?.status === 'fulfilled') await result.value.release();
   throw head?.status === 'rejected' ? head.reason : /** @type {PromiseRejectedResult} */ (net).reason;
 }

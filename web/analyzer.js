@@ -1,4 +1,4 @@
-/** Faces and their expressions in one call, on this thread or in a worker. */
+/** Detects faces and classifies their expressions in one call, on this thread or in a worker. */
 
 import { Analysis } from './analysis.js';
 import { EmotionError } from './errors.js';
@@ -13,14 +13,14 @@ export { EmotionError, WorkerAnalyzer };
 /** @typedef {import('./patch.js').Box} Box */
 /** @typedef {import('./source.js').Source} Source */
 
-/** Finds faces and classifies their expressions. */
+/** Detects faces and classifies their expressions. */
 export class EmotionAnalyzer extends Analysis {
   /**
-   * An analyzer that computes in a worker and leaves this thread free.
+   * Starts an analyzer that computes in a worker, so that this thread stays free.
    *
-   * @param {AnalyzerOptions & WorkerOptions} options without `ort` and `fetch`, which cannot be handed to a worker
+   * @param {AnalyzerOptions & WorkerOptions} options without `ort` and `fetch`, which cannot be sent to a worker
    * @returns {Promise<WorkerAnalyzer>} ready for use
-   * @throws {EmotionError} `bad_option`, `worker_not_found`, `worker_lost`, and those of `init`
+   * @throws {EmotionError} `bad_option`, `worker_not_found`, `worker_lost`, and the errors of `init`
    */
   static async inWorker(options) {
     return WorkerAnalyzer.start(options);

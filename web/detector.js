@@ -1,11 +1,11 @@
-/** Faces in the browser: TinyFaceDetector of face-api.js without tfjs, box for box what `pyojeong.faceapi` finds. */
+/** Detects faces with face-api.js's TinyFaceDetector, without tfjs; the boxes equal those of `pyojeong.faceapi`. */
 
 import { EmotionError } from './errors.js';
 import { checkModelUrl } from './head.js';
 import { Lifecycle } from './lifecycle.js';
 import { fetchModel, readMetadata } from './model.js';
 import { checkProvider, compute, describe, fetchOf, loadRuntime, openNetwork, pattern } from './runtime.js';
-import { isUnsure, merge, pad } from './retry.js';
+import { merge, needsRetry, pad } from './retry.js';
 import { sample } from './sampling.js';
 import { PixelReader, loaded } from './source.js';
 
@@ -23,17 +23,17 @@ export { EmotionError };
 
 /**
  * @typedef {object} SearchOptions
- * @property {number} [inputSize] side of the detector's input, a multiple of 32; 416 when omitted, less is faster and
+ * @property {number} [inputSize] side of the detector's input, a multiple of 32; default 416; a smaller one is faster but
  *   misses small faces
- * @property {number} [scoreThreshold] weakest face that counts, between 0 and 1; 0.5 when omitted
- * @property {boolean} [retry] whether a frame in which no face, or a close one, is found is searched once more amid
- *   gray, because the detector misses faces that fill their frame and frames close ones unsteadily. face-api.js does
- *   not: false when omitted for `FaceDetector`, true for `EmotionAnalyzer`
+ * @property {number} [scoreThreshold] lowest score of a face, between 0 and 1; default 0.5
+ * @property {boolean} [retry] whether to detect again on a gray-padded copy if no face, or a face close to the camera,
+ *   was found: the detector misses faces that fill the frame, and its boxes of close faces are unsteady. Default false
+ *   for `FaceDetector`, as in face-api.js, and true for `EmotionAnalyzer`
  */
 
 /**
  * @typedef {{ modelUrl: string | URL } & SearchOptions & import('./runtime.js').RuntimeOptions} DetectorOptions
- *   `modelUrl` is the file that `python -m pyojeong.faceapi.nets` writes
+ *   `modelUrl` is the address of the file written by `python -m pyojeong.faceapi.nets`
  */
 
 /** @typedef {import('./runtime.js').RuntimeInfo & { modelBytes: number, inputSize: number, scoreThreshold: number }} DetectorInfo */
@@ -47,10 +47,10 @@ const ANCHORS = /** @type {const} */ ([
   [9.041765, 10.66308],
 ]);
 const VALUES = 5; // tx, ty, tw, th, to
-const STRIDE = 32; // pixels to a cell
-const OVERLAP = 0.4; // two faces that share more are one; TinyFaceDetector's own constant
+const STRIDE = 32; // pixels per cell
+const MAX_OVERLAP = 0.4; // of two boxes that overlap more, the weaker one is dropped; TinyFaceDetector's constant
 
-/** Finds faces in an image, a video or a canvas. */
+/** Detects faces in an image, a video or a canvas. */
 export class FaceDetector {
   #reader = new PixelReader();
   /** @type {Lifecycle<FaceNet>} */
@@ -68,7 +68,8 @@ export class FaceDetector {
   }
 
   /**
-   * Loads runtime and model and runs the network once. Calling it again does nothing; after a failure it tries again.
+   * Loads runtime and model and runs the network once. Further calls do nothing, except that a call after a failure
+   * tries again.
    *
    * @returns {Promise<void>}
    * @throws {EmotionError} see `docs/js_api.md`
@@ -78,8 +79,8 @@ export class FaceDetector {
   }
 
   /**
-   * @param {Source} source an `<img>` is waited for
-   * @returns {Promise<Face[]>} best score first
+   * @param {Source} source if it is an `<img>`, waits until it has loaded
+   * @returns {Promise<Face[]>} by descending score
    * @throws {EmotionError} `not_initialized`, `disposed`, `bad_source`, `source_not_ready`, `empty_source`,
    *   `tainted_source`, `runtime_failed`
    */
@@ -90,7 +91,7 @@ export class FaceDetector {
   }
 
   /**
-   * What runs, and how.
+   * Facts about model and runtime.
    *
    * @returns {DetectorInfo}
    * @throws {EmotionError} `not_initialized`, `disposed`
@@ -99,14 +100,14 @@ export class FaceDetector {
     return this.#net.ready().info();
   }
 
-  /** Frees model and canvas when all searches are done. The object cannot be used afterwards. */
+  /** Frees model and canvas once running calls have ended. The object cannot be used afterwards. */
   async dispose() {
     this.#reader.dispose();
     await this.#net.end();
   }
 }
 
-/** The detector network: frames in, faces out. */
+/** The detector network, from frame to faces. */
 export class FaceNet {
   #runtime;
   #session;
@@ -132,7 +133,7 @@ export class FaceNet {
 
   /**
    * @param {DetectorOptions} options
-   * @param {string} option what the caller's option for `modelUrl` is called
+   * @param {string} option name of the caller's option for `modelUrl`, for errors
    * @returns {Promise<FaceNet>}
    * @throws {EmotionError} see `docs/js_api.md`
    */
@@ -142,27 +143,27 @@ export class FaceNet {
     readMetadata(bytes, option);
     return openNetwork(runtime, bytes, option, fetch, async (session) => {
       const net = new FaceNet(runtime, session, options, bytes.byteLength);
-      return { network: net, answer: await net.#check(option) };
+      return { network: net, output: await net.#check(option) };
     });
   }
 
   /**
    * @param {Frame} frame
-   * @returns {Promise<Face[]>} best score first
+   * @returns {Promise<Face[]>} by descending score
    */
   async find(frame) {
-    const found = await this.#look(frame);
-    if (!this.#retry || !isUnsure(found, frame)) return found;
+    const faces = await this.#detect(frame);
+    if (!this.#retry || !needsRetry(faces, frame)) return faces;
     const { padded, back } = pad(frame);
-    const again = await this.#look(padded);
-    return merge(again.map(({ box, score }) => ({ box: back(box), score })), found);
+    const retried = await this.#detect(padded);
+    return merge(retried.map(({ box, score }) => ({ box: back(box), score })), faces);
   }
 
   /**
    * @param {Frame} frame
    * @returns {Promise<Face[]>}
    */
-  async #look(frame) {
+  async #detect(frame) {
     return decode(await this.#cells(frame), frame, this.#inputSize, this.#threshold);
   }
 
@@ -173,19 +174,19 @@ export class FaceNet {
     const tensor = new this.#runtime.ort.Tensor('float32', pixels, [1, rows, columns, 3]);
     const { cells } = await compute(this.#runtime, this.#session, { pixels: tensor });
     const values = /** @type {Float32Array} */ (cells?.data);
-    if (values.length !== (size / STRIDE) ** 2 * ANCHORS.length * VALUES) throw new Error('the output has other cells');
+    if (values.length !== (size / STRIDE) ** 2 * ANCHORS.length * VALUES) throw new Error('the output has a different number of cells');
     return values;
   }
 
   /** @param {string} option */
   async #check(option) {
     try {
-      // Not square: graphs of old format want a square.
+      // Not square, because detectors of the old format accept only squares.
       return await this.#cells({ data: pattern(32 * 16 * 4), width: 32, height: 16 });
     } catch (error) {
       throw new EmotionError(
         'model_invalid',
-        `the model at ${option} is not the face detector that "python -m pyojeong.faceapi.nets --out DIR" writes`,
+        `the model at ${option} is not the face detector written by "python -m pyojeong.faceapi.nets --out DIR"`,
         error,
       );
     }
@@ -220,7 +221,7 @@ export function checkSearch({ inputSize = 416, scoreThreshold = 0.5 }) {
 }
 
 /**
- * TinyFaceDetector's extractBoxes, in doubles: raw cells to faces in pixels.
+ * Converts raw cells to faces in pixels, as TinyFaceDetector's extractBoxes does, but in doubles.
  *
  * @param {Float32Array} cells rows x columns x anchors x (tx, ty, tw, th, to)
  * @param {{ width: number, height: number }} frame
@@ -235,7 +236,7 @@ function decode(cells, { width, height }, inputSize, threshold) {
   const stretchX = Math.max(gridX, gridY) / gridX;
   const stretchY = Math.max(gridX, gridY) / gridY;
   /** @type {Face[]} */
-  const found = [];
+  const faces = [];
   for (let at = 0; at < cells.length; at += VALUES) {
     const [tx, ty, tw, th, to] = /** @type {[number, number, number, number, number]} */ (
       /** @type {unknown} */ (cells.subarray(at, at + VALUES))
@@ -249,19 +250,19 @@ function decode(cells, { width, height }, inputSize, threshold) {
     const h = ((Math.exp(th) * anchorHeight) / count) * stretchY;
     const x = (((cell % count) + sigmoid(tx)) / count) * stretchX - w / 2;
     const y = ((Math.floor(cell / count) + sigmoid(ty)) / count) * stretchY - h / 2;
-    found.push({ box: { x, y, width: w, height: h }, score });
+    faces.push({ box: { x, y, width: w, height: h }, score });
   }
-  return suppress(found).map(({ box, score }) => ({
+  return suppress(faces).map(({ box, score }) => ({
     box: { x: box.x * width, y: box.y * height, width: box.width * width, height: box.height * height },
     score,
   }));
 }
 
 /**
- * Non-maximum suppression.
+ * Applies non-maximum suppression.
  *
  * @param {Face[]} faces
- * @returns {Face[]} best score first
+ * @returns {Face[]} by descending score
  */
 function suppress(faces) {
   let rest = [...faces].sort((a, b) => a.score - b.score);
@@ -269,17 +270,17 @@ function suppress(faces) {
   for (let best = rest.pop(); best; best = rest.pop()) {
     const { box } = best;
     kept.push(best);
-    rest = rest.filter((face) => overlap(face.box, box) <= OVERLAP);
+    rest = rest.filter((face) => overlap(face.box, box) <= MAX_OVERLAP);
   }
   return kept;
 }
 
 /**
- * Intersection over union.
+ * Returns the intersection over union of two boxes.
  *
  * @param {Box} a
  * @param {Box} b
- * @returns {number} 0..1; NaN where neither has an area
+ * @returns {number} 0..1; NaN if neither has an area
  */
 export function overlap(a, b) {
   const across = Math.min(a.x + a.width, b.x + b.width) - Math.max(a.x, b.x);
@@ -289,7 +290,7 @@ export function overlap(a, b) {
 }
 
 /**
- * Width and height of the frame in the detector's pixels; 0 for a side that is nothing beside the other.
+ * Returns width and height of the frame in the detector's input; 0 for a side that rounds to nothing.
  *
  * @param {number} width
  * @param {number} height

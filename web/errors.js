@@ -1,5 +1,5 @@
 /**
- * The names that an {@link EmotionError} can carry.
+ * The codes of an {@link EmotionError}.
  *
  * @typedef {'bad_option' | 'runtime_not_found' | 'wasm_not_found' | 'runtime_failed' | 'model_not_found'
  *   | 'model_is_html' | 'model_truncated' | 'model_invalid' | 'classes_not_found' | 'classes_invalid' | 'class_mismatch'
@@ -7,12 +7,12 @@
  *   | 'bad_box' | 'worker_not_found' | 'worker_lost'} ErrorCode
  */
 
-/** Something the page gave cannot be used: `code` names what, `message` says which option or call to change. */
+/** An error with a machine-readable `code`; `message` says which option or call to change. */
 export class EmotionError extends Error {
   /**
    * @param {ErrorCode} code
    * @param {string} message
-   * @param {unknown} [cause] the error underneath, where there is one
+   * @param {unknown} [cause] the underlying error, if there is one
    */
   constructor(code, message, cause) {
     super(message, cause === undefined ? undefined : { cause });
@@ -23,7 +23,7 @@ export class EmotionError extends Error {
 }
 
 /**
- * The text of whatever was thrown.
+ * Returns the message of a thrown value.
  *
  * @param {unknown} error
  */

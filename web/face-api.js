@@ -1,4 +1,4 @@
-/** Gives a page that uses face-api.js our expressions, with one call and no other change. */
+/** Replaces face-api.js's expressions with those of our network, without changes to the page's other code. */
 
 import { EmotionError } from './errors.js';
 import { Lifecycle } from './lifecycle.js';
@@ -15,7 +15,7 @@ export { EmotionError };
 /** @typedef {{ parentTask: PromiseLike<any>, input: unknown, run(): Promise<any> }} Task */
 
 /**
- * The parts of face-api.js that are used here; both `@vladmandic/face-api` and `face-api.js` have them.
+ * The parts of face-api.js that this module uses; `@vladmandic/face-api` and `face-api.js` both have them.
  *
  * @typedef {object} FaceApiModule
  * @property {(input: any) => { withFaceExpressions(): any }} detectAllFaces
@@ -27,17 +27,16 @@ export { EmotionError };
 
 /**
  * @typedef {object} InstallOptions
- * @property {'face-api' | 'own'} [keys] names of the probabilities: face-api.js's seven, or the model's own (Korean)
- * @property {Record<string, string>} [mapping] class of the model -> face-api.js's word; `MAPPING` when omitted
+ * @property {'face-api' | 'own'} [keys] names of the probabilities: face-api.js's seven words, or the model's classes
+ * @property {Record<string, string>} [mapping] from the model's classes to face-api.js's words; default `MAPPING`
  */
 
-/** face-api.js's own words, in its order. */
+/** face-api.js's words, in its order. */
 const WORDS = ['neutral', 'happy', 'sad', 'angry', 'fearful', 'disgusted', 'surprised'];
 
 /**
- * Where the seven Korean emotions go among face-api.js's seven words. The two sets do not coincide: hurt (상처) is
- * counted as sad, embarrassed (당황) as surprised, and nothing leads to `disgusted`, which is always 0, because the
- * model knows no disgust.
+ * Maps the seven Korean emotions to face-api.js's seven words. The sets differ: hurt (상처) counts as sad, embarrassed
+ * (당황) as surprised, and `disgusted` is always 0, because the Korean classes have no disgust.
  *
  * @type {Readonly<Record<string, string>>}
  */
@@ -55,26 +54,26 @@ export const MAPPING = Object.freeze({
 const installed = new WeakMap();
 
 /**
- * Makes `withFaceExpressions()`, `recognizeFaceExpressions` and the drawing helpers of a face-api.js answer with
- * our network. Installing again replaces what was installed before. A call is answered by what is installed when its
- * faces are found.
+ * Makes `withFaceExpressions()`, `recognizeFaceExpressions` and the drawing helpers of face-api.js use our network.
+ * Installing again replaces the previous adapter. A call uses the adapter that is installed when its faces have been
+ * detected.
  *
  * @param {FaceApiModule} faceapi the module `@vladmandic/face-api`, or `face-api.js` 0.22.2
  * @param {EmotionOptions & InstallOptions} options
- * @returns {Promise<EmotionAPI>} what answers
- * @throws {EmotionError} `bad_option`, and those of `EmotionAPI.init`
+ * @returns {Promise<EmotionAPI>} the classifier in use
+ * @throws {EmotionError} `bad_option`, and the errors of `EmotionAPI.init`
  */
 export async function install(faceapi, options) {
   checkModule(faceapi);
   const api = new EmotionAPI(options);
   await api.init();
-  const answering = new Lifecycle('adapter', async () => api, async () => api.dispose());
+  const adapter = new Lifecycle('adapter', async () => api, async () => api.dispose());
   try {
     const words = wordsOf(api.outputKeys, options);
-    await answering.start();
-    // Without a pause between the two, or another call might come between.
+    await adapter.start();
+    // Both without an await in between, or another call could get there first.
     const ending = uninstall(faceapi);
-    replace(faceapi, answering, options.keys === 'own' ? words : WORDS, words);
+    replace(faceapi, adapter, options.keys === 'own' ? words : WORDS, words);
     await ending;
   } catch (error) {
     await api.dispose();
@@ -84,8 +83,8 @@ export async function install(faceapi, options) {
 }
 
 /**
- * Gives face-api.js its own expressions back, also to calls whose faces are not found yet, and frees ours when the others
- * are answered. Does nothing where nothing is installed.
+ * Restores face-api.js's own expressions, also for calls whose faces have not been detected yet. Frees our network once
+ * running classifications have ended. Does nothing if nothing is installed.
  *
  * @param {FaceApiModule} faceapi
  */
@@ -103,7 +102,7 @@ function checkModule(faceapi) {
 }
 
 /**
- * The word for each class of the model.
+ * Returns the word for each class of the model.
  *
  * @param {readonly string[]} classes
  * @param {InstallOptions} options
@@ -115,90 +114,90 @@ function wordsOf(classes, { keys = 'face-api', mapping = MAPPING }) {
     throw new EmotionError('bad_option', `keys must be "face-api" or "own", not ${JSON.stringify(keys)}`);
   }
   return classes.map((name) => {
-    // A model whose classes are face-api.js's own needs no mapping.
+    // A model with face-api.js's own classes needs no mapping.
     const word = mapping[name] ?? name;
     if (WORDS.includes(word)) return word;
     throw new EmotionError(
       'bad_option',
-      `mapping must lead from ${JSON.stringify(name)} to one of ${WORDS.join(', ')}, not to ${JSON.stringify(word)}`,
+      `mapping must map ${JSON.stringify(name)} to one of ${WORDS.join(', ')}, not to ${JSON.stringify(word)}`,
     );
   });
 }
 
 /**
  * @param {FaceApiModule} faceapi
- * @param {Lifecycle<EmotionAPI>} answering
+ * @param {Lifecycle<EmotionAPI>} adapter
  * @param {readonly string[]} names of the probabilities
- * @param {readonly string[]} words the name that each class of the model counts for
+ * @param {readonly string[]} words the name that each class of the model counts towards
  */
-function replace(faceapi, answering, names, words) {
+function replace(faceapi, adapter, names, words) {
   const { faceExpressionNet } = faceapi.nets;
   const all = taskAfter(faceapi.detectAllFaces);
   const single = taskAfter(faceapi.detectSingleFace);
-  const every = ownerOf(all, 'then');
-  const own = { all: all.run, single: single.run, then: every.then };
-  const seen = makeAnswer(faceapi, names, words);
-  const seenAll = async (/** @type {EmotionAPI} */ api, /** @type {any[]} */ faces, /** @type {any} */ source) => {
-    const answers = [];
+  const base = ownerOf(all, 'then');
+  const originals = { all: all.run, single: single.run, then: base.then };
+  const classify = makeClassify(faceapi, names, words);
+  const classifyAll = async (/** @type {EmotionAPI} */ api, /** @type {any[]} */ faces, /** @type {any} */ source) => {
+    const results = [];
     for (const face of faces) {
       const box = boxOf(face, sizeOf(source));
-      answers.push(faceapi.extendWithFaceExpressions(face, await seen(api, source, box)));
+      results.push(faceapi.extendWithFaceExpressions(face, await classify(api, source, box)));
     }
-    return answers;
+    return results;
   };
 
-  // Faces and pixels are waited for outside of the adapter's use: they may never come, and it could never end.
+  // Waits for faces and pixels outside of `adapter.use`: they may never come, and `end` would wait forever.
   /** @this {Task} */
   all.run = async function () {
     const faces = await this.parentTask;
     const source = faces.length ? await sourceOf(this.input) : null;
-    if (!answering.loaded) return handedOver(this, faces);
-    return answering.use((api) => seenAll(api, faces, source));
+    if (!adapter.loaded) return rerun(this, faces);
+    return adapter.use((api) => classifyAll(api, faces, source));
   };
   /** @this {Task} */
   single.run = async function () {
     const face = await this.parentTask;
     const source = face ? await sourceOf(this.input) : null;
-    if (!answering.loaded) return handedOver(this, face);
-    const [answer] = await answering.use((api) => seenAll(api, face ? [face] : [], source));
-    return answer;
+    if (!adapter.loaded) return rerun(this, face);
+    const [result] = await adapter.use((api) => classifyAll(api, face ? [face] : [], source));
+    return result;
   };
-  // face-api.js's own does without the second argument, and a page that awaits a failure would wait for ever.
-  every.then = function (/** @type {any} */ fulfilled, /** @type {any} */ rejected) {
+  // face-api.js's own `then` ignores the second argument, so a page that awaits a failing task waits forever.
+  base.then = function (/** @type {any} */ fulfilled, /** @type {any} */ rejected) {
     return this.run().then(fulfilled, rejected);
   };
   faceExpressionNet.predictExpressions = async (/** @type {unknown} */ input) => {
     const batch = batchOf(input);
     const sources = await Promise.all((batch ?? [input]).map(sourceOf));
-    if (!answering.loaded) return faceExpressionNet.predictExpressions(input);
-    const answers = await answering.use((api) => Promise.all(sources.map((source) => seen(api, source))));
-    return batch ? answers : answers[0];
+    if (!adapter.loaded) return faceExpressionNet.predictExpressions(input);
+    const results = await adapter.use((api) => Promise.all(sources.map((source) => classify(api, source))));
+    return batch ? results : results[0];
   };
   installed.set(faceapi.nets, async () => {
-    all.run = own.all;
-    single.run = own.single;
-    every.then = own.then;
-    // What was set hides the method of the class.
+    all.run = originals.all;
+    single.run = originals.single;
+    base.then = originals.then;
+    // The property set above hides the method of the class.
     delete faceExpressionNet.predictExpressions;
-    await answering.end();
+    await adapter.end();
   });
 }
 
 /**
- * The class, exported by neither package, of the task that `withFaceExpressions` makes; with landmarks it is a
- * subclass, which inherits `run`.
+ * Returns the prototype of the task that `withFaceExpressions` creates, a class that neither package exports; with
+ * landmarks the task is of a subclass, which inherits `run`.
  *
  * @param {(input: any) => any} detect
  */
 function taskAfter(detect) {
-  // A detection starts when its expressions are asked for, so they are asked of one that has nothing to run.
+  // `withFaceExpressions` starts the detection, so it is called on an object without one.
   const idle = { input: null, runAndExtendWithFaceDetections: async () => [], runAndExtendWithFaceDetection: async () => {} };
   const { withFaceExpressions } = Object.getPrototypeOf(detect(null));
   return Object.getPrototypeOf(withFaceExpressions.call(idle));
 }
 
 /**
- * The class in whose prototype a method is found.
+ * Returns the prototype in the chain that has a method of its own.
  *
  * @param {any} prototype
  * @param {string} method
@@ -209,26 +208,26 @@ function ownerOf(prototype, method) {
 }
 
 /**
- * The answer of what is installed now, or of face-api.js itself, to a call whose faces are found.
+ * Runs a task again after its faces were detected, with the adapter that is installed now or with face-api.js itself.
  *
  * @param {Task} task
- * @param {unknown} found
+ * @param {unknown} faces
  */
-function handedOver(task, found) {
-  return Object.create(task, { parentTask: { value: found } }).run();
+function rerun(task, faces) {
+  return Object.create(task, { parentTask: { value: faces } }).run();
 }
 
 /**
  * @param {any} face a result of face-api.js
- * @param {{ width: number, height: number }} size of the source now: a phone may have been turned since
+ * @param {{ width: number, height: number }} size of the source now: a phone may have been rotated meanwhile
  * @returns {Box}
  */
 function boxOf(face, size) {
-  const found = face.detection ?? face;
-  const { width: wide, height: high } = found.imageDims;
-  // Only then, because it rounds.
-  const moved = wide !== size.width || high !== size.height;
-  const { x, y, width, height } = (moved ? found.forSize(size.width, size.height) : found).box;
+  const detection = face.detection ?? face;
+  const { imageDims } = detection;
+  const resized = imageDims.width !== size.width || imageDims.height !== size.height;
+  // forSize rounds, so it is called only if needed.
+  const { x, y, width, height } = (resized ? detection.forSize(size.width, size.height) : detection).box;
   return { x, y, width, height };
 }
 
@@ -238,16 +237,16 @@ function boxOf(face, size) {
  * @param {readonly string[]} words
  * @returns {(api: EmotionAPI, source: Source, box?: Box) => Promise<Expressions>}
  */
-function makeAnswer({ FaceExpressions }, names, words) {
+function makeClassify({ FaceExpressions }, names, words) {
   return async (api, source, box) => {
-    const given = Object.values(await api.predictFromImage(source, box, { boxKind: 'detector' }));
-    const sums = names.map((name) => given.reduce((sum, value, at) => sum + (words[at] === name ? value : 0), 0));
-    // face-api.js knows its results by their class, and draws what asSortedArray gives.
-    const answer = Object.create(FaceExpressions.prototype);
-    names.forEach((name, at) => (answer[name] = sums[at]));
-    // What a page has made of the values counts, as there.
-    Object.defineProperty(answer, 'asSortedArray', { value: () => sorted(names, answer) });
-    return answer;
+    const probabilities = Object.values(await api.predictFromImage(source, box, { boxKind: 'detector' }));
+    const sums = names.map((name) => probabilities.reduce((sum, value, at) => sum + (words[at] === name ? value : 0), 0));
+    // face-api.js recognizes its results by their class and draws the values of asSortedArray.
+    const expressions = Object.create(FaceExpressions.prototype);
+    names.forEach((name, at) => (expressions[name] = sums[at]));
+    // Sorts the current values, as face-api.js does, because the page may have changed them.
+    Object.defineProperty(expressions, 'asSortedArray', { value: () => sorted(names, expressions) });
+    return expressions;
   };
 }
 
@@ -262,7 +261,7 @@ function sorted(names, values) {
 }
 
 /**
- * What face-api.js answers with a list: a list, and a NetInput of several or one that is meant as a batch.
+ * Returns the inputs for which face-api.js returns a list: those of a list or of a batch NetInput; otherwise null.
  *
  * @param {any} input
  * @returns {unknown[] | null}
@@ -273,8 +272,7 @@ function batchOf(input) {
 }
 
 /**
- * The pixels of whatever face-api.js takes as input, when they are there: an element, its id, a tensor, or one of these
- * in a NetInput.
+ * Waits for the pixels of an input of face-api.js: an element, its id, a tensor, or one of these in a NetInput.
  *
  * @param {any} input
  * @returns {Promise<Source>}

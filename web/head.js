@@ -4,17 +4,17 @@ import { compute, describe, fetchOf, loadRuntime, openNetwork, pattern } from '.
 
 /** @typedef {import('./runtime.js').RuntimeOptions} RuntimeOptions */
 
-const TRIAL = 120; // side in pixels of what it is tried out on: not the network's own, so that resizing is tried too
+const TRIAL_SIDE = 120; // pixels; differs from the network's input, so that the first run includes resizing
 
 /**
  * @typedef {object} HeadOptions
  * @property {string | URL} modelUrl the exported ONNX file
- * @property {string | URL} [classesUrl] its classes.json; without it the names in the model are used
+ * @property {string | URL} [classesUrl] its classes.json; default: the names inside the model
  */
 
 /** @typedef {import('./runtime.js').RuntimeInfo & { modelBytes: number } & Omit<import('./model.js').ModelFacts, 'classes'>} EmotionInfo */
 
-/** The expression network: patches in, probabilities out. */
+/** The expression network, from patch to probabilities. */
 export class Head {
   #runtime;
   #session;
@@ -34,7 +34,7 @@ export class Head {
   }
 
   /**
-   * Loads the network and runs it once, so that the first prediction is as fast as the next.
+   * Loads the network and runs it once, so that the first prediction is as fast as the others.
    *
    * @param {HeadOptions & RuntimeOptions} options
    * @returns {Promise<Head>}
@@ -45,7 +45,7 @@ export class Head {
     const [runtime, { bytes, facts }] = await Promise.all([loadRuntime(options), loadModel({ ...options, fetch })]);
     return openNetwork(runtime, bytes, 'modelUrl', fetch, async (session) => {
       const head = new Head(runtime, session, facts, bytes.byteLength);
-      return { network: head, answer: await head.#check() };
+      return { network: head, output: await head.#check() };
     });
   }
 
@@ -60,7 +60,7 @@ export class Head {
       const { probabilities } = await compute(this.#runtime, this.#session, { image });
       return /** @type {Float32Array} */ (probabilities?.data);
     } catch (error) {
-      // The network is the same for every patch: what wasm cannot compute is too large for its memory.
+      // The network worked on its first run, so if wasm fails now, the patch is too large for its memory.
       if (this.#runtime.provider === 'webgpu') throw error;
       throw new EmotionError(
         'bad_source',
@@ -92,9 +92,9 @@ export class Head {
 
   async #check() {
     const { classes } = this.facts;
-    const answer = await this.#tryOut();
-    const count = answer.length;
-    if (count === classes.length) return answer;
+    const probabilities = await this.#runOnce();
+    const count = probabilities.length;
+    if (count === classes.length) return probabilities;
     throw new EmotionError(
       'class_mismatch',
       `the model has ${count} outputs, but there are ${classes.length} class names (${classes.join(', ')}); ` +
@@ -102,9 +102,9 @@ export class Head {
     );
   }
 
-  async #tryOut() {
+  async #runOnce() {
     try {
-      return await this.run({ data: pattern(TRIAL * TRIAL * 4), width: TRIAL, height: TRIAL });
+      return await this.run({ data: pattern(TRIAL_SIDE ** 2 * 4), width: TRIAL_SIDE, height: TRIAL_SIDE });
     } catch (error) {
       throw new EmotionError(
         'model_invalid',
@@ -121,5 +121,5 @@ export class Head {
  * @throws {EmotionError} `bad_option`
  */
 export function checkModelUrl(options) {
-  if (!options?.modelUrl) throw new EmotionError('bad_option', 'give modelUrl, the address of the ONNX file');
+  if (!options?.modelUrl) throw new EmotionError('bad_option', 'modelUrl is missing; pass the address of the ONNX file');
 }

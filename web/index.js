@@ -1,4 +1,4 @@
-/** All of the package but the adapter for face-api.js, which is `pyojeong/face-api`. */
+/** The whole package except the adapter for face-api.js, which is `pyojeong/face-api`. */
 
 export { EmotionAnalyzer, WorkerAnalyzer } from './analyzer.js';
 export { FaceDetector } from './detector.js';

@@ -1,7 +1,7 @@
 import { EmotionError } from './errors.js';
 
 /**
- * Something that is loaded once, used many times and freed once.
+ * A resource that is loaded once, used many times and freed once.
  *
  * @template T
  */
@@ -29,10 +29,10 @@ export class Lifecycle {
   }
 
   /**
-   * Loads. Calling it again does nothing; after a failure it tries again.
+   * Loads the resource. Further calls do nothing, except that a call after a failure tries again.
    *
    * @returns {Promise<void>}
-   * @throws {EmotionError} `disposed`, also where it ends while it loads, and what loading throws
+   * @throws {EmotionError} `disposed`, also if `end` is called while loading, and the errors of loading
    */
   async start() {
     if (this.#ended) throw this.#disposed();
@@ -40,7 +40,7 @@ export class Lifecycle {
     return this.#loading;
   }
 
-  /** What was loaded, null before and after. */
+  /** The resource; null before it has loaded and after the end. */
   get loaded() {
     return this.#loaded;
   }
@@ -56,7 +56,7 @@ export class Lifecycle {
   }
 
   /**
-   * Does something with what was loaded, which is not freed before that is done.
+   * Runs a task with the resource, which is not freed before the task has ended.
    *
    * @template R
    * @param {(loaded: T) => Promise<R>} task
@@ -73,7 +73,7 @@ export class Lifecycle {
     }
   }
 
-  /** Frees what was loaded after its last use; what is being loaded is freed as soon as it is there. */
+  /** Frees the resource after its last use, or as soon as it has loaded. */
   async end() {
     this.#ended = true;
     const loaded = this.#loaded;

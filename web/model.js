@@ -5,22 +5,22 @@ const LEAST_ASPECT = 0.5;
 const GREATEST_ASPECT = 2;
 
 /**
- * What an exported model says about itself.
+ * Facts from the metadata of an exported model.
  *
  * @typedef {object} ModelFacts
  * @property {readonly string[]} classes class names in output order
  * @property {string | null} scheme label scheme, such as `K7`
- * @property {number} margin share of the longer side of a face box that is added above and below
- * @property {number} offset share of that side by which the patch's center lies below the box's; negative: above
- * @property {number} aspect width / height of the patch before it is resized to a square; 1 where the model does not say
- * @property {import('./patch.js').BoxKind} box whose boxes margin and offset refer to
+ * @property {number} margin added above and below the face box, as a share of the longer side of that box
+ * @property {number} offset how far the patch's center lies below the box's, as a share of the same side; negative: above
+ * @property {number} aspect width / height of the patch before it is resized to a square; 1 if the metadata has none
+ * @property {import('./patch.js').BoxKind} boxKind the kind of box that margin and offset refer to
  * @property {number | null} size side of the network's input in pixels
  * @property {string | null} version of pyojeong that exported the model
- * @property {boolean} synthetic whether it was trained on synthetic faces: then it proves the machinery only
+ * @property {boolean} synthetic whether it was trained on synthetic faces, so that its answers say nothing about real ones
  */
 
 /**
- * Loads the model's bytes, its facts, and classes.json, and checks that they agree.
+ * Loads the model and classes.json, and checks that their class names agree.
  *
  * @param {{ modelUrl: string | URL, classesUrl?: string | URL | undefined, fetch: typeof globalThis.fetch }} options
  * @returns {Promise<{ bytes: Uint8Array, facts: ModelFacts }>}
@@ -33,16 +33,16 @@ export async function loadModel({ modelUrl, classesUrl, fetch }) {
     classesUrl === undefined ? null : fetchClasses(classesUrl, fetch),
   ]);
   const metadata = readMetadata(bytes, 'modelUrl');
-  const own = classesOf(metadata.classes);
-  const classes = own ?? listed;
+  const embedded = classesOf(metadata.classes);
+  const classes = embedded ?? listed;
   if (!classes) {
-    throw new EmotionError('classes_not_found', 'the model carries no class names; give classesUrl (classes.json)');
+    throw new EmotionError('classes_not_found', 'the model contains no class names; set classesUrl to its classes.json');
   }
-  if (own && listed && own.join('\n') !== listed.join('\n')) {
+  if (embedded && listed && embedded.join('\n') !== listed.join('\n')) {
     throw new EmotionError(
       'class_mismatch',
-      `the model says [${own.join(', ')}] and classesUrl says [${listed.join(', ')}]; ` +
-        'modelUrl and classesUrl must come from the same export (an old copy in a cache?)',
+      `the model has the classes [${embedded.join(', ')}] and classesUrl has [${listed.join(', ')}]; ` +
+        'modelUrl and classesUrl must come from the same export (is one of them an old copy in a cache?)',
     );
   }
   return { bytes, facts: factsOf(classes, metadata) };
@@ -55,20 +55,20 @@ export async function loadModel({ modelUrl, classesUrl, fetch }) {
  * @throws {EmotionError} `model_invalid`
  */
 function factsOf(classes, metadata) {
-  const { margin, offset, aspect = '1', box } = metadata;
-  const known = box === 'annotator' || box === 'detector';
+  const { margin, offset, aspect = '1', box_kind: boxKind } = metadata;
+  const known = boxKind === 'annotator' || boxKind === 'detector';
   if (!known || !Number.isFinite(Number(margin)) || !Number.isFinite(Number(offset))) {
     throw new EmotionError(
       'model_invalid',
-      'the model at modelUrl does not say which crop it wants ("margin", "offset" and "box" in its metadata); ' +
+      'the model at modelUrl does not define its crop ("margin", "offset" and "box_kind" in its metadata); ' +
         'export it with this version of "pyojeong export"',
     );
   }
   if (!(Number(aspect) >= LEAST_ASPECT && Number(aspect) <= GREATEST_ASPECT)) {
     throw new EmotionError(
       'model_invalid',
-      `the model at modelUrl wants crops of aspect ${JSON.stringify(aspect)}, a number from ${LEAST_ASPECT} to ` +
-        `${GREATEST_ASPECT} is needed; export it with "pyojeong export"`,
+      `the model at modelUrl has the crop aspect ${JSON.stringify(aspect)}, which must be a number from ` +
+        `${LEAST_ASPECT} to ${GREATEST_ASPECT}; export it with "pyojeong export"`,
     );
   }
   return {
@@ -77,7 +77,7 @@ function factsOf(classes, metadata) {
     margin: Number(margin),
     offset: Number(offset),
     aspect: Number(aspect),
-    box,
+    boxKind,
     size: metadata.size === undefined ? null : Number(metadata.size),
     version: metadata.version ?? null,
     synthetic: metadata.synthetic === 'true',
@@ -87,18 +87,18 @@ function factsOf(classes, metadata) {
 /**
  * @param {string | URL} url
  * @param {typeof globalThis.fetch} fetch
- * @param {string} option that gave the address, for errors
+ * @param {string} option name of the option with the address, for errors
  * @returns {Promise<Uint8Array>}
  * @throws {EmotionError} `model_not_found`, `model_is_html`, `model_truncated`
  */
 export async function fetchModel(url, fetch, option) {
-  const response = await fetched(url, fetch, 'model_not_found', option);
-  const bytes = new Uint8Array(await arrived(response.arrayBuffer(), url, 'model_truncated', option));
+  const response = await request(url, fetch, 'model_not_found', option);
+  const bytes = new Uint8Array(await received(response.arrayBuffer(), url, 'model_truncated', option));
   const start = new TextDecoder().decode(bytes.subarray(0, 64)).trimStart();
   if (start.startsWith('<')) {
     throw new EmotionError(
       'model_is_html',
-      `${option} (${url}) answers with an HTML page instead of a model; the server has no file there`,
+      `${option} (${url}) returned an HTML page instead of a model; the server probably has no file there`,
     );
   }
   return bytes;
@@ -109,13 +109,13 @@ export async function fetchModel(url, fetch, option) {
  * @param {typeof globalThis.fetch} fetch
  */
 async function fetchClasses(url, fetch) {
-  const response = await fetched(url, fetch, 'classes_not_found', 'classesUrl');
-  const text = await arrived(response.text(), url, 'classes_not_found', 'classesUrl');
+  const response = await request(url, fetch, 'classes_not_found', 'classesUrl');
+  const text = await received(response.text(), url, 'classes_not_found', 'classesUrl');
   const classes = classesOf(text);
   if (classes) return classes;
   throw new EmotionError(
     'classes_invalid',
-    `classesUrl (${url}) must be JSON like {"classes": ["기쁨", …]}, each name once; it begins ${JSON.stringify(text.slice(0, 40))}`,
+    `classesUrl (${url}) must be JSON like {"classes": ["기쁨", …]}, each name once; it starts with ${JSON.stringify(text.slice(0, 40))}`,
   );
 }
 
@@ -125,14 +125,14 @@ async function fetchClasses(url, fetch) {
  * @param {'model_not_found' | 'classes_not_found'} code
  * @param {string} option
  */
-async function fetched(url, fetch, code, option) {
+async function request(url, fetch, code, option) {
   let response;
   try {
     response = await fetch(url);
   } catch (error) {
-    throw new EmotionError(code, `${option} (${url}) cannot be fetched: ${messageOf(error)}`, error);
+    throw new EmotionError(code, `${option} (${url}) could not be fetched (${messageOf(error)}); check the address`, error);
   }
-  if (!response.ok) throw new EmotionError(code, `${option} (${url}) answers ${response.status}; correct the address`);
+  if (!response.ok) throw new EmotionError(code, `${option} (${url}) returned status ${response.status}; correct the address`);
   return response;
 }
 
@@ -144,16 +144,16 @@ async function fetched(url, fetch, code, option) {
  * @param {string} option
  * @returns {Promise<T>}
  */
-async function arrived(body, url, code, option) {
+async function received(body, url, code, option) {
   try {
     return await body;
   } catch (error) {
-    throw new EmotionError(code, `${option} (${url}) broke off on its way (${messageOf(error)}); load it again`, error);
+    throw new EmotionError(code, `${option} (${url}) broke off during the download (${messageOf(error)}); try again`, error);
   }
 }
 
 /**
- * The class names in a JSON list, or in an object with the key `classes`; null when there are none, or one comes twice.
+ * Parses class names from a JSON list, or an object with the key `classes`; null if there are none or one occurs twice.
  *
  * @param {string | undefined} text
  * @returns {string[] | null}
@@ -167,18 +167,18 @@ function classesOf(text) {
     return null;
   }
   const list = Array.isArray(value) ? value : value?.classes;
-  const fine = Array.isArray(list) && list.length > 0 && list.every((name) => typeof name === 'string');
-  return fine && new Set(list).size === list.length ? list : null;
+  const valid = Array.isArray(list) && list.length > 0 && list.every((name) => typeof name === 'string');
+  return valid && new Set(list).size === list.length ? list : null;
 }
 
 /**
- * The `metadata_props` of an ONNX file, which onnxruntime-web does not hand out.
+ * Reads the `metadata_props` of an ONNX file, which onnxruntime-web does not expose.
  *
  * An ONNX file is one protobuf message (ModelProto in onnx.proto3); field 14 repeats StringStringEntryProto,
  * whose field 1 is the key and field 2 the value.
  *
  * @param {Uint8Array} bytes
- * @param {string} option that gave the address, for errors
+ * @param {string} option name of the option with the address, for errors
  * @returns {Record<string, string | undefined>}
  * @throws {EmotionError} `model_truncated`, `model_invalid`
  */
@@ -193,12 +193,12 @@ export function readMetadata(bytes, option) {
     const entry = new Map(fieldsOf(content, option));
     metadata[decoder.decode(entry.get(1) ?? undefined)] = decoder.decode(entry.get(2) ?? undefined);
   }
-  if (!hasGraph) throw invalid('it holds no graph', option);
+  if (!hasGraph) throw invalid('it contains no graph', option);
   return metadata;
 }
 
 /**
- * The top-level fields of a protobuf message; content is null for numbers.
+ * Yields the top-level fields of a protobuf message; content is null for numbers.
  *
  * @param {Uint8Array} bytes
  * @param {string} option
@@ -228,7 +228,7 @@ function* fieldsOf(bytes, option) {
       const length = varint();
       content = bytes.subarray(at, at + length);
       at += length;
-    } else throw invalid(`it is no protobuf message (wire type ${kind})`, option);
+    } else throw invalid(`it is not a protobuf message (wire type ${kind})`, option);
     if (at > bytes.length) throw truncated(bytes.length, option);
     yield [Math.floor(tag / 8), content];
   }
@@ -239,7 +239,7 @@ function* fieldsOf(bytes, option) {
  * @param {string} option
  */
 function invalid(why, option) {
-  return new EmotionError('model_invalid', `${option} does not lead to an ONNX model: ${why}`);
+  return new EmotionError('model_invalid', `the file at ${option} is not an ONNX model: ${why}`);
 }
 
 /**
@@ -249,6 +249,6 @@ function invalid(why, option) {
 function truncated(length, option) {
   return new EmotionError(
     'model_truncated',
-    `the model at ${option} ends too early (${length} bytes arrived); copy or export the file again`,
+    `the model at ${option} ends too early (${length} bytes received); copy or export the file again`,
   );
 }

@@ -1,8 +1,8 @@
 /**
- * Facial expression in the browser: a face goes in, a probability for each emotion comes out.
+ * Classifies the facial expression of a face in the browser.
  *
- * Pixels never leave the page. The patch around the face is cut here by the same rule as in Python; all
- * further arithmetic (resizing, normalization, network, softmax) is in the ONNX graph, which Python runs as well.
+ * Pixels never leave the page. This module cuts the patch around the face by the same rule as Python; everything else
+ * (resizing, normalization, network, softmax) happens in the ONNX graph, which Python runs as well.
  */
 
 import { EmotionError } from './errors.js';
@@ -23,14 +23,14 @@ export { EmotionError };
 
 /**
  * @typedef {object} PredictOptions
- * @property {BoxKind} [boxKind] whose box it is: `'detector'` for TinyFaceDetector's, `'annotator'` for one drawn around
- *   the face as AI Hub's annotators did; a box of the other kind than the model's own (`info().box`) is converted.
- *   The model's own when omitted
+ * @property {BoxKind} [boxKind] the kind of box: `'detector'` for one of TinyFaceDetector, `'annotator'` for one that a
+ *   person drew around the face, as AI Hub's annotators did. A box of another kind than the model's (`info().boxKind`)
+ *   is converted. Default: the model's kind
  */
 
 /** Classifies the expression of a face in an image, a video or a canvas. */
 export class EmotionAPI {
-  /** Kept for pages that rename outputs: names are never changed here. */
+  /** Always null: output names are never changed. Kept for pages that check it. */
   remap = null;
 
   #reader = new PixelReader();
@@ -48,8 +48,8 @@ export class EmotionAPI {
   }
 
   /**
-   * Loads runtime and model and runs the network once, so that the first prediction is as fast as the next.
-   * Calling it again does nothing; after a failure it tries again.
+   * Loads runtime and model and runs the network once, so that the first prediction is as fast as the others.
+   * Further calls do nothing, except that a call after a failure tries again.
    *
    * @returns {Promise<void>}
    * @throws {EmotionError} see `docs/js_api.md`
@@ -68,7 +68,7 @@ export class EmotionAPI {
   }
 
   /**
-   * What runs, and how.
+   * Facts about model and runtime.
    *
    * @returns {EmotionInfo}
    * @throws {EmotionError} `not_initialized`, `disposed`
@@ -78,8 +78,8 @@ export class EmotionAPI {
   }
 
   /**
-   * @param {Source} source an `<img>` is waited for
-   * @param {Box} [box] of the face, in pixels of the upright image; without it the whole image is the face
+   * @param {Source} source if it is an `<img>`, waits until it has loaded
+   * @param {Box} [box] of the face, in pixels of the upright image; default: the whole image is one face
    * @param {PredictOptions} [options]
    * @returns {Promise<Record<string, number>>} probability by class name, in the order of `outputKeys`, sum 1
    * @throws {EmotionError} `not_initialized`, `disposed`, `bad_source`, `source_not_ready`, `empty_source`,
@@ -90,7 +90,7 @@ export class EmotionAPI {
   }
 
   /**
-   * The frame that the video shows now.
+   * Classifies the frame that the video shows now.
    *
    * @param {Source} source as `predictFromImage`
    * @param {Box} [box] in pixels of the video (`videoWidth` x `videoHeight`)
@@ -113,7 +113,7 @@ export class EmotionAPI {
     return this.#predict(source, box, options);
   }
 
-  /** Frees model and canvas when all predictions are done. The object cannot be used afterwards. */
+  /** Frees model and canvas once running predictions have ended. The object cannot be used afterwards. */
   async dispose() {
     this.#reader.dispose();
     await this.#head.end();
@@ -126,7 +126,7 @@ export class EmotionAPI {
    */
   async #predict(source, box, { boxKind } = {}) {
     this.#head.ready();
-    // Nothing else waits, not even a moment: what is read is what the source shows when it is given.
+    // Does not wait otherwise, not even for a microtask, so that the pixels are those at the time of the call.
     if (isLoading(source)) await loaded(source);
     return this.#head.use(async (head) =>
       head.name(await head.run(this.#reader.patch(source, box, head.facts, boxKind))),

@@ -1,4 +1,4 @@
-// Runs before `npm pack`: puts the Python package's own model, where it is there, into the npm package.
+// Copies the Python package's own model, if it exists, into the npm package; runs before `npm pack`.
 
 import { copyFile, mkdir, rm } from 'node:fs/promises';
 import { existsSync } from 'node:fs';

@@ -1,49 +1,49 @@
 import { EmotionError } from './errors.js';
 
 /**
- * A face box in source pixels, in the frame that a person sees (EXIF orientation applied). Fractions are allowed.
+ * A face box in pixels of the upright source (EXIF orientation applied). Fractions are allowed.
  *
  * @typedef {{ x: number, y: number, width: number, height: number }} Box
  */
 
 /**
- * Whose box it is: that of a person who drew it as AI Hub's annotators did, or TinyFaceDetector's.
+ * Who drew the box: a person, as AI Hub's annotators did, or TinyFaceDetector.
  *
  * @typedef {'annotator' | 'detector'} BoxKind
  */
 
 /**
- * Which crop a model wants: margin, offset and width / height, relative to boxes of which kind.
+ * The crop of a model: margin, offset and aspect (width / height), and the kind of box that they refer to.
  *
- * @typedef {{ margin: number, offset: number, aspect: number, box: BoxKind }} Framing
+ * @typedef {{ margin: number, offset: number, aspect: number, boxKind: BoxKind }} Framing
  */
 
 /**
- * Whole source pixels; it may reach over the borders.
+ * A rectangle in whole source pixels; it may extend beyond the source.
  *
  * @typedef {{ x: number, y: number, width: number, height: number }} Region
  */
 
 /**
- * An image in memory: RGBA bytes, rows from the top.
+ * An image in memory: RGBA bytes, top row first.
  *
  * @typedef {{ data: Uint8Array, width: number, height: number }} Frame
  */
 
-// As in pyojeong.core.geometry.cut: a longer patch is a mistake, and it could fill the memory.
-const WIDEST = 3;
+// As in pyojeong.core.geometry.cut: a larger patch is a mistake and could exhaust the memory.
+const MAX_SIDE = 3; // times the longer side of the source
 
-// Pixels of a patch: wasm's memory holds what the graph makes of them a few times.
-const MOST = 2 ** 27;
+// In pixels: wasm's memory holds several intermediate copies of a patch.
+const MAX_PIXELS = 2 ** 27;
 
-// As in pyojeong.core.geometry, which says how they were measured.
+// As in pyojeong.core.geometry, which documents how they were measured.
 const DETECTOR_ASPECT = 1.19;
 const ANNOTATOR_WIDTH = 0.93;
 const ANNOTATOR_HEIGHT = 1.06;
 const ANNOTATOR_RISE = 0.164;
 
 /**
- * What the network sees for a box: the rule of `pyojeong.core.geometry.patch_region`, number for number.
+ * Returns the region of a box that the network sees, equal to `pyojeong.core.geometry.patch_region`.
  *
  * @param {Box} box
  * @param {number} margin added above and below, as a share of the longer side of the box
@@ -63,20 +63,20 @@ export function patchRegion(box, margin, offset, aspect) {
 }
 
 /**
- * A box of one kind as one of the other: `pyojeong.core.geometry.convert_box`, number for number.
+ * Converts a box from one kind to another, as `pyojeong.core.geometry.convert_box` does.
  *
- * @param {BoxKind} wanted
+ * @param {BoxKind} target
  * @param {Box} box
- * @param {BoxKind} given
+ * @param {BoxKind} kind of `box`
  * @returns {Box}
  * @throws {EmotionError} `bad_option`
  */
-export function boxAs(wanted, box, given) {
-  if (given !== 'annotator' && given !== 'detector') {
-    throw new EmotionError('bad_option', `boxKind must be "annotator" or "detector", not ${JSON.stringify(given)}`);
+export function boxAs(target, box, kind) {
+  if (kind !== 'annotator' && kind !== 'detector') {
+    throw new EmotionError('bad_option', `boxKind must be "annotator" or "detector", not ${JSON.stringify(kind)}`);
   }
-  if (wanted === given) return box;
-  if (wanted === 'annotator') {
+  if (target === kind) return box;
+  if (target === 'annotator') {
     const longer = longerOf(box);
     return centered(box, ANNOTATOR_WIDTH * longer, ANNOTATOR_HEIGHT * longer, -ANNOTATOR_RISE * longer);
   }
@@ -84,7 +84,7 @@ export function boxAs(wanted, box, given) {
   return centered(box, longer, longer / DETECTOR_ASPECT, ANNOTATOR_RISE * longer);
 }
 
-// From the corners, as Python has them: x + width - x is not always width.
+// Computed from the corners, as in Python: x + width - x is not always equal to width.
 /** @param {Box} box */
 function longerOf({ x, y, width, height }) {
   return Math.max(x + width - x, y + height - y);
@@ -94,7 +94,7 @@ function longerOf({ x, y, width, height }) {
  * @param {Box} box
  * @param {number} width
  * @param {number} height
- * @param {number} lower
+ * @param {number} lower distance in pixels by which the center moves down
  * @returns {Box}
  */
 function centered(box, width, height, lower) {
@@ -110,14 +110,14 @@ function round(value) {
 }
 
 /**
- * The patch that `PixelReader.patch` of source.js gives, cut out of a frame that was read already.
+ * Cuts a patch out of a frame in memory; the result equals that of `PixelReader.patch` in source.js.
  *
  * @param {Frame} frame
  * @param {Box | null} box
  * @param {Framing} framing
  * @param {BoxKind} [boxKind]
  * @returns {Frame}
- * @throws {EmotionError} `bad_box`, `bad_option`, `bad_source` where the patch would have more than 2^27 pixels
+ * @throws {EmotionError} `bad_box`, `bad_option`, `bad_source` if the patch would have more than 2^27 pixels
  */
 export function cut(frame, box, framing, boxKind) {
   const region = regionOf(box, framing, boxKind, frame);
@@ -141,14 +141,14 @@ export function cut(frame, box, framing, boxKind) {
  * @throws {EmotionError} `bad_box`, `bad_option`
  */
 export function regionOf(box, framing, boxKind, { width, height }) {
-  // A finished crop is square, whatever shape it was cut with.
+  // A finished crop is treated as a square, whatever its shape was.
   if (!box) return patchRegion({ x: 0, y: 0, width, height }, 0, 0, 1);
-  const { margin, offset, aspect, box: own } = framing;
-  return patchRegion(boxAs(own, checked(box), boxKind ?? own), margin, offset, aspect);
+  const { margin, offset, aspect, boxKind: modelKind } = framing;
+  return patchRegion(boxAs(modelKind, checked(box), boxKind ?? modelKind), margin, offset, aspect);
 }
 
 /**
- * Whether a box has a patch that shows something of its frame.
+ * Returns whether the patch of a box overlaps the frame and is not far too large.
  *
  * @param {{ width: number, height: number }} size of the frame
  * @param {Box} box
@@ -160,7 +160,7 @@ export function hasPatch({ width, height }, box, framing, boxKind) {
   const region = regionOf(box, framing, boxKind, { width, height });
   const { x, y } = region;
   const inside = x < width && y < height && x + region.width > 0 && y + region.height > 0;
-  return inside && Math.max(region.width, region.height) <= WIDEST * Math.max(width, height);
+  return inside && Math.max(region.width, region.height) <= MAX_SIDE * Math.max(width, height);
 }
 
 /**
@@ -174,7 +174,7 @@ export function listOf(boxes) {
 }
 
 /**
- * A copy of a box as a plain object, whatever it was: a `DOMRect`, a `Box` of face-api.js, a proxy.
+ * Checks a box and copies it to a plain object; it may be a `DOMRect`, a `Box` of face-api.js or a proxy.
  *
  * @param {Box} box
  * @returns {Box}
@@ -192,25 +192,25 @@ export function checked(box) {
 }
 
 /**
- * The part of the source that lies in the region.
+ * Returns the part of the source that lies in the region.
  *
  * @param {Region} region
  * @param {{ width: number, height: number }} size
  * @returns {Region}
- * @throws {EmotionError} `bad_box`, `bad_source` where the region has more than 2^27 pixels
+ * @throws {EmotionError} `bad_box`, `bad_source` if the region has more than 2^27 pixels
  */
 export function overlapOf(region, size) {
-  if (Math.max(region.width, region.height) > WIDEST * Math.max(size.width, size.height)) {
+  if (Math.max(region.width, region.height) > MAX_SIDE * Math.max(size.width, size.height)) {
     throw new EmotionError(
       'bad_box',
       `the patch would be ${region.width} x ${region.height} pixels, far more than the source ` +
         `(${size.width} x ${size.height})`,
     );
   }
-  if (region.width * region.height > MOST) {
+  if (region.width * region.height > MAX_PIXELS) {
     throw new EmotionError(
       'bad_source',
-      `the patch would be ${region.width} x ${region.height} pixels; make the picture smaller first, or give a box`,
+      `the patch would be ${region.width} x ${region.height} pixels; make the picture smaller first, or pass a box`,
     );
   }
   const x = Math.max(0, region.x);

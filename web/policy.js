@@ -1,12 +1,13 @@
-/** The page's security policy, where it forbids the workers that onnxruntime-web needs. */
+/** Detects a Content-Security-Policy that blocks the workers of onnxruntime-web. */
 
 /** @typedef {import('./runtime.js').Ort} Ort */
 
-/** @type {WeakMap<Ort, Error>} onnxruntime-web does not recover from it, so it holds until the page is loaded again */
+/** @type {WeakMap<Ort, Error>} kept until the page is reloaded, because onnxruntime-web does not recover */
 const forbidden = new WeakMap();
 
 /**
- * onnxruntime-web uses one thread where it may not use more, whatever the page has set.
+ * Returns the number of threads that onnxruntime-web uses: one on pages that are not cross-origin isolated, whatever
+ * the page has set.
  *
  * @param {Ort} ort
  */
@@ -15,11 +16,11 @@ export function threadsOf(ort) {
 }
 
 /**
- * Notices when the policy forbids a worker: onnxruntime-web would wait for its threads forever. Where it needs none, what
- * is forbidden is another's.
+ * Watches for a worker that the policy blocks, because onnxruntime-web would wait for its threads forever. If it needs
+ * no worker, a blocked one belongs to other code.
  *
  * @param {Ort} ort
- * @param {string} message how the error begins
+ * @param {string} message start of the error message
  * @returns {{ forbids: Promise<never>, unwatch: () => void }}
  */
 export function watchPolicy(ort, message) {
@@ -31,15 +32,15 @@ export function watchPolicy(ort, message) {
   });
   const known = forbidden.get(ort);
   if (known) refuse(known);
-  const hear = (/** @type {Event} */ event) => {
+  const onViolation = (/** @type {Event} */ event) => {
     const { effectiveDirective, blockedURI, disposition } = /** @type {SecurityPolicyViolationEvent} */ (event);
-    // A policy that only reports blocks nothing.
+    // A report-only policy blocks nothing.
     if (effectiveDirective !== 'worker-src' || disposition === 'report') return;
     const error = new Error(`${message}: worker-src forbids ${blockedURI}`);
     forbidden.set(ort, error);
     refuse(error);
   };
   const watched = threadsOf(ort) > 1 || ort.env.wasm.proxy;
-  if (watched) globalThis.addEventListener?.('securitypolicyviolation', hear);
-  return { forbids, unwatch: () => globalThis.removeEventListener?.('securitypolicyviolation', hear) };
+  if (watched) globalThis.addEventListener?.('securitypolicyviolation', onViolation);
+  return { forbids, unwatch: () => globalThis.removeEventListener?.('securitypolicyviolation', onViolation) };
 }

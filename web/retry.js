@@ -2,33 +2,33 @@
 /** @typedef {import('./patch.js').Frame} Frame */
 /** @typedef {import('./detector.js').Face} Face */
 
-// As in pyojeong.analyzer, which says how they were chosen.
-const CLOSE = 0.5; // of the longer side
-const PADDING = 0.75; // of the longer side, on each side
+// As in pyojeong.analyzer, which documents the choice.
+const CLOSE = 0.5; // share of the longer side
+const PADDING = 0.75; // share of the longer side, on each side
 const GRAY = 128;
-const ENOUGH = 416; // pixels of the longer side
+const MAX_SIDE = 416; // pixels of the longer side
 
 /**
- * Whether a frame deserves a second look: nobody was found, or a face so close that its box is unsteady.
+ * Returns whether to detect again: no face was found, or one so close that its box is unsteady.
  *
- * @param {readonly Face[]} found
+ * @param {readonly Face[]} faces
  * @param {{ width: number, height: number }} frame
  */
-export function isUnsure(found, { width, height }) {
-  const longest = Math.max(...found.map(({ box }) => Math.max(box.width, box.height)));
-  return !found.length || longest > CLOSE * Math.max(width, height);
+export function needsRetry(faces, { width, height }) {
+  const longest = Math.max(...faces.map(({ box }) => Math.max(box.width, box.height)));
+  return !faces.length || longest > CLOSE * Math.max(width, height);
 }
 
 /**
- * Faces of the second look, and those of the first whose center lies in none of them.
+ * Returns the faces of the second detection and those of the first whose center lies in none of them.
  *
- * @param {readonly Face[]} again
- * @param {readonly Face[]} found
- * @returns {Face[]} best score first
+ * @param {readonly Face[]} second
+ * @param {readonly Face[]} first
+ * @returns {Face[]} by descending score
  */
-export function merge(again, found) {
-  const others = found.filter(({ box }) => !again.some((close) => holdsCenter(close.box, box)));
-  return [...again, ...others].sort((a, b) => b.score - a.score);
+export function merge(second, first) {
+  const others = first.filter(({ box }) => !second.some((face) => holdsCenter(face.box, box)));
+  return [...second, ...others].sort((a, b) => b.score - a.score);
 }
 
 /**
@@ -42,14 +42,14 @@ function holdsCenter(box, other) {
 }
 
 /**
- * The frame of a second look, because TinyFaceDetector misses a face that fills its frame: every n-th pixel of every
- * n-th line amid gray, as `pyojeong.analyzer.find_faces` has it.
+ * Returns a gray-padded copy of a frame, because TinyFaceDetector misses a face that fills its frame. The copy has
+ * every n-th pixel of every n-th line, as in `pyojeong.analyzer.find_faces`.
  *
  * @param {Frame} frame
- * @returns {{ padded: Frame, back: (box: Box) => Box }} `back` brings a box to the pixels of `frame`
+ * @returns {{ padded: Frame, back: (box: Box) => Box }} `back` converts a box to pixels of `frame`
  */
 export function pad({ data, width, height }) {
-  const step = Math.ceil(Math.max(width, height) / ENOUGH);
+  const step = Math.ceil(Math.max(width, height) / MAX_SIDE);
   const columns = Math.ceil(width / step);
   const rows = Math.ceil(height / step);
   const edge = Math.floor(PADDING * Math.max(columns, rows) + 0.5);

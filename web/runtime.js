@@ -7,28 +7,28 @@ import { threadsOf, watchPolicy } from './policy.js';
 
 /**
  * @typedef {object} RuntimeOptions
- * @property {Provider} [provider] how networks are computed: `'wasm'` (the default), or `'webgpu'` where the browser
- *   offers it and `'wasm'` elsewhere
+ * @property {Provider} [provider] `'wasm'` (the default), or `'webgpu'`, which falls back to `'wasm'` if WebGPU is
+ *   unavailable or computes wrong values
  * @property {string | URL} [wasmBasePath] the address of onnxruntime-web's dist folder
- * @property {Ort} [ort] the module `onnxruntime-web/wasm` (`onnxruntime-web/webgpu` for WebGPU), where the page has
+ * @property {Ort} [ort] the module `onnxruntime-web/wasm` (`onnxruntime-web/webgpu` for WebGPU), if the page has
  *   loaded it already
- * @property {typeof globalThis.fetch} [fetch] used for models and class names
+ * @property {typeof globalThis.fetch} [fetch] loads models and class names; default: the global `fetch`
  */
 
 /**
  * @typedef {object} Runtime
  * @property {Ort} ort
- * @property {string | null} wasmUrl null where `ort` knows it by itself
+ * @property {string | null} wasmUrl null if `ort` finds it on its own
  * @property {Provider} provider
  * @property {string} providerWhy
  */
 
 /**
  * @typedef {object} RuntimeInfo
- * @property {Provider} provider what computes
- * @property {string} providerWhy
+ * @property {Provider} provider in use
+ * @property {string} providerWhy reason for this provider
  * @property {number} threads
- * @property {string} threadsWhy
+ * @property {string} threadsWhy reason for this number of threads
  * @property {string} runtimeVersion of onnxruntime-web
  */
 
@@ -36,9 +36,9 @@ const FILES = {
   wasm: { module: 'ort.wasm.bundle.min.mjs', wasm: 'ort-wasm-simd-threaded.wasm' },
   webgpu: { module: 'ort.webgpu.bundle.min.mjs', wasm: 'ort-wasm-simd-threaded.asyncify.wasm' },
 };
-const MAX_THREADS = 4; // by judgment, not measured
-const TOLERANCE = 0.01; // of WebGPU's values, absolute up to 1 and relative above: it sums in another order
-// How onnxruntime-web's message begins when WebAssembly does not start.
+const MAX_THREADS = 4; // an estimate, not measured
+const TOLERANCE = 0.01; // of WebGPU's values, absolute up to 1, relative above: it sums in a different order
+// Start of onnxruntime-web's message if WebAssembly does not start.
 const NO_BACKEND = 'no available backend found';
 
 /**
@@ -58,9 +58,9 @@ export function fetchOf({ fetch }) {
 /**
  * Finds onnxruntime-web and sets its paths and threads.
  *
- * The first of these that is there: the module that was injected; the one in `wasmBasePath`; the one that a
- * bundler or an import map knows as `onnxruntime-web/wasm`; the one in `node_modules` beside this file. WebGPU needs
- * a larger build, which is never bundled unasked: it comes from the first, second or fourth.
+ * Tries, in this order: the injected module; `wasmBasePath`; `onnxruntime-web/wasm` as resolved by a bundler or an
+ * import map; `node_modules` next to this file. WebGPU needs a larger build, which is not imported by name, so that
+ * bundlers leave it out; the third way is skipped for it.
  *
  * @param {RuntimeOptions} options
  * @returns {Promise<Runtime>}
@@ -75,20 +75,20 @@ export async function loadRuntime({ ort, wasmBasePath, provider = 'wasm' }) {
     return { ort: withThreads(ort), wasmUrl: base && base + wasm, ...chosen };
   }
   const bundled = chosen.provider === 'wasm' && !base;
-  const known = bundled ? await import('onnxruntime-web/wasm').catch(() => null) : null;
-  if (known) return { ort: withThreads(known), wasmUrl: null, ...chosen };
+  const resolved = bundled ? await import('onnxruntime-web/wasm').catch(() => null) : null;
+  if (resolved) return { ort: withThreads(resolved), wasmUrl: null, ...chosen };
   const folder = base ?? neighborFolder();
-  const found = await importFrom(folder + FILES[chosen.provider].module);
-  found.env.wasm.wasmPaths = { wasm: folder + wasm };
-  return { ort: withThreads(found), wasmUrl: folder + wasm, ...chosen };
+  const imported = await importFrom(folder + FILES[chosen.provider].module);
+  imported.env.wasm.wasmPaths = { wasm: folder + wasm };
+  return { ort: withThreads(imported), wasmUrl: folder + wasm, ...chosen };
 }
 
 /**
- * @param {Provider} wanted
+ * @param {Provider} requested
  * @returns {Promise<{ provider: Provider, providerWhy: string }>}
  */
-async function choose(wanted) {
-  if (wanted === 'wasm') return { provider: 'wasm', providerWhy: 'the option provider is "wasm"' };
+async function choose(requested) {
+  if (requested === 'wasm') return { provider: 'wasm', providerWhy: 'the option provider is "wasm"' };
   const { gpu } = /** @type {{ gpu?: { requestAdapter: () => Promise<unknown> } }} */ (globalThis.navigator ?? {});
   if (!gpu) return { provider: 'wasm', providerWhy: 'this browser or page offers no WebGPU' };
   const adapter = await gpu.requestAdapter().catch(() => null);
@@ -97,39 +97,39 @@ async function choose(wanted) {
 }
 
 /**
- * A network that was opened and has computed once.
+ * A network and the output of its first run.
  *
  * @template {{ release(): Promise<void> }} T
- * @typedef {{ network: T, answer: Float32Array }} Tried `answer` is what it made of {@link pattern}
+ * @typedef {{ network: T, output: Float32Array }} Started `output` is the result for {@link pattern}
  */
 
 /**
- * Opens a network and tries it out. WebGPU is used where it computes what wasm does: with some devices and operators it
- * fails, and with some it answers something else.
+ * Opens a network and runs it once. WebGPU is used only if its output agrees with that of wasm: on some devices
+ * operators fail or compute wrong values.
  *
  * @template {{ release(): Promise<void> }} T
- * @param {Runtime} runtime its `provider` is corrected where WebGPU is of no use
+ * @param {Runtime} runtime its `provider` is changed to wasm if WebGPU cannot be used
  * @param {Uint8Array} bytes
- * @param {string} option that named the model, for errors
+ * @param {string} option name of the option with the model, for errors
  * @param {typeof globalThis.fetch} fetch
- * @param {(session: InferenceSession) => Promise<Tried<T>>} tryOut
+ * @param {(session: InferenceSession) => Promise<Started<T>>} start
  * @returns {Promise<T>}
- * @throws {EmotionError} `wasm_not_found`, `runtime_failed`, `model_invalid`, and what `tryOut` throws
+ * @throws {EmotionError} `wasm_not_found`, `runtime_failed`, `model_invalid`, and the errors of `start`
  */
-export async function openNetwork(runtime, bytes, option, fetch, tryOut) {
-  const fast = runtime.provider === 'webgpu' ? await openOnWebGpu(runtime, bytes, tryOut) : null;
-  const plain = openOnWasm(runtime, bytes, option, fetch).then((session) => triedOut(session, tryOut));
-  const { network, answer } = await plain.catch((error) => {
-    fast?.network.release().catch(() => {});
+export async function openNetwork(runtime, bytes, option, fetch, start) {
+  const gpu = runtime.provider === 'webgpu' ? await openOnWebGpu(runtime, bytes, start) : null;
+  const wasm = openOnWasm(runtime, bytes, option, fetch).then((session) => startOrRelease(session, start));
+  const { network, output } = await wasm.catch((error) => {
+    gpu?.network.release().catch(() => {});
     throw error;
   });
-  if (!fast) return network;
-  if (agree(fast.answer, answer)) {
+  if (!gpu) return network;
+  if (agree(gpu.output, output)) {
     await network.release();
-    return fast.network;
+    return gpu.network;
   }
-  Object.assign(runtime, { provider: 'wasm', providerWhy: 'WebGPU computes other values here than wasm' });
-  await fast.network.release();
+  Object.assign(runtime, { provider: 'wasm', providerWhy: 'WebGPU computes other values than wasm on this device' });
+  await gpu.network.release();
   return network;
 }
 
@@ -137,12 +137,12 @@ export async function openNetwork(runtime, bytes, option, fetch, tryOut) {
  * @template {{ release(): Promise<void> }} T
  * @param {Runtime} runtime
  * @param {Uint8Array} bytes
- * @param {(session: InferenceSession) => Promise<Tried<T>>} tryOut
- * @returns {Promise<Tried<T> | null>} null where WebGPU fails
+ * @param {(session: InferenceSession) => Promise<Started<T>>} start
+ * @returns {Promise<Started<T> | null>} null if WebGPU fails
  */
-async function openOnWebGpu(runtime, bytes, tryOut) {
+async function openOnWebGpu(runtime, bytes, start) {
   try {
-    return await triedOut(await create(runtime, bytes, 'webgpu'), tryOut);
+    return await startOrRelease(await create(runtime, bytes, 'webgpu'), start);
   } catch (error) {
     Object.assign(runtime, { provider: 'wasm', providerWhy: `WebGPU failed: ${messageOf(rootOf(error))}` });
     return null;
@@ -152,20 +152,20 @@ async function openOnWebGpu(runtime, bytes, tryOut) {
 /**
  * @template T
  * @param {InferenceSession} session
- * @param {(session: InferenceSession) => Promise<T>} tryOut
+ * @param {(session: InferenceSession) => Promise<T>} start
  */
-async function triedOut(session, tryOut) {
+async function startOrRelease(session, start) {
   try {
-    return await tryOut(session);
+    return await start(session);
   } catch (error) {
-    // On a device that is lost it may fail or never end, and the error above is the one to tell.
+    // Not awaited: on a lost device this may fail or never end, and the original error matters.
     session.release().catch(() => {});
     throw error;
   }
 }
 
 /**
- * Bytes on which networks are tried out: no two rows alike, so that an operator that errs shows it.
+ * Returns bytes for the first run of a network; no two rows are equal, so that faulty operators show.
  *
  * @param {number} length
  */
@@ -174,31 +174,31 @@ export function pattern(length) {
 }
 
 /**
- * @param {Float32Array} fast
- * @param {Float32Array} plain
+ * @param {Float32Array} gpu
+ * @param {Float32Array} wasm
  */
-function agree(fast, plain) {
-  return fast.length === plain.length && plain.every((value, at) => {
-    return Math.abs(/** @type {number} */ (fast[at]) - value) <= TOLERANCE * Math.max(1, Math.abs(value));
+function agree(gpu, wasm) {
+  return gpu.length === wasm.length && wasm.every((value, at) => {
+    return Math.abs(/** @type {number} */ (gpu[at]) - value) <= TOLERANCE * Math.max(1, Math.abs(value));
   });
 }
 
-/** @type {WeakMap<Ort, Promise<unknown>>} what each module was asked for last */
-const turns = new WeakMap();
+/** @type {WeakMap<Ort, Promise<unknown>>} the last task of each module */
+const lastTasks = new WeakMap();
 
 /**
- * Asks onnxruntime-web when all it was asked before is done: on WebGPU calls that overlap disturb each other, also those
- * of two networks.
+ * Runs a task once all earlier tasks of the same module have ended: on WebGPU overlapping calls disturb each other, even
+ * those of different networks.
  *
  * @template T
  * @param {Ort} ort
- * @param {() => Promise<T>} ask
+ * @param {() => Promise<T>} task
  * @returns {Promise<T>}
  */
-function inTurn(ort, ask) {
-  const turn = (turns.get(ort) ?? Promise.resolve()).then(ask);
-  turns.set(ort, turn.catch(() => {}));
-  return turn;
+function enqueue(ort, task) {
+  const result = (lastTasks.get(ort) ?? Promise.resolve()).then(task);
+  lastTasks.set(ort, result.catch(() => {}));
+  return result;
 }
 
 /**
@@ -211,10 +211,10 @@ function inTurn(ort, ask) {
  */
 export async function compute({ ort, provider }, session, feeds) {
   try {
-    return await inTurn(ort, () => session.run(feeds));
+    return await enqueue(ort, () => session.run(feeds));
   } catch (error) {
     const remedy = provider === 'webgpu' ? 'the graphics device may be lost: make a new object' : 'reload the page';
-    throw new EmotionError('runtime_failed', `onnxruntime-web fails to compute (${messageOf(error)}); ${remedy}`, error);
+    throw new EmotionError('runtime_failed', `onnxruntime-web failed to compute (${messageOf(error)}); ${remedy}`, error);
   }
 }
 
@@ -251,12 +251,12 @@ async function openOnWasm(runtime, bytes, option, fetch) {
 function create({ ort }, bytes, provider) {
   const options = {
     executionProviders: [provider],
-    // Errors only: onnxruntime warns of harmless things, such as an input that has a default.
+    // Errors only: onnxruntime also warns about harmless things, such as an input with a default.
     logSeverityLevel: /** @type {const} */ (3),
-    // Weights of 8 bits are expanded when the model is loaded, not at every run.
+    // Expands 8-bit weights once, at loading, and not at every run.
     extra: { session: { disable_quant_qdq: '1' } },
   };
-  return inTurn(ort, () => ort.InferenceSession.create(bytes, options));
+  return enqueue(ort, () => ort.InferenceSession.create(bytes, options));
 }
 
 /**
@@ -266,14 +266,14 @@ function create({ ort }, bytes, provider) {
 export function describe({ ort, provider, providerWhy }) {
   const isolated = globalThis.crossOriginIsolated;
   const threads = threadsOf(ort);
-  const ours = threads === threadsHere();
+  const isDefault = threads === defaultThreads();
   return {
     provider,
     providerWhy,
     threads,
     threadsWhy: !isolated
       ? 'the page is not cross-origin isolated (COOP and COEP headers), so there is one thread'
-      : ours
+      : isDefault
         ? `the page is cross-origin isolated; ${navigator.hardwareConcurrency} cores, at most ${MAX_THREADS} threads`
         : 'the page has set ort.env.wasm.numThreads',
     runtimeVersion: ort.env.versions.web ?? ort.env.versions.common,
@@ -304,17 +304,17 @@ function folderUrl(path) {
 }
 
 /**
- * A relative address starts from the page.
+ * Returns an absolute address; a relative one is resolved against the page.
  *
  * @param {string | URL} path
- * @param {string} option that gave it, for errors
+ * @param {string} option its name, for errors
  * @throws {EmotionError} `bad_option`
  */
 export function absolute(path, option) {
   try {
     return new URL(path, globalThis.document?.baseURI ?? globalThis.location.href).href;
   } catch (error) {
-    throw new EmotionError('bad_option', `${option} must be an address, not ${JSON.stringify(path)}`, error);
+    throw new EmotionError('bad_option', `${option} must be a valid address, not ${JSON.stringify(path)}`, error);
   }
 }
 
@@ -325,24 +325,24 @@ function neighborFolder() {
 }
 
 /**
- * Uses several threads where the page may; keeps a number that the page has set.
+ * Uses several threads if the page may, unless the page has set a number.
  *
  * @param {Ort} ort
  * @returns {Ort}
  */
 function withThreads(ort) {
-  ort.env.wasm.numThreads ||= threadsHere();
+  ort.env.wasm.numThreads ||= defaultThreads();
   return ort;
 }
 
-function threadsHere() {
+function defaultThreads() {
   return globalThis.crossOriginIsolated ? Math.min(MAX_THREADS, navigator.hardwareConcurrency || 1) : 1;
 }
 
 /**
- * Why onnxruntime-web did not start, told apart by asking for its wasm file once more.
+ * Returns the error for a session that was not created; requests the wasm file once more to find the cause.
  *
- * @param {unknown} error what creating the session threw
+ * @param {unknown} error thrown by the creation
  * @param {string | null} wasmUrl
  * @param {string} option
  * @param {typeof globalThis.fetch} fetch
@@ -355,7 +355,7 @@ async function explain(error, wasmUrl, option, fetch) {
     const got = answer?.ok ? 'an HTML page' : answer ? `status ${answer.status}` : 'no answer';
     return new EmotionError(
       'wasm_not_found',
-      `${wasmUrl} gives ${got}; set wasmBasePath to the address of onnxruntime-web's dist folder and reload the page`,
+      `${wasmUrl} returned ${got}; set wasmBasePath to the address of onnxruntime-web's dist folder and reload the page`,
       error,
     );
   }
@@ -363,8 +363,8 @@ async function explain(error, wasmUrl, option, fetch) {
   if (/fetching of the wasm failed|magic word/.test(message)) {
     return new EmotionError(
       'wasm_not_found',
-      `onnxruntime-web does not find its wasm file (${message}); set wasmBasePath to the address of its dist folder, or ` +
-        'ort.env.wasm.wasmPaths where you pass ort, and reload the page',
+      `onnxruntime-web cannot find its wasm file (${message}); set wasmBasePath to the address of its dist folder, or ` +
+        'ort.env.wasm.wasmPaths if you pass ort, and reload the page',
       error,
     );
   }
@@ -376,5 +376,5 @@ async function explain(error, wasmUrl, option, fetch) {
       error,
     );
   }
-  return new EmotionError('model_invalid', `onnxruntime-web cannot run the model of ${option}: ${message}`, error);
+  return new EmotionError('model_invalid', `onnxruntime-web cannot run the model at ${option}: ${message}`, error);
 }

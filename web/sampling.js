@@ -1,7 +1,7 @@
 /**
- * Resizes a frame as face-api.js does on the wasm backend, amid black on the right or below that makes it a square:
- * bilinear, source position = target position * side / size, no smoothing, float32 throughout
- * (`pyojeong.faceapi.sampling.sample`, number for number). Of the black only as much is made as the detector needs
+ * Resizes a frame as face-api.js does on the wasm backend, padded with black on the right or below to a square:
+ * bilinear, source position = target position * side / size, no antialiasing, float32 throughout. The values equal
+ * those of `pyojeong.faceapi.sampling.sample`. Only the padding that the detector needs is created
  * (`pyojeong.faceapi.detector.without_padding`).
  *
  * @param {import('./patch.js').Frame} frame
@@ -14,25 +14,25 @@ export function sample({ data, width, height }, size) {
   const rows = evenWithPadding((height * size) / side, size);
   const columns = evenWithPadding((width * size) / side, size);
   const pixels = new Float32Array(rows * columns * 3);
-  // Four bytes at once, red in the lowest.
+  // Reads four bytes at once; red is the lowest.
   const from = new Uint32Array(data.buffer, data.byteOffset, width * height);
   for (let row = 0; row < rows; row++) {
     const upper = /** @type {number} */ (low[row]) * width;
     const lower = /** @type {number} */ (high[row]) * width;
-    // All that follows is padding.
+    // All further rows are padding.
     if (upper >= from.length) break;
-    const below = lower < from.length;
+    const hasLower = lower < from.length;
     const down = /** @type {number} */ (share[row]);
     for (let column = 0, at = row * columns * 3; column < columns; column++, at += 3) {
       const left = /** @type {number} */ (low[column]);
       const right = /** @type {number} */ (high[column]);
       if (left >= width) break;
-      const beside = right < width;
+      const hasRight = right < width;
       const across = /** @type {number} */ (share[column]);
       const a = /** @type {number} */ (from[upper + left]);
-      const b = beside ? /** @type {number} */ (from[upper + right]) : 0;
-      const c = below ? /** @type {number} */ (from[lower + left]) : 0;
-      const d = below && beside ? /** @type {number} */ (from[lower + right]) : 0;
+      const b = hasRight ? /** @type {number} */ (from[upper + right]) : 0;
+      const c = hasLower ? /** @type {number} */ (from[lower + left]) : 0;
+      const d = hasLower && hasRight ? /** @type {number} */ (from[lower + right]) : 0;
       pixels[at] = mix(a & 255, b & 255, c & 255, d & 255, across, down);
       pixels[at + 1] = mix((a >> 8) & 255, (b >> 8) & 255, (c >> 8) & 255, (d >> 8) & 255, across, down);
       pixels[at + 2] = mix((a >> 16) & 255, (b >> 16) & 255, (c >> 16) & 255, (d >> 16) & 255, across, down);
@@ -42,12 +42,14 @@ export function sample({ data, width, height }, size) {
 }
 
 /**
- * @param {number} a upper left level
+ * Interpolates between four levels.
+ *
+ * @param {number} a upper left
  * @param {number} b upper right
  * @param {number} c lower left
  * @param {number} d lower right
- * @param {number} across share of the right ones
- * @param {number} down share of the lower ones
+ * @param {number} across weight of the right pair
+ * @param {number} down weight of the lower pair
  */
 function mix(a, b, c, d, across, down) {
   const top = Math.fround(a + Math.fround((b - a) * across));
@@ -64,7 +66,7 @@ function evenWithPadding(length, size) {
 }
 
 /**
- * For each target position the two source positions between which it lies, and the share of the second.
+ * Returns, for each target position, the two neighboring source positions and the weight of the second.
  *
  * @param {number} side of the source
  * @param {number} size of the result

@@ -3,9 +3,9 @@ import { overlap } from './detector.js';
 /** @typedef {import('./patch.js').Box} Box */
 /** @typedef {{ box: Box, values: Float32Array, seen: number }} Track */
 
-// Both by judgment, not measured.
-const SAME_FACE = 0.3; // overlap of boxes from one frame to the next
-const FORGET = 4; // half-lives after which a face that left is forgotten
+// Both values are estimates, not measured.
+const SAME_FACE = 0.3; // least overlap of a face's boxes in consecutive frames
+const FORGET = 4; // half-lives after which a lost face is forgotten
 
 /** Averages the probabilities of each face over time, with weights that halve every `halfLife` ms. */
 export class Smoother {
@@ -31,14 +31,14 @@ export class Smoother {
       const keep = 2 ** (-Math.max(0, time - track.seen) / this.#halfLife);
       return { box, values: values.map((value, at) => value + keep * ((track.values[at] ?? value) - value)), seen: time };
     });
-    const away = old.filter((track) => time - track.seen <= FORGET * this.#halfLife);
-    this.#tracks = [...now, ...away];
+    const lost = old.filter((track) => time - track.seen <= FORGET * this.#halfLife);
+    this.#tracks = [...now, ...lost];
     return now.map((track) => track.values);
   }
 }
 
 /**
- * Takes the track that overlaps a box most out of the list.
+ * Removes the track that overlaps a box most from the list, and returns it.
  *
  * @param {Track[]} tracks
  * @param {Box} box

@@ -8,7 +8,7 @@ import { overlapOf, regionOf } from './patch.js';
 /** @typedef {import('./patch.js').Region} Region */
 
 /**
- * Whatever pixels can be read from.
+ * Anything that pixels can be read from.
  *
  * @typedef {HTMLImageElement | HTMLVideoElement | HTMLCanvasElement | OffscreenCanvas | ImageBitmap | ImageData
  *   | VideoFrame} Source
@@ -17,7 +17,7 @@ import { overlapOf, regionOf } from './patch.js';
 const SOURCES = 'an img, video or canvas element, OffscreenCanvas, ImageBitmap, ImageData or VideoFrame';
 
 /**
- * Width and height of a source in pixels, as its boxes are measured.
+ * Returns width and height of a source in the pixels that its boxes refer to.
  *
  * @param {Source} source
  * @returns {{ width: number, height: number }}
@@ -40,7 +40,7 @@ function rawSizeOf(source) {
       return { width: source.naturalWidth, height: source.naturalHeight };
     }
     if ('videoWidth' in source) {
-      // HAVE_CURRENT_DATA: below it there is no frame to draw.
+      // Below HAVE_CURRENT_DATA there is no frame to draw.
       if (source.readyState < 2) throw notReady('video', 'wait for its "loadeddata" event');
       return { width: source.videoWidth, height: source.videoHeight };
     }
@@ -59,7 +59,7 @@ function notReady(what, remedy) {
 }
 
 /**
- * Whether it is an `<img>` that has not arrived.
+ * Returns whether the source is an `<img>` that has not loaded yet.
  *
  * @param {Source} source
  * @returns {source is HTMLImageElement}
@@ -69,33 +69,33 @@ export function isLoading(source) {
 }
 
 /**
- * Waits for an `<img>`; one that is broken is reported by whoever reads it, as one without pixels.
+ * Waits for an `<img>` to load. Does not throw for a broken one, which has no pixels when it is read.
  *
  * @param {Source} source
  */
 export async function loaded(source) {
   while (isLoading(source)) {
-    // A lazy one that is not in sight would never come.
+    // A lazy image outside the viewport would never load.
     if (source.loading === 'lazy') source.loading = 'eager';
     const { src, srcset } = source;
     await source.decode().catch(() => undefined);
-    // Where another picture has taken its place, that one is waited for.
+    // If the address changed meanwhile, waits for the new picture.
     if (source.src === src && source.srcset === srcset) return;
   }
 }
 
-/** Reads pixels out of sources through one canvas that it keeps. */
+/** Reads pixels from sources through one canvas that is reused. */
 export class PixelReader {
   /** @type {CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D | null} */
   #context = null;
 
   /**
-   * The patch of a box, zeros outside the source. Without a box: the whole source, centered in a square, no margin.
+   * Returns the patch of a box, black outside the source. Without a box: the whole source, centered in a square.
    *
    * @param {Source} source
    * @param {Box | null | undefined} box
    * @param {Framing} framing of the model
-   * @param {BoxKind} [boxKind] the model's own when omitted
+   * @param {BoxKind} [boxKind] default: the model's kind
    * @returns {Frame}
    * @throws {EmotionError} `bad_source`, `source_not_ready`, `empty_source`, `bad_box`, `tainted_source`,
    *   `bad_option`
@@ -107,7 +107,7 @@ export class PixelReader {
   }
 
   /**
-   * All pixels of a source.
+   * Returns all pixels of a source.
    *
    * @param {Source} source
    * @returns {Frame}
@@ -126,7 +126,7 @@ export class PixelReader {
 
   /**
    * @param {Source} source
-   * @param {Region} part that lies in the source
+   * @param {Region} part of the region that lies in the source
    * @param {Region} region
    * @returns {Frame}
    */
@@ -146,7 +146,7 @@ export class PixelReader {
     try {
       return { data: bytesOf(context, width, height), width, height };
     } catch (error) {
-      // A canvas that another site's pixels have touched stays unreadable.
+      // A canvas stays unreadable once pixels of another site were drawn on it.
       this.dispose();
       throw error;
     }
@@ -172,13 +172,13 @@ export class PixelReader {
 /**
  * @param {CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D} context
  * @param {Exclude<Source, ImageData>} source
- * @param {Region} part that lies in the source
+ * @param {Region} part of the region that lies in the source
  * @param {Region} region
  */
 function draw(context, source, part, region) {
   const { x, y, width, height } = part;
   if ('naturalWidth' in source) {
-    // A part of it would be measured in pixels of the file, which srcset and EXIF make other than natural ones.
+    // Source rectangles refer to pixels of the file, which srcset and EXIF make differ from natural pixels.
     context.drawImage(source, -region.x, -region.y, source.naturalWidth, source.naturalHeight);
   } else {
     context.drawImage(source, x, y, width, height, x - region.x, y - region.y, width, height);
@@ -188,12 +188,12 @@ function draw(context, source, part, region) {
 function newContext() {
   const canvas =
     typeof OffscreenCanvas === 'undefined' ? document.createElement('canvas') : new OffscreenCanvas(1, 1);
-  // Without alpha, transparent pixels lie on black, as they do in Python.
+  // Without alpha, transparent pixels become black, as in Python.
   const options = { alpha: false, willReadFrequently: true };
   const context = /** @type {CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D | null} */ (
     canvas.getContext('2d', options)
   );
-  if (!context) throw new EmotionError('bad_source', 'this browser gives no 2d canvas to read pixels with');
+  if (!context) throw new EmotionError('bad_source', 'this browser provides no 2d canvas, which is needed to read pixels');
   return context;
 }
 
@@ -217,20 +217,22 @@ function bytesOf(context, width, height) {
 }
 
 /**
- * @param {unknown} error what the browser threw when it was given a source
+ * Converts an error of reading a source.
+ *
+ * @param {unknown} error thrown by the browser
  * @returns {EmotionError}
  */
 export function unreadable(error) {
   if (error instanceof DOMException && error.name === 'SecurityError') return tainted(error);
-  return new EmotionError('bad_source', `the browser cannot read the source (${messageOf(error)}); give ${SOURCES}`, error);
+  return new EmotionError('bad_source', `the browser cannot read the source (${messageOf(error)}); pass ${SOURCES}`, error);
 }
 
-/** @param {unknown} error what the browser threw */
+/** @param {unknown} error thrown by the browser */
 export function tainted(error) {
   return new EmotionError(
     'tainted_source',
-    'the browser forbids reading pixels that come from another site; serve the image yourself, or set ' +
-      'crossOrigin = "anonymous" on the element and let that site answer with Access-Control-Allow-Origin',
+    'the browser blocks reading pixels of another site; serve the image from your own site, or set ' +
+      'crossOrigin = "anonymous" on the element and send Access-Control-Allow-Origin from that site',
     error,
   );
 }

@@ -13,21 +13,21 @@ import { isLoading, loaded, sizeOf, tainted, unreadable } from './source.js';
 
 /**
  * @typedef {object} WorkerOptions
- * @property {string | URL} [workerUrl] where worker.js of this package is, for pages that move it
+ * @property {string | URL} [workerUrl] address of this package's worker.js, for pages that move it
  */
 
 /**
- * Milliseconds of the last frame by stage. `capture` is all that the page's own thread did for it, in whose longest
- * single task it spent `longestTask`.
+ * Milliseconds that each stage of the last frame took. `capture` is the total on the page's own thread, `longestTask`
+ * its longest single task there.
  *
  * @typedef {import('./analysis.js').Timings & { capture: number, longestTask: number }} WorkerTimings
  */
 
-/** @typedef {{ source: Source, boxes: readonly (Box | null)[] | undefined, options: PredictOptions | undefined, resolve: (faces: FaceEmotions[] | null) => void, reject: (error: unknown) => void }} Wish */
+/** @typedef {{ source: Source, boxes: readonly (Box | null)[] | undefined, options: PredictOptions | undefined, resolve: (faces: FaceEmotions[] | null) => void, reject: (error: unknown) => void }} Request */
 
 const URLS = /** @type {const} */ (['modelUrl', 'classesUrl', 'detectorUrl', 'wasmBasePath']);
 
-/** An analyzer whose work is done in a worker; `EmotionAnalyzer.inWorker()` makes it. */
+/** An analyzer that computes in a worker; created by `EmotionAnalyzer.inWorker()`. */
 export class WorkerAnalyzer {
   /** @type {WorkerTimings} */
   timings = { read: 0, detect: 0, classify: 0, capture: 0, longestTask: 0 };
@@ -39,9 +39,9 @@ export class WorkerAnalyzer {
   /** @type {Map<number, { resolve: (answer: any) => void, reject: (error: unknown) => void }>} */
   #open = new Map();
   #busy = false;
-  /** @type {Wish | null} */
+  /** @type {Request | null} */
   #next = null;
-  // Ends the wait for a picture: nobody knows whether it will ever be loaded.
+  // Ends the wait for a picture, which may never load.
   #stopWaiting = () => {};
   /** @type {AnalyzerInfo | null} */
   #info = null;
@@ -51,28 +51,28 @@ export class WorkerAnalyzer {
   /** @param {Worker} worker */
   constructor(worker) {
     this.#worker = worker;
-    worker.addEventListener('message', ({ data }) => this.#hear(data));
+    worker.addEventListener('message', ({ data }) => this.#receive(data));
     worker.addEventListener('error', (event) => this.#fail(this.#explain(event)));
-    worker.addEventListener('messageerror', () => this.#fail(lost('it sent something that cannot be read')));
+    worker.addEventListener('messageerror', () => this.#fail(lost('it sent an unreadable message')));
   }
 
   /**
    * @param {AnalyzerOptions & WorkerOptions} options
    * @returns {Promise<WorkerAnalyzer>}
-   * @throws {EmotionError} `bad_option`, `worker_not_found`, `worker_lost`, and those of `EmotionAnalyzer.init`
+   * @throws {EmotionError} `bad_option`, `worker_not_found`, `worker_lost`, and the errors of `EmotionAnalyzer.init`
    */
   static async start({ workerUrl, ...options }) {
     checkAnalyzer(options);
     for (const name of /** @type {const} */ (['ort', 'fetch'])) {
       if (options[name] === undefined) continue;
-      throw new EmotionError('bad_option', `${name} cannot be handed to a worker; leave it out, or do without inWorker()`);
+      throw new EmotionError('bad_option', `${name} cannot be sent to a worker; leave it out, or use EmotionAnalyzer without inWorker()`);
     }
-    // Relative addresses start from the page, not from the worker's file.
-    const given = { ...options };
-    for (const name of URLS) if (given[name] !== undefined) given[name] = absolute(given[name], name);
+    // Relative addresses are relative to the page, not to the worker's file.
+    const resolved = { ...options };
+    for (const name of URLS) if (resolved[name] !== undefined) resolved[name] = absolute(resolved[name], name);
     const analyzer = new WorkerAnalyzer(newWorker(workerUrl));
     try {
-      await analyzer.#init(given);
+      await analyzer.#init(resolved);
     } catch (error) {
       await analyzer.dispose();
       throw error;
@@ -86,7 +86,7 @@ export class WorkerAnalyzer {
   }
 
   /**
-   * What runs, and how.
+   * Facts about models and runtime.
    *
    * @returns {AnalyzerInfo}
    * @throws {EmotionError} `disposed`, `worker_lost`
@@ -97,19 +97,19 @@ export class WorkerAnalyzer {
   }
 
   /**
-   * Asks for the faces in what the source shows when the worker is free to look. Of several wishes only the newest
-   * waits, for the worker or for its picture to load; the others are answered with null. An `ImageBitmap` or
-   * `VideoFrame` is handed over and closed.
+   * Detects and classifies the faces that the source shows once the worker is free. Only the newest call waits for the
+   * worker or for its picture; older waiting calls return null. An `ImageBitmap` or `VideoFrame` is transferred and
+   * closed.
    *
-   * @param {Source} source an `<img>` is waited for
+   * @param {Source} source if it is an `<img>`, waits until it has loaded
    * @param {readonly (Box | null)[]} [boxes] as `EmotionAnalyzer.analyze`
    * @param {PredictOptions} [options] as `EmotionAnalyzer.analyze`
-   * @returns {Promise<FaceEmotions[] | null>} null where a newer wish took its place
+   * @returns {Promise<FaceEmotions[] | null>} null if a newer call replaced this one
    * @throws {EmotionError} as `EmotionAnalyzer.analyze`, and `worker_lost`
    */
   analyze(source, boxes, options) {
     return new Promise((resolve, reject) => {
-      if (this.#next) withdraw(this.#next);
+      if (this.#next) supersede(this.#next);
       this.#next = { source, boxes, options, resolve, reject };
       this.#stopWaiting();
       this.#pump();
@@ -118,33 +118,33 @@ export class WorkerAnalyzer {
 
   /** Ends the worker. The object cannot be used afterwards. */
   async dispose() {
-    this.#fail(new EmotionError('disposed', 'this EmotionAnalyzer was disposed; make a new one'));
+    this.#fail(new EmotionError('disposed', 'this EmotionAnalyzer was disposed; create a new one'));
   }
 
   async #pump() {
-    const wish = this.#next;
-    if (this.#busy || !wish) return;
+    const request = this.#next;
+    if (this.#busy || !request) return;
     this.#next = null;
     this.#busy = true;
     try {
-      wish.resolve(await this.#analyze(wish));
+      request.resolve(await this.#analyze(request));
     } catch (error) {
-      close(wish.source);
-      wish.reject(error);
+      close(request.source);
+      request.reject(error);
     }
     this.#busy = false;
     this.#pump();
   }
 
-  /** @param {Wish} wish */
+  /** @param {Request} request */
   async #analyze({ source, boxes, options }) {
     if (this.#end) throw this.#end;
-    const given = boxesOf(boxes);
+    const plainBoxes = boxesOf(boxes);
     /** @type {Promise<void>} */
-    const noLonger = new Promise((resolve) => {
+    const stopped = new Promise((resolve) => {
       this.#stopWaiting = resolve;
     });
-    await Promise.race([loaded(source), noLonger]);
+    await Promise.race([loaded(source), stopped]);
     if (this.#end) throw this.#end;
     if (this.#next && isLoading(source)) return null;
     const begin = performance.now();
@@ -153,15 +153,15 @@ export class WorkerAnalyzer {
     const between = performance.now();
     const frame = await capturing;
     const captured = performance.now();
-    const question = { kind: 'analyze', frame, time: begin, boxes: given, boxKind: options?.boxKind };
-    const asking = this.#ask(question, 'data' in frame ? [] : [frame]).catch((error) => {
-      // Where it was not handed over, nobody else does.
+    const message = { kind: 'analyze', frame, time: begin, boxes: plainBoxes, boxKind: options?.boxKind };
+    const answer = this.#ask(message, 'data' in frame ? [] : [frame]).catch((error) => {
+      // A frame that was not transferred must be closed here.
       close(frame);
       throw error;
     });
     const first = between - begin;
     const second = performance.now() - captured;
-    const { faces, timings } = await asking;
+    const { faces, timings } = await answer;
     this.timings = { ...timings, capture: first + second, longestTask: Math.max(first, second) };
     return faces;
   }
@@ -172,40 +172,40 @@ export class WorkerAnalyzer {
     const { info, outputKeys } = await this.#ask({ kind: 'init', options, lock });
     this.#info = info;
     this.#outputKeys = Object.freeze(outputKeys);
-    // Granted when the worker holds it no longer, that is, when it is dead.
+    // Granted once the worker no longer holds it, which means that it has died.
     navigator.locks?.request(lock, () => this.#fail(lost('it ended'))).catch(() => {});
   }
 
   /**
-   * @param {object} question
+   * @param {object} message
    * @param {any[]} [transfer]
    * @returns {Promise<any>}
    */
-  #ask(question, transfer = []) {
+  #ask(message, transfer = []) {
     return new Promise((resolve, reject) => {
       if (this.#end) throw this.#end;
       const id = ++this.#lastId;
       try {
-        this.#worker.postMessage({ id, ...question }, transfer);
+        this.#worker.postMessage({ id, ...message }, transfer);
       } catch (error) {
         if (!(error instanceof DOMException && error.name === 'DataCloneError')) throw error;
-        // A bitmap with pixels of another site stays on its page.
+        // Browsers do not transfer a bitmap with pixels of another site.
         if (transfer.length) throw tainted(error);
-        throw new EmotionError('bad_option', `an option cannot be handed to a worker (${messageOf(error)})`, error);
+        throw new EmotionError('bad_option', `an option cannot be sent to a worker (${messageOf(error)})`, error);
       }
       this.#open.set(id, { resolve, reject });
     });
   }
 
   /** @param {{ id: number, answer?: any, error?: { code?: import('./errors.js').ErrorCode, message: string } }} data */
-  #hear({ id, answer, error }) {
-    const asked = this.#open.get(id);
+  #receive({ id, answer, error }) {
+    const pending = this.#open.get(id);
     this.#open.delete(id);
-    if (!error) asked?.resolve(answer);
-    else asked?.reject(error.code ? new EmotionError(error.code, error.message) : lost(error.message));
+    if (!error) pending?.resolve(answer);
+    else pending?.reject(error.code ? new EmotionError(error.code, error.message) : lost(error.message));
   }
 
-  /** @param {EmotionError} error what all that is open, and all that comes, is answered with */
+  /** @param {EmotionError} error rejects all pending and all later calls */
   #fail(error) {
     if (this.#end) return;
     this.#end = error;
@@ -221,8 +221,8 @@ export class WorkerAnalyzer {
     if (this.#info) return lost(messageOf(event.error ?? event.message));
     return new EmotionError(
       'worker_not_found',
-      `the worker does not start${event.message ? ` (${event.message})` : ''}; set workerUrl to the address of ` +
-        'worker.js of this package, on your own site',
+      `the worker did not start${event.message ? ` (${event.message})` : ''}; set workerUrl to the address of ` +
+        "this package's worker.js on your own site",
       event.error,
     );
   }
@@ -231,14 +231,14 @@ export class WorkerAnalyzer {
 /** @param {string | URL | undefined} url */
 function newWorker(url) {
   try {
-    // Bundlers look for the second form, word for word.
+    // Bundlers recognize only this exact form of the second call.
     if (url !== undefined) return new Worker(absolute(url, 'workerUrl'), { type: 'module' });
     return new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
   } catch (error) {
     if (error instanceof EmotionError) throw error;
     throw new EmotionError(
       'worker_not_found',
-      `the browser refuses the worker (${messageOf(error)}); set workerUrl to worker.js on your own site`,
+      `the browser refused to start the worker (${messageOf(error)}); set workerUrl to worker.js on your own site`,
       error,
     );
   }
@@ -246,11 +246,11 @@ function newWorker(url) {
 
 /** @param {string} why */
 function lost(why) {
-  return new EmotionError('worker_lost', `the worker was lost (${why}); make a new one with EmotionAnalyzer.inWorker()`);
+  return new EmotionError('worker_lost', `the worker was lost (${why}); create a new one with EmotionAnalyzer.inWorker()`);
 }
 
 /**
- * A copy of the pixels that can be handed to a worker.
+ * Returns a copy of the pixels that can be sent to a worker.
  *
  * @param {Source} source
  * @returns {Promise<ImageBitmap | VideoFrame | ImageData>}
@@ -259,14 +259,14 @@ async function capture(source) {
   if ('data' in source || 'displayWidth' in source || source instanceof ImageBitmap) return source;
   if (!('naturalWidth' in source) && typeof VideoFrame === 'function') {
     try {
-      // A video frame shares its pixels where a bitmap copies them.
+      // A video frame shares its pixels; a bitmap copies them.
       return new VideoFrame(source, { timestamp: 0 });
     } catch {
-      // A canvas on which nothing was drawn has none; what is wrong otherwise, a bitmap says as well.
+      // Fails for a canvas that was never drawn on; other errors are reported by createImageBitmap below.
     }
   }
   try {
-    // An image's bitmap would have the pixels of its file, which srcset and EXIF make other than natural ones.
+    // Without a size, the bitmap of an image has the pixels of its file, not natural pixels (srcset, EXIF).
     const size = 'naturalWidth' in source && { resizeWidth: source.naturalWidth, resizeHeight: source.naturalHeight };
     return await (size ? createImageBitmap(source, size) : createImageBitmap(source));
   } catch (error) {
@@ -275,7 +275,7 @@ async function capture(source) {
 }
 
 /**
- * Boxes as plain objects: the members of others would be lost on the way to the worker.
+ * Converts boxes to plain objects, because postMessage drops the properties of others.
  *
  * @param {readonly (Box | null)[] | undefined} boxes
  */
@@ -283,14 +283,14 @@ function boxesOf(boxes) {
   return listOf(boxes)?.map((box) => box && checked(box));
 }
 
-/** @param {Wish} wish that a newer one replaces */
-function withdraw({ source, resolve }) {
+/** @param {Request} request replaced by a newer one */
+function supersede({ source, resolve }) {
   close(source);
   resolve(null);
 }
 
 /**
- * Bitmaps and frames belong to the analyzer once they are given to it.
+ * Closes a bitmap or frame, which the analyzer owns after `analyze` was called with it.
  *
  * @param {Source} source
  */

@@ -1,4 +1,4 @@
-/** The worker behind `EmotionAnalyzer.inWorker()`: one analyzer, one question at a time. */
+/** The worker of `EmotionAnalyzer.inWorker()`: runs one analyzer and handles one message at a time. */
 
 import { Analysis } from './analysis.js';
 import { messageOf } from './errors.js';
@@ -6,8 +6,8 @@ import { messageOf } from './errors.js';
 /** @type {Analysis | undefined} */
 let analysis;
 
-/** @type {Record<string, (question: any) => Promise<unknown>>} */
-const answers = {
+/** @type {Record<string, (message: any) => Promise<unknown>>} */
+const handlers = {
   async init({ options, lock }) {
     holdWhileAlive(lock);
     analysis = new Analysis(options);
@@ -19,7 +19,7 @@ const answers = {
     try {
       return { faces: await analysis.analyzeAt(time, frame, boxes, { boxKind }), timings: analysis.timings };
     } finally {
-      // Only bitmaps and video frames hold memory outside of the garbage collector's sight.
+      // Bitmaps and video frames hold memory that the garbage collector does not manage.
       frame.close?.();
     }
   },
@@ -27,7 +27,7 @@ const answers = {
 
 self.addEventListener('message', async ({ data }) => {
   try {
-    self.postMessage({ id: data.id, answer: await answers[data.kind]?.(data) });
+    self.postMessage({ id: data.id, answer: await handlers[data.kind]?.(data) });
   } catch (error) {
     const { code } = /** @type {{ code?: string }} */ (error);
     self.postMessage({ id: data.id, error: { code, message: messageOf(error) } });
@@ -35,7 +35,7 @@ self.addEventListener('message', async ({ data }) => {
 });
 
 /**
- * A worker that dies says nothing, but its locks become free.
+ * Holds a lock, so that the page notices when this worker dies: it sends no message, but its locks are released.
  *
  * @param {string} lock
  */

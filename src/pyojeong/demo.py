@@ -1,4 +1,4 @@
-"""The demo page on loopback: a static server that hands out what the page needs and nothing else."""
+"""Serve the demo page on loopback: the page, its runtime and the models, and no other file."""
 
 import errno
 import json
@@ -6,14 +6,19 @@ import shutil
 import sys
 import webbrowser
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from typing import Literal
+from urllib.parse import quote, unquote, urlsplit
 
-from pyojeong.analyzer import MODEL as OWN_MODEL
+import onnxruntime
+
+from pyojeong.analyzer import MODEL as PACKAGE_MODEL
 from pyojeong.core.errors import InputError
+from pyojeong.core.files import json_value
 from pyojeong.core.workspace import K7_MODEL, K7_RUN
 from pyojeong.faceapi.nets import MODELS, graph_path
 
@@ -21,20 +26,23 @@ PORT = 5173
 DEMO = "/web/demo/"
 DIST = "node_modules/onnxruntime-web/dist"
 AVAILABLE = "/web/demo/available.json"
-"""Tells the page which models there are, and whether face-api.js is installed for a comparison."""
+"""Lists the models for the page, best first, and says whether face-api.js is installed for a comparison."""
+
+PACKAGE_FOLDER = "pretrained"
+"""Where the package's own model is served, beside the workspace's run."""
 
 _FACEAPI = "node_modules/@vladmandic/face-api"
-_RIVAL = (
+_FACEAPI_FILES = (
     f"{_FACEAPI}/dist/face-api.esm.js",
     *(f"{_FACEAPI}/model/{model}_model{end}" for model in MODELS for end in (".bin", "-weights_manifest.json")),
 )
-_RIVAL_WASM = tuple(
+_FACEAPI_WASM = tuple(
     f"node_modules/@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm{kind}.wasm" for kind in ("", "-simd")
 )
 
 _PORTS_TRIED = 20
 
-# Python's own table comes from the system and is wrong on some; modules and wasm do not start with a wrong type.
+# Python's own table comes from the system and is wrong on some; browsers refuse modules and wasm of a wrong type.
 _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -51,7 +59,7 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
     "Cross-Origin-Resource-Policy": "same-origin",
-    # The browser itself refuses to send anything elsewhere.
+    # The browser itself then sends nothing to other sites.
     "Content-Security-Policy": (
         "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; "
         "img-src 'self' blob: data:; media-src 'self' blob:; base-uri 'none'; form-action 'none'; "
@@ -74,22 +82,25 @@ def serve(
 ) -> None:
     """Serve the demo page on 127.0.0.1 until Ctrl-C.
 
+    The page opens with the K7 model of the workspace if it was trained on real photographs, otherwise with the
+    package's own model. The others can be selected on the page.
+
     Args:
-        root: the workspace, with the K7 run under ``models/``; without one the package's own model is shown.
-        port: where to listen; when taken, the next free one of the following twenty; 0 is any free port.
-        model_dir: a folder with an ``.onnx`` file and its ``classes.json`` to show instead.
+        root: the workspace, with or without a K7 run under ``models/``.
+        port: the port to listen on; if it is taken, the next free one of the following twenty; 0 picks any free port.
+        model_dir: a folder with ``.onnx`` files and their ``classes.json`` to show instead of all other models.
         open_browser: whether to open the page in the user's browser.
-        announce: is told the address and the model.
+        announce: called with each line for the terminal: the address and the models.
 
     Raises:
-        InputError: model, page or onnxruntime-web are missing, or no port is free.
+        InputError: the model, the page or onnxruntime-web is missing, or no port is free.
     """
-    folder = model_dir or _model_folder(root)
-    with make_server(root, port, model_dir=folder) as server:
+    models = _models(root, model_dir)
+    with _server(root, port, models) as server:
         address = f"http://127.0.0.1:{server.server_port}{DEMO}"
-        announce(f"{address}  (Ctrl-C ends it; nothing leaves this machine)")
-        own = "  (the package's own; `pyojeong run SOURCE` trains one on your data)"
-        announce(f"model: {_models_in(folder)[0]}{own if folder == OWN_MODEL.parent else ''}")
+        announce(f"{address}  (press Ctrl-C to stop; nothing leaves this machine)")
+        for model in models:
+            announce(f"{'model' if model is models[0] else 'or'}: {model.file}{_remark(model, alone=len(models) == 1)}")
         if open_browser:
             webbrowser.open(address)
         try:
@@ -100,7 +111,77 @@ def serve(
 
 def make_server(root: Path, port: int = PORT, *, model_dir: Path | None = None) -> ThreadingHTTPServer:
     """Return the server of ``serve``, listening but not yet answering; arguments and errors are the same."""
-    routes = _routes(root, model_dir or _model_folder(root))
+    return _server(root, port, _models(root, model_dir))
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A model that the page can show.
+
+    Attributes:
+        file: the ONNX file; ``classes.json`` lies in the same folder.
+        folder: the folder of its address, relative to the site's root.
+        origin: the package, the workspace's K7 run, or a folder named by the user.
+        synthetic: whether it was trained on synthetic faces.
+    """
+
+    file: Path
+    folder: str
+    origin: Literal["package", "workspace", "folder"]
+    synthetic: bool
+
+    @property
+    def classes(self) -> Path:
+        return self.file.with_name("classes.json")
+
+
+def _models(root: Path, model_dir: Path | None) -> list[_Model]:
+    """Return the models to show, in the order of the page; see ``serve``."""
+    if model_dir:
+        return _models_in(model_dir, "folder")
+    run = root / K7_RUN
+    package = [_Model(PACKAGE_MODEL, PACKAGE_FOLDER, "package", False)] if PACKAGE_MODEL.is_file() else []
+    if package and not any(run.glob("*.onnx")):
+        return package
+    trained = _models_in(run, "workspace")
+    return package + trained if trained[0].synthetic else trained + package
+
+
+def _models_in(folder: Path, origin: Literal["workspace", "folder"]) -> list[_Model]:
+    """Return the models of a folder, ``K7_MODEL`` first."""
+    files = sorted(folder.glob("*.onnx"), key=lambda path: (path.name != K7_MODEL, path.name))
+    if not files:
+        raise InputError(f"{folder}: no .onnx model; run `make run` first, or name another folder with --model-dir")
+    models = [_Model(file, K7_RUN, origin, _is_synthetic(file)) for file in files]
+    if not models[0].classes.is_file():
+        raise InputError(f"{folder}: no classes.json beside {files[0].name}; run `pyojeong export` again")
+    return models
+
+
+def _is_synthetic(model: Path) -> bool:
+    """Return whether a model was trained on synthetic faces, by its run's ``config.json`` or its own metadata."""
+    if json_value(model.with_name("config.json"), "synthetic") is True:
+        return True
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception:  # onnxruntime's own exceptions share no base class; the page reports an unreadable model
+        return False
+    return bool(session.get_modelmeta().custom_metadata_map.get("synthetic") == "true")
+
+
+def _remark(model: _Model, *, alone: bool) -> str:
+    """Return what the terminal says after the path of a model."""
+    if model.synthetic:
+        return "  (trained on synthetic faces: says nothing about real ones)"
+    if model.origin == "package":
+        return f"  (the package's own{'; `pyojeong run SOURCE` trains one on your data' if alone else ''})"
+    return ""
+
+
+def _server(root: Path, port: int, models: list[_Model]) -> ThreadingHTTPServer:
+    routes = _routes(root, models)
     for candidate in (0,) if port == 0 else range(port, min(port + _PORTS_TRIED, 65536)):
         try:
             return _Server(("127.0.0.1", candidate), partial(_Handler, routes))
@@ -110,49 +191,45 @@ def make_server(root: Path, port: int = PORT, *, model_dir: Path | None = None) 
     raise InputError(f"port {port} and those after it are taken; choose another with --port")
 
 
-def _routes(root: Path, model_dir: Path) -> dict[str, Path | bytes]:
+def _routes(root: Path, models: list[_Model]) -> dict[str, Path | bytes]:
     """Return what is served: address -> file or content, and address that ends in a slash -> folder."""
-    models = _models_in(model_dir)
-    names = [path.name for path in models]
-    rival, rival_wasm = _installed(root, _RIVAL), _installed(root, _RIVAL_WASM)
+    faceapi, faceapi_wasm = _installed(root, _FACEAPI_FILES), _installed(root, _FACEAPI_WASM)
+    # The documented address means the workspace's run, wherever it stands in the list.
+    documented = next((model for model in models if model.folder == K7_RUN), models[0])
+    available = {
+        "models": [
+            {
+                "name": model.file.name,
+                "url": f"/{model.folder}/{quote(model.file.name)}",
+                "classesUrl": f"/{model.folder}/classes.json",
+                "origin": model.origin,
+                "synthetic": model.synthetic,
+            }
+            for model in models
+        ],
+        "rival": bool(faceapi),
+        "rivalWasm": bool(faceapi_wasm),
+    }
     return {
-        # Whichever is first answers at the documented address.
-        **{f"/{K7_RUN}/{path.name}": path for path in models},
-        f"/{K7_RUN}/{K7_MODEL}": models[0],
-        f"/{K7_RUN}/classes.json": model_dir / "classes.json",
+        f"/{K7_RUN}/{K7_MODEL}": documented.file,
+        f"/{K7_RUN}/classes.json": documented.classes,
+        **{f"/{model.folder}/{model.file.name}": model.file for model in models},
+        **{f"/{model.folder}/classes.json": model.classes for model in models},
         **{f"/faceapi/{name}.onnx": graph_path(name) for name in MODELS},
-        AVAILABLE: json.dumps({"models": names, "rival": bool(rival), "rivalWasm": bool(rival_wasm)}).encode(),
+        AVAILABLE: json.dumps(available).encode(),
         "/web/": _folder_of(
             root, "web/onnx_emotion_api.js", "the demo page is part of the repository; run this command in a checkout"
         ),
         f"/{DIST}/": _folder_of(
             root, f"{DIST}/ort.wasm.bundle.min.mjs", "onnxruntime-web is missing; run `npm i onnxruntime-web`"
         ),
-        **rival,
-        **(rival_wasm if rival else {}),
+        **faceapi,
+        **(faceapi_wasm if faceapi else {}),
     }
 
 
-def _model_folder(root: Path) -> Path:
-    """Return the folder of the workspace's K7 run, or of the package's own model where there is no such run."""
-    has_run = any((root / K7_RUN).glob("*.onnx"))
-    return OWN_MODEL.parent if OWN_MODEL.is_file() and not has_run else root / K7_RUN
-
-
-def _models_in(folder: Path) -> list[Path]:
-    """Return the models of a folder, the one called ``K7_MODEL`` first."""
-    models = (
-        sorted(folder.glob("*.onnx"), key=lambda path: (path.name != K7_MODEL, path.name)) if folder.is_dir() else []
-    )
-    if not models:
-        raise InputError(f"{folder}: no .onnx model; run `make run` first, or name another folder with --model-dir")
-    if not (folder / "classes.json").is_file():
-        raise InputError(f"{folder}: no classes.json beside {models[0].name}; run `pyojeong export` again")
-    return models
-
-
 def _installed(root: Path, names: tuple[str, ...]) -> dict[str, Path]:
-    """Return address -> file for files of the workspace or the checkout, nothing unless all are there."""
+    """Return address -> file for files of the workspace or the checkout; empty unless all of them exist."""
     for place in (root, Path(__file__).parents[2]):
         if all((place / name).is_file() for name in names):
             return {f"/{name}": place / name for name in names}
@@ -160,7 +237,7 @@ def _installed(root: Path, names: tuple[str, ...]) -> dict[str, Path]:
 
 
 def _folder_of(root: Path, name: str, remedy: str) -> Path:
-    """Return the folder of a file in the workspace, else in the checkout that this package was installed from."""
+    """Return the folder of a file in the workspace, otherwise in the checkout that this package was installed from."""
     for place in (root, Path(__file__).parents[2]):
         if (place / name).is_file():
             return (place / name).parent
@@ -169,7 +246,7 @@ def _folder_of(root: Path, name: str, remedy: str) -> Path:
 
 class _Server(ThreadingHTTPServer):
     def handle_error(self, request: object, client_address: object) -> None:
-        """Report what went wrong, except that a browser which moves on closes its connections."""
+        """Report errors, except for connections that the browser closed, as it does when the user leaves the page."""
         if not isinstance(sys.exception(), ConnectionError | TimeoutError):
             super().handle_error(request, client_address)  # type: ignore[arg-type]
 
@@ -191,11 +268,11 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer()
 
     def _answer(self) -> None:
-        # A page of another site can reach loopback under its own name (DNS rebinding); only ours is answered. The port
-        # may be any: browsers leave out 80, and a tunnel's other end has its own.
+        # A page of another site can reach loopback under its own host name (DNS rebinding). The port does not matter:
+        # browsers leave out 80, and the far end of an SSH tunnel has another one.
         name = self.headers.get("Host", "").partition(":")[0]
         if name.lower() not in ("127.0.0.1", "localhost"):
-            self.send_error(HTTPStatus.MISDIRECTED_REQUEST, "open the address that the command printed")
+            self.send_error(HTTPStatus.MISDIRECTED_REQUEST, "open the address printed by the command")
             return
         try:
             path = unquote(urlsplit(self.path).path)
@@ -215,7 +292,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         try:
             content = file.open("rb")
-        except OSError:  # the routes are those of the start, and a model may be gone since
+        except OSError:  # a model may have been deleted since the routes were made
             self.send_error(HTTPStatus.NOT_FOUND)
             return
         with content:
@@ -241,14 +318,13 @@ class _Handler(BaseHTTPRequestHandler):
         super().end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing: the terminal belongs to the one line with the address."""
+        """Log nothing, so that the address stays visible in the terminal."""
 
 
 def _file_for(path: str, routes: Mapping[str, Path | bytes]) -> Path | bytes | None:
-    """Return the file or content that an address means, None when it is not to be served.
+    """Return the file or content at an address, None when it must not be served.
 
-    Links are followed first and the result must still lie in the folder that is served, whatever ``..``,
-    backslash or link led to it.
+    Links are resolved first, and the result must still lie in the served folder.
     """
     if path in routes and not path.endswith("/"):
         return routes[path]
@@ -262,6 +338,6 @@ def _file_for(path: str, routes: Mapping[str, Path | bytes]) -> Path | bytes | N
             if file.is_relative_to(base) and file.is_file() and file.suffix in _TYPES:
                 return file
         except (OSError, RuntimeError):
-            # A name longer than the system allows, or a circle of links.
+            # A name longer than the system allows, or a loop of links.
             return None
     return None

@@ -30,7 +30,7 @@ from pyojeong.faceapi.nets import graph_path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RUN = Path(K7_RUN)
-FRAMING = {"margin": str(geometry.MARGIN), "offset": "0.0", "box": "annotator"}
+FRAMING = {"margin": str(geometry.MARGIN), "offset": "0.0", "box_kind": "annotator"}
 FACTS = {"classes": json.dumps(KOREAN), "scheme": "K7", "size": "16", "version": "0", **FRAMING}
 FLAGS = [
     "--disable-gpu",

@@ -87,7 +87,7 @@ def test_a_model_of_another_aspect_gets_the_answers_that_python_gives(
     page: Any, site: Any, model_writer: Callable[..., None]
 ) -> None:
     model = site.root / "models/narrow.onnx"
-    model_writer(model, metadata=FACTS | {"box": "detector", "margin": "0.1", "aspect": "0.6"})
+    model_writer(model, metadata=FACTS | {"box_kind": "detector", "margin": "0.1", "aspect": "0.6"})
     image = draw_group(900, 400, people=3, seed=4)
     found = page.evaluate(
         """async (address) => {

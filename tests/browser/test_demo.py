@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pyojeong.analyzer import MODEL
 from pyojeong.core.labels import ENGLISH, FACEAPI, KOREAN
 from pyojeong.core.workspace import K7_MODEL, K7_RUN
 from pyojeong.demo import DEMO, make_server
@@ -126,7 +127,7 @@ def test_models_can_be_switched(tab: Any, site: Any, model_writer: Any, face: An
         tab.page.goto(f"http://127.0.0.1:{server.server_port}{DEMO}")
         tab.page.get_by_label("사진·영상 고르기").set_input_files(path)
         for name in (K7_MODEL, "k7_mnv3s_160_8bit.onnx", K7_MODEL):
-            tab.page.get_by_label("모델").select_option(name)
+            tab.page.get_by_label("모델").select_option(f"/{K7_RUN}/{name}")
             assert_shows(tab.page, Oracle(run / name)(image, None))
         server.shutdown()
 
@@ -170,9 +171,9 @@ def test_a_model_that_is_gone_leaves_the_one_that_answers_chosen(
         tab.page.goto(f"http://127.0.0.1:{server.server_port}{DEMO}")
         tab.page.wait_for_function("() => window.api")
         (run / "k7_mnv3s_160_8bit.onnx").unlink()
-        tab.page.get_by_label("모델").select_option("k7_mnv3s_160_8bit.onnx")
+        tab.page.get_by_label("모델").select_option(f"/{K7_RUN}/k7_mnv3s_160_8bit.onnx")
         tab.page.locator("#problem", has_text="모델이 없습니다").wait_for()
-        assert tab.page.get_by_label("모델").input_value() == K7_MODEL
+        assert tab.page.get_by_label("모델").input_value() == f"/{K7_RUN}/{K7_MODEL}"
         assert f"모델 {K7_MODEL} " in tab.page.locator("#figures").inner_text()
         server.shutdown()
 
@@ -199,13 +200,13 @@ def test_a_model_that_fails_late_does_not_undo_a_later_choice(
         tab.page.wait_for_function("() => window.api")
         choice = tab.page.get_by_label("모델")
         (run / "slow.onnx").unlink()
-        choice.select_option("slow.onnx")
+        choice.select_option(f"/{K7_RUN}/slow.onnx")
         tab.page.wait_for_function("() => window.release")
-        choice.select_option("third.onnx")
+        choice.select_option(f"/{K7_RUN}/third.onnx")
         tab.page.locator("#figures", has_text="모델 third.onnx").wait_for()
         tab.page.evaluate("() => release()")
         tab.page.wait_for_function("() => window.failed")
-        assert choice.input_value() == "third.onnx"
+        assert choice.input_value() == f"/{K7_RUN}/third.onnx"
         assert tab.page.locator("#problem").is_hidden()
         server.shutdown()
 
@@ -269,7 +270,7 @@ def test_in_the_mirror_the_box_follows_the_pointer(page: Any) -> None:
     assert abs(drawn["width"] - 80) < 2
 
 
-def test_a_model_trained_on_drawn_faces_says_so(tab: Any, site: Any, model_writer: Any, tmp_path: Path) -> None:
+def test_a_model_trained_on_synthetic_faces_says_so(tab: Any, site: Any, model_writer: Any, tmp_path: Path) -> None:
     model_writer(tmp_path / "drawn.onnx", metadata=FACTS | {"synthetic": "true"})
     (tmp_path / "classes.json").write_text(json.dumps({"classes": KOREAN}), encoding="utf-8")
     with make_server(site.root, 0, model_dir=tmp_path) as server:
@@ -279,13 +280,42 @@ def test_a_model_trained_on_drawn_faces_says_so(tab: Any, site: Any, model_write
         server.shutdown()
 
 
+def test_a_model_trained_on_synthetic_faces_comes_second_and_can_be_chosen(
+    tab: Any, model_writer: Any, face: Any, tmp_path: Path
+) -> None:
+    """The package's real model is the one that ships."""
+    model_writer(tmp_path / K7_RUN / K7_MODEL, metadata=FACTS | {"synthetic": "true"})
+    (tmp_path / K7_RUN / "classes.json").write_text(json.dumps({"classes": KOREAN}), encoding="utf-8")
+    with make_server(tmp_path, 0) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}).start()
+        origin = f"http://127.0.0.1:{server.server_port}"
+        tab.page.goto(f"{origin}{DEMO}")
+        tab.page.locator("#figures", has_text=f"모델 {MODEL.name} (BASIC7").wait_for()
+        assert tab.page.locator("#notice").is_hidden()
+        choice = tab.page.get_by_label("모델")
+        assert choice.locator("option").all_inner_texts() == [
+            "기본 모델 (실제 사진) · package, real photos",
+            "내 모델 (합성 얼굴) · yours, synthetic faces",
+        ]
+        tab.page.get_by_label("사진·영상 고르기").set_input_files(face[1])
+        tab.page.locator("#bars .top").wait_for()
+        assert tuple(bars_of(tab.page)) == FACEAPI
+        choice.select_option(f"/{K7_RUN}/{K7_MODEL}")
+        tab.page.locator("#notice").wait_for()
+        assert_shows(tab.page, Oracle(tmp_path / K7_RUN / K7_MODEL)(face[0], None))
+        choice.select_option(label="기본 모델 (실제 사진) · package, real photos")
+        tab.page.locator("#notice").wait_for(state="hidden")
+        tab.assert_clean(origin)
+        server.shutdown()
+
+
 def test_without_a_run_the_page_shows_the_package_s_own_model(
     tab: Any, site: Any, model_writer: Any, face: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = tmp_path / "own/basic7_mnv3s_160_8bit.onnx"
-    model_writer(own, metadata=FACTS | {"classes": json.dumps(FACEAPI), "scheme": "BASIC7", "box": "detector"})
+    model_writer(own, metadata=FACTS | {"classes": json.dumps(FACEAPI), "scheme": "BASIC7", "box_kind": "detector"})
     own.with_name("classes.json").write_text(json.dumps({"classes": FACEAPI}))
-    monkeypatch.setattr("pyojeong.demo.OWN_MODEL", own)
+    monkeypatch.setattr("pyojeong.demo.PACKAGE_MODEL", own)
     (tmp_path / "workspace").mkdir()
     with make_server(tmp_path / "workspace", 0) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}).start()

@@ -203,7 +203,7 @@ def test_without_a_face_the_camera_says_so(page: Any) -> None:
     page.locator("#answer", has_text="얼굴을 찾지 못했습니다").wait_for()
 
 
-def test_the_camera_is_watched_where_frames_do_not_call(tab: Any, origin: str) -> None:
+def test_the_camera_works_without_video_frame_callbacks(tab: Any, origin: str) -> None:
     """As in Firefox before 132."""
     tab.page.add_init_script(
         """delete HTMLVideoElement.prototype.requestVideoFrameCallback;
@@ -230,7 +230,7 @@ def test_the_camera_is_watched_where_frames_do_not_call(tab: Any, origin: str) -
     tab.assert_clean(origin)
 
 
-def test_an_error_of_the_camera_s_first_frame_is_told(page: Any) -> None:
+def test_an_error_of_the_camera_s_first_frame_is_shown(page: Any) -> None:
     page.evaluate(
         """() => { HTMLVideoElement.prototype.requestVideoFrameCallback = () => { throw new Error('no frame'); }; }"""
     )

@@ -79,7 +79,7 @@ def test_boxes_are_those_of_python(tab: Any, page: Any, site: Any, options: dict
     tab.assert_clean(site.origin)
 
 
-def test_a_second_look_finds_what_python_finds(page: Any, site: Any) -> None:
+def test_a_second_detection_finds_what_python_finds(page: Any, site: Any) -> None:
     tight = [draw_tight(seed) for seed in (1, 5, 10, 13)]
     large = np.asarray(Image.fromarray(tight[0]).resize((1003, 907), Image.Resampling.BICUBIC))
     empty = np.full((90, 120, 3), 200, np.uint8)

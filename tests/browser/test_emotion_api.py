@@ -3,7 +3,6 @@
 import hashlib
 import math
 from collections.abc import Callable
-from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -35,17 +34,6 @@ BOXES: dict[str, tuple[float, float, float, float] | None] = {
 PRELUDE = EMOTION_API
 
 
-def save(site: Any, name: str, data: bytes | Image.Image, **options: Any) -> str:
-    """Put a picture where the page can load it; return its address."""
-    path = site.root / "pictures" / name
-    path.parent.mkdir(exist_ok=True)
-    if isinstance(data, bytes):
-        path.write_bytes(data)
-    else:
-        data.save(path, **options)
-    return f"/pictures/{name}"
-
-
 def largest_difference(first: dict[str, float], second: dict[str, float]) -> float:
     assert list(first) == list(second)
     return max(abs(first[name] - second[name]) for name in first)
@@ -59,7 +47,7 @@ def test_patches_have_the_pixels_that_python_cuts(aspect: float, page: Any, site
         """async ({ address, boxes, aspect }) => {
           const { cut } = await import('/web/patch.js');
           const { PixelReader } = await import('/web/source.js');
-          const framing = { margin: 0.15, offset: -0.1, aspect, box: 'annotator' };
+          const framing = { margin: 0.15, offset: -0.1, aspect, boxKind: 'annotator' };
           const reader = new PixelReader();
           const img = await picture(address);
           const frame = reader.frame(img);
@@ -71,7 +59,7 @@ def test_patches_have_the_pixels_that_python_cuts(aspect: float, page: Any, site
           return Promise.all(boxes.map(boxOf).map(async (box) =>
             [await code(() => reader.patch(img, box, framing)), await code(() => cut(frame, box, framing))]));
         }""",
-        {"address": save(site, "pixels.png", image), "boxes": boxes, "aspect": aspect},
+        {"address": site.put("pixels.png", image), "boxes": boxes, "aspect": aspect},
     )
     pixels = np.asarray(image)
     for (x, y, width, height), (read, cut) in zip(boxes, found, strict=True):
@@ -91,7 +79,7 @@ def test_browser_and_python_agree_on_every_box(
     name: str, tab: Any, page: Any, site: Any, oracle: Any, painter: Any
 ) -> None:
     options = {"quality": 90} if name.endswith("jpg") else {"lossless": True} if name.endswith("webp") else {}
-    address = save(site, name, painter(WIDTH, HEIGHT), **options)
+    address = site.put(name, painter(WIDTH, HEIGHT), **options)
     answers = page.evaluate(
         """async ({ address, boxes }) => {
           const api = makeApi();
@@ -131,7 +119,7 @@ def test_boxes_are_in_the_upright_frame_for_every_exif_orientation(
     stored = upright if undo is None else upright.transpose(Image.Transpose(undo))
     exif = Image.Exif()
     exif[0x0112] = orientation
-    address = save(site, f"turned{orientation}.png", stored, exif=exif)
+    address = site.put(f"turned{orientation}.png", stored, exif=exif)
     answers = page.evaluate(
         """async ({ address, box }) => {
           const api = makeApi();
@@ -148,8 +136,8 @@ def test_boxes_are_in_the_upright_frame_for_every_exif_orientation(
 
 def test_every_kind_of_source_gives_the_same_answer(page: Any, site: Any, oracle: Any, painter: Any) -> None:
     image = painter(WIDTH, HEIGHT, seed=5)
-    address = save(site, "source.png", image)
-    doubled = save(site, "doubled.png", image.resize((2 * WIDTH, 2 * HEIGHT), Image.Resampling.NEAREST))
+    address = site.put("source.png", image)
+    doubled = site.put("doubled.png", image.resize((2 * WIDTH, 2 * HEIGHT), Image.Resampling.NEAREST))
     answers = page.evaluate(
         """async ({ address, doubled, box }) => {
           const api = makeApi();
@@ -219,7 +207,7 @@ def test_a_canvas_is_read_before_the_page_draws_on(page: Any) -> None:
 
 
 def test_a_video_gives_the_frame_that_it_shows(page: Any, site: Any, painter: Any) -> None:
-    address = save(site, "frame.png", painter(WIDTH, HEIGHT, seed=6))
+    address = site.put("frame.png", painter(WIDTH, HEIGHT, seed=6))
     shown, drawn = page.evaluate(
         """async ({ address, box }) => {
           const api = makeApi();
@@ -253,7 +241,7 @@ def test_what_is_transparent_lies_on_black(page: Any, site: Any, oracle: Any, pa
           await api.init();
           return api.predictFromImage(await picture(address));
         }""",
-        save(site, "cutout.png", image),
+        site.put("cutout.png", image),
     )
     on_black = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
     # Blending rounds a level up or down.
@@ -301,14 +289,14 @@ def test_the_model_is_enough_without_classes_json_and_the_other_way_round(
 @pytest.mark.parametrize(
     "framing",
     [
-        {"box": "annotator", "margin": "0.15", "offset": "0.0"},
-        {"box": "detector", "margin": "-0.1", "offset": "-0.1", "aspect": "1.0"},
-        {"box": "detector", "margin": "0.2", "offset": "0.3", "aspect": "0.5"},
-        {"box": "detector", "margin": "-0.1", "offset": "-0.06", "aspect": "0.76"},
-        {"box": "annotator", "margin": "0.15", "offset": "0.1", "aspect": "2.0"},
+        {"box_kind": "annotator", "margin": "0.15", "offset": "0.0"},
+        {"box_kind": "detector", "margin": "-0.1", "offset": "-0.1", "aspect": "1.0"},
+        {"box_kind": "detector", "margin": "0.2", "offset": "0.3", "aspect": "0.5"},
+        {"box_kind": "detector", "margin": "-0.1", "offset": "-0.06", "aspect": "0.76"},
+        {"box_kind": "annotator", "margin": "0.15", "offset": "0.1", "aspect": "2.0"},
     ],
 )
-def test_the_crop_is_the_one_that_the_model_wants_whosever_box_is_given(
+def test_the_crop_is_the_model_s_for_every_kind_of_box(
     framing: dict[str, str], page: Any, site: Any, painter: Any, model_writer: Callable[..., None]
 ) -> None:
     model_writer(site.root / "models/framed.onnx", metadata=FACTS | framing)
@@ -320,24 +308,24 @@ def test_the_crop_is_the_one_that_the_model_wants_whosever_box_is_given(
           const api = makeApi({ modelUrl: '/models/framed.onnx' });
           await api.init();
           const img = await picture(address);
-          const { box, margin, offset, aspect } = api.info();
+          const { boxKind, margin, offset, aspect } = api.info();
           const answers = [];
           for (const one of boxes.map(boxOf)) {
             answers.push([await api.predictFromImage(img, one, {}),
               await api.predictFromCanvas(img, one, { boxKind: 'annotator' }),
               await api.predictFromVideo(img, one, { boxKind: 'detector' })]);
           }
-          return [{ box, margin, offset, aspect }, answers];
+          return [{ boxKind, margin, offset, aspect }, answers];
         }""",
-        {"address": save(site, "framed.png", image), "boxes": boxes},
+        {"address": site.put("framed.png", image), "boxes": boxes},
     )
     numbers = {name: float(framing.get(name, "1")) for name in ("margin", "offset", "aspect")}
-    assert info == {"box": framing["box"], **numbers}
+    assert info == {"boxKind": framing["box_kind"], **numbers}
     oracle = Oracle(site.root / "models/framed.onnx")
     for box, (plain, annotated, detected) in zip(boxes, answers, strict=True):
         assert largest_difference(annotated, oracle(image, box, "annotator")) <= 1e-4, box
         assert largest_difference(detected, oracle(image, box, "detector")) <= 1e-4, box
-        assert plain == (annotated if framing["box"] == "annotator" else detected)
+        assert plain == (annotated if framing["box_kind"] == "annotator" else detected)
     # The kinds are so far apart that a mistake would have been seen.
     assert max(largest_difference(one, other) for _, one, other in answers) > 0.02
 
@@ -358,7 +346,7 @@ def test_runtime_and_fetch_can_be_injected(page: Any) -> None:
     assert same == 7
 
 
-def test_questions_asked_at_once_get_their_own_answers(page: Any, site: Any, oracle: Any, painter: Any) -> None:
+def test_simultaneous_calls_get_their_own_results(page: Any, site: Any, oracle: Any, painter: Any) -> None:
     image = painter(WIDTH, HEIGHT, seed=9)
     boxes = [(x, y, 60.0, 80.0) for x in (0, 90, 200) for y in (0, 60, 150)]
     answers = page.evaluate(
@@ -368,7 +356,7 @@ def test_questions_asked_at_once_get_their_own_answers(page: Any, site: Any, ora
           const img = await picture(address);
           return Promise.all(boxes.map((box) => api.predictFromImage(img, boxOf(box))));
         }""",
-        {"address": save(site, "at-once.png", image), "boxes": boxes},
+        {"address": site.put("at-once.png", image), "boxes": boxes},
     )
     for answer, box in zip(answers, boxes, strict=True):
         assert largest_difference(answer, oracle(image, box)) <= 1e-4
@@ -390,14 +378,12 @@ def test_a_page_with_an_import_map_needs_no_path(tab: Any, site: Any) -> None:
 def test_pictures_of_several_sizes_agree(page: Any, site: Any, oracle: Any, painter: Any) -> None:
     for width, height in ((1, 1), (3, 500), (160, 160), (1601, 1203)):
         image = painter(width, height, seed=width)
-        buffer = BytesIO()
-        image.save(buffer, "PNG")
         answer = page.evaluate(
             """async (address) => {
               window.api ??= makeApi();
               await api.init();
               return api.predictFromImage(await picture(address));
             }""",
-            save(site, f"size{width}.png", buffer.getvalue()),
+            site.put(f"size{width}.png", image),
         )
         assert largest_difference(answer, oracle(image, None)) <= 1e-4, (width, height)

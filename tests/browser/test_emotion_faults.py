@@ -137,9 +137,7 @@ def test_pixels_of_another_site_are_refused_by_name(page: Any, site: Any, painte
     assert after == ["no error", "tainted_source", "no error", "no error"]
 
 
-def test_a_picture_replaced_while_it_is_waited_for_is_waited_for_anew(
-    page: Any, site: Any, oracle: Any, painter: Any
-) -> None:
+def test_a_picture_replaced_while_loading_is_waited_for_again(page: Any, site: Any, oracle: Any, painter: Any) -> None:
     image = painter(40, 40, seed=9)
     page.route("**/never*.png", lambda _: None)
     answer, broken = page.evaluate(
@@ -233,7 +231,7 @@ def test_a_download_that_breaks_off_is_named(page: Any) -> None:
     assert ["Url" in message and "broke off" in message for _, _, message in found] == [True, True]
 
 
-def test_an_address_that_is_none_is_named(page: Any) -> None:
+def test_an_invalid_address_is_reported(page: Any) -> None:
     _, code, message = page.evaluate("() => codeOf(() => makeApi({ wasmBasePath: 'http://[' }).init())")
     assert code == "bad_option"
     assert "wasmBasePath" in message
@@ -264,7 +262,7 @@ ISOLATED = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-
         ("script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval'; worker-src 'none'", "worker-src"),
     ],
 )
-def test_a_page_whose_policy_forbids_the_runtime_is_told(policy: str, words: str, tab: Any, site: Any) -> None:
+def test_a_policy_that_blocks_the_runtime_is_reported(policy: str, words: str, tab: Any, site: Any) -> None:
     (site.root / "policy.html").write_text(
         f"""<!doctype html><link rel="icon" href="data:,"><script type="module">
         await ({PRELUDE})();
@@ -353,12 +351,12 @@ def test_init_can_be_tried_again_after_a_failure(page: Any, site: Any) -> None:
     [
         {"margin": "wide"},
         {"offset": None},
-        {"box": None},
-        {"box": "mine"},
+        {"box_kind": None},
+        {"box_kind": "mine"},
         *({"aspect": aspect} for aspect in ("wide", "", "0.49", "2.01", "NaN", "-1")),
     ],
 )
-def test_a_model_that_does_not_say_which_crop_it_wants_is_refused(
+def test_a_model_without_a_valid_crop_is_refused(
     lost: dict[str, str | None], page: Any, site: Any, model_writer: Callable[..., None]
 ) -> None:
     facts = {name: value for name, value in (FACTS | lost).items() if value is not None}

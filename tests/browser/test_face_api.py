@@ -165,7 +165,7 @@ def test_a_page_may_smooth_in_place(page: Any) -> None:
 
 def test_faces_are_cut_with_the_aspect_of_the_model(page: Any, site: Any, model_writer: Callable[..., None]) -> None:
     model = site.root / "models/wide.onnx"
-    model_writer(model, metadata=FACTS | {"box": "detector", "margin": "-0.1", "aspect": "1.5"})
+    model_writer(model, metadata=FACTS | {"box_kind": "detector", "margin": "-0.1", "aspect": "1.5"})
     found = page.evaluate(
         """async () => {
           await installed({ modelUrl: '/models/wide.onnx' });
@@ -215,7 +215,7 @@ def test_words_can_be_chosen_and_the_old_ones_come_back(page: Any, oracle: Any) 
     assert found["before"][0][1] != pytest.approx(found["mapped"][0][1], abs=1e-3)
 
 
-def test_of_two_installations_at_once_one_is_left(page: Any) -> None:
+def test_of_two_simultaneous_installations_one_remains(page: Any) -> None:
     """As where a framework runs an effect twice."""
     before, after, codes = page.evaluate(
         """async () => {
@@ -285,7 +285,7 @@ def test_what_is_being_classified_is_answered_before_it_is_freed(page: Any) -> N
     assert end == "disposed"
 
 
-def test_a_source_that_never_comes_holds_no_installation_up(page: Any) -> None:
+def test_a_source_that_never_loads_blocks_no_installation(page: Any) -> None:
     page.route("**/never.png", lambda _: None)
     end = page.evaluate(
         """async () => {

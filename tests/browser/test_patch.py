@@ -13,7 +13,7 @@ pytestmark = pytest.mark.browser
 PRELUDE = EMOTION_API
 
 
-def test_patch_region_is_the_rule_of_crops_number_for_number(page: Any) -> None:
+def test_patch_region_equals_that_of_python(page: Any) -> None:
     random = np.random.default_rng(1)
     boxes = random.uniform((-500, -500, 0.01, 0.01), (4000, 4000, 3000, 3000), (3000, 4))
     # Halves and quarters are where roundings part.

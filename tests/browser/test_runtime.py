@@ -108,7 +108,7 @@ def test_nothing_stays_open_where_wasm_fails(page: Any, broken: str) -> None:
 @pytest.mark.parametrize(
     ("broken", "used"), [("none", "webgpu"), ("webgpu cells", "wasm"), ("webgpu probabilities", "wasm")]
 )
-def test_an_analyzer_tells_the_slower_of_its_networks(page: Any, broken: str, used: str) -> None:
+def test_an_analyzer_reports_the_slower_provider_of_its_networks(page: Any, broken: str, used: str) -> None:
     info = page.evaluate(
         """async (broken) => {
           const { EmotionAnalyzer } = await import('/web/analyzer.js');
@@ -127,7 +127,7 @@ def test_an_analyzer_tells_the_slower_of_its_networks(page: Any, broken: str, us
 
 
 @pytest.mark.parametrize("provider", ["wasm", "webgpu"])
-def test_the_runtime_is_asked_for_one_thing_at_a_time(page: Any, provider: str) -> None:
+def test_the_runtime_runs_one_call_at_a_time(page: Any, provider: str) -> None:
     most, answers = page.evaluate(
         """async (provider) => {
           offerGpu(async () => ({}));
@@ -176,7 +176,7 @@ def test_a_network_that_fails_later_says_what_to_do(
     assert advice in error[2]
 
 
-def test_without_being_asked_webgpu_is_left_alone(page: Any) -> None:
+def test_webgpu_is_not_touched_by_default(page: Any) -> None:
     info, touched = page.evaluate(
         """async () => {
           let touched = false;

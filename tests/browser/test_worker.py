@@ -101,7 +101,7 @@ def test_boxes_of_any_kind_reach_the_worker(page: Any) -> None:
     assert '"width":60' in answers[0]
 
 
-def test_only_the_newest_wish_waits(page: Any, site: Any) -> None:
+def test_only_the_newest_call_waits(page: Any, site: Any) -> None:
     answers, closed, later = page.evaluate(
         """async (address) => {
           const analyzer = await inWorker();
@@ -119,7 +119,7 @@ def test_only_the_newest_wish_waits(page: Any, site: Any) -> None:
     assert later == 2
 
 
-def test_a_picture_that_never_comes_holds_nobody_up(page: Any, site: Any) -> None:
+def test_a_picture_that_never_loads_blocks_no_later_call(page: Any, site: Any) -> None:
     page.route("**/never*.png", lambda _: None)
     first, second, end = page.evaluate(
         """async (address) => {
@@ -136,7 +136,7 @@ def test_a_picture_that_never_comes_holds_nobody_up(page: Any, site: Any) -> Non
     assert (first, second, end) == (None, 2, "disposed")
 
 
-def test_a_picture_replaced_while_it_is_waited_for_is_waited_for_anew(page: Any, site: Any) -> None:
+def test_a_picture_replaced_while_loading_is_waited_for_again(page: Any, site: Any) -> None:
     page.route("**/never*.png", lambda _: None)
     faces, nobody, later = page.evaluate(
         """async (address) => {

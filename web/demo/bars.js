@@ -1,12 +1,12 @@
 import { Speech } from './speech.js';
 
-/** English beside the seven Korean classes, Korean beside face-api.js's words; others stand alone. */
-const OTHER = /** @type {Record<string, string>} */ ({
+/** The English word for each of the seven Korean classes, the Korean one for face-api.js's words. */
+const TRANSLATIONS = /** @type {Record<string, string>} */ ({
   기쁨: 'joy', 당황: 'embarrassed', 분노: 'anger', 불안: 'anxiety', 상처: 'hurt', 슬픔: 'sadness', 중립: 'neutral',
   neutral: '중립', happy: '기쁨', sad: '슬픔', angry: '분노', fearful: '두려움', disgusted: '혐오', surprised: '놀람',
 });
 
-/** Draws probabilities as bars in class order, with the most probable one in large letters and spoken. */
+/** Shows probabilities as bars in class order, with the most probable class in large letters and spoken. */
 export class Bars {
   /** @type {Map<string, { row: HTMLElement, fill: HTMLElement, value: HTMLElement }>} */
   #rows = new Map();
@@ -35,7 +35,7 @@ export class Bars {
       fill.style.transform = `translateX(${100 * (share - 1)}%)`;
       value.textContent = `${(share * 100).toFixed(1)}%`;
     }
-    this.#answer.replaceChildren(word(top), ' ', small(`${OTHER[top] ?? ''} ${(best * 100).toFixed(0)}%`));
+    this.#answer.replaceChildren(word(top), ' ', small(`${TRANSLATIONS[top] ?? ''} ${(best * 100).toFixed(0)}%`));
     this.#speech.say(this.#answer.textContent ?? '');
   }
 
@@ -54,7 +54,7 @@ export class Bars {
   #newRow(name) {
     const row = document.createElement('li');
     const label = document.createElement('span');
-    label.append(word(name), ' ', small(OTHER[name] ?? ''));
+    label.append(word(name), ' ', small(TRANSLATIONS[name] ?? ''));
     const track = Object.assign(document.createElement('span'), { className: 'track', ariaHidden: 'true' });
     const fill = Object.assign(document.createElement('span'), { className: 'fill' });
     const value = Object.assign(document.createElement('span'), { className: 'value' });

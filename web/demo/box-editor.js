@@ -1,11 +1,11 @@
 /** @typedef {import('../onnx_emotion_api.js').Box} Box */
 /** @typedef {{ width: number, height: number }} Size */
 
-const SMALLEST = 8; // pixels on the screen: below it a drag is a click
+const SMALLEST = 8; // screen pixels; a smaller drag is a click
 const STEP = 0.02; // of the frame's longer side, for one key press
 
 /**
- * A square in the middle, of 60 % of the shorter side: about where a face is in front of a camera.
+ * Returns a centered square of 60 % of the shorter side, about where a face in front of a camera is.
  *
  * @param {Size} size
  * @returns {Box}
@@ -15,9 +15,9 @@ function centered({ width, height }) {
   return { x: (width - side) / 2, y: (height - side) / 2, width: side, height: side };
 }
 
-/** Lets a person draw a box on a picture or video, by pointer or by keyboard. */
+/** Lets the user draw a box on a picture or video, by pointer or keyboard. */
 export class BoxEditor {
-  /** @type {Box | null} in source pixels; null is the whole frame */
+  /** @type {Box | null} in source pixels; null if there is none */
   box = null;
   /** @type {Size} of the source in pixels */
   #size = { width: 1, height: 1 };
@@ -39,7 +39,7 @@ export class BoxEditor {
   }
 
   /**
-   * Starts over for a new source.
+   * Resets the editor for a new source.
    *
    * @param {Size} size
    * @param {Box | null} box
@@ -70,7 +70,7 @@ export class BoxEditor {
 
   /** @param {PointerEvent} event */
   #drag(event) {
-    // A second finger would draw a box of its own.
+    // Ignores a second finger, which would draw another box.
     if (event.button !== 0 || !event.isPrimary) return;
     this.#stage.setPointerCapture(event.pointerId);
     const start = this.#pointOf(event);
@@ -97,7 +97,7 @@ export class BoxEditor {
   }
 
   /**
-   * Where a pointer is, in source pixels, kept inside the source.
+   * Returns the position of a pointer in source pixels, clamped to the source.
    *
    * @param {PointerEvent} event
    */

@@ -3,7 +3,7 @@ import { languageOf } from './bars.js';
 /** @typedef {import('../index.js').FaceEmotions} FaceEmotions */
 /** @typedef {import('../patch.js').Box} Box */
 
-/** Draws the found faces over a picture or video, each with its most probable emotion. */
+/** Marks the detected faces on a picture or video, each with its most probable emotion. */
 export class Boxes {
   #layer;
 
@@ -15,7 +15,7 @@ export class Boxes {
   /**
    * @param {readonly FaceEmotions[]} faces
    * @param {{ width: number, height: number }} size of the source in pixels
-   * @param {number} chosen the one that the bars describe
+   * @param {number} chosen index of the face that the bars describe
    */
   show(faces, { width, height }, chosen) {
     while (this.#layer.children.length > faces.length) this.#layer.lastElementChild?.remove();
@@ -33,23 +33,23 @@ export class Boxes {
       const words = /** @type {HTMLElement} */ (face.firstElementChild);
       words.textContent = text;
       words.lang = languageOf(label);
-      this.#keepInSight(face, words);
+      this.#keepInside(face, words);
     });
   }
 
   /**
-   * Words that would reach over the picture's edge are put into the box, or end where it ends.
+   * Keeps the label inside the picture: it moves into the box at the top, and ends with the box at the right.
    *
    * @param {HTMLElement} face
-   * @param {HTMLElement} words
+   * @param {HTMLElement} label
    */
-  #keepInSight(face, words) {
+  #keepInside(face, label) {
     const mirrored = this.#layer.closest('.mirrored') !== null;
     const room = mirrored ? face.offsetLeft + face.offsetWidth : this.#layer.clientWidth - face.offsetLeft;
     // Boxes are not clipped to the picture.
     face.style.setProperty('--above', `${-face.offsetTop}px`);
-    face.classList.toggle('high', face.offsetTop < words.offsetHeight);
-    face.classList.toggle('aside', room < words.offsetWidth);
+    face.classList.toggle('high', face.offsetTop < label.offsetHeight);
+    face.classList.toggle('right', room < label.offsetWidth);
   }
 
   clear() {
@@ -64,9 +64,11 @@ function newFace() {
 }
 
 /**
- * @param {Box | null} drawn
- * @param {number | undefined} found faces, where no box is drawn
- * @param {boolean} still whether the whole is taken for a face where none is found
+ * Returns the text below the picture.
+ *
+ * @param {Box | null} drawn by the user
+ * @param {number | undefined} found number of detected faces, if no box is drawn
+ * @param {boolean} still whether the source is a picture, which is classified as a whole if no face is found
  */
 export function boxWords(drawn, found, still) {
   if (drawn) {

@@ -3,6 +3,7 @@ import { Bars } from './bars.js';
 import { Boxes, boxWords } from './boxes.js';
 import { BoxEditor } from './box-editor.js';
 import { onNextFrame, sizeOf } from './frames.js';
+import { describeModel } from './models.js';
 import { Pace } from './pace.js';
 import { report } from './problem.js';
 import { WORDS, loadRival } from './rival.js';
@@ -11,9 +12,8 @@ import { Speech } from './speech.js';
 /** @typedef {import('../analyzer.js').FaceEmotions} FaceEmotions */
 /** @typedef {import('../patch.js').Box} Box */
 /** @typedef {Awaited<ReturnType<typeof EmotionAnalyzer.inWorker>>} Analyzer */
-/** @typedef {{ models: string[], rival: boolean, rivalWasm: boolean }} Available */
-
-const RUN = '../../models/mobilenetv3_classifier/runs/finetune_K7_160/';
+/** @typedef {import('./models.js').Model} Model */
+/** @typedef {{ models: Model[], rival: boolean, rivalWasm: boolean }} Available */
 
 /** @type {<T extends HTMLElement = HTMLElement>(id: string) => T} */
 const element = (id) => /** @type {any} */ (document.getElementById(id));
@@ -43,55 +43,53 @@ let source = null;
 let bars;
 /** @type {Available} */
 let available = { models: [], rival: false, rivalWasm: false };
-let shown = ''; // name of the model that answers
-let unwatch = () => {}; // takes back the wait for a frame
+/** @type {Model | undefined} */
+let shown; // the model that answers
+let unwatch = () => {}; // cancels the wait for a frame
 let busy = false;
-let failing = false; // whether what the page reports is that the last picture could not be read
+let failing = false; // whether the error on the page is about the last classification
 let waiting = false;
 /** @type {Box | null} */
-let described = null; // where the face is that the bars describe
-let wishes = 0; // pictures, videos and cameras that were asked for, counted
-let staged = 0; // the number of the one on the stage; an older one that can be read later does not come any more
-let filmed = 0; // the number of the one that the video element was given last
+let described = null; // the face that the bars describe
+// Pictures, videos and cameras are numbered in the order of the user's requests, because they may open in another one.
+let requests = 0;
+let staged = 0; // number of the source on the stage; older ones are ignored when they open
+let filmed = 0; // number of the latest source of the video element
 let pace = new Pace();
 
 async function start() {
   available = await (await fetch('available.json')).json();
-  models.replaceChildren(...available.models.map((name) => new Option(modelName(name), name)));
+  models.replaceChildren(...available.models.map((model) => new Option(describeModel(model), model.url)));
   element('model-choice').hidden = available.models.length < 2;
   element('rival-choice').hidden = !available.rival;
-  await useModel(available.models[0] ?? '');
+  await useModel(models.value);
 }
 
-/** @param {string} name */
-function modelName(name) {
-  return name.endsWith('_8bit.onnx') ? `8비트 가중치 (${name})` : name;
-}
-
-/** @param {string} name */
-async function useModel(name) {
+/** @param {string} url one of the addresses in the list */
+async function useModel(url) {
+  const model = /** @type {Model} */ (available.models.find((each) => each.url === url));
   const next = await EmotionAnalyzer.inWorker({
-    modelUrl: `${RUN}${name}`,
-    classesUrl: `${RUN}classes.json`,
+    modelUrl: model.url,
+    classesUrl: model.classesUrl,
     detectorUrl: '../../faceapi/tiny_face_detector.onnx',
   });
-  if (name !== models.value && models.value) {
-    // Another was chosen meanwhile.
+  if (url !== models.value) {
+    // Another model was chosen while this one was loading.
     next.dispose();
     return;
   }
   analyzer?.dispose();
-  shown = name;
+  shown = model;
   analyzer = next;
   bars = new Bars(element('bars'), element('answer'), element('spoken'), next.outputKeys);
   element('notice').hidden = !next.info().synthetic;
   describePace();
-  // For the curious: api.outputKeys, api.info() in the console.
+  // For the console: api.outputKeys, api.info().
   Object.assign(window, { api: next });
   classify();
 }
 
-/** Classifies what is on the stage now; while one answer is under way, only the newest wish is kept. */
+/** Classifies the source on the stage. A call during a running classification starts one more after it. */
 async function classify() {
   if (!source || !analyzer) return;
   if (busy) {
@@ -99,22 +97,22 @@ async function classify() {
     return;
   }
   busy = true;
-  const asked = source;
-  const by = analyzer;
+  const shownSource = source;
+  const usedAnalyzer = analyzer;
   try {
-    const faces = await facesOf(by, asked);
-    if (asked === source && faces && by === analyzer) {
-      described = show(faces, asked);
-      pace.count(by.timings, source === video);
+    const faces = await facesOf(usedAnalyzer, shownSource);
+    if (shownSource === source && faces && usedAnalyzer === analyzer) {
+      described = show(faces, shownSource);
+      pace.count(usedAnalyzer.timings, source === video);
       describePace();
-      // Another error stays: the next frame of a video must not take it away.
+      // Keeps other errors, which the next frame of a video must not remove.
       if (failing) report(null);
       failing = false;
     }
-    await compareTo(asked, described);
+    await compareTo(shownSource, described);
   } catch (error) {
-    // What was disposed has been replaced.
-    if (by === analyzer) {
+    // Ignores errors of an analyzer that was replaced.
+    if (usedAnalyzer === analyzer) {
       failing = true;
       report(error);
     }
@@ -128,27 +126,27 @@ async function classify() {
 }
 
 /**
- * The faces of a drawn box, else those that are found; a picture without any is taken for a face as a whole.
+ * Classifies the drawn box, otherwise the detected faces; a picture without any is classified as a whole.
  *
- * @param {Analyzer} by
- * @param {HTMLImageElement | HTMLVideoElement} asked
+ * @param {Analyzer} usedAnalyzer
+ * @param {HTMLImageElement | HTMLVideoElement} shownSource
  */
-async function facesOf(by, asked) {
-  if (editor.box) return by.analyze(asked, [editor.box], { boxKind: 'annotator' });
-  const faces = await by.analyze(asked);
-  return faces?.length === 0 && asked === picture ? by.analyze(asked, [null]) : faces;
+async function facesOf(usedAnalyzer, shownSource) {
+  if (editor.box) return usedAnalyzer.analyze(shownSource, [editor.box], { boxKind: 'annotator' });
+  const faces = await usedAnalyzer.analyze(shownSource);
+  return faces?.length === 0 && shownSource === picture ? usedAnalyzer.analyze(shownSource, [null]) : faces;
 }
 
 /**
  * @param {FaceEmotions[]} faces
- * @param {HTMLImageElement | HTMLVideoElement} asked
+ * @param {HTMLImageElement | HTMLVideoElement} shownSource
  * @returns {Box | null} of the face that the bars describe
  */
-function show(faces, asked) {
+function show(faces, shownSource) {
   const found = editor.box ? [] : faces.filter(({ box }) => box);
   const areas = faces.map(({ box }) => (box ? box.width * box.height : 0));
   const largest = areas.indexOf(Math.max(...areas));
-  boxes.show(found, sizeOf(asked), largest);
+  boxes.show(found, sizeOf(shownSource), largest);
   const face = faces[largest];
   if (face) bars?.show(face.emotions);
   else bars?.clear('얼굴을 찾지 못했습니다');
@@ -161,7 +159,7 @@ function describePace() {
   const { threads, modelBytes, runtimeVersion, scheme } = analyzer.info();
   element('figures').textContent = [
     ...pace.words(source === video),
-    `모델 ${shown} (${scheme}, ${(modelBytes / 1e6).toFixed(1)} MB)`,
+    `모델 ${shown?.name} (${scheme}, ${(modelBytes / 1e6).toFixed(1)} MB)`,
     `스레드 ${threads}`,
     `onnxruntime-web ${runtimeVersion}`,
   ].filter(Boolean).join(' · ');
@@ -171,17 +169,17 @@ function describePace() {
 let rival = null;
 
 /**
- * @param {HTMLImageElement | HTMLVideoElement} asked
+ * @param {HTMLImageElement | HTMLVideoElement} shownSource
  * @param {Box | null} box of the face to compare
  */
-async function compareTo(asked, box) {
+async function compareTo(shownSource, box) {
   if (!compare.checked) return;
   rival ??= {
     ask: await loadRival(available.rivalWasm),
     bars: new Bars(element('rival-bars'), element('rival-answer'), element('rival-spoken'), WORDS),
   };
-  const { emotions, ms } = await rival.ask(asked, box);
-  if (asked !== source) return;
+  const { emotions, ms } = await rival.ask(shownSource, box);
+  if (shownSource !== source) return;
   if (emotions) rival.bars.show(emotions);
   else rival.bars.clear('얼굴을 찾지 못했습니다');
   element('rival-figures').textContent = `얼굴과 감정 ${ms.toFixed(0)} ms · 이 페이지의 스레드에서`;
@@ -202,7 +200,7 @@ function tellBox(text) {
 /**
  * @param {HTMLImageElement | HTMLVideoElement} next
  * @param {{ width: number, height: number }} size
- * @param {number} [number] of the wish
+ * @param {number} [number] of the request
  */
 function put(next, size, number = staged) {
   source = next;
@@ -222,9 +220,9 @@ function put(next, size, number = staged) {
 /** @param {File | undefined} chosen */
 async function open(chosen) {
   if (!chosen) return;
-  const mine = ++wishes;
+  const number = ++requests;
   if (chosen.type.startsWith('video/')) {
-    await openVideo(chosen, mine);
+    await openVideo(chosen, number);
     return;
   }
   const next = new Image();
@@ -236,27 +234,27 @@ async function open(chosen) {
     report(new Error(`"${chosen.name}"은(는) 사진으로 열 수 없습니다. JPEG, PNG, WebP 사진을 고르십시오.`));
     return;
   }
-  if (mine < staged) {
+  if (number < staged) {
     URL.revokeObjectURL(next.src);
     return;
   }
-  // A video that was asked for later is still to come.
-  if (filmed < mine) stopCamera();
+  // Keeps a video that was requested later and is still opening.
+  if (filmed < number) stopCamera();
   URL.revokeObjectURL(picture.src);
   picture.src = next.src;
-  // It fails where the next picture takes this one's place.
+  // Fails if the next picture replaces this one.
   await picture.decode().catch(() => {});
-  if (picture.src !== next.src || mine < staged) return;
+  if (picture.src !== next.src || number < staged) return;
   report(null);
-  put(picture, { width: picture.naturalWidth, height: picture.naturalHeight }, mine);
+  put(picture, { width: picture.naturalWidth, height: picture.naturalHeight }, number);
 }
 
 /**
  * @param {File} chosen
- * @param {number} mine
+ * @param {number} number
  */
-async function openVideo(chosen, mine) {
-  filmed = mine;
+async function openVideo(chosen, number) {
+  filmed = number;
   stopCamera();
   const address = URL.createObjectURL(chosen);
   video.src = address;
@@ -271,22 +269,22 @@ async function openVideo(chosen, mine) {
   }
   if (video.src !== address) return;
   report(null);
-  put(video, sizeOf(video), mine);
+  put(video, sizeOf(video), number);
   awaitFrame();
 }
 
 async function startCamera() {
-  const mine = ++wishes;
+  const number = ++requests;
   const focused = document.activeElement === camera;
   camera.disabled = true;
   try {
     if (!navigator.mediaDevices) throw new Error('카메라는 http://localhost나 https 주소에서만 쓸 수 있습니다.');
     const stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: 'user' } });
-    if (mine < staged || mine < filmed) {
+    if (number < staged || number < filmed) {
       for (const track of stream.getTracks()) track.stop();
       return;
     }
-    filmed = mine;
+    filmed = number;
     stream.getVideoTracks()[0]?.addEventListener('ended', () => {
       stopCamera();
       report(new Error('카메라 연결이 끊겼습니다. 다시 켜십시오.'));
@@ -296,13 +294,13 @@ async function startCamera() {
     await video.play();
     if (video.srcObject !== stream) return;
     report(null);
-    put(video, sizeOf(video), mine);
+    put(video, sizeOf(video), number);
     awaitFrame();
   } catch (error) {
-    if (mine >= staged) report(error);
+    if (number >= staged) report(error);
   } finally {
     camera.disabled = false;
-    // A button that is disabled loses the keyboard.
+    // A disabled button loses the keyboard focus.
     if (focused && document.activeElement === document.body) camera.focus();
     showCameraState();
   }
@@ -315,7 +313,7 @@ function onFrame() {
 }
 
 function awaitFrame() {
-  // One left over from an earlier video would double the work.
+  // A wait left over from an earlier video would double the work.
   unwatch();
   unwatch = onNextFrame(video, onFrame);
 }
@@ -347,11 +345,11 @@ function showCameraState() {
 
 file.addEventListener('change', () => {
   open(file.files?.[0]);
-  // The same file may be chosen again.
+  // Allows choosing the same file again.
   file.value = '';
 });
 video.addEventListener('resize', () => {
-  // A phone that is turned changes the shape of its picture.
+  // A rotated phone changes the shape of its picture.
   if (source === video) put(video, sizeOf(video));
 });
 camera.addEventListener('click', () => (video.srcObject ? stopCamera() : startCamera()));
@@ -360,10 +358,10 @@ models.addEventListener('change', () => {
   useModel(chosen).then(
     () => report(null),
     (error) => {
-      // Another was chosen meanwhile.
+      // Another model was chosen while this one was loading.
       if (models.value !== chosen) return;
-      // The list names what answers.
-      models.value = shown;
+      // The list shows the model that answers.
+      models.value = shown?.url ?? '';
       report(error);
     },
   );
@@ -374,7 +372,7 @@ compare.addEventListener('change', () => {
 });
 clear.addEventListener('click', () => {
   editor.clear();
-  // The button is disabled now, and the keyboard must be somewhere.
+  // The button is disabled now, so the focus must move.
   stage.focus();
 });
 document.addEventListener('paste', (event) => open(event.clipboardData?.files[0]));

@@ -1,21 +1,21 @@
 /** @typedef {HTMLImageElement | HTMLVideoElement} Shown */
 
-/** @param {Shown} asked */
-export function sizeOf(asked) {
-  return asked instanceof HTMLVideoElement
-    ? { width: asked.videoWidth, height: asked.videoHeight }
-    : { width: asked.naturalWidth, height: asked.naturalHeight };
+/** @param {Shown} shown */
+export function sizeOf(shown) {
+  return shown instanceof HTMLVideoElement
+    ? { width: shown.videoWidth, height: shown.videoHeight }
+    : { width: shown.naturalWidth, height: shown.naturalHeight };
 }
 
 /**
- * Calls once when a video shows its next frame.
+ * Calls a function once, when a video shows its next frame.
  *
  * @param {HTMLVideoElement} video
  * @param {() => void} call
- * @returns {() => void} takes it back
+ * @returns {() => void} cancels the call
  */
 export function onNextFrame(video, call) {
-  // Firefox has it from 132 on.
+  // Firefox has it since version 132.
   if (!('requestVideoFrameCallback' in video)) return onNextTime(video, call);
   const watch = video.requestVideoFrameCallback(call);
   return () => video.cancelVideoFrameCallback(watch);
@@ -27,11 +27,11 @@ export function onNextFrame(video, call) {
  */
 function onNextTime(video, call) {
   const before = video.currentTime;
-  const look = () => {
-    // A video that has paused or ended shows nothing new.
+  const check = () => {
+    // The time of a paused or ended video does not change.
     if (video.currentTime !== before) call();
-    else watch = requestAnimationFrame(look);
+    else watch = requestAnimationFrame(check);
   };
-  let watch = requestAnimationFrame(look);
+  let watch = requestAnimationFrame(check);
   return () => cancelAnimationFrame(watch);
 }

@@ -2,7 +2,7 @@ const SMOOTHING = 0.1; // weight of the newest frame of a video
 
 /** @typedef {{ read: number, detect: number, classify: number }} Timings milliseconds */
 
-/** How long the answers about one source take, smoothed where it is live. */
+/** Measures how long results for one source take, smoothed if the source is a video. */
 export class Pace {
   /** @type {Timings} */
   #times = { read: 0, detect: 0, classify: 0 };
@@ -10,7 +10,7 @@ export class Pace {
   #last = 0;
 
   /**
-   * Notes an answer.
+   * Records the timings of a result.
    *
    * @param {Timings} timings
    * @param {boolean} live
@@ -29,7 +29,7 @@ export class Pace {
   }
 
   /**
-   * What the page says of it; nothing before the first answer.
+   * Returns the text for the page; nothing before the first result.
    *
    * @param {boolean} live
    */

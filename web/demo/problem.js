@@ -1,4 +1,4 @@
-/** @type {Record<string, string>} what to do about an error, by its code or by the camera's error name */
+/** @type {Record<string, string>} what to do about an error, by its code or by the name of a camera error */
 const REMEDIES = {
   model_not_found: '모델이 없습니다. 저장소 루트에서 make run을 먼저 실행하십시오.',
   model_is_html: '모델이 없습니다. 저장소 루트에서 make run을 먼저 실행하십시오.',
@@ -21,9 +21,9 @@ const REMEDIES = {
 };
 
 /**
- * Shows an error, and what to do about it, on the page.
+ * Shows on the page what to do about an error.
  *
- * @param {unknown} error null when all is well
+ * @param {unknown} error null removes the message
  */
 export function report(error) {
   const { code, name, message } = /** @type {{ code?: string, name?: string, message?: string }} */ (error ?? {});

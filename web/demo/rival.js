@@ -1,4 +1,4 @@
-/** face-api.js on the same picture, for a comparison; it runs on this page's own thread, on one. */
+/** Runs face-api.js on the same picture for comparison, on the page's own thread. */
 
 import { overlap } from '../detector.js';
 
@@ -8,24 +8,24 @@ const WASM = '/node_modules/@tensorflow/tfjs-backend-wasm/dist/';
 /** @typedef {import('../patch.js').Box} Box */
 
 /**
- * The emotions of the face that overlaps a box most, null where none does; without a box, of the largest face.
+ * Returns the emotions of the face that overlaps a box most, null if none does; without a box, of the largest face.
  *
  * @typedef {(source: HTMLImageElement | HTMLVideoElement, box: Box | null) =>
  *   Promise<{ emotions: Record<string, number> | null, ms: number }>} Ask
  */
 
-/** face-api.js's own words, in its order. */
+/** face-api.js's words, in its order. */
 export const WORDS = ['neutral', 'happy', 'sad', 'angry', 'fearful', 'disgusted', 'surprised'];
 
 /**
  * Loads @vladmandic/face-api with its detector and expression net.
  *
- * @param {boolean} wasm whether tfjs's wasm backend is installed; else plain JavaScript computes
+ * @param {boolean} wasm whether tfjs's wasm backend is installed; otherwise plain JavaScript is used
  * @returns {Promise<Ask>}
  */
 export async function loadRival(wasm) {
   const faceapi = await import(/* @vite-ignore */ `${PACKAGE}dist/face-api.esm.js`);
-  // Its threads would start from scripts that the page's own security policy forbids.
+  // The page's Content-Security-Policy blocks the scripts of tfjs's threads.
   faceapi.tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
   if (wasm) faceapi.tf.setWasmPaths(WASM);
   await faceapi.tf.setBackend(wasm ? 'wasm' : 'cpu');
@@ -46,7 +46,7 @@ export async function loadRival(wasm) {
  * @param {Box | null} box
  */
 function best(faces, box) {
-  const rank = (/** @type {Box} */ one) => (box ? overlap(one, box) : one.width * one.height);
+  const rank = (/** @type {Box} */ face) => (box ? overlap(face, box) : face.width * face.height);
   const [first] = [...faces].sort((a, b) => rank(b.detection.box) - rank(a.detection.box));
   return first && rank(first.detection.box) > 0 ? first : null;
 }

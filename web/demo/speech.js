@@ -1,7 +1,7 @@
-// What is seen changes many times a second; a screen reader must be able to finish its sentence.
+// In ms: the text changes many times a second, but a screen reader must be able to finish a sentence.
 const SPEAK_EVERY = 2000;
 
-/** Gives a screen reader the newest of many texts now and then. */
+/** Passes the newest of many texts to a screen reader at intervals. */
 export class Speech {
   #region;
   #text = '';
@@ -13,7 +13,7 @@ export class Speech {
     this.#region = region;
   }
 
-  /** @param {string} text an empty one takes back what waits and what was said */
+  /** @param {string} text an empty one clears both the waiting and the spoken text */
   say(text) {
     this.#text = text;
     if (text) {
@@ -26,7 +26,7 @@ export class Speech {
 
   #speak() {
     this.#timer = undefined;
-    // Setting the same text again would be spoken again.
+    // The same text, set again, would be spoken again.
     if (this.#region.textContent !== this.#text) this.#region.textContent = this.#text;
   }
 }
