@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test setup setup-test lint demo wheel clean
+.PHONY: run test setup setup-test docs lint demo wheel clean
 
 run: setup
 	$(BIN)/pyojeong run --sample
@@ -22,6 +22,10 @@ lint: setup-test
 	$(BIN)/mypy
 	npx --no-install tsc -p web --noEmit
 
+docs:  # the site in site/, checked for broken links
+	@$(PYTHON) scripts/setup.py docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
 demo: setup
 	$(BIN)/pyojeong demo
 
@@ -30,4 +34,4 @@ wheel: setup  # carries face-api's two graphs, so that a pip user needs no Node
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean:  # what the set-up made; data, models and reports stay
-	rm -rf .venv node_modules build dist
+	rm -rf .venv node_modules build dist site

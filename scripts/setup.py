@@ -1,9 +1,10 @@
-"""Set up what ``make run`` or ``make test`` needs, and only what is missing.
+"""Set up what ``make run``, ``make test`` or ``make docs`` needs, and only what is missing.
 
 Needs nothing but Python's standard library. Says what it downloads; asks for nothing.
 
     python3 scripts/setup.py run     # the package with training and reports, face-api.js's weights, onnxruntime-web
     python3 scripts/setup.py test    # the same with the test tools, the real face-api.js and a Chromium
+    python3 scripts/setup.py docs    # the site builder alone
 """
 
 from __future__ import annotations
@@ -21,19 +22,22 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 SCRIPTS = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = SCRIPTS / ("python.exe" if os.name == "nt" else "python")
-EXTRAS = {"run": "train,report", "test": "dev"}
+EXTRAS = {"run": "train,report", "test": "dev", "docs": "docs"}
+SIZES = {"run": 300, "test": 300, "docs": 70}
+"""Of the Python packages, in MB."""
 
 
 def main() -> None:
     """Run the steps for the goal named on the command line."""
     if len(sys.argv) != 2 or sys.argv[1] not in EXTRAS:
-        stop(f"usage: {sys.argv[0]} run|test")
+        stop(f"usage: {sys.argv[0]} {'|'.join(EXTRAS)}")
     if sys.version_info < (3, 11):  # noqa: UP036 - the reader of this line may be on an old Python
         stop(f"Python 3.11 or newer is needed, this is {platform.python_version()}; call make PYTHON=python3.12")
     goal = sys.argv[1]
     make_venv()
     install_python_packages(goal)
-    install_npm_packages(goal)
+    if goal != "docs":
+        install_npm_packages(goal)
     if goal == "test":
         find_or_install_chromium()
 
@@ -57,14 +61,14 @@ def make_venv() -> None:
 def install_python_packages(goal: str) -> None:
     """Install the package with the extras of the goal; PyTorch's CPU build first, where pip offers it."""
     wanted = digest("pyproject.toml", "constraints.txt") + f" {sys.version}"
-    stamps = [VENV / f".installed-{name}" for name in EXTRAS]
-    # The test set-up holds everything that the run set-up has.
-    enough = stamps if goal == "run" else stamps[1:]
-    if any(stamp.is_file() and stamp.read_text() == wanted for stamp in enough):
+    # The test set-up holds everything that the others have.
+    stamps = [VENV / f".installed-{name}" for name in dict.fromkeys((goal, "test"))]
+    if any(stamp.is_file() and stamp.read_text() == wanted for stamp in stamps):
         return
     pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-c", "constraints.txt"]
-    install_torch(pip)
-    say(f"Downloading and installing the Python packages of pyojeong[{EXTRAS[goal]}] (about 300 MB)")
+    if goal != "docs":
+        install_torch(pip)
+    say(f"Downloading and installing the Python packages of pyojeong[{EXTRAS[goal]}] (about {SIZES[goal]} MB)")
     run(*pip, "--editable", f".[{EXTRAS[goal]}]")
     (VENV / f".installed-{goal}").write_text(wanted)
 
@@ -90,8 +94,8 @@ def install_npm_packages(goal: str) -> None:
     """Install the locked npm packages: face-api.js's weights and onnxruntime-web, for tests the rest as well."""
     wanted = digest("package.json", "package-lock.json")
     modules = ROOT / "node_modules"
-    stamps = [modules / f".installed-{name}" for name in EXTRAS]
-    if any(s.is_file() and s.read_text() == wanted for s in (stamps if goal == "run" else stamps[1:])):
+    stamps = [modules / f".installed-{name}" for name in dict.fromkeys((goal, "test"))]
+    if any(stamp.is_file() and stamp.read_text() == wanted for stamp in stamps):
         return
     npm = shutil.which("npm")
     if not npm or node_major() < 20:
