@@ -21,7 +21,7 @@ import numpy as np
 from machine import machine, peak_megabytes
 from PIL import Image
 
-from pyojeong.faceapi.engines import NodeEngine, OnnxEngine, Settings
+from pyojeong.faceapi.engines import FaceApiContender, NodeEngine, OnnxEngine
 from pyojeong.sample.drawing import draw_face
 
 GOALS = {"faceapi_12mp_exact_vs_node": 3.5, "faceapi_12mp_scaled_vs_node": 7.0, "faceapi_640_vs_node": 6.0}
@@ -68,7 +68,7 @@ def peak_memory(path: Path, decode: str) -> float:
 
 def print_peak(path: Path, decode: str) -> None:
     """Analyze ``path`` a few times and print this process's peak of resident memory in megabytes."""
-    engine = OnnxEngine(Settings(decode=decode))
+    engine = OnnxEngine(FaceApiContender(decode=decode))
     for _ in range(4):
         engine.analyze(path.read_bytes(), [None])
     print(peak_megabytes())
@@ -86,8 +86,8 @@ def main() -> None:
         print_peak(options.peak_of, options.decode)
         return
 
-    node = NodeEngine(Settings(engine="node"))
-    exact, scaled = OnnxEngine(Settings()), OnnxEngine(Settings(decode="scaled"))
+    node = NodeEngine(FaceApiContender(engine="node"))
+    exact, scaled = OnnxEngine(FaceApiContender()), OnnxEngine(FaceApiContender(decode="scaled"))
     contenders: dict[str, Callable[[Path], object]] = {
         # The library reads the file itself: no detour of the bytes through this process.
         "node": lambda path: node.ask({"path": str(path), "boxes": []}),

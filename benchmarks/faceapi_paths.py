@@ -24,15 +24,14 @@ from typing import Any
 
 from playwright.sync_api import Route, sync_playwright
 
-from pyojeong.core.geometry import iou
+from pyojeong.core.geometry import Box, iou
 from pyojeong.core.images import read_bytes
 from pyojeong.core.labels import FACEAPI
 from pyojeong.core.table import BOX_COLUMNS, read_csv
 from pyojeong.data.prepare import prepare
-from pyojeong.evaluation.contenders import Analysis, Face
+from pyojeong.evaluation.contenders import FaceAnswer, PhotographAnswer
 from pyojeong.evaluation.predictions import MATCHED_IOU
-from pyojeong.faceapi.detector import Box
-from pyojeong.faceapi.engines import OnnxEngine, Settings
+from pyojeong.faceapi.engines import FaceApiContender, OnnxEngine
 from pyojeong.faceapi.weights import find_package
 
 Photograph = tuple[bytes, Box]
@@ -89,7 +88,7 @@ def scut(data: Path) -> Iterator[Photograph]:
 
 @contextmanager
 def browser(size: int, chromium: str | None) -> Iterator[Any]:
-    """Open Chromium with the library loaded; yields a function (photograph, box) -> Analysis."""
+    """Open Chromium with the library loaded; yields a function (photograph, box) -> PhotographAnswer."""
     package = find_package()
     folders = {
         "model": package / "model",
@@ -113,23 +112,25 @@ def browser(size: int, chromium: str | None) -> Iterator[Any]:
         page.add_script_tag(path=package / "dist" / "face-api.js")
         page.evaluate(PAGE, {"size": size})
 
-        def analyze(data: bytes, box: Box) -> Analysis:
+        def analyze(data: bytes, box: Box) -> PhotographAnswer:
             url = "data:image/jpeg;base64," + base64.b64encode(data).decode()
             found = page.evaluate("(photograph) => analyze(photograph)", {"url": url, "box": box, "labels": FACEAPI})
-            faces = [Face(tuple(face["box"]), face["score"], face["probabilities"]) for face in found["faces"]]
-            return Analysis(found["width"], found["height"], faces, [found["given"]])
+            faces = [FaceAnswer(tuple(face["box"]), face["score"], face["probabilities"]) for face in found["faces"]]
+            return PhotographAnswer(found["width"], found["height"], faces, [found["given"]])
 
         yield analyze
         window.close()
 
 
-def best(found: Analysis, box: Box) -> Face | None:
+def best(found: PhotographAnswer, box: Box) -> FaceAnswer | None:
     """Return the face that is the annotated one, if it was found."""
     faces = [face for face in found.faces if iou(face.box, box) >= MATCHED_IOU]
     return max(faces, key=lambda face: iou(face.box, box), default=None)
 
 
-def compare(name: str, exact: Sequence[Analysis], other: Sequence[Analysis], boxes: Sequence[Box]) -> str:
+def compare(
+    name: str, exact: Sequence[PhotographAnswer], other: Sequence[PhotographAnswer], boxes: Sequence[Box]
+) -> str:
     """Return a table row: how ``other`` differs from ``exact``."""
     pairs = [(best(one, box), best(two, box)) for one, two, box in zip(exact, other, boxes, strict=True)]
     found = sum(two is not None for _, two in pairs)
@@ -153,11 +154,13 @@ def main() -> None:
         "--chromium", default=shutil.which("chromium"), help="default: the installed one, or Playwright's"
     )
     options = parser.parse_args()
-    engines = {name: OnnxEngine(Settings(input_size=options.input_size, decode=name)) for name in ("exact", "scaled")}
+    engines = {
+        name: OnnxEngine(FaceApiContender(input_size=options.input_size, decode=name)) for name in ("exact", "scaled")
+    }
     with browser(options.input_size, options.chromium) as canvas:
         for name, photographs in (("London", london(options.data)), ("SCUT East Asian", scut(options.data))):
             boxes: list[Box] = []
-            answers: dict[str, list[Analysis]] = {"exact": [], "scaled": [], "canvas": []}
+            answers: dict[str, list[PhotographAnswer]] = {"exact": [], "scaled": [], "canvas": []}
             for data, box in photographs:
                 boxes.append(box)
                 for path, engine in engines.items():

@@ -12,10 +12,10 @@ import numpy as np
 from pyojeong import __version__
 from pyojeong.classifier import Classifier
 from pyojeong.core.errors import InputError
-from pyojeong.core.geometry import BOX_KINDS, SIZE, can_be_face, has_patch
+from pyojeong.core.geometry import BOX_KINDS, SIZE, Box, box_dict, can_be_face, has_patch
 from pyojeong.core.images import ImageError, Pixels, decode
-from pyojeong.evaluation.contenders import Analysis, Face
-from pyojeong.faceapi.detector import Box, Detection, FaceApi
+from pyojeong.evaluation.contenders import FaceAnswer, PhotographAnswer
+from pyojeong.faceapi.detector import Detection, FaceApi
 from pyojeong.faceapi.faces import read_anywhere
 
 MODEL = Path(__file__).parent / "pretrained" / "basic7_mnv3s_160_8bit.onnx"
@@ -161,8 +161,7 @@ def emotions(paths: Iterable[str | Path], *, model: Path | None = None) -> Itera
 
 
 def _spelled(face: FaceEmotions) -> dict[str, Any]:
-    box = dict(zip(("minX", "minY", "maxX", "maxY"), face.box, strict=True))
-    return {"box": box, "score": face.score, "label": face.label, "emotions": face.emotions}
+    return {"box": box_dict(face.box), "score": face.score, "label": face.label, "emotions": face.emotions}
 
 
 @dataclass(frozen=True)
@@ -216,11 +215,11 @@ class ModelEngine:
         self._analyzer = EmotionAnalyzer(model, threads=threads)
         self._box_kind = box_kind
 
-    def analyze(self, data: bytes, given: Sequence[Box | None] = ()) -> Analysis:
+    def analyze(self, data: bytes, boxes: Sequence[Box | None] = ()) -> PhotographAnswer:
         image = decode(data)
-        faces = [Face(face.box, face.score, [*face.emotions.values()]) for face in self._analyzer.analyze(image)]
+        faces = [FaceAnswer(face.box, face.score, [*face.emotions.values()]) for face in self._analyzer.analyze(image)]
         height, width = image.shape[:2]
-        return Analysis(width, height, faces, [self._given(image, box) for box in given])
+        return PhotographAnswer(width, height, faces, [self._given(image, box) for box in boxes])
 
     def _given(self, image: Pixels, box: Box | None) -> list[float] | None:
         classifier = self._analyzer.classifier

@@ -314,7 +314,7 @@ def test_any_contenders_are_compared_in_tables_and_a_picture(tmp_path: Path) -> 
     # Between two $ matplotlib reads mathematics, unless told not to.
     files = [("$\\frac$", tmp_path / "a.csv"), ("b", tmp_path / "b.csv")]
     tables = compare(files, BASIC7, tmp_path / "out")
-    assert tables["scores"]["accuracy"].to_list() == [0.5, 1.0]
+    assert tables.scores["accuracy"].to_list() == [0.5, 1.0]
     with Image.open(tmp_path / "out" / "compare.png") as picture:
         assert picture.width > 1000
 

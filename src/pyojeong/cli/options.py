@@ -1,12 +1,15 @@
 """Options of the command line that several commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pyojeong.core.errors import InputError
-from pyojeong.core.labels import Scheme, scheme_for
+from pyojeong.core.labels import scheme_for
+
+if TYPE_CHECKING:
+    from pyojeong.evaluation.evaluation_csv import EvaluationTable
 
 Root = Annotated[Path, typer.Option("--project-root", help="The workspace that relative paths start from.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes that share the work.")]
@@ -36,15 +39,14 @@ SchemeName = Annotated[
     str | None, typer.Option("--scheme", help="K7, M1, M2 or BASIC7; read off the CSV's name when omitted.")
 ]
 
-Table = tuple[Path, Scheme, Path]
-"""A table, its scheme and its evaluation CSV."""
 
-
-def with_outs(csvs: list[Path], scheme: str | None, outs: list[Path]) -> list[Table]:
+def with_outs(csvs: list[Path], scheme: str | None, outs: list[Path]) -> list["EvaluationTable"]:
     """Return each ``--csv`` with its scheme and its ``--out``; InputError where one has none."""
+    from pyojeong.evaluation.evaluation_csv import EvaluationTable
+
     if len(outs) != len(csvs):
         raise InputError(f"{len(csvs)} tables need as many evaluation CSVs; give one --out for each --csv")
-    return [(table, scheme_for(scheme, table), out) for table, out in zip(csvs, outs, strict=True)]
+    return [EvaluationTable(csv, scheme, out) for csv, out in zip(csvs, outs, strict=True)]
 
 
 def short_name(scheme: str | None, csv: Path) -> str:

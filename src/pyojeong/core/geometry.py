@@ -26,6 +26,9 @@ ASPECTS = (0.5, 2.0)
 
 Box = tuple[float, float, float, float]
 
+BOX_KEYS = ("minX", "minY", "maxX", "maxY")
+"""Names of a box's four numbers in JSON objects and CSV columns."""
+
 Region = tuple[int, int, int, int]
 """x, y, width, height in whole pixels; may reach beyond the image."""
 
@@ -107,6 +110,11 @@ def _centered(box: Sequence[float], width: float, height: float, lower: float) -
     x = (box[0] + box[2]) / 2 - width / 2
     y = (box[1] + box[3]) / 2 + lower - height / 2
     return x, y, x + width, y + height
+
+
+def box_dict(box: Sequence[float]) -> dict[str, float]:
+    """Return a box as a JSON object: minX, minY, maxX, maxY."""
+    return dict(zip(BOX_KEYS, box, strict=True))
 
 
 def iou(first: Sequence[float], second: Sequence[float]) -> float:

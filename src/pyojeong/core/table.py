@@ -7,11 +7,12 @@ import polars as pl
 
 from pyojeong.core.errors import InputError
 from pyojeong.core.files import relative_path, whole_file
+from pyojeong.core.geometry import BOX_KEYS
 from pyojeong.core.labels import Scheme
 
 PATH_COLUMNS = ("path", "image", "img", "src")
 LABEL_COLUMNS = ("label_en", "orig_kor", "label")
-BOX_COLUMNS = ("minX", "minY", "maxX", "maxY")
+BOX_COLUMNS = BOX_KEYS
 
 
 def read_csv(path: Path) -> pl.DataFrame:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from pyojeong.core.table import read_table, write_csv
 from pyojeong.core.workspace import CROPS_CSV, EXPERIMENTS, REPORTS, SPLITS_CSV, SUMMARY, is_synthetic
 from pyojeong.evaluation import comparison
 from pyojeong.evaluation.predictions import all_classes, read_predictions
+from pyojeong.evaluation.protocols import PROTOCOLS, answers, box_was_given, counts_in, own_protocols
 from pyojeong.report import figures, page
 
 log = logging.getLogger(__name__)
@@ -91,14 +92,14 @@ def report(root: Path, *, seed: int = 0) -> Report:
 
 
 def compare(
-    files: Sequence[tuple[str, Path]], scheme: Scheme, out: Path, *, protocols: Sequence[str] = comparison.PROTOCOLS
-) -> Frames:
+    files: Sequence[tuple[str, Path]], scheme: Scheme, out: Path, *, protocols: Sequence[str] = PROTOCOLS
+) -> comparison.Comparison:
     """Compare prediction files as ``comparison.compare`` does, and draw ``compare.png`` beside its tables."""
     tables = comparison.compare(files, scheme, out, protocols=protocols)
     notice = SYNTHETIC if any(_says_synthetic(csv) for _, csv in files) else ""
     if notice:
         log.warning(notice)
-    figure = figures.overview(tables["scores"].with_columns(scheme=pl.lit(scheme.name)), notice=notice)
+    figure = figures.overview(tables.scores.with_columns(scheme=pl.lit(scheme.name)), notice=notice)
     write_bytes(out / "compare.png", figures.to_png(figure))
     return tables
 
@@ -182,11 +183,11 @@ def _tables(root: Path, frames: Frames, notice: str, seed: int) -> Frames:
             "scheme": EXPERIMENTS[name].scheme,
             "protocol": protocol,
             "n_all": int(frame["error"].is_null().sum()),
-            **comparison.score(some, seed),
+            **asdict(comparison.score(some, seed)),
         }
         for name, frame in track(frames.items(), "scores", len(frames))
-        for protocol in comparison.own_protocols(frame)
-        if (some := comparison.answers(frame, scheme_in(name), protocol))
+        for protocol in own_protocols(frame)
+        if (some := answers(frame, scheme_in(name), protocol))
     ]
     if not fair:
         raise InputError(
@@ -199,16 +200,16 @@ def _tables(root: Path, frames: Frames, notice: str, seed: int) -> Frames:
         if EXPERIMENTS[one].scheme == EXPERIMENTS[two].scheme and _can_pair(frames[one], frames[two])
     ]
     pairs = [
-        {"scheme": EXPERIMENTS[one].scheme, "first": one, "second": two, **row}
+        {"scheme": EXPERIMENTS[one].scheme, "first": one, "second": two, "protocol": protocol, **asdict(pair)}
         for one, two in track(couples, "pairs")
-        for row in comparison.paired_rows(frames[one], frames[two], scheme_in(one), seed)
+        for protocol, pair in comparison.paired_scores(frames[one], frames[two], scheme_in(one), seed).items()
     ]
     # Where only photographs on which all agree were kept, people agree by construction, and an uploader's word is not
     # what the annotators are measured by.
     picked = (json_value(root / SUMMARY, "settings") or {}).get("policy") in ("unanimous", "uploader")
     ceilings = {} if picked else {EXPERIMENTS[name].scheme: (name, frame) for name, frame in frames.items()}
     people = [
-        {"scheme": scheme, **ceiling}
+        {"scheme": scheme, "images": ceiling.images, **asdict(ceiling.score)}
         for scheme, (name, frame) in ceilings.items()
         if (ceiling := comparison.human_ceiling(frame, scheme_in(name), seed))
     ]
@@ -243,7 +244,7 @@ def _summary_row(root: Path, name: str, frame: pl.DataFrame, fair: list[dict[str
         "n_raw": n_raw,
         "n_eval": n_eval,
         "coverage(%)": _percent(n_eval / n_raw if n_raw else None),
-        "filter": "" if comparison.box_was_given(frame) else "face_detected==1; iou>=0.3;",
+        "filter": "" if box_was_given(frame) else "face_detected==1; iou>=0.3;",
         "Top1_Acc(%)": _percent(head.get("accuracy")),
         "Macro-F1": _digits(head.get("macro_f1")),
         "Macro-F1_low": _digits(head.get("macro_f1_low")),
@@ -280,7 +281,7 @@ def _val_best(root: Path, name: str) -> float | None:
 
 def _calibration(frame: pl.DataFrame) -> float | None:
     """Calibration error of the answers that the headline counts; None where the file has no probabilities."""
-    sure = frame.filter(comparison.counts_in(frame, "matched")).drop_nulls("score")
+    sure = frame.filter(counts_in(frame, "matched")).drop_nulls("score")
     if sure.is_empty():
         return None
     return metrics.calibration_error(sure["score"].to_numpy(), (sure["pred"] == sure["true"]).to_numpy())
@@ -289,7 +290,7 @@ def _calibration(frame: pl.DataFrame) -> float | None:
 def _headline_counts(name: str, frame: pl.DataFrame) -> metrics.Ints:
     """Confusion counts [K, K] over the matched images, as published."""
     classes = all_classes(scheme_in(name))
-    some = comparison.answers(frame, scheme_in(name), "matched")
+    some = answers(frame, scheme_in(name), "matched")
     return some.counts[:, : len(classes)] if some else metrics.confusion_counts([], [], len(classes))
 
 
