@@ -1,8 +1,6 @@
-"""The face-api port against the real library under Node, end to end from JPEG files, photograph by photograph.
+"""Time of the face-api port against the original library under Node, from JPEG file to probabilities.
 
-Both read a file, decode it upright, find the faces and give their probabilities.
-They take turns, a batch of photographs each, so that a busy machine slows all of them; the ratio is that of the
-medians.
+They take turns, a batch of photographs each, so that a busy machine slows both; the ratio is that of the medians.
 
     python benchmarks/faceapi.py [--rounds 8]
 """
@@ -52,7 +50,7 @@ def race(contenders: dict[str, Callable[[Path], object]], paths: list[Path], rou
         run(paths[0])
     for _ in range(rounds):
         for name, run in contenders.items():
-            time.sleep(0.2)  # the other's garbage collector may still be at work
+            time.sleep(0.2)  # the other's garbage collector may still be running
             for path in paths:
                 start = time.perf_counter()
                 run(path)
@@ -61,7 +59,7 @@ def race(contenders: dict[str, Callable[[Path], object]], paths: list[Path], rou
 
 
 def peak_memory(path: Path, decode: str) -> float:
-    """Return the megabytes that a fresh process needs at most for a few photographs."""
+    """Return the peak memory in megabytes of a fresh process that analyzes a few photographs."""
     command = [sys.executable, __file__, "--peak-of", str(path), "--decode", decode]
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
@@ -89,7 +87,7 @@ def main() -> None:
     node = NodeEngine(FaceApiContender(engine="node"))
     exact, scaled = OnnxEngine(FaceApiContender()), OnnxEngine(FaceApiContender(decode="scaled"))
     contenders: dict[str, Callable[[Path], object]] = {
-        # The library reads the file itself: no detour of the bytes through this process.
+        # The library reads the file itself, so the bytes do not pass through this process.
         "node": lambda path: node.ask({"path": str(path), "boxes": []}),
         "exact": lambda path: exact.analyze(path.read_bytes()),
         "scaled": lambda path: scaled.analyze(path.read_bytes()),

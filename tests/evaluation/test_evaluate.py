@@ -328,3 +328,14 @@ def test_a_summary_without_readable_photographs_has_no_accuracy(tmp_path):
     summary = summarize(tmp_path / "e.csv")
     assert summary.unreadable == {"missing": 1}
     assert summary.all == Accuracy(0, None)
+
+
+def test_a_library_user_may_name_files_and_scheme_by_strings(workspace, monkeypatch):
+    root, rows = workspace
+    write_table(root / "t_M1.csv", rows[:1])
+    monkeypatch.chdir(root)
+    (summary,) = evaluate([EvaluationTable("t_M1.csv", "M1", "out.csv")], FaceApiContender(), root=".")
+    assert summary == summarize(root / "out.csv")
+    assert EvaluationTable("t_M1.csv", None, "out.csv") == EvaluationTable(Path("t_M1.csv"), M1, Path("out.csv"))
+    with pytest.raises(InputError, match=r"t_M1\.csv: its name says M1, not M2"):
+        EvaluationTable("t_M1.csv", "M2", "out.csv")
