@@ -1,4 +1,4 @@
-"""Reads the official face-api weights from the npm package that the project installs."""
+"""The official face-api weights, read from the npm package that the project installs."""
 
 import math
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from pyojeong.core.errors import InputError
 from pyojeong.core.files import read_json
 
 PACKAGE = "@vladmandic/face-api"
-"""The npm package with the weights (MIT license); face-api.js 0.22.2 has the same weights, byte for byte."""
+"""The npm package with the weights (MIT); those of face-api.js 0.22.2 are the same bytes."""
 
 Weights = dict[str, npt.NDArray[np.float32]]
 
@@ -19,8 +19,8 @@ Weights = dict[str, npt.NDArray[np.float32]]
 def find_package(name: str = PACKAGE) -> Path:
     """Return the folder of the npm package ``name``.
 
-    Like Node, looks for ``node_modules`` in every folder from this source file upwards, then from the current folder
-    upwards. Raises InputError when the package is in none of them.
+    ``node_modules`` is looked for in every folder from this source file upwards, then from the current folder
+    upwards, as Node itself would. Raises InputError with the remedy when it is in none of them.
     """
     for folder in _folders():
         package = folder / "node_modules" / name
@@ -33,21 +33,21 @@ def find_package(name: str = PACKAGE) -> Path:
 
 
 def package_version(package: Path) -> str:
-    """Return the version in the package's package.json."""
+    """Return the version that the package's own package.json states."""
     return str(read_json(package / "package.json")["version"])
 
 
 def read_weights(model: str, package: Path | None = None) -> Weights:
     """Read the tensors of one model of the package, such as ``tiny_face_detector_model``.
 
-    Quantized bytes become ``float32(q * scale + min)``, computed in double precision as in tfjs.
+    Quantized bytes become ``float32(q * scale + min)``, computed in double precision as tfjs does.
 
     Returns:
         Tensor name -> float32 array in tfjs layout: convolutions [kh, kw, in, out], depthwise [kh, kw, c, 1],
         dense [in, out].
 
     Raises:
-        InputError: the package, the manifest or a shard is missing, or the shards do not match the manifest.
+        InputError: the package or the manifest is missing, or the shards do not hold what the manifest lists.
     """
     folder = (package or find_package()) / "model"
     manifest = folder / f"{model}-weights_manifest.json"
