@@ -1,8 +1,6 @@
-"""The face-api port against the real library under Node, end to end from JPEG files, photograph by photograph.
+"""Time of the face-api port against the original library under Node, from JPEG file to probabilities.
 
-Both read a file, decode it upright, find the faces and give their probabilities.
-They take turns, a batch of photographs each, so that a busy machine slows all of them; the ratio is that of the
-medians.
+They take turns, a batch of photographs each, so that a busy machine slows both; the ratio is that of the medians.
 
     python benchmarks/faceapi.py [--rounds 8]
 """
@@ -21,7 +19,7 @@ import numpy as np
 from machine import machine, peak_megabytes
 from PIL import Image
 
-from pyojeong.faceapi.engines import NodeEngine, OnnxEngine, Settings
+from pyojeong.faceapi.engines import FaceApiContender, NodeEngine, OnnxEngine
 from pyojeong.sample.drawing import draw_face
 
 GOALS = {"faceapi_12mp_exact_vs_node": 3.5, "faceapi_12mp_scaled_vs_node": 7.0, "faceapi_640_vs_node": 6.0}
@@ -52,7 +50,7 @@ def race(contenders: dict[str, Callable[[Path], object]], paths: list[Path], rou
         run(paths[0])
     for _ in range(rounds):
         for name, run in contenders.items():
-            time.sleep(0.2)  # the other's garbage collector may still be at work
+            time.sleep(0.2)  # the other's garbage collector may still be running
             for path in paths:
                 start = time.perf_counter()
                 run(path)
@@ -61,14 +59,14 @@ def race(contenders: dict[str, Callable[[Path], object]], paths: list[Path], rou
 
 
 def peak_memory(path: Path, decode: str) -> float:
-    """Return the megabytes that a fresh process needs at most for a few photographs."""
+    """Return the peak memory in megabytes of a fresh process that analyzes a few photographs."""
     command = [sys.executable, __file__, "--peak-of", str(path), "--decode", decode]
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def print_peak(path: Path, decode: str) -> None:
     """Analyze ``path`` a few times and print this process's peak of resident memory in megabytes."""
-    engine = OnnxEngine(Settings(decode=decode))
+    engine = OnnxEngine(FaceApiContender(decode=decode))
     for _ in range(4):
         engine.analyze(path.read_bytes(), [None])
     print(peak_megabytes())
@@ -86,10 +84,10 @@ def main() -> None:
         print_peak(options.peak_of, options.decode)
         return
 
-    node = NodeEngine(Settings(engine="node"))
-    exact, scaled = OnnxEngine(Settings()), OnnxEngine(Settings(decode="scaled"))
+    node = NodeEngine(FaceApiContender(engine="node"))
+    exact, scaled = OnnxEngine(FaceApiContender()), OnnxEngine(FaceApiContender(decode="scaled"))
     contenders: dict[str, Callable[[Path], object]] = {
-        # The library reads the file itself: no detour of the bytes through this process.
+        # The library reads the file itself, so the bytes do not pass through this process.
         "node": lambda path: node.ask({"path": str(path), "boxes": []}),
         "exact": lambda path: exact.analyze(path.read_bytes()),
         "scaled": lambda path: scaled.analyze(path.read_bytes()),

@@ -24,14 +24,13 @@ from typing import Any
 
 from playwright.sync_api import Route, sync_playwright
 
-from pyojeong.core.geometry import MATCHED_IOU, iou
+from pyojeong.core.geometry import MATCHED_IOU, Box, iou
 from pyojeong.core.images import read_bytes
 from pyojeong.core.labels import FACEAPI
 from pyojeong.core.table import BOX_COLUMNS, read_csv
 from pyojeong.data.prepare import prepare
-from pyojeong.evaluation.contenders import Analysis, Face
-from pyojeong.faceapi.detector import Box
-from pyojeong.faceapi.engines import OnnxEngine, Settings
+from pyojeong.evaluation.contenders import FaceAnswer, PhotographAnswer
+from pyojeong.faceapi.engines import FaceApiContender, OnnxEngine
 from pyojeong.faceapi.weights import find_package
 
 Photograph = tuple[bytes, Box]
@@ -112,23 +111,25 @@ def browser(size: int, chromium: str | None) -> Iterator[Any]:
         page.add_script_tag(path=package / "dist" / "face-api.js")
         page.evaluate(PAGE, {"size": size})
 
-        def analyze(data: bytes, box: Box) -> Analysis:
+        def analyze(data: bytes, box: Box) -> PhotographAnswer:
             url = "data:image/jpeg;base64," + base64.b64encode(data).decode()
             result = page.evaluate("(photograph) => analyze(photograph)", {"url": url, "box": box, "labels": FACEAPI})
-            faces = [Face(tuple(face["box"]), face["score"], face["probabilities"]) for face in result["faces"]]
-            return Analysis(result["width"], result["height"], faces, [result["given"]])
+            faces = [FaceAnswer(tuple(face["box"]), face["score"], face["probabilities"]) for face in result["faces"]]
+            return PhotographAnswer(result["width"], result["height"], faces, [result["given"]])
 
         yield analyze
         window.close()
 
 
-def best(analysis: Analysis, box: Box) -> Face | None:
+def best(analysis: PhotographAnswer, box: Box) -> FaceAnswer | None:
     """Return the detected face that matches the annotated box best, if any."""
     faces = [face for face in analysis.faces if iou(face.box, box) >= MATCHED_IOU]
     return max(faces, key=lambda face: iou(face.box, box), default=None)
 
 
-def compare(name: str, exact: Sequence[Analysis], other: Sequence[Analysis], boxes: Sequence[Box]) -> str:
+def compare(
+    name: str, exact: Sequence[PhotographAnswer], other: Sequence[PhotographAnswer], boxes: Sequence[Box]
+) -> str:
     """Return a table row with the differences between ``other`` and ``exact``."""
     faces = [(best(a, box), best(b, box)) for a, b, box in zip(exact, other, boxes, strict=True)]
     detected = sum(face is not None for _, face in faces)
@@ -152,11 +153,13 @@ def main() -> None:
         "--chromium", default=shutil.which("chromium"), help="default: the installed one, otherwise Playwright's"
     )
     options = parser.parse_args()
-    engines = {name: OnnxEngine(Settings(input_size=options.input_size, decode=name)) for name in ("exact", "scaled")}
+    engines = {
+        name: OnnxEngine(FaceApiContender(input_size=options.input_size, decode=name)) for name in ("exact", "scaled")
+    }
     with browser(options.input_size, options.chromium) as canvas:
         for name, photographs in (("London", london(options.data)), ("SCUT East Asian", scut(options.data))):
             boxes: list[Box] = []
-            answers: dict[str, list[Analysis]] = {"exact": [], "scaled": [], "canvas": []}
+            answers: dict[str, list[PhotographAnswer]] = {"exact": [], "scaled": [], "canvas": []}
             for data, box in photographs:
                 boxes.append(box)
                 for path, engine in engines.items():

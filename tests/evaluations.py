@@ -1,14 +1,14 @@
-"""Photographs and tables that an evaluation is asked about."""
+"""Photographs and tables to evaluate."""
 
 import zipfile
 from pathlib import Path
 
-from pyojeong.faceapi.engines import Settings
+from pyojeong.faceapi.engines import FaceApiContender
 from tests.faceapi.faces import jpeg, portrait, scenes
 
 PUBLISHED = ["image", "gt_label", "pred_label", "score", "face_detected", "iou", "correct"]
 Row = tuple[str, str, tuple[float, float, float, float]]
-FACE_API = Settings()
+FACE_API = FaceApiContender()
 
 
 def write_table(path: Path, rows: list[Row]) -> Path:

@@ -11,6 +11,7 @@ import pyojeong
 def test_the_public_names_are_these() -> None:
     assert pyojeong.__all__ == [
         "Analyzer",
+        "EvaluationTable",
         "Face",
         "FaceApiContender",
         "InputError",

@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Analyzer",
+    "EvaluationTable",
     "Face",
     "FaceApiContender",
     "InputError",
@@ -27,6 +28,7 @@ __all__ = [
 
 _MODULES = {
     "Analyzer": "analyzer",
+    "EvaluationTable": "evaluation.evaluation_csv",
     "Face": "analyzer",
     "FaceApiContender": "faceapi.engines",
     "InputError": "core.errors",
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from pyojeong.core.errors import InputError
     from pyojeong.data.prepare import prepare
     from pyojeong.evaluation.evaluate import evaluate
+    from pyojeong.evaluation.evaluation_csv import EvaluationTable
     from pyojeong.export.onnx_file import export_onnx
     from pyojeong.faceapi.engines import FaceApiContender
     from pyojeong.report.report import compare

@@ -14,7 +14,7 @@ from pyojeong.classifier import Classifier
 from pyojeong.core.errors import InputError
 from pyojeong.core.geometry import BOX_KINDS, SIZE, Box, box_dict, can_be_face, has_patch
 from pyojeong.core.images import PROBLEMS, ImageError, ImageSource, Pixels, decode, pixels_of
-from pyojeong.evaluation import contenders
+from pyojeong.evaluation.contenders import FaceAnswer, PhotographAnswer
 from pyojeong.faceapi.detector import Detection, FaceApi
 
 MODEL = Path(__file__).parent / "pretrained" / "basic7_mnv3s_160_8bit.onnx"
@@ -250,13 +250,11 @@ class ModelEngine:
         self._analyzer = Analyzer(model, threads=threads)
         self._box_kind = box_kind
 
-    def analyze(self, data: bytes, given: Sequence[Box | None] = ()) -> contenders.Analysis:
+    def analyze(self, data: bytes, boxes: Sequence[Box | None] = ()) -> PhotographAnswer:
         pixels = decode(data)
-        faces = [
-            contenders.Face(face.box, face.score, [*face.emotions.values()]) for face in self._analyzer.analyze(pixels)
-        ]
+        faces = [FaceAnswer(face.box, face.score, [*face.emotions.values()]) for face in self._analyzer.analyze(pixels)]
         height, width = pixels.shape[:2]
-        return contenders.Analysis(width, height, faces, [self._given(pixels, box) for box in given])
+        return PhotographAnswer(width, height, faces, [self._given(pixels, box) for box in boxes])
 
     def _given(self, pixels: Pixels, box: Box | None) -> list[float] | None:
         classifier = self._analyzer.classifier

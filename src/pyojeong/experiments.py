@@ -12,13 +12,14 @@ from typing import Any
 from pyojeong.core.errors import InputError
 from pyojeong.core.files import json_value
 from pyojeong.core.geometry import MARGIN
-from pyojeong.core.labels import SCHEMES, scheme_named
+from pyojeong.core.labels import SCHEMES
 from pyojeong.core.workspace import CROPS_CSV, EXPERIMENTS, K7_MODEL, K7_RUN, SAMPLE, SPLITS_CSV, SUMMARY, Experiment
 from pyojeong.data.prepare import prepare
 from pyojeong.evaluation.evaluate import evaluate
+from pyojeong.evaluation.evaluation_csv import EvaluationTable
 from pyojeong.export.eight_bit import eight_bit_name
 from pyojeong.export.onnx_file import export_onnx
-from pyojeong.faceapi.engines import Settings
+from pyojeong.faceapi.engines import FaceApiContender
 from pyojeong.report.report import Report, report
 from pyojeong.sample.archives import draw_sample
 from pyojeong.training.recipe import Recipe
@@ -132,14 +133,14 @@ def _train(root: Path, experiment: Experiment, profile: Profile, workers: int) -
 
 def _baseline(root: Path, workers: int) -> None:
     tables = [
-        (
+        EvaluationTable(
             root / SPLITS_CSV / f"test_{scheme}.csv",
-            scheme_named(scheme),
+            scheme,
             root / EXPERIMENTS[f"FaceAPI_{scheme}"].predictions,
         )
         for scheme in ("M1", "M2")
     ]
-    evaluate(tables, Settings(), root=root, workers=workers)
+    evaluate(tables, FaceApiContender(), root=root, workers=workers)
 
 
 def _export(run: Path) -> None:

@@ -22,7 +22,7 @@ from pyojeong.core.table import write_csv
 from pyojeong.core.workspace import SUMMARY
 from pyojeong.data.records import POLICIES
 from pyojeong.data.splits import BY
-from pyojeong.evaluation.comparison import PROTOCOLS
+from pyojeong.evaluation.protocols import PROTOCOLS
 from pyojeong.experiments import load_profile
 from pyojeong.faceapi.detector import LIBRARIES
 from pyojeong.faceapi.engines import DECODINGS, ENGINES

@@ -8,19 +8,9 @@ import pytest
 
 from pyojeong.core.errors import InputError
 from pyojeong.core.labels import K7, M1
-from pyojeong.evaluation.comparison import (
-    align,
-    answers,
-    box_was_given,
-    compare,
-    counts_in,
-    human_ceiling,
-    own_protocols,
-    paired,
-    paired_rows,
-    score,
-)
+from pyojeong.evaluation.comparison import align, compare, human_ceiling, paired, paired_scores, score
 from pyojeong.evaluation.predictions import read_predictions
+from pyojeong.evaluation.protocols import answers, box_was_given, counts_in, own_protocols
 from tests.published import CLASSES, COUNTS, N_RAW
 
 FACEAPI_CSV = """\
@@ -53,9 +43,9 @@ def _read(folder: Path, text: str, name: str = "x.csv") -> pl.DataFrame:
 
 
 def _right(frame: pl.DataFrame, protocol: str) -> tuple[int, int]:
-    some = answers(frame, M1, protocol)
-    assert some is not None
-    return int(some.right.sum()), len(some.true)
+    counted = answers(frame, M1, protocol)
+    assert counted is not None
+    return int(counted.right.sum()), len(counted.true)
 
 
 def test_each_protocol_counts_what_it_says(tmp_path: Path) -> None:
@@ -105,26 +95,26 @@ def test_published_faceapi_counts_through_the_protocols() -> None:
     assert headline is not None
     assert whole is not None
     matched = score(headline)
-    assert (matched["n"], f"{100 * matched['accuracy']:.2f}", f"{matched['macro_f1']:.4f}") == (
+    assert (matched.n, f"{100 * matched.accuracy:.2f}", f"{matched.macro_f1:.4f}") == (
         19_609,
         "42.07",
         "0.3934",
     )
-    assert matched["accuracy_low"] < matched["accuracy"] < matched["accuracy_high"]
-    assert f"{100 * score(whole)['accuracy']:.1f}" == "21.1"
-    assert matched["ece"] is None
+    assert matched.accuracy_low < matched.accuracy < matched.accuracy_high
+    assert f"{100 * score(whole).accuracy:.1f}" == "21.1"
+    assert matched.ece is None
 
 
 def test_calibration_is_that_of_the_answers_there_are(tmp_path: Path) -> None:
     frame = _read(tmp_path, FACEAPI_CSV)
     scored = {name: some for name in ("all", "given") if (some := answers(frame, M1, name))}
     # Two of the three matched answers are right, each alone in its bin: (0.1 + 0.7 + 0.5) / 3.
-    assert score(scored["all"])["ece"] == pytest.approx(1.3 / 3)
+    assert score(scored["all"]).ece == pytest.approx(1.3 / 3)
     # Two at 0.9, both right; two at 0.6, one right; one at 0.7, right.
-    assert score(scored["given"])["ece"] == pytest.approx((2 * 0.1 + 2 * 0.1 + 0.3) / 5)
+    assert score(scored["given"]).ece == pytest.approx((2 * 0.1 + 2 * 0.1 + 0.3) / 5)
     unknown = answers(frame.with_columns(score=pl.lit(None, pl.Float64)), M1, "all")
     assert unknown is not None
-    assert score(unknown)["ece"] is None
+    assert score(unknown).ece is None
 
 
 def test_known_people_change_the_interval_and_say_so(tmp_path: Path) -> None:
@@ -135,8 +125,8 @@ def test_known_people_change_the_interval_and_say_so(tmp_path: Path) -> None:
     assert alone is not None
     assert together is not None
     by_image, by_person = score(alone), score(together)
-    assert (by_image["interval_over"], by_person["interval_over"]) == ("images", "people")
-    assert by_person["accuracy_high"] - by_person["accuracy_low"] > by_image["accuracy_high"] - by_image["accuracy_low"]
+    assert (by_image.interval_over, by_person.interval_over) == ("images", "people")
+    assert by_person.accuracy_high - by_person.accuracy_low > by_image.accuracy_high - by_image.accuracy_low
 
 
 def test_alignment_pairs_by_photograph_and_number(tmp_path: Path) -> None:
@@ -158,44 +148,42 @@ def test_two_truths_for_one_image_are_an_error(tmp_path: Path) -> None:
 
 
 def test_pairs_where_one_was_given_the_box(tmp_path: Path) -> None:
-    rows = {row["protocol"]: row for row in paired_rows(_read(tmp_path, FACEAPI_CSV), _read(tmp_path, OURS_CSV), M1)}
+    rows = paired_scores(_read(tmp_path, FACEAPI_CSV), _read(tmp_path, OURS_CSV), M1)
     # A miss of the one that has to look for the face is not held against it.
-    assert {name: row["n"] for name, row in rows.items()} == {"matched": 3, "given": 5}
+    assert {name: row.n for name, row in rows.items()} == {"matched": 3, "given": 5}
     for row in rows.values():
-        assert (row["only_first_right"], row["only_second_right"], row["mcnemar_p"]) == (1, 1, 1)
+        assert (row.only_first_right, row.only_second_right, row.mcnemar_p) == (1, 1, 1)
 
 
 def test_pairs_of_two_that_look_for_the_face(tmp_path: Path) -> None:
     found = [line.split(",") for line in OURS_CSV.splitlines()[1:]]
     lines = [f"{name},{true},{pred},0.9,1,0.9,1,{pred},0.9," for name, true, pred in found]
     second = _read(tmp_path, "\n".join([FACEAPI_CSV.splitlines()[0], *lines]))
-    rows = {row["protocol"]: row for row in paired_rows(_read(tmp_path, FACEAPI_CSV), second, M1)}
-    assert {name: row["n"] for name, row in rows.items()} == {"matched": 3, "all": 6, "given": 5}
+    rows = paired_scores(_read(tmp_path, FACEAPI_CSV), second, M1)
+    assert {name: row.n for name, row in rows.items()} == {"matched": 3, "all": 6, "given": 5}
     whole = rows["all"]
-    assert (whole["accuracy_first"], whole["accuracy_second"]) == (pytest.approx(2 / 6), pytest.approx(5 / 6))
-    assert (whole["only_first_right"], whole["only_second_right"]) == (1, 4)
-    assert whole["mcnemar_p"] == pytest.approx(12 / 32)
-    assert whole["accuracy_difference"] == pytest.approx(0.5)
-    assert whole["accuracy_difference_low"] <= 0.5 <= whole["accuracy_difference_high"]
-    assert (rows["matched"]["only_first_right"], rows["matched"]["only_second_right"]) == (1, 1)
+    assert [whole.accuracy_first, whole.accuracy_second] == pytest.approx([2 / 6, 5 / 6])
+    assert (whole.only_first_right, whole.only_second_right) == (1, 4)
+    assert whole.mcnemar_p == pytest.approx(12 / 32)
+    assert whole.accuracy_difference == pytest.approx(0.5)
+    assert whole.accuracy_difference_low <= 0.5 <= whole.accuracy_difference_high
+    assert (rows["matched"].only_first_right, rows["matched"].only_second_right) == (1, 1)
 
 
 def test_a_contender_does_not_differ_from_itself(tmp_path: Path) -> None:
     ours = _read(tmp_path, OURS_CSV)
-    (row,) = paired_rows(ours, ours, M1)
-    assert row["protocol"] == "given"
-    assert row["accuracy_difference_low"] == row["accuracy_difference_high"] == row["macro_f1_difference"] == 0
-    assert row["mcnemar_p"] == 1
+    ((protocol, row),) = paired_scores(ours, ours, M1).items()
+    assert protocol == "given"
+    assert row.accuracy_difference_low == row.accuracy_difference_high == row.macro_f1_difference == 0
+    assert row.mcnemar_p == 1
 
 
 def test_swapping_two_contenders_turns_the_sign(tmp_path: Path) -> None:
     first, second = _read(tmp_path, FACEAPI_CSV), _read(tmp_path, OURS_CSV)
-    forth, back = (
-        {row["protocol"]: row for row in paired_rows(*pair, M1)} for pair in ((first, second), (second, first))
-    )
+    forth, back = paired_scores(first, second, M1), paired_scores(second, first, M1)
     for protocol, row in forth.items():
-        assert row["macro_f1_difference"] == pytest.approx(-back[protocol]["macro_f1_difference"])
-        assert row["only_first_right"] == back[protocol]["only_second_right"]
+        assert row.macro_f1_difference == pytest.approx(-back[protocol].macro_f1_difference)
+        assert row.only_first_right == back[protocol].only_second_right
 
 
 def test_unpaired_answers_are_refused(tmp_path: Path) -> None:
@@ -227,12 +215,13 @@ def test_the_human_ceiling_is_one_annotator_against_the_other_two() -> None:
     fine, coarse = human_ceiling(frame, K7), human_ceiling(frame, M1)
     assert fine is not None
     assert coarse is not None
-    assert (fine["images"], fine["n"], fine["accuracy"]) == (3, 5, 0.6)
-    assert (coarse["images"], coarse["n"], coarse["accuracy"]) == (3, 7, pytest.approx(6 / 7))
-    assert fine["interval_over"] == "images"
+    assert (fine.images, fine.score.n, fine.score.accuracy) == (3, 5, 0.6)
+    assert (coarse.images, coarse.score.n) == (3, 7)
+    assert coarse.score.accuracy == pytest.approx(6 / 7)
+    assert fine.score.interval_over == "images"
 
 
-def test_the_human_ceiling_draws_people_when_there_are_enough() -> None:
+def test_the_human_ceiling_resamples_people_when_there_are_enough() -> None:
     # Each person is always unanimous or never, so twelve people carry what twelve photographs would.
     rows = [{"기쁨": 3} if number % 2 else {"기쁨": 2, "슬픔": 1} for number in range(12) for _ in range(10)]
     frame = _votes(rows)
@@ -240,10 +229,10 @@ def test_the_human_ceiling_draws_people_when_there_are_enough() -> None:
     by_image, by_person = human_ceiling(frame, K7), human_ceiling(frame.with_columns(people), K7)
     assert by_image is not None
     assert by_person is not None
-    assert by_image["accuracy"] == by_person["accuracy"] == 0.75
-    assert (by_image["interval_over"], by_person["interval_over"]) == ("images", "people")
-    assert by_person["accuracy_high"] - by_person["accuracy_low"] > 2 * (
-        by_image["accuracy_high"] - by_image["accuracy_low"]
+    assert by_image.score.accuracy == by_person.score.accuracy == 0.75
+    assert (by_image.score.interval_over, by_person.score.interval_over) == ("images", "people")
+    assert by_person.score.accuracy_high - by_person.score.accuracy_low > 2 * (
+        by_image.score.accuracy_high - by_image.score.accuracy_low
     )
 
 
@@ -254,8 +243,8 @@ def test_too_few_people_never_narrow_an_interval(tmp_path: Path) -> None:
     few = answers(frame.with_columns(person=pl.lit("the only one")), M1, "given")
     assert few is not None
     scored = score(few)
-    assert scored["interval_over"] == "images"
-    assert scored["accuracy_high"] - scored["accuracy_low"] > 0.1
+    assert scored.interval_over == "images"
+    assert scored.accuracy_high - scored.accuracy_low > 0.1
 
 
 def test_without_votes_there_is_no_human_ceiling() -> None:
@@ -267,13 +256,13 @@ def test_compare_writes_both_tables_over_the_common_images(tmp_path: Path) -> No
     (tmp_path / "faceapi.csv").write_text(FACEAPI_CSV, encoding="utf-8")
     (tmp_path / "ours.csv").write_text(OURS_CSV, encoding="utf-8")
     files = [("face-api", tmp_path / "faceapi.csv"), ("ours", tmp_path / "ours.csv")]
-    found = compare(files, M1, tmp_path / "out")
-    rows = {(row["contender"], row["protocol"]): row for row in found["scores"].rows(named=True)}
+    comparison = compare(files, M1, tmp_path / "out")
+    rows = {(row["contender"], row["protocol"]): row for row in comparison.scores.rows(named=True)}
     assert set(rows) == {("face-api", "matched"), ("face-api", "all"), ("face-api", "given"), ("ours", "given")}
     assert rows["ours", "given"]["n"] == 6
     assert rows["face-api", "given"]["accuracy"] == 0.8
-    assert found["paired"]["protocol"].to_list() == ["matched", "given"]
-    assert pl.read_csv(tmp_path / "out" / "compare_scores.csv").equals(found["scores"])
+    assert comparison.paired["protocol"].to_list() == ["matched", "given"]
+    assert pl.read_csv(tmp_path / "out" / "compare_scores.csv").equals(comparison.scores)
     assert pl.read_csv(tmp_path / "out" / "compare_paired.csv").height == 2
 
 
@@ -281,9 +270,9 @@ def test_compare_keeps_to_the_protocols_asked_for(tmp_path: Path) -> None:
     (tmp_path / "faceapi.csv").write_text(FACEAPI_CSV, encoding="utf-8")
     (tmp_path / "ours.csv").write_text(OURS_CSV, encoding="utf-8")
     files = [("face-api", tmp_path / "faceapi.csv"), ("ours", tmp_path / "ours.csv")]
-    found = compare(files, M1, tmp_path, protocols=["given"])
-    assert found["scores"]["protocol"].to_list() == ["given", "given"]
-    assert found["paired"]["protocol"].to_list() == ["given"]
+    comparison = compare(files, M1, tmp_path, protocols=["given"])
+    assert comparison.scores["protocol"].to_list() == ["given", "given"]
+    assert comparison.paired["protocol"].to_list() == ["given"]
     with pytest.raises(InputError, match="'giver'; choose among matched, all, given"):
         compare(files, M1, tmp_path, protocols=["giver"])
 
@@ -294,10 +283,10 @@ def test_a_file_of_another_scheme_is_refused(tmp_path: Path) -> None:
     files = [(name[0], tmp_path / name) for name in ("a_M1.csv", "b.csv")]
     with pytest.raises(InputError, match=r"a_M1\.csv: its name says M1, not K7"):
         compare(files, K7, tmp_path)
-    assert compare(files, M1, tmp_path)["scores"].height == 2
+    assert compare(files, M1, tmp_path).scores.height == 2
 
 
-def test_a_comparison_without_answers_leaves_the_one_before(tmp_path: Path) -> None:
+def test_a_comparison_without_answers_keeps_the_earlier_files(tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / f"{name}.csv").write_text("path,true,pred\n1,happy,happy\n")
     files = [(name, tmp_path / f"{name}.csv") for name in "ab"]
@@ -311,7 +300,7 @@ def test_a_comparison_without_answers_leaves_the_one_before(tmp_path: Path) -> N
 def test_compare_resamples_people_where_one_of_the_files_names_them(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # Ours is right about six people and wrong about six: twelve answers, told 120 times.
+    # Ours is right about six people and wrong about six: twelve independent answers on 120 images.
     rows = [(f"{person}-{n}", str(person), "happy" if person % 2 else "sad") for person in range(12) for n in range(10)]
     whose = "".join(f"{path},happy,{pred},{person}\n" for path, person, pred in rows)
     (tmp_path / "a.csv").write_text("path,true,pred\n" + "".join(f"{path},happy,happy\n" for path, *_ in rows))
@@ -320,23 +309,23 @@ def test_compare_resamples_people_where_one_of_the_files_names_them(
     (tmp_path / "d.csv").write_text("path,true,pred,person\n" + whose.replace(",0\n", ",7\n") + "x,happy,sad,\n")
     widths = {}
     for name in "bc":
-        found = compare([("a", tmp_path / "a.csv"), (name, tmp_path / f"{name}.csv")], M1, tmp_path)
+        comparison = compare([("a", tmp_path / "a.csv"), (name, tmp_path / f"{name}.csv")], M1, tmp_path)
         over = "people" if name == "b" else "images"
-        assert found["scores"]["interval_over"].to_list() == [over, over]
-        row = found["paired"].row(0, named=True)
+        assert comparison.scores["interval_over"].to_list() == [over, over]
+        row = comparison.paired.row(0, named=True)
         assert row["interval_over"] == over
         widths[name] = row["accuracy_difference_high"] - row["accuracy_difference_low"]
     assert widths["b"] > 2 * widths["c"]
-    assert "nobody is named on 10 of the 120 images" in caplog.text
-    # Nobody on an image that is left out does not matter, and what one file does not say another may.
+    assert "the person is unknown on 10 of the 120 images" in caplog.text
+    # An unknown person on an image that is left out does not matter, and one file may name who another does not.
     for pair in ("ad", "cb"):
-        found = compare([(name, tmp_path / f"{name}.csv") for name in pair], M1, tmp_path)
-        assert set(found["scores"]["interval_over"]) == {"people"}
+        comparison = compare([(name, tmp_path / f"{name}.csv") for name in pair], M1, tmp_path)
+        assert set(comparison.scores["interval_over"]) == {"people"}
     with pytest.raises(InputError, match="0-0 shows '0' in one file and '7' in another"):
         compare([(name, tmp_path / f"{name}.csv") for name in "bd"], M1, tmp_path)
 
 
-def test_compare_says_what_it_leaves_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_compare_reports_what_it_leaves_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "a.csv").write_text("path,true,pred\n1,happy,happy\n2,happy,happy\n3,happy,happy\n")
     (tmp_path / "b.csv").write_text("path,true,pred\n1,happy,happy\n")
     compare([(name, tmp_path / f"{name}.csv") for name in "ab"], M1, tmp_path)
@@ -344,16 +333,16 @@ def test_compare_says_what_it_leaves_out(tmp_path: Path, caplog: pytest.LogCaptu
     assert "b.csv" not in caplog.text
 
 
-def test_compare_keeps_what_all_three_have(tmp_path: Path) -> None:
+def test_compare_keeps_the_images_in_all_three(tmp_path: Path) -> None:
     for name, rows in {"a": "123", "b": "234", "c": "345"}.items():
         lines = "".join(f"{row},happy,happy\n" for row in rows)
         (tmp_path / f"{name}.csv").write_text("path,true,pred\n" + lines)
-    found = compare([(name, tmp_path / f"{name}.csv") for name in "abc"], M1, tmp_path)
-    assert found["scores"]["n"].to_list() == [1, 1, 1]
-    assert found["paired"].select("first", "second").rows() == [("a", "b"), ("a", "c"), ("b", "c")]
+    comparison = compare([(name, tmp_path / f"{name}.csv") for name in "abc"], M1, tmp_path)
+    assert comparison.scores["n"].to_list() == [1, 1, 1]
+    assert comparison.paired.select("first", "second").rows() == [("a", "b"), ("a", "c"), ("b", "c")]
 
 
-def test_compare_explains_what_it_cannot_do(tmp_path: Path) -> None:
+def test_compare_refuses_files_it_cannot_compare(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("path,true,pred\n1,happy,happy\n")
     (tmp_path / "b.csv").write_text("path,true,pred\n2,happy,happy\n")
     with pytest.raises(InputError, match="at least two"):

@@ -5,6 +5,7 @@ import sys
 import time
 import zipfile
 import zlib
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,11 @@ from pyojeong.core.errors import InputError
 from pyojeong.core.images import member_name, read_bytes
 from pyojeong.core.labels import BASIC7, FACEAPI, K7, M1, M2
 from pyojeong.evaluation import evaluate as module
-from pyojeong.evaluation.comparison import answers
 from pyojeong.evaluation.evaluate import evaluate
-from pyojeong.evaluation.evaluation_csv import summarize
+from pyojeong.evaluation.evaluation_csv import Accuracy, EvaluationTable, summarize
 from pyojeong.evaluation.predictions import read_predictions
-from pyojeong.faceapi.engines import Settings
+from pyojeong.evaluation.protocols import answers
+from pyojeong.faceapi.engines import FaceApiContender
 from tests.evaluations import FACE_API, PUBLISHED, Row, write_photographs, write_table
 from tests.faceapi.faces import jpeg, portrait
 
@@ -41,7 +42,9 @@ def test_one_pass_answers_every_table_and_every_protocol(workspace, monkeypatch)
     monkeypatch.setattr(module, "read_bytes", watched)
     first = write_table(root / "a_M1.csv", rows)
     second = write_table(root / "b_M2.csv", rows[::-1])
-    summaries = evaluate([(first, M1, root / "M1.csv"), (second, M2, root / "M2.csv")], FACE_API, root=root)
+    summaries = evaluate(
+        [EvaluationTable(first, M1, root / "M1.csv"), EvaluationTable(second, M2, root / "M2.csv")], FACE_API, root=root
+    )
     assert sorted(reads) == sorted({path for path, _, _ in rows})  # each photograph once
 
     one, two = (pl.read_csv(root / f"M{number}.csv") for number in (1, 2))
@@ -58,17 +61,17 @@ def test_one_pass_answers_every_table_and_every_protocol(workspace, monkeypatch)
         assert frame["pred_label"].to_list() == [FACEAPI[index] for index in best]
         matched = frame.filter(pl.col("iou") >= 0.3)
         assert len(matched) >= 10
-        assert summary["n"] == summary["all"]["n"] == summary["given"]["n"] == len(rows)
-        assert summary["coverage"]["value"] == len(matched) / len(rows)
-        assert summary["matched"] == {"n": len(matched), "accuracy": matched["correct"].mean()}
-        assert summary["all"]["accuracy"] == matched["correct"].sum() / len(rows)
-        assert summary["given"]["accuracy"] == frame["given_correct"].mean()
+        assert summary.n == summary.all.n == summary.given.n == len(rows)
+        assert summary.coverage.value == len(matched) / len(rows)
+        assert (summary.matched.n, summary.matched.accuracy) == (len(matched), matched["correct"].mean())
+        assert summary.all.accuracy == matched["correct"].sum() / len(rows)
+        assert summary.given.accuracy == frame["given_correct"].mean()
 
 
 def test_of_several_faces_the_annotated_one_counts(workspace):
     root, rows = workspace
     out = root / "out.csv"
-    evaluate([(write_table(root / "t_M1.csv", rows), M1, out)], FACE_API, root=root)
+    evaluate([EvaluationTable(write_table(root / "t_M1.csv", rows), M1, out)], FACE_API, root=root)
     crowd = pl.read_csv(out).filter(pl.col("image").str.contains("crowd-2x1"))
     assert crowd["n_faces"].to_list() == [2, 2]
     assert (crowd["iou"] > 0.3).all()
@@ -79,24 +82,24 @@ def test_of_several_faces_the_annotated_one_counts(workspace):
 
 def test_the_report_reads_what_is_written(workspace):
     root, rows = workspace
-    evaluate([(write_table(root / "t_M1.csv", rows), M1, root / "out.csv")], FACE_API, root=root)
+    evaluate([EvaluationTable(write_table(root / "t_M1.csv", rows), M1, root / "out.csv")], FACE_API, root=root)
     frame = read_predictions(root / "out.csv", M1)
     assert len(frame) == len(rows)
     assert frame["detected"].sum() >= 10
     assert frame["given"].null_count() == 0
 
 
-def test_who_is_on_a_photograph_is_passed_on(workspace):
+def test_the_person_on_a_photograph_is_copied(workspace):
     root, rows = workspace
     table = write_table(root / "t_M1.csv", rows)
     lines = table.read_text().splitlines()
     table.write_text("\n".join([lines[0] + ",person", *(f"{line},p{n}" for n, line in enumerate(lines[1:]))]))
-    evaluate([(table, M1, root / "out.csv")], FACE_API, root=root)
+    evaluate([EvaluationTable(table, M1, root / "out.csv")], FACE_API, root=root)
     frame = read_predictions(root / "out.csv", M1)
     assert frame["person"].to_list() == [f"p{n}" for n in range(len(rows))]
-    found = answers(frame, M1, "all")
-    assert found is not None
-    assert found.people == frame["person"].to_list()
+    counted = answers(frame, M1, "all")
+    assert counted is not None
+    assert counted.people == frame["person"].to_list()
 
 
 def test_unreadable_photographs_are_counted_and_count_in_no_figure(workspace, caplog):
@@ -109,12 +112,12 @@ def test_unreadable_photographs_are_counted_and_count_in_no_figure(workspace, ca
     bad = [(f"data_raw/{name}.jpg", "기쁨", box) for name in ("empty", "text", "half", "gone", "gone2")]
     outside = (rows[0][0], "기쁨", (9000.0, 9000.0, 9100.0, 9100.0))
     table = write_table(root / "t_M1.csv", [*bad[:3], *rows, *bad[3:], outside])
-    (summary,) = evaluate([(table, M1, root / "out.csv")], FACE_API, root=root)
-    assert summary["unreadable"] == {"missing": 2, "empty": 1, "not_an_image": 1, "corrupt": 1}
-    assert summary["n"] == len(rows) + 6
-    assert summary["coverage"]["n"] == summary["all"]["n"] == len(rows) + 1
-    assert summary["given"]["n"] == len(rows)  # a box outside its image has no face to look at
-    assert "t_M1.csv: 1 of its boxes can be no face" in caplog.text
+    (summary,) = evaluate([EvaluationTable(table, M1, root / "out.csv")], FACE_API, root=root)
+    assert summary.unreadable == {"missing": 2, "empty": 1, "not_an_image": 1, "corrupt": 1}
+    assert summary.n == len(rows) + 6
+    assert summary.coverage.n == summary.all.n == len(rows) + 1
+    assert summary.given.n == len(rows)  # a box outside its image cannot be a face
+    assert "t_M1.csv: 1 of its boxes cannot be a face" in caplog.text
     frame = pl.read_csv(root / "out.csv")
     assert frame["error"][:3].to_list() == ["empty", "not_an_image", "corrupt"]
     assert frame.filter(pl.col("error").is_not_null())["pred_label"].null_count() == 5
@@ -129,9 +132,9 @@ def test_unusual_photographs_are_answered_and_hostile_ones_counted(tmp_path):
     (tmp_path / "bomb.png").write_bytes(bomb + b"\0\0\0\0IDAT" + struct.pack(">I", zlib.crc32(b"IDAT")))
     names = ("cmyk.jpg", "deep.png", "bomb.png")
     table = write_table(tmp_path / "t_M1.csv", [(name, "기쁨", box) for name in names])
-    (summary,) = evaluate([(table, M1, tmp_path / "out.csv")], FACE_API, root=tmp_path)
-    assert summary["unreadable"] == {"too_large": 1}
-    assert summary["given"]["n"] == summary["matched"]["n"] == 2
+    (summary,) = evaluate([EvaluationTable(table, M1, tmp_path / "out.csv")], FACE_API, root=tmp_path)
+    assert summary.unreadable == {"too_large": 1}
+    assert summary.given.n == summary.matched.n == 2
 
 
 def test_a_table_without_boxes_has_cropped_faces(workspace):
@@ -140,28 +143,28 @@ def test_a_table_without_boxes_has_cropped_faces(workspace):
     x0, y0, x1, y1 = (round(value) for value in box)
     (root / "crop.png").write_bytes(jpeg(pixels[y0:y1, x0:x1], quality=100, subsampling=0))
     (root / "t.csv").write_text("path,label\ncrop.png,happy\n")
-    evaluate([(root / "t.csv", BASIC7, root / "out.csv")], FACE_API, root=root)
+    evaluate([EvaluationTable(root / "t.csv", BASIC7, root / "out.csv")], FACE_API, root=root)
     frame = pl.read_csv(root / "out.csv", null_values="")
     assert frame["given_pred_label"][0] in FACEAPI
     assert frame.select(f"given_p_{name}" for name in FACEAPI).sum_horizontal()[0] == pytest.approx(1, abs=1e-5)
 
 
-def test_work_that_is_done_is_not_done_again(workspace, monkeypatch):
+def test_a_finished_evaluation_is_not_made_again(workspace, monkeypatch):
     root, rows = workspace
     table, out = write_table(root / "t_M1.csv", rows), root / "out.csv"
-    first = evaluate([(table, M1, out)], FACE_API, root=root)
+    first = evaluate([EvaluationTable(table, M1, out)], FACE_API, root=root)
     written = out.stat().st_mtime_ns
     config = json.loads((root / "out.json").read_text())
-    assert config["summary"] == first[0]
+    assert config["summary"] == asdict(first[0])
     assert (config["engine"], config["library"], config["input_size"]) == ("onnx", "vladmandic", 416)
-    monkeypatch.setattr(module, "opened_engine", lambda *_: pytest.fail("analyzed again"))
-    assert evaluate([(table, M1, out)], FACE_API, root=root) == first
+    monkeypatch.setattr(FaceApiContender, "open", lambda *_: pytest.fail("analyzed again"))
+    assert evaluate([EvaluationTable(table, M1, out)], FACE_API, root=root) == first
     assert out.stat().st_mtime_ns == written
     monkeypatch.undo()
-    evaluate([(table, M1, out)], Settings(input_size=320), root=root)
+    evaluate([EvaluationTable(table, M1, out)], FaceApiContender(input_size=320), root=root)
     assert json.loads((root / "out.json").read_text())["input_size"] == 320
     write_table(table, rows[:5])
-    evaluate([(table, M1, out)], Settings(input_size=320), root=root)
+    evaluate([EvaluationTable(table, M1, out)], FaceApiContender(input_size=320), root=root)
     assert len(pl.read_csv(out)) == 5
 
 
@@ -169,71 +172,72 @@ KILLED = """
 import sys
 import time
 from pathlib import Path
-from pyojeong.evaluation import evaluate as module
-from pyojeong.faceapi.engines import Settings
 from pyojeong.core.labels import M1
+from pyojeong.evaluation import evaluate as module
+from pyojeong.evaluation.evaluation_csv import EvaluationTable
+from pyojeong.faceapi.engines import FaceApiContender
 if __name__ == "__main__":
     module.CHUNK = 1
     read = module.read_bytes
     module.read_bytes = lambda *args: time.sleep(0.1) or read(*args)
     root = Path(sys.argv[1])
-    module.evaluate([(root / "t_M1.csv", M1, root / "out.csv")], Settings(), root=root)
+    module.evaluate([EvaluationTable(root / "t_M1.csv", M1, root / "out.csv")], FaceApiContender(), root=root)
 """
 
 
 @pytest.mark.parametrize("spoil", [lambda line: line[:25], lambda line: bytes(len(line)) + b"\n", lambda line: b"7\n"])
-def test_a_killed_run_goes_on_where_it_stopped(workspace, spoil):
+def test_a_killed_run_is_resumed(workspace, spoil):
     root, rows = workspace
     table = write_table(root / "t_M1.csv", rows)
-    evaluate([(table, M1, root / "whole.csv")], FACE_API, root=root)
+    evaluate([EvaluationTable(table, M1, root / "whole.csv")], FACE_API, root=root)
     script = root / "run.py"
     script.write_text(KILLED)
-    aside = root / "out.partial.jsonl"
+    partial_file = root / "out.partial.jsonl"
     process = subprocess.Popen([sys.executable, str(script), str(root)])
-    while process.poll() is None and (not aside.exists() or aside.read_bytes().count(b"\n") < 4):
+    while process.poll() is None and (not partial_file.exists() or partial_file.read_bytes().count(b"\n") < 4):
         time.sleep(0.02)
     process.kill()
     process.wait()
-    assert aside.exists(), "the run ended before it could be killed"
+    assert partial_file.exists(), "the run ended before it could be killed"
     assert not (root / "out.csv").exists()
-    lines = aside.read_bytes().splitlines(keepends=True)
-    # A kill can stop in the middle of a line, too, and a power cut leave zeros.
-    aside.write_bytes(b"".join(lines[:-1]) + spoil(lines[-1]))
+    lines = partial_file.read_bytes().splitlines(keepends=True)
+    # A kill can also cut off a line, and a power failure can leave zeros.
+    partial_file.write_bytes(b"".join(lines[:-1]) + spoil(lines[-1]))
     done = {json.loads(line)["path"] for line in lines[1:-1]} - {json.loads(lines[-1])["path"]}
     assert done
-    # What was done is not looked at again: it could not be.
+    # What was done is not analyzed again: the files are gone.
     for path in done:
         if "!/" not in path and "crowd-2x1" not in path:
             (root / path).unlink()
-    evaluate([(table, M1, root / "out.csv")], FACE_API, root=root)
+    evaluate([EvaluationTable(table, M1, root / "out.csv")], FACE_API, root=root)
     assert (root / "out.csv").read_bytes() == (root / "whole.csv").read_bytes()
-    assert not aside.exists()
+    assert not partial_file.exists()
 
 
-def test_a_stopped_run_looks_again_for_photographs_that_were_missing(workspace, monkeypatch):
+def test_a_resumed_run_tries_missing_photographs_again(workspace, monkeypatch):
     root, rows = workspace
     table = write_table(root / "t_M1.csv", rows)
-    evaluate([(table, M1, root / "whole.csv")], FACE_API, root=root)
+    evaluate([EvaluationTable(table, M1, root / "whole.csv")], FACE_API, root=root)
     plain = next(path for path, _, _ in rows if "!/" not in path)
     (root / plain).rename(root / "away.jpg")
     with monkeypatch.context() as patch:
         patch.setattr(module, "write_csv", lambda *_: pytest.fail("stopped"))
         with pytest.raises(pytest.fail.Exception):
-            evaluate([(table, M1, root / "out.csv")], FACE_API, root=root)
+            evaluate([EvaluationTable(table, M1, root / "out.csv")], FACE_API, root=root)
     assert b'"missing"' in (root / "out.partial.jsonl").read_bytes()
     (root / "away.jpg").rename(root / plain)
-    evaluate([(table, M1, root / "out.csv")], FACE_API, root=root)
+    evaluate([EvaluationTable(table, M1, root / "out.csv")], FACE_API, root=root)
     assert (root / "out.csv").read_bytes() == (root / "whole.csv").read_bytes()
 
 
-def test_what_is_left_of_other_work_is_not_used(workspace):
+def test_the_partial_file_of_another_evaluation_is_not_used(workspace):
     root, rows = workspace
     table = write_table(root / "t_M1.csv", rows)
-    evaluate([(table, M1, root / "whole.csv")], FACE_API, root=root)
+    evaluate([EvaluationTable(table, M1, root / "whole.csv")], FACE_API, root=root)
     (root / "out.partial.jsonl").write_text(
         '{"key": "of other settings"}\n{"path": "x", "id": 0, "error": "missing"}\n'
     )
-    evaluate([(table, M1, root / "out.csv")], FACE_API, root=root)
+    evaluate([EvaluationTable(table, M1, root / "out.csv")], FACE_API, root=root)
     assert (root / "out.csv").read_bytes() == (root / "whole.csv").read_bytes()
 
 
@@ -241,8 +245,8 @@ def test_processes_write_the_same_csv(workspace, monkeypatch):
     root, rows = workspace
     monkeypatch.setattr(module, "CHUNK", 2)
     table = write_table(root / "t_M1.csv", rows)
-    evaluate([(table, M1, root / "one.csv")], FACE_API, root=root)
-    evaluate([(table, M1, root / "two.csv")], FACE_API, root=root, workers=2)
+    evaluate([EvaluationTable(table, M1, root / "one.csv")], FACE_API, root=root)
+    evaluate([EvaluationTable(table, M1, root / "two.csv")], FACE_API, root=root, workers=2)
     assert (root / "two.csv").read_bytes() == (root / "one.csv").read_bytes()
 
 
@@ -252,15 +256,17 @@ def test_a_dask_cluster_writes_the_same_csv(workspace, monkeypatch):
     root, rows = workspace
     monkeypatch.setattr(module, "CHUNK", 2)
     table = write_table(root / "t_M1.csv", rows)
-    evaluate([(table, M1, root / "one.csv")], FACE_API, root=root)
+    evaluate([EvaluationTable(table, M1, root / "one.csv")], FACE_API, root=root)
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
     ) as cluster:
-        evaluate([(table, M1, root / "two.csv")], FACE_API, root=root, scheduler=cluster.scheduler_address)
+        evaluate(
+            [EvaluationTable(table, M1, root / "two.csv")], FACE_API, root=root, scheduler=cluster.scheduler_address
+        )
     assert (root / "two.csv").read_bytes() == (root / "one.csv").read_bytes()
 
 
-def test_a_scheduler_that_is_not_there_is_named(workspace, monkeypatch):
+def test_a_scheduler_that_does_not_answer_is_named(workspace, monkeypatch):
     pytest.importorskip("distributed")
     from pyojeong.core import executors
 
@@ -268,7 +274,7 @@ def test_a_scheduler_that_is_not_there_is_named(workspace, monkeypatch):
     root, rows = workspace
     with pytest.raises(InputError, match=r"tcp://127\.0\.0\.1:9"):
         evaluate(
-            [(write_table(root / "t_M1.csv", rows), M1, root / "out.csv")],
+            [EvaluationTable(write_table(root / "t_M1.csv", rows), M1, root / "out.csv")],
             FACE_API,
             root=root,
             scheduler="tcp://127.0.0.1:9",
@@ -280,8 +286,10 @@ def test_a_scheduler_that_is_not_there_is_named(workspace, monkeypatch):
 def test_the_real_library_writes_the_same_evaluation(workspace, size):
     root, rows = workspace
     table = write_table(root / "t_M1.csv", rows)
-    evaluate([(table, M1, root / "port.csv")], Settings(input_size=size), root=root)
-    evaluate([(table, M1, root / "node.csv")], Settings(engine="node", input_size=size), root=root)
+    evaluate([EvaluationTable(table, M1, root / "port.csv")], FaceApiContender(input_size=size), root=root)
+    evaluate(
+        [EvaluationTable(table, M1, root / "node.csv")], FaceApiContender(engine="node", input_size=size), root=root
+    )
     port, node = (pl.read_csv(root / name) for name in ("port.csv", "node.csv"))
     words = [name for name, kind in port.schema.items() if not kind.is_float()]
     assert port.select(words).equals(node.select(words))
@@ -300,9 +308,10 @@ def test_the_annotated_faces_of_the_london_photographs_are_found(shared, tmp_pat
             rows += [(number, info) for info in members.infolist()[:6]]
     paths = [f"{number}.zip!/{member_name(info)}" for number, info in rows]
     write_table(tmp_path / "t_M1.csv", [(path, "중립", (400.0, 400.0, 950.0, 1100.0)) for path in paths])
-    (summary,) = evaluate([(tmp_path / "t_M1.csv", M1, tmp_path / "out.csv")], FACE_API, root=tmp_path)
-    assert summary["unreadable"] == {}
-    assert summary["coverage"]["value"] >= 0.9
+    (summary,) = evaluate([EvaluationTable(tmp_path / "t_M1.csv", M1, tmp_path / "out.csv")], FACE_API, root=tmp_path)
+    assert summary.unreadable == {}
+    assert summary.coverage.value is not None
+    assert summary.coverage.value >= 0.9
 
 
 def test_a_scheme_with_other_classes_is_refused(workspace):
@@ -310,12 +319,23 @@ def test_a_scheme_with_other_classes_is_refused(workspace):
     with pytest.raises(
         InputError, match="face-api does not know all classes of scheme K7; choose one of M1, M2, BASIC7"
     ):
-        evaluate([(write_table(root / "t.csv", rows), K7, root / "out.csv")], FACE_API, root=root)
+        evaluate([EvaluationTable(write_table(root / "t.csv", rows), K7, root / "out.csv")], FACE_API, root=root)
 
 
-def test_a_summary_over_nothing_has_no_figure(tmp_path):
+def test_a_summary_without_readable_photographs_has_no_accuracy(tmp_path):
     columns = [*PUBLISHED, "n_faces", "given_correct", "error"]
     (tmp_path / "e.csv").write_text(",".join(columns) + "\na.jpg,happy,,,0,,0,,,missing\n")
     summary = summarize(tmp_path / "e.csv")
-    assert summary["unreadable"] == {"missing": 1}
-    assert summary["all"] == {"n": 0, "accuracy": None}
+    assert summary.unreadable == {"missing": 1}
+    assert summary.all == Accuracy(0, None)
+
+
+def test_a_library_user_may_name_files_and_scheme_by_strings(workspace, monkeypatch):
+    root, rows = workspace
+    write_table(root / "t_M1.csv", rows[:1])
+    monkeypatch.chdir(root)
+    (summary,) = evaluate([EvaluationTable("t_M1.csv", "M1", "out.csv")], FaceApiContender(), root=".")
+    assert summary == summarize(root / "out.csv")
+    assert EvaluationTable("t_M1.csv", None, "out.csv") == EvaluationTable(Path("t_M1.csv"), M1, Path("out.csv"))
+    with pytest.raises(InputError, match=r"t_M1\.csv: its name says M1, not M2"):
+        EvaluationTable("t_M1.csv", "M2", "out.csv")

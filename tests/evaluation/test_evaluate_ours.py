@@ -15,9 +15,10 @@ from pyojeong.core.geometry import has_patch, iou
 from pyojeong.core.images import decode, read_bytes
 from pyojeong.core.labels import BASIC7, FACEAPI, K7, KOREAN, M1
 from pyojeong.evaluation.evaluate import evaluate
+from pyojeong.evaluation.evaluation_csv import EvaluationTable
 from pyojeong.evaluation.predictions import read_predictions
 from pyojeong.export.onnx_file import export_onnx
-from pyojeong.faceapi.engines import Settings
+from pyojeong.faceapi.engines import FaceApiContender
 from tests.evaluations import FACE_API, Row, write_photographs, write_table
 from tests.faceapi.faces import png, portrait
 from tests.networks import drawn_patches, telling_network
@@ -28,17 +29,17 @@ def workspace(tmp_path: Path) -> tuple[Path, list[Row]]:
     return tmp_path, write_photographs(tmp_path)
 
 
-def test_our_model_answers_in_the_same_table(workspace):
+def test_our_model_writes_the_same_columns(workspace):
     root, rows = workspace
     ours = ModelContender.load()
     table = write_table(root / "t_BASIC7.csv", [*rows, (rows[0][0], "기쁨", (9000.0, 9000.0, 9100.0, 9100.0))])
-    (summary,) = evaluate([(table, BASIC7, root / "ours.csv")], ours, root=root)
-    evaluate([(table, BASIC7, root / "faceapi.csv")], FACE_API, root=root)
+    (summary,) = evaluate([EvaluationTable(table, BASIC7, root / "ours.csv")], ours, root=root)
+    evaluate([EvaluationTable(table, BASIC7, root / "faceapi.csv")], FACE_API, root=root)
     frame, other = pl.read_csv(root / "ours.csv"), pl.read_csv(root / "faceapi.csv")
 
     assert frame.columns == other.columns
-    assert summary["given"]["n"] == len(rows)
-    assert summary["matched"]["n"] >= 10
+    assert summary.given.n == len(rows)
+    assert summary.matched.n >= 10
     for (path, _, box), row in zip(rows, frame.iter_rows(named=True), strict=False):
         image = decode(read_bytes(root, path))
         given = Classifier(ours.path).predict(image, box, box_kind="annotator")
@@ -56,13 +57,13 @@ def test_our_model_answers_in_the_same_table(workspace):
     assert len(read_predictions(root / "ours.csv", BASIC7)) == len(rows) + 1
 
 
-def test_finished_crops_are_not_cut_again(workspace):
+def test_finished_crops_are_not_cropped_again(workspace):
     root, _ = workspace
     pixels, box = portrait(0)
     x0, y0, x1, y1 = (round(value) for value in box)
     (root / "crop.png").write_bytes(png(pixels[y0:y1, x0:x1]))
     (root / "t.csv").write_text("path,label\ncrop.png,happy\n")
-    evaluate([(root / "t.csv", BASIC7, root / "out.csv")], ModelContender.load(), root=root)
+    evaluate([EvaluationTable(root / "t.csv", BASIC7, root / "out.csv")], ModelContender.load(), root=root)
     (row,) = pl.read_csv(root / "out.csv").iter_rows(named=True)
 
     expected = Classifier(MODEL).predict(pixels[y0:y1, x0:x1])
@@ -71,10 +72,10 @@ def test_finished_crops_are_not_cut_again(workspace):
     assert max(abs(expected[name] - cut_again[name]) for name in FACEAPI) > 0.01
 
 
-def test_whose_box_is_given_decides_the_crop(workspace):
+def test_the_kind_of_box_decides_the_crop(workspace):
     root, rows = workspace
     table = write_table(root / "t_M1.csv", rows[:1])
-    evaluate([(table, M1, root / "out.csv")], ModelContender.load(box_kind="detector"), root=root)
+    evaluate([EvaluationTable(table, M1, root / "out.csv")], ModelContender.load(box_kind="detector"), root=root)
     (row,) = pl.read_csv(root / "out.csv").iter_rows(named=True)
 
     expected = Classifier(MODEL).predict(decode(read_bytes(root, rows[0][0])), rows[0][2], box_kind="detector")
@@ -83,33 +84,41 @@ def test_whose_box_is_given_decides_the_crop(workspace):
         ModelContender.load(box_kind="mine")
 
 
-@pytest.mark.parametrize("made", [Settings, ModelContender.load])
-def test_boxes_that_can_be_no_face_are_left_out_for_every_contender(workspace, made):
+@pytest.mark.parametrize("contender", [FaceApiContender, ModelContender.load])
+def test_boxes_that_cannot_be_a_face_are_left_out_for_every_contender(workspace, contender):
     root, rows = workspace
     path, label, box = rows[0]
-    none = [(0, 0, 0, 0), (400, 400, 300, 500), (-1e308, 0, 1e308, 50), (-20000, -20000, 20000, 20000), (-9, -9, 0, 0)]
-    table = write_table(root / "t_M1.csv", [*((path, label, one) for one in none), (path, label, box)])
-    (summary,) = evaluate([(table, M1, root / "out.csv")], made(), root=root)
+    not_faces = [
+        (0, 0, 0, 0),
+        (400, 400, 300, 500),
+        (-1e308, 0, 1e308, 50),
+        (-20000, -20000, 20000, 20000),
+        (-9, -9, 0, 0),
+    ]
+    table = write_table(root / "t_M1.csv", [*((path, label, other) for other in not_faces), (path, label, box)])
+    (summary,) = evaluate([EvaluationTable(table, M1, root / "out.csv")], contender(), root=root)
 
-    assert summary["n"] == summary["all"]["n"] == len(none) + 1
-    assert summary["given"]["n"] == 1
+    assert summary.n == summary.all.n == len(not_faces) + 1
+    assert summary.given.n == 1
 
 
-@pytest.mark.parametrize("made", [Settings, ModelContender.load])
-def test_a_box_that_nearly_leaves_its_photograph_counts_for_every_contender(workspace, made):
+@pytest.mark.parametrize("contender", [FaceApiContender, ModelContender.load])
+def test_a_box_that_nearly_leaves_its_photograph_counts_for_every_contender(workspace, contender):
     root, rows = workspace
     path, label, _ = rows[0]
     height, width = decode(read_bytes(root, path)).shape[:2]
     box = (width - 2.0, 0.0, width + height / 2, height / 2)
     region = Classifier(MODEL).framing.region(box, "annotator")
-    assert not has_patch(region, width, height), "ours sees nothing of the photograph"
+    assert not has_patch(region, width, height), "our crop lies outside the photograph"
     (summary,) = evaluate(
-        [(write_table(root / "t_M1.csv", [(path, label, box)]), M1, root / "out.csv")], made(), root=root
+        [EvaluationTable(write_table(root / "t_M1.csv", [(path, label, box)]), M1, root / "out.csv")],
+        contender(),
+        root=root,
     )
-    assert summary["given"]["n"] == 1
+    assert summary.given.n == 1
 
 
-def test_another_model_under_the_same_name_is_asked_again(workspace):
+def test_another_model_with_the_same_name_is_evaluated_again(workspace):
     root, rows = workspace
     table, model = write_table(root / "t_M1.csv", rows[:1]), root / "model.onnx"
     wider = onnx.load(MODEL)
@@ -119,7 +128,7 @@ def test_another_model_under_the_same_name_is_asked_again(workspace):
     answers = []
     for data in (MODEL.read_bytes(), wider.SerializeToString()):
         model.write_bytes(data)
-        evaluate([(table, M1, root / "out.csv")], ModelContender.load(model), root=root)
+        evaluate([EvaluationTable(table, M1, root / "out.csv")], ModelContender.load(model), root=root)
         answers.append(pl.read_csv(root / "out.csv")["given_p_happy"][0])
         image = decode(read_bytes(root, rows[0][0]))
         assert answers[-1] == pytest.approx(
@@ -149,20 +158,20 @@ def test_the_command_writes_what_compare_reads(workspace, monkeypatch, capsys):
     assert len(pl.read_csv(results)) == len(rows)
 
 
-def test_a_model_in_korean_words_answers_in_them(workspace, tmp_path):
+def test_a_model_with_korean_classes_writes_them(workspace, tmp_path):
     root, rows = workspace
     telling_network(drawn_patches(7)).save(tmp_path / "best.pt")
     ours = ModelContender.load(export_onnx(tmp_path / "best.pt", name="k7.onnx"))
-    evaluate([(write_table(root / "t_K7.csv", rows), K7, root / "out.csv")], ours, root=root, workers=2)
+    evaluate([EvaluationTable(write_table(root / "t_K7.csv", rows), K7, root / "out.csv")], ours, root=root, workers=2)
     frame = pl.read_csv(root / "out.csv")
 
     assert set(frame["given_pred_label"]) <= set(KOREAN)
     assert frame["gt_label"].to_list() == [label for _, label, _ in rows]
     with pytest.raises(InputError, match="k7 does not know all classes of scheme M1; choose one of K7"):
-        evaluate([(write_table(root / "t_M1.csv", rows), M1, root / "m1.csv")], ours, root=root)
+        evaluate([EvaluationTable(write_table(root / "t_M1.csv", rows), M1, root / "m1.csv")], ours, root=root)
 
 
-def test_a_model_that_changes_meanwhile_is_refused(tmp_path):
+def test_a_model_that_changed_is_refused(tmp_path):
     path = tmp_path / "model.onnx"
     path.write_bytes(MODEL.read_bytes())
     ours = ModelContender.load(path)

@@ -10,6 +10,7 @@ import pytest
 from pyojeong.core.errors import InputError
 from pyojeong.core.labels import M1
 from pyojeong.evaluation.evaluate import evaluate
+from pyojeong.evaluation.evaluation_csv import EvaluationTable
 from tests.evaluations import FACE_API, Row, write_photographs, write_table
 
 
@@ -18,24 +19,24 @@ def workspace(tmp_path: Path) -> tuple[Path, list[Row]]:
     return tmp_path, write_photographs(tmp_path)
 
 
-def test_a_photograph_that_was_missing_is_looked_for_again(workspace, caplog):
+def test_a_missing_photograph_is_tried_again(workspace, caplog):
     root, rows = workspace
     table = write_table(root / "t_M1.csv", rows[:2])
     first = (root / rows[0][0]).read_bytes()
     (root / rows[1][0]).rename(root / "later.jpg")
-    (summary,) = evaluate([(table, M1, root / "out.csv")], FACE_API, root=root)
-    assert summary["unreadable"] == {"missing": 1}
+    (summary,) = evaluate([EvaluationTable(table, M1, root / "out.csv")], FACE_API, root=root)
+    assert summary.unreadable == {"missing": 1}
     assert "could be read" not in caplog.text
     (root / "later.jpg").rename(root / rows[1][0])
     (root / rows[0][0]).unlink()  # answered already
-    (summary,) = evaluate([(table, M1, root / "out.csv")], FACE_API, root=root)
-    assert summary["unreadable"] == {}
+    (summary,) = evaluate([EvaluationTable(table, M1, root / "out.csv")], FACE_API, root=root)
+    assert summary.unreadable == {}
     (root / rows[0][0]).write_bytes(first)
-    evaluate([(table, M1, root / "whole.csv")], FACE_API, root=root)
+    evaluate([EvaluationTable(table, M1, root / "whole.csv")], FACE_API, root=root)
     assert (root / "out.csv").read_bytes() == (root / "whole.csv").read_bytes()
 
 
-def test_an_archive_that_was_being_downloaded_is_looked_into_again(workspace):
+def test_an_incomplete_archive_is_tried_again(workspace):
     root, rows = workspace
     whole = io.BytesIO()
     with zipfile.ZipFile(whole, "w") as archive:
@@ -43,30 +44,31 @@ def test_an_archive_that_was_being_downloaded_is_looked_into_again(workspace):
     place = root / "data_raw/a.zip"
     place.write_bytes(whole.getvalue()[:-30])
     table = write_table(root / "t_M1.csv", [("data_raw/a.zip!/a.jpg", *rows[0][1:])])
-    (summary,) = evaluate([(table, M1, root / "out.csv")], FACE_API, root=root)
-    assert summary["unreadable"] == {"unreadable_archive": 1}
+    (summary,) = evaluate([EvaluationTable(table, M1, root / "out.csv")], FACE_API, root=root)
+    assert summary.unreadable == {"unreadable_archive": 1}
     place.write_bytes(whole.getvalue())
-    (summary,) = evaluate([(table, M1, root / "out.csv")], FACE_API, root=root)
-    assert summary["unreadable"] == {}
+    (summary,) = evaluate([EvaluationTable(table, M1, root / "out.csv")], FACE_API, root=root)
+    assert summary.unreadable == {}
 
 
-def test_a_table_of_which_nothing_can_be_read_is_reported(workspace, caplog):
+def test_a_table_without_readable_photographs_is_reported(workspace, caplog):
     root, rows = workspace
     table = write_table(root / "t_M1.csv", rows[:2])
     (root / "elsewhere").mkdir()
-    (summary,) = evaluate([(table, M1, root / "out.csv")], FACE_API, root=root / "elsewhere")
-    assert summary["unreadable"] == {"missing": 2}
+    (summary,) = evaluate([EvaluationTable(table, M1, root / "out.csv")], FACE_API, root=root / "elsewhere")
+    assert summary.unreadable == {"missing": 2}
     assert "t_M1.csv: none of its photographs could be read; check its paths" in caplog.text
 
 
-def test_only_faces_without_an_answer_are_asked_about(workspace):
+def test_only_boxes_without_an_answer_are_analyzed(workspace):
     root, rows = workspace
     (root / "whole").mkdir()
     tables = [write_table(root / "a_M1.csv", rows[:3]), root / "b_M1.csv"]
     # The second table has the same photographs without boxes, so each has one face that is known and one that is not.
     tables[1].write_text("path,label\n" + "".join(f"{path},happy\n" for path, *_ in rows[:3]))
-    jobs = [(table, M1, root / f"{table.stem}_eval.csv") for table in tables]
-    evaluate([(table, M1, root / "whole" / out.name) for table, _, out in jobs], FACE_API, root=root)
+    jobs = [EvaluationTable(table, M1, root / f"{table.stem}_eval.csv") for table in tables]
+    whole = [EvaluationTable(job.csv, M1, root / "whole" / job.out.name) for job in jobs]
+    evaluate(whole, FACE_API, root=root)
     hidden, known = ((root / rows[number][0]) for number in (2, 0))
     content = {path: path.read_bytes() for path in (hidden, known)}
     hidden.unlink()
@@ -74,46 +76,46 @@ def test_only_faces_without_an_answer_are_asked_about(workspace):
     hidden.write_bytes(content[hidden])
     known.unlink()
     evaluate(jobs, FACE_API, root=root)
-    first, second = (pl.read_csv(out) for _, _, out in jobs)
+    first, second = (pl.read_csv(job.out) for job in jobs)
     assert first["error"].to_list() == [None, None, None]
     assert second["error"].to_list() == ["missing", None, None]
     known.write_bytes(content[known])
     evaluate(jobs, FACE_API, root=root)
-    for _, _, out in jobs:
-        assert out.read_bytes() == (root / "whole" / out.name).read_bytes()
+    for job in jobs:
+        assert job.out.read_bytes() == (root / "whole" / job.out.name).read_bytes()
 
 
 def test_answers_are_kept_for_their_own_photographs_only(workspace, caplog):
     root, rows = workspace
     table, out = write_table(root / "t_M1.csv", rows[:3]), root / "out.csv"
-    evaluate([(table, M1, out)], FACE_API, root=root)
+    evaluate([EvaluationTable(table, M1, out)], FACE_API, root=root)
     whole = out.read_text()
     header, *lines = whole.splitlines(keepends=True)
     out.write_text(header + "".join(reversed(lines)))
-    evaluate([(table, M1, out)], FACE_API, root=root)
+    evaluate([EvaluationTable(table, M1, out)], FACE_API, root=root)
     assert out.read_text() == whole
-    assert "out.csv: holds another evaluation, or is damaged" in caplog.text
+    assert "out.csv: was made with other settings or from another table, or is damaged" in caplog.text
     pl.read_csv(out).drop("p_sad").write_csv(out)
-    evaluate([(table, M1, out)], FACE_API, root=root)
+    evaluate([EvaluationTable(table, M1, out)], FACE_API, root=root)
     assert out.read_text() == whole
 
 
-def test_people_are_added_to_an_evaluation_without_asking_again(workspace):
+def test_people_are_added_to_an_evaluation_without_analyzing_again(workspace):
     root, rows = workspace
     table, out = root / "t_M1.csv", root / "out.csv"
-    # More numbers than polars looks at before it believes in them.
+    # More numbers than polars reads to infer a column's type.
     write_table(table, rows[:1] * 120)
     lines = table.read_text().splitlines()
     people = [*range(119), "anna"]
     table.write_text(
         "\n".join([lines[0] + ",person", *(f"{line},{who}" for line, who in zip(lines[1:], people, strict=True))])
     )
-    evaluate([(table, M1, out)], FACE_API, root=root)
+    evaluate([EvaluationTable(table, M1, out)], FACE_API, root=root)
     whole = out.read_text()
     assert pl.read_csv(out, infer_schema=False)["person"].to_list() == [str(who) for who in people]
     pl.read_csv(out, infer_schema=False).drop("person").write_csv(out)
     (root / rows[0][0]).unlink()
-    evaluate([(table, M1, out)], FACE_API, root=root)
+    evaluate([EvaluationTable(table, M1, out)], FACE_API, root=root)
     assert out.read_text() == whole
 
 
@@ -121,12 +123,12 @@ def test_people_are_added_to_an_evaluation_without_asking_again(workspace):
 def test_a_damaged_evaluation_is_made_again(workspace, damage, caplog):
     root, rows = workspace
     table, out = write_table(root / "t_M1.csv", rows[:2]), root / "out.csv"
-    evaluate([(table, M1, out)], FACE_API, root=root)
+    evaluate([EvaluationTable(table, M1, out)], FACE_API, root=root)
     whole = out.read_text()
     out.write_text(damage(whole))
-    evaluate([(table, M1, out)], FACE_API, root=root)
+    evaluate([EvaluationTable(table, M1, out)], FACE_API, root=root)
     assert out.read_text() == whole
-    assert "out.csv: holds another evaluation, or is damaged" in caplog.text
+    assert "out.csv: was made with other settings or from another table, or is damaged" in caplog.text
 
 
 def test_two_runs_do_not_write_the_same_evaluation(workspace):
@@ -135,26 +137,26 @@ def test_two_runs_do_not_write_the_same_evaluation(workspace):
     with (root / "out.partial.jsonl").open("ab") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         with pytest.raises(InputError, match=r"out\.partial\.jsonl: another run is at work on it"):
-            evaluate([(table, M1, out)], FACE_API, root=root)
+            evaluate([EvaluationTable(table, M1, out)], FACE_API, root=root)
     assert not out.exists()
-    evaluate([(table, M1, out)], FACE_API, root=root)
+    evaluate([EvaluationTable(table, M1, out)], FACE_API, root=root)
     assert len(pl.read_csv(out)) == len(rows)
 
 
 @pytest.mark.parametrize(
     ("outs", "words"),
     [
-        (["t_M1.csv", "b.csv"], "t_M1.csv: is the table that is read"),
-        (["a.json", "b.csv"], "a.json: an evaluation is a file whose name ends in .csv"),
-        (["folder.csv", "b.csv"], "folder.csv: an evaluation is a file"),
+        (["t_M1.csv", "b.csv"], "t_M1.csv: is an input table"),
+        (["a.json", "b.csv"], "a.json: an evaluation must be a file whose name ends in .csv"),
+        (["folder.csv", "b.csv"], "folder.csv: an evaluation must be a file"),
         (["folder.csv/../b.csv", "b.csv"], "two tables have the same evaluation CSV"),
-        (["mine.csv", "b.csv"], "mine.csv: is there already and no evaluation"),
-        (["notes.csv", "b.csv"], "notes.partial.jsonl: is there already and no evaluation"),
-        (["b.csv", "sizes.csv"], "sizes.json: lies where the evaluation's settings go"),
-        (["b.csv", "list.csv"], "list.json: lies where the evaluation's settings go"),
+        (["mine.csv", "b.csv"], "mine.csv: exists and is not an evaluation"),
+        (["notes.csv", "b.csv"], "notes.partial.jsonl: exists and is not an evaluation"),
+        (["b.csv", "sizes.csv"], "sizes.json: exists and does not hold an evaluation's settings"),
+        (["b.csv", "list.csv"], "list.json: exists and does not hold an evaluation's settings"),
     ],
 )
-def test_an_evaluation_never_takes_the_place_of_something_else(workspace, outs, words):
+def test_an_evaluation_never_overwrites_anything_else(workspace, outs, words):
     root, rows = workspace
     (root / "folder.csv").mkdir()
     (root / "mine.csv").write_text("path,label\n")
@@ -164,10 +166,11 @@ def test_an_evaluation_never_takes_the_place_of_something_else(workspace, outs, 
     (root / "list.json").write_text("[]")
     tables = [write_table(root / name, rows[:1]) for name in ("t_M1.csv", "u_M1.csv")]
     before = tables[0].read_bytes()
+    jobs = [EvaluationTable(csv, M1, root / out) for csv, out in zip(tables, outs, strict=True)]
     with pytest.raises(InputError, match=re.escape(words)):
-        evaluate([(csv, M1, root / out) for csv, out in zip(tables, outs, strict=True)], FACE_API, root=root)
+        evaluate(jobs, FACE_API, root=root)
     assert tables[0].read_bytes() == before
     assert not (root / "b.csv").exists()
     with pytest.raises(InputError, match="nowhere: no such folder"):
-        evaluate([(tables[0], M1, root / "out.csv")], FACE_API, root=root / "nowhere")
+        evaluate([EvaluationTable(tables[0], M1, root / "out.csv")], FACE_API, root=root / "nowhere")
     assert not (root / "nowhere").exists()

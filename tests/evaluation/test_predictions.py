@@ -1,4 +1,4 @@
-"""Both contracts become one table; every bad row is named."""
+"""Both kinds of CSV become one table; every bad row is named."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def test_faceapi_csv_becomes_the_one_table(tmp_path: Path) -> None:
     assert frame["pred"].to_list() == ["happy", "disgusted", "sad", None, "angry"]
     assert frame["detected"].to_list() == [True, True, True, False, True]
     assert frame["given"].is_null().all()
-    # An IoU of exactly 0.30 is a match; one that was not measured is none.
+    # An IoU of exactly 0.30 is a match; an empty one is not.
     assert matched(frame).to_list() == [True, True, False, False, False]
     assert end_to_end(frame).to_list() == ["happy", "disgusted", None, None, None]
 
@@ -85,6 +85,6 @@ def test_bad_rows_are_named_with_a_remedy(tmp_path: Path, text: str, words: list
         assert word in str(caught.value)
 
 
-def test_tables_show_all_faceapi_words_or_the_korean_ones() -> None:
+def test_tables_have_all_face_api_classes_or_the_korean_ones() -> None:
     assert all_classes(M1) == ("angry", "disgusted", "fearful", "happy", "neutral", "sad", "surprised")
     assert all_classes(K7) == K7.classes

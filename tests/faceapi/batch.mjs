@@ -1,6 +1,6 @@
 // node batch.mjs MODULES LIBRARIES.MJS vladmandic|original
-// One JSON line in: {"width", "height", "pixels": base64 RGB, "size", "centered"}; one out: base64 float32 of what the
-// library itself makes of it for a net (NetInput.toBatchTensor: padding and resize).
+// One JSON line in: {"width", "height", "pixels": base64 RGB, "size", "centered"}; one out: base64 float32 of the
+// network input that the library makes of it (NetInput.toBatchTensor: padding and resize).
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import readline from 'node:readline';

@@ -1,4 +1,4 @@
-"""Synthetic photographs that put a detector's arithmetic to the test: every shape, border, encoding and orientation."""
+"""Synthetic photographs to test a detector's arithmetic: every shape, border, encoding and orientation."""
 
 import io
 from collections.abc import Iterator
@@ -7,11 +7,10 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
+from pyojeong.core.geometry import Box
 from pyojeong.core.images import Pixels
 from pyojeong.core.labels import KOREAN
 from pyojeong.sample.drawing import draw_face
-
-Box = tuple[float, float, float, float]
 
 # Seeds whose faces TinyFaceDetector finds clearly at every input size.
 SEEDS = (6, 3, 4, 12, 11, 21)
@@ -34,7 +33,7 @@ def png(pixels: Pixels) -> bytes:
 
 @cache
 def portrait(number: int, size: tuple[int, int] = (480, 640)) -> tuple[Pixels, Box]:
-    """A drawn photograph of ``size`` (width, height) and the box of its face."""
+    """A synthetic photograph of ``size`` (width, height) and the box of its face."""
     seed = SEEDS[number % len(SEEDS)]
     return draw_face(KOREAN[seed % 7], seed, size)
 
@@ -86,7 +85,7 @@ def _cut_off() -> Iterator[tuple[str, bytes, Box]]:
         "corner": (middle_x - quarter_x, middle_y - quarter_y, 480, 640),
     }
     for name, (left, top, right, bottom) in cuts.items():
-        # The box keeps the part that the border took away.
+        # The box keeps the part outside the image.
         yield f"cut-{name}", png(pixels[top:bottom, left:right]), (x0 - left, y0 - top, x1 - left, y1 - top)
 
 
@@ -107,7 +106,7 @@ def _orientations() -> Iterator[tuple[str, bytes, Box]]:
 
 
 def stored_as(upright: Pixels, orientation: int) -> Pixels:
-    """The pixels as a camera stores them that writes this EXIF orientation (1..8)."""
+    """The pixels as stored by a camera that writes this EXIF orientation (1..8)."""
     turned = np.rot90(upright, {3: 2, 4: 2, 6: 1, 5: 1, 7: 3, 8: 3}.get(orientation, 0))
     if orientation in (2, 4):
         turned = turned[:, ::-1]

@@ -13,7 +13,7 @@ def api() -> FaceApi:
     return FaceApi(threads=1)
 
 
-def test_drawn_faces_are_found_where_they_were_drawn(api):
+def test_synthetic_faces_are_found_in_place(api):
     found = [(api.detect(pixels), box) for pixels, box in map(portrait, range(6))]
     hits = [max((iou(face.box, box) for face in faces), default=0) for faces, box in found]
     assert sum(hit > 0.4 for hit in hits) >= 5
@@ -27,7 +27,7 @@ def test_every_face_of_a_crowd_is_found_best_first(api):
     assert sorted(int((face.box[0] + face.box[2]) / 2 // 480) for face in faces) == [0, 1, 2]
 
 
-def test_an_empty_picture_has_no_face(api):
+def test_an_empty_image_has_no_face(api):
     assert api.detect(np.full((300, 500, 3), 127, np.uint8)) == []
 
 
@@ -62,7 +62,7 @@ def test_the_two_libraries_differ_a_little_and_only_in_the_detector():
         ((-20.0, 0.0, -10.0, 80.0), (0, 0, -10, 80)),
     ],
 )
-def test_crops_are_clipped_and_floored_like_face_api_s(box, rectangle):
+def test_crops_are_clipped_and_floored_as_in_face_api(box, rectangle):
     assert crop_rectangle(box, 100, 80) == rectangle
 
 
@@ -90,7 +90,7 @@ def test_the_threshold_is_strict(api):
     assert api.decode_cells(cells, 416, 416) == []
 
 
-def test_overlapping_detections_leave_the_best():
+def test_of_overlapping_detections_the_best_is_kept():
     boxes = np.array([(0, 0, 10, 10), (1, 0, 10, 10), (30, 30, 10, 10), (0, 0, 10, 4), (0, 0, 10, 4.01)])
     assert suppress(boxes, np.array([0.7, 0.9, 0.8, 0.6, 0.5])) == [1, 2, 3]
     # Of equal scores the later wins, as with the library's stable sort.

@@ -1,4 +1,4 @@
-"""The port against the real library, run under Node, on synthetic photographs."""
+"""The port against the original library, run under Node, on synthetic photographs."""
 
 from collections.abc import Iterator
 
@@ -7,19 +7,19 @@ import pytest
 
 from pyojeong.core.errors import InputError
 from pyojeong.core.images import ImageError, Reduced, decode_reduced
-from pyojeong.evaluation.contenders import Analysis
+from pyojeong.evaluation.contenders import PhotographAnswer
 from pyojeong.faceapi import engines
 from pyojeong.faceapi.detector import crop_rectangle
-from pyojeong.faceapi.engines import NodeEngine, OnnxEngine, Settings
+from pyojeong.faceapi.engines import FaceApiContender, NodeEngine, OnnxEngine
 from tests.faceapi.faces import jpeg, portrait, scenes
 
 SIZES = (160, 224, 320, 416, 608)
 SCENES = list(scenes())
 
 
-def both(settings: Settings, every: int) -> Iterator[tuple[str, Analysis, Analysis]]:
-    node = NodeEngine(settings)
-    port = OnnxEngine(settings, threads=1)
+def both(contender: FaceApiContender, every: int) -> Iterator[tuple[str, PhotographAnswer, PhotographAnswer]]:
+    node = NodeEngine(contender)
+    port = OnnxEngine(contender, threads=1)
     try:
         for name, data, box in SCENES[::every]:
             given = [box, None, (box[0] - 37.3, box[1] - 1.5, box[0] + 20.2, box[3] + 9000)]
@@ -28,26 +28,26 @@ def both(settings: Settings, every: int) -> Iterator[tuple[str, Analysis, Analys
         node.close()
 
 
-def agree(settings: Settings, every: int = 1) -> int:
-    """Assert that both engines say the same about every scene (or every n-th); return the number of faces compared."""
+def agree(contender: FaceApiContender, every: int = 1) -> int:
+    """Assert that both engines agree on every scene (or every n-th); return the number of faces compared."""
     compared, flips = 0, 0
-    for name, ours, theirs in both(settings, every):
+    for name, ours, theirs in both(contender, every):
         assert (ours.width, ours.height) == (theirs.width, theirs.height), name
         assert len(ours.faces) == len(theirs.faces), name
-        for one, other in zip(ours.faces, theirs.faces, strict=True):
-            assert one.box == pytest.approx(other.box, abs=1e-3), name
-            assert one.score == pytest.approx(other.score, abs=1e-5), name
+        for face, other in zip(ours.faces, theirs.faces, strict=True):
+            assert face.box == pytest.approx(other.box, abs=1e-3), name
+            assert face.score == pytest.approx(other.score, abs=1e-5), name
             frame = ours.width, ours.height
-            if crop_rectangle(one.box, *frame) == crop_rectangle(other.box, *frame):
-                assert one.probabilities == pytest.approx(other.probabilities, abs=1e-5), name
+            if crop_rectangle(face.box, *frame) == crop_rectangle(other.box, *frame):
+                assert face.probabilities == pytest.approx(other.probabilities, abs=1e-5), name
                 compared += 1
             else:
                 # A corner within 1e-3 px of a whole pixel: the crops differ by one row or column.
                 flips += 1
         assert len(ours.given) == len(theirs.given) == 3
-        for mine, yours in zip(ours.given, theirs.given, strict=True):
-            assert (mine is None) == (yours is None), name
-            assert mine is None or mine == pytest.approx(yours, abs=1e-5), name
+        for row, other_row in zip(ours.given, theirs.given, strict=True):
+            assert (row is None) == (other_row is None), name
+            assert row is None or row == pytest.approx(other_row, abs=1e-5), name
     assert flips <= 2
     return compared
 
@@ -59,18 +59,18 @@ def test_there_are_enough_different_scenes():
 @pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 def test_the_port_is_vladmandic_s_face_api(size):
-    assert agree(Settings(input_size=size)) >= 20
+    assert agree(FaceApiContender(input_size=size)) >= 20
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("size", "every"), [(160, 3), (416, 7)])
 def test_the_port_is_the_original_face_api(size, every):
-    # Seconds for a photograph: its JS backend is slow.
-    assert agree(Settings(library="original", input_size=size), every) >= 3
+    # Its JS backend takes seconds per photograph.
+    assert agree(FaceApiContender(library="original", input_size=size), every) >= 3
 
 
-def test_the_node_engine_counts_what_it_cannot_read_and_goes_on():
-    engine = Settings(engine="node").open()
+def test_the_node_engine_survives_unreadable_photographs():
+    engine = FaceApiContender(engine="node").open()
     try:
         whole = jpeg(portrait(0)[0])
         with pytest.raises(ImageError) as caught:
@@ -85,7 +85,7 @@ def test_the_node_engine_counts_what_it_cannot_read_and_goes_on():
 
 
 def test_a_node_process_that_ends_costs_one_photograph():
-    engine = NodeEngine(Settings())
+    engine = NodeEngine(FaceApiContender())
     try:
         data = jpeg(portrait(0)[0])
         engine._process.kill()
@@ -96,22 +96,22 @@ def test_a_node_process_that_ends_costs_one_photograph():
         engine.close()
 
 
-def test_a_missing_node_says_what_to_install(monkeypatch, tmp_path):
+def test_without_node_the_error_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(InputError, match=r"Node\.js 20"):
-        NodeEngine(Settings())
+        NodeEngine(FaceApiContender())
 
 
 def test_scaled_decoding_finds_the_same_faces_with_fewer_pixels():
     pixels, box = portrait(0, (1500, 2000))
     for orientation in range(1, 9):
         data = jpeg(pixels if orientation < 5 else pixels.swapaxes(0, 1), orientation)
-        exact = OnnxEngine(Settings(), 1).analyze(data, [box])
-        scaled = OnnxEngine(Settings(decode="scaled"), 1).analyze(data, [box])
+        exact = OnnxEngine(FaceApiContender(), 1).analyze(data, [box])
+        scaled = OnnxEngine(FaceApiContender(decode="scaled"), 1).analyze(data, [box])
         assert (scaled.width, scaled.height) == (exact.width, exact.height)
         assert len(scaled.faces) == len(exact.faces)
-        for one, other in zip(scaled.faces, exact.faces, strict=True):
-            assert one.box == pytest.approx(other.box, abs=0.02 * exact.height)
+        for face, other in zip(scaled.faces, exact.faces, strict=True):
+            assert face.box == pytest.approx(other.box, abs=0.02 * exact.height)
         assert scaled.given[0] == pytest.approx(exact.given[0], abs=0.25)
 
 
@@ -126,7 +126,7 @@ def test_a_small_face_in_a_large_frame_is_decoded_again_for_its_expression(monke
         return reduced
 
     monkeypatch.setattr(engines, "decode_reduced", watched)
-    (face,) = OnnxEngine(Settings(input_size=608, decode="scaled"), 1).analyze(jpeg(frame)).faces
+    (face,) = OnnxEngine(FaceApiContender(input_size=608, decode="scaled"), 1).analyze(jpeg(frame)).faces
     side = max(face.box[2] - face.box[0], face.box[3] - face.box[1])
     assert divisors == [4, 2]
     assert side / 4 < 112 <= side / 2
@@ -141,6 +141,6 @@ def test_a_small_face_in_a_large_frame_is_decoded_again_for_its_expression(monke
         ({"input_size": 417}, "multiple of 32"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(options, words):
+def test_invalid_options_are_refused(options, words):
     with pytest.raises(InputError, match=words):
-        Settings(**options)
+        FaceApiContender(**options)

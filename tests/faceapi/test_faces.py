@@ -7,7 +7,7 @@ import pytest
 
 from pyojeong.core.errors import InputError
 from pyojeong.core.labels import FACEAPI
-from pyojeong.faceapi.faces import faces
+from pyojeong.faceapi.faces import ImageFaces, faces
 from tests.faceapi.faces import jpeg, portrait
 
 
@@ -19,30 +19,35 @@ def test_every_face_of_every_image_is_listed(tmp_path):
     (tmp_path / "bad.jpg").write_bytes(b"?")
     paths = [tmp_path / "crowd.jpg", f"{tmp_path}/x.zip!/폴더/하나.jpg", tmp_path / "bad.jpg", tmp_path / "gone.jpg"]
     crowd, member, bad, gone = faces(paths)
-    assert len(crowd["faces"]) == 2
-    assert (crowd["width"], crowd["height"]) == (960, 640)
-    assert list(crowd["faces"][0]) == ["box", "score", "expressions"]
-    assert list(crowd["faces"][0]["box"]) == ["minX", "minY", "maxX", "maxY"]
-    assert tuple(crowd["faces"][0]["expressions"]) == FACEAPI
-    assert sum(crowd["faces"][0]["expressions"].values()) == pytest.approx(1, abs=1e-6)
-    assert crowd["faces"][0]["score"] >= crowd["faces"][1]["score"]
-    assert member["image"].endswith("하나.jpg")
-    assert len(member["faces"]) == 1
-    assert bad == {"image": str(tmp_path / "bad.jpg"), "error": "not_an_image"}
-    assert gone == {"image": str(tmp_path / "gone.jpg"), "error": "missing"}
+    assert len(crowd.faces) == 2
+    assert (crowd.width, crowd.height) == (960, 640)
+    assert crowd.faces[0].expressions is not None
+    assert tuple(crowd.faces[0].expressions) == FACEAPI
+    assert sum(crowd.faces[0].expressions.values()) == pytest.approx(1, abs=1e-6)
+    assert crowd.faces[0].score >= crowd.faces[1].score
+    assert member.image.endswith("하나.jpg")
+    assert len(member.faces) == 1
+    content = crowd.to_dict()
+    assert list(content) == ["image", "width", "height", "faces"]
+    assert list(content["faces"][0]) == ["box", "score", "expressions"]
+    assert list(content["faces"][0]["box"]) == ["minX", "minY", "maxX", "maxY"]
+    assert tuple(content["faces"][0]["box"].values()) == crowd.faces[0].box
+    assert bad == ImageFaces(str(tmp_path / "bad.jpg"), error="not_an_image")
+    assert bad.to_dict() == {"image": str(tmp_path / "bad.jpg"), "error": "not_an_image"}
+    assert gone.to_dict() == {"image": str(tmp_path / "gone.jpg"), "error": "missing"}
 
 
 def test_a_relative_path_starts_in_the_current_folder(tmp_path, monkeypatch):
     (tmp_path / "a.jpg").write_bytes(jpeg(portrait(0)[0]))
     monkeypatch.chdir(tmp_path)
-    (found,) = faces(["a.jpg"], input_size=320)
-    assert len(found["faces"]) == 1
+    (result,) = faces(["a.jpg"], input_size=320)
+    assert len(result.faces) == 1
 
 
 def test_options_reach_the_detector(tmp_path):
     (tmp_path / "a.jpg").write_bytes(jpeg(portrait(0)[0]))
     (strict,) = faces([tmp_path / "a.jpg"], score_threshold=0.9999)
-    assert strict["faces"] == []
+    assert strict.faces == ()
     with pytest.raises(InputError, match="onnx or node"):
         list(faces([tmp_path / "a.jpg"], engine="gpu"))
 

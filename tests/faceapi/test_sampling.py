@@ -20,8 +20,8 @@ def noise(height: int, width: int) -> Pixels:
     return np.random.default_rng(height * 10007 + width).integers(0, 256, (height, width, 3), np.uint8)
 
 
-def by_the_book(image: Pixels, size: int, precision: type[np.floating], *, centered: bool) -> Samples:
-    """The definition, pixel by pixel on a padded copy."""
+def by_definition(image: Pixels, size: int, precision: type[np.floating], *, centered: bool) -> Samples:
+    """Sample by the definition, pixel by pixel on a padded copy."""
     height, width = image.shape[:2]
     side = max(height, width)
     gap = side - min(height, width)
@@ -46,10 +46,10 @@ def by_the_book(image: Pixels, size: int, precision: type[np.floating], *, cente
 @pytest.mark.parametrize("shape", [(40, 30), (30, 40), (31, 30), (1, 1), (1, 17), (64, 64)])
 @pytest.mark.parametrize("precision", [np.float32, np.float64])
 @pytest.mark.parametrize("centered", [True, False])
-def test_samples_are_the_definition_s(shape, precision, centered):
+def test_samples_equal_the_definition(shape, precision, centered):
     image = noise(*shape)
     region = (0, 0, shape[1], shape[0])
-    expected = by_the_book(image, 32, precision, centered=centered)
+    expected = by_definition(image, 32, precision, centered=centered)
     assert np.array_equal(sample(as_raster(image), region, 32, precision, centered=centered), expected)
 
 
@@ -61,7 +61,7 @@ def test_a_region_is_sampled_like_an_image_of_its_own():
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_samples_have_the_library_s_bits(library):
+def test_samples_equal_the_library_s_bit_for_bit(library):
     modules = find_package().parents[2]
     requests = [
         {"width": width, "height": height, "size": size, "centered": centered}
@@ -97,12 +97,12 @@ def test_a_reduced_image_gives_nearly_the_same_samples():
         region = (width // 3, height // 4, 701, 503)
         exact = sample(as_raster(full.pixels), region, 112, np.float32, centered=True)
         near = sample(raster, region, 112, np.float32, centered=True)
-        # A shift of one sample would change four times as much as the smoothing does.
+        # A shift by one sample would change the values four times as much as the smoothing.
         shifted = np.abs(exact[:, 1:] - near[:, :-1]).mean()
         assert np.abs(exact - near).mean() < min(4, shifted / 2)
         assert (near[:15] == 0).all()
         assert (near[17:95].max(axis=(1, 2)) > 0).all()
 
 
-def test_rounding_is_javascript_s():
+def test_rounding_is_that_of_javascript():
     assert [round_half_up(value) for value in (-0.5, 0.5, 1.5, 2.5, 2.4999)] == [0, 1, 2, 3, 2]

@@ -315,11 +315,11 @@ def test_any_contenders_are_compared_in_tables_and_a_picture(tmp_path: Path) -> 
     # By default matplotlib parses text between two $ as mathematics.
     files = [("$\\frac$", tmp_path / "a.csv"), ("b", tmp_path / "b.csv")]
     tables = compare(files, BASIC7, tmp_path / "out")
-    assert tables["scores"]["accuracy"].to_list() == [0.5, 1.0]
+    assert tables.scores["accuracy"].to_list() == [0.5, 1.0]
     with Image.open(tmp_path / "out" / "compare.png") as picture:
         assert picture.width > 1000
     by_name = compare({name: str(csv) for name, csv in files}, "basic7", str(tmp_path / "again"))
-    assert by_name["scores"].equals(tables["scores"])
+    assert by_name.scores.equals(tables.scores)
     for name in ("compare_scores.csv", "compare_paired.csv", "compare.png"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
     with pytest.raises(InputError, match="no label scheme 'K8'"):

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -29,7 +29,6 @@ from pyojeong.cli.options import (
     Seed,
     SkipUnreadable,
     Split,
-    Table,
     Workers,
     short_name,
     with_outs,
@@ -43,6 +42,9 @@ Images = Annotated[
     typer.Argument(metavar="IMAGE...", help="JPEG, PNG, WebP, BMP or GIF files, or ARCHIVE.zip!/MEMBER."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per line, at full precision.")]
+
+if TYPE_CHECKING:
+    from pyojeong.evaluation.evaluation_csv import EvaluationSummary, EvaluationTable
 
 app = typer.Typer(
     help="표정: compare face-api.js and MobileNetV3-Small fairly on Korean faces, and use a better model.",
@@ -134,16 +136,16 @@ def baseline(
 ) -> None:
     """Run face-api.js on tables of photographs and write its evaluation CSVs."""
     from pyojeong.evaluation.evaluate import evaluate
-    from pyojeong.faceapi.engines import Settings
+    from pyojeong.faceapi.engines import FaceApiContender
 
-    settings = Settings(engine, library, input_size, score_threshold, decode)
-    if not out and not settings.in_reports:
+    face_api = FaceApiContender(engine, library, input_size, score_threshold, decode)
+    if not out and not face_api.in_reports:
         raise InputError(
             "with these options it is not the contender of the reports, so its evaluations need names: give --out"
         )
     results = root / FACEAPI_RESULTS
     tables = with_outs(csv, scheme, out or [results / f"faceapi_{short_name(scheme, table)}_eval.csv" for table in csv])
-    _print_summaries(tables, evaluate(tables, settings, root=root, workers=workers, scheduler=scheduler))
+    _print_summaries(tables, evaluate(tables, face_api, root=root, workers=workers, scheduler=scheduler))
 
 
 @app.command()
@@ -180,7 +182,7 @@ def faces(
     """Print every face that face-api.js finds: box, score and seven probabilities."""
     from pyojeong.faceapi.faces import faces as find_faces
 
-    found = find_faces(
+    results = find_faces(
         images,
         engine=engine,
         library=library,
@@ -188,7 +190,7 @@ def faces(
         score_threshold=score_threshold,
         decode=decode,
     )
-    _print_faces(found, as_json, "expressions")
+    _print_faces((result.to_dict() for result in results), as_json, "expressions")
 
 
 @app.command()
@@ -302,7 +304,7 @@ def compare(
     ] = None,
 ) -> None:
     """Compare prediction files on their common images, with intervals and a paired test."""
-    from pyojeong.evaluation.comparison import PROTOCOLS
+    from pyojeong.evaluation.protocols import PROTOCOLS
     from pyojeong.report.report import compare as run_compare
 
     pairs = [file.partition("=") for file in files]
@@ -311,8 +313,8 @@ def compare(
         raise InputError(f"{wrong[0]!r} is not NAME=CSV; write a name for the contender and its file")
     contenders = [(name, Path(path)) for name, _, path in pairs]
     tables = run_compare(contenders, scheme_named(scheme), out, protocols=protocol or PROTOCOLS)
-    terminal.print_scores(tables["scores"])
-    for pair in tables["paired"].iter_rows(named=True):
+    terminal.print_scores(tables.scores)
+    for pair in tables.paired.iter_rows(named=True):
         print(terminal.pair_lines(pair))
     print(f"Tables and figure: {out}")
 
@@ -363,10 +365,10 @@ def demo(
     serve(root, port, model_dir=model_dir, open_browser=browser, announce=terminal.say)
 
 
-def _print_summaries(tables: list[Table], summaries: list[dict[str, Any]]) -> None:
-    for (_, _, path), summary in zip(tables, summaries, strict=True):
-        terminal.print_json({"csv": str(path), **summary})
-    if not all(summary["coverage"]["n"] for summary in summaries):
+def _print_summaries(tables: list["EvaluationTable"], summaries: list["EvaluationSummary"]) -> None:
+    for table, summary in zip(tables, summaries, strict=True):
+        terminal.print_json({"csv": str(table.out), **asdict(summary)})
+    if not all(summary.coverage.n for summary in summaries):
         raise typer.Exit(3)
 
 

@@ -2,12 +2,15 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from pyojeong.core.errors import InputError
-from pyojeong.core.labels import Scheme, scheme_for
+from pyojeong.core.labels import scheme_for
+
+if TYPE_CHECKING:
+    from pyojeong.evaluation.evaluation_csv import EvaluationTable
 
 Root = Annotated[Path, typer.Option("--project-root", help="The workspace; relative paths in tables start from it.")]
 Workers = Annotated[int, typer.Option(min=1, help="Number of processes.")]
@@ -46,22 +49,20 @@ SchemeName = Annotated[
 
 
 class Protocol(StrEnum):
-    """The protocols of ``evaluation.comparison``; typer accepts no list of Literals."""
+    """The protocols of ``evaluation.protocols``; typer accepts no list of Literals."""
 
     MATCHED = "matched"
     ALL = "all"
     GIVEN = "given"
 
 
-Table = tuple[Path, Scheme, Path]
-"""A table, its scheme and its evaluation CSV."""
-
-
-def with_outs(csvs: list[Path], scheme: str | None, outs: list[Path]) -> list[Table]:
+def with_outs(csvs: list[Path], scheme: str | None, outs: list[Path]) -> list["EvaluationTable"]:
     """Return each ``--csv`` with its scheme and its ``--out``; InputError where the numbers differ."""
+    from pyojeong.evaluation.evaluation_csv import EvaluationTable
+
     if len(outs) != len(csvs):
         raise InputError(f"{len(csvs)} tables need as many evaluation CSVs; give one --out for each --csv")
-    return [(table, scheme_for(scheme, table), out) for table, out in zip(csvs, outs, strict=True)]
+    return [EvaluationTable(csv, scheme, out) for csv, out in zip(csvs, outs, strict=True)]
 
 
 def short_name(scheme: str | None, csv: Path) -> str:

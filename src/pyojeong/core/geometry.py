@@ -16,7 +16,7 @@ from pyojeong.core.images import Pixels, Reduced
 Box = tuple[float, float, float, float]
 """minX, minY, maxX, maxY in pixels of the upright image."""
 
-BOX_SIDES = ("minX", "minY", "maxX", "maxY")
+BOX_KEYS = ("minX", "minY", "maxX", "maxY")
 """Names of a box's four numbers in tables and JSON."""
 
 Region = tuple[int, int, int, int]
@@ -155,7 +155,7 @@ def _box_around(box: Sequence[float], width: float, height: float, down: float) 
 
 def box_dict(box: Sequence[float]) -> dict[str, float]:
     """Return a box as ``{"minX", "minY", "maxX", "maxY"}``."""
-    return dict(zip(BOX_SIDES, box, strict=True))
+    return dict(zip(BOX_KEYS, box, strict=True))
 
 
 def iou(first: Sequence[float], second: Sequence[float]) -> float:

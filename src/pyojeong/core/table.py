@@ -7,12 +7,12 @@ import polars as pl
 
 from pyojeong.core.errors import InputError
 from pyojeong.core.files import relative_path, whole_file
-from pyojeong.core.geometry import BOX_SIDES
+from pyojeong.core.geometry import BOX_KEYS
 from pyojeong.core.labels import KOREAN, UNKNOWN, Scheme
 
 PATH_COLUMNS = ("path", "image", "img", "src")
 LABEL_COLUMNS = ("label_en", "orig_kor", "label")
-BOX_COLUMNS = BOX_SIDES
+BOX_COLUMNS = BOX_KEYS
 
 VOTES_PREFIX = "votes_"
 VOTES = tuple(f"{VOTES_PREFIX}{label}" for label in (*KOREAN, UNKNOWN))

@@ -69,7 +69,7 @@ class Preparation(Summary):
 
 def prepare(
     source: str | Path,
-    root: str | Path,
+    root: str | Path = ".",
     *,
     policy: str = "majority",
     split: str = "person",

@@ -1,357 +1,357 @@
-"""Contenders side by side: every protocol with its n, intervals, paired tests and the human ceiling.
-
-A *protocol* says which images count and what a miss is worth:
-
-``matched``  only images on which the contender's own face is the labeled one (the published headline);
-``all``      every image, a miss is wrong;
-``given``    every image, the labeled box is given to the contender (``geometry.can_be_face``: others are left out).
-"""
+"""Comparison of contenders on common images: scores with intervals, paired tests, and the human ceiling."""
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from pyojeong.core import metrics
 from pyojeong.core.errors import InputError
-from pyojeong.core.labels import Scheme, scheme_for
+from pyojeong.core.labels import Scheme, scheme_for, scheme_named
 from pyojeong.core.metrics import Floats, Interval, Ints
 from pyojeong.core.table import VOTES_PREFIX, write_csv
-from pyojeong.evaluation.predictions import all_classes, end_to_end, matched, read_predictions
-
-PROTOCOLS = ("matched", "all", "given")
+from pyojeong.evaluation.predictions import all_classes, read_predictions
+from pyojeong.evaluation.protocols import (
+    PROTOCOLS,
+    Answers,
+    answers,
+    box_was_given,
+    counts_in,
+    has_people,
+    own_protocols,
+)
 
 _COMMON = (PROTOCOLS, ("matched", "given"), ("given",))
 """The protocols of a pair, by how many of the two were given the box."""
 
 
-MIN_PEOPLE = 10
-"""Intervals resample people from this many on. Drawing from fewer gives intervals that are far too narrow, of no width
-at all for one person (Cameron, Gelbach and Miller 2008, "Bootstrap-based improvements for inference with clustered
-errors", on few clusters); then images are resampled, and ``interval_over`` says so."""
-
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Answers:
-    """One contender under one protocol.
+class Score:
+    """The score of one contender under one protocol; shares are 0..1, intervals are 95 % intervals.
 
     Attributes:
-        true: class numbers, shape [N].
-        pred: class numbers or ``metrics.MISS``, shape [N].
-        classes: the words behind the numbers.
-        people: who is on each image; None where unknown or fewer than ``MIN_PEOPLE``.
-        confidence: probability of each answer, 0..1, NaN where unknown or where there is none; shape [N].
+        n: number of images.
+        accuracy: Top-1 accuracy.
+        accuracy_low: lower end of its interval.
+        accuracy_high: upper end.
+        macro_f1: ``metrics.macro_f1``.
+        macro_f1_low: lower end of its interval.
+        macro_f1_high: upper end.
+        ece: ``metrics.calibration_error`` of the predictions that exist; None where a probability is unknown.
+        interval_over: ``people`` if they were resampled, else ``images`` (Wilson for the accuracy, bootstrap for
+            macro-F1).
     """
 
-    true: Ints
-    pred: Ints
-    classes: tuple[str, ...]
-    people: list[str] | None = None
-    confidence: Floats | None = None
-
-    @property
-    def counts(self) -> Ints:
-        """Confusion counts [K, K+1], misses in the last column."""
-        return metrics.confusion_counts(self.true, self.pred, len(self.classes), misses=True)
-
-    @property
-    def right(self) -> NDArray[np.bool_]:
-        """Whether each answer is right, shape [N]."""
-        return np.equal(self.true, self.pred)
-
-    @property
-    def calibration_error(self) -> float | None:
-        """Expected calibration error of the answers; None where there is none, or one's probability is unknown."""
-        answered = self.pred != metrics.MISS
-        if self.confidence is None or not answered.any() or np.isnan(self.confidence[answered]).any():
-            return None
-        return metrics.calibration_error(self.confidence[answered], self.right[answered])
+    n: int
+    accuracy: float
+    accuracy_low: float
+    accuracy_high: float
+    macro_f1: float
+    macro_f1_low: float
+    macro_f1_high: float
+    ece: float | None
+    interval_over: str
 
 
-def answers(frame: pl.DataFrame, scheme: Scheme, protocol: str) -> Answers | None:
-    """Return what ``frame`` (of ``read_predictions``, perhaps with ``person``) says under ``protocol``.
+@dataclass(frozen=True)
+class PairedScore:
+    """Two contenders on the same images; differences are second minus first, with 95 % intervals.
 
-    Rows with an ``error`` are left out. None when the protocol does not apply: no image was matched, or there is no
-    answer for a given box.
+    The intervals resample images, or people where they are known, in pairs; ``interval_over`` says which.
+    ``only_first_right`` and ``only_second_right`` count images that only one of them got right. ``mcnemar_p`` is
+    McNemar's exact p-value, which assumes independent images even where people are known.
     """
-    frame = frame.filter(counts_in(frame, protocol))
-    pred = frame["given"] if protocol == "given" else end_to_end(frame)
-    if frame.is_empty():
-        return None
-    classes = all_classes(scheme)
-    people = frame["person"].to_list() if _has_people(frame) else None
-    true = metrics.encode(frame["true"].to_list(), classes)
-    confidence = frame["given_score" if protocol == "given" else "score"].cast(pl.Float64).fill_null(np.nan).to_numpy()
-    return Answers(true, metrics.encode(pred.to_list(), classes), classes, people, confidence)
+
+    n: int
+    accuracy_first: float
+    accuracy_second: float
+    accuracy_difference: float
+    accuracy_difference_low: float
+    accuracy_difference_high: float
+    macro_f1_first: float
+    macro_f1_second: float
+    macro_f1_difference: float
+    macro_f1_difference_low: float
+    macro_f1_difference_high: float
+    only_first_right: int
+    only_second_right: int
+    mcnemar_p: float
+    interval_over: str
 
 
-def counts_in(frame: pl.DataFrame, protocol: str) -> pl.Series:
-    """Return for each row of ``frame`` whether ``protocol`` counts it."""
-    readable = frame["error"].is_null()
-    if protocol == "matched":
-        return readable & matched(frame)
-    if protocol == "given" and not box_was_given(frame):
-        return readable & frame["given"].is_not_null()
-    return readable
+@dataclass(frozen=True)
+class HumanCeiling:
+    """How well one annotator agrees with the other two.
 
-
-def score(given: Answers, seed: int = 0) -> dict[str, Any]:
-    """Score one contender.
-
-    Returns:
-        ``n``, ``accuracy``, ``accuracy_low``, ``accuracy_high``, ``macro_f1``, ``macro_f1_low``,
-        ``macro_f1_high``, ``ece`` (``metrics.calibration_error`` of the answers there are; None where a probability is
-        unknown; all 0..1) and ``interval_over``: ``people`` when they were resampled, else ``images`` (Wilson for the
-        accuracy, bootstrap for macro-F1).
+    Attributes:
+        images: number of images.
+        score: of the annotators' answers; ``n`` counts answers.
     """
-    counts = given.counts
-    cells = np.ravel_multi_index((given.true, given.pred % counts.shape[1]), counts.shape)
-    if given.people is None:
-        accuracy_in = metrics.wilson_interval(int(given.right.sum()), len(given.true))
+
+    images: int
+    score: Score
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The two tables of ``compare``.
+
+    Attributes:
+        scores: one row per contender and protocol: ``contender``, ``protocol``, ``n_all`` (images in all files) and
+            the fields of ``Score``. Contenders that were given the box have only ``given``.
+        paired: one row per pair of contenders and protocol they share: ``first``, ``second``, ``protocol`` and the
+            fields of ``PairedScore``.
+    """
+
+    scores: pl.DataFrame
+    paired: pl.DataFrame
+
+
+def score(predictions: Answers, seed: int = 0) -> Score:
+    """Score one contender; ``seed`` is that of the bootstrap."""
+    counts, people = predictions.counts, predictions.people
+    cells = np.ravel_multi_index((predictions.true, predictions.pred % counts.shape[1]), counts.shape)
+    if people is None:
+        accuracy_interval = metrics.wilson_interval(int(predictions.right.sum()), len(predictions.true))
     else:
-        accuracy_in = metrics.bootstrap_interval(
-            cells, counts.shape, metrics.accuracies, people=given.people, seed=seed
+        accuracy_interval = metrics.bootstrap_interval(
+            cells, counts.shape, metrics.accuracies, people=people, seed=seed
         )
-    f1_in = metrics.bootstrap_interval(cells, counts.shape, metrics.macro_f1s, people=given.people, seed=seed)
-    return {
-        "n": len(given.true),
-        **_spread("accuracy", metrics.accuracy(counts), accuracy_in),
-        **_spread("macro_f1", metrics.macro_f1(counts), f1_in),
-        "ece": given.calibration_error,
-        "interval_over": "images" if given.people is None else "people",
-    }
+    f1_interval = metrics.bootstrap_interval(cells, counts.shape, metrics.macro_f1s, people=people, seed=seed)
+    return Score(
+        n=len(predictions.true),
+        accuracy=metrics.accuracy(counts),
+        accuracy_low=accuracy_interval.low,
+        accuracy_high=accuracy_interval.high,
+        macro_f1=metrics.macro_f1(counts),
+        macro_f1_low=f1_interval.low,
+        macro_f1_high=f1_interval.high,
+        ece=predictions.calibration_error,
+        interval_over="images" if people is None else "people",
+    )
 
 
-def paired(first: Answers, second: Answers, seed: int = 0) -> dict[str, Any]:
+def paired(first: Answers, second: Answers, seed: int = 0) -> PairedScore:
     """Compare two contenders on the same images, row by row.
 
-    Returns:
-        ``n``, each one's accuracy and macro-F1, the differences second minus first with 95 % intervals (images or
-        people resampled in pairs), how often only one was right, and McNemar's exact p-value. The test takes
-        images for independent; where people are known, the intervals do not.
-
     Raises:
-        ValueError: the truths differ.
+        ValueError: the classes or labels differ.
     """
     if first.classes != second.classes or not np.array_equal(first.true, second.true):
-        raise ValueError("the two contenders do not speak about the same images")
+        raise ValueError("the two contenders do not have the same images")
     size = len(first.classes)
     shape = (size, size + 1, size + 1)
     cells = np.ravel_multi_index((first.true, first.pred % (size + 1), second.pred % (size + 1)), shape)
     people = first.people or second.people
-    row: dict[str, Any] = {"n": len(first.true)}
-    for name, statistic in (("accuracy", metrics.accuracies), ("macro_f1", metrics.macro_f1s)):
 
-        def difference(tables: Ints, statistic: Any = statistic) -> Floats:
-            gap: Floats = statistic(tables.sum(2)) - statistic(tables.sum(3))
-            return gap
+    def interval(statistic: Callable[[Ints], Floats]) -> Interval:
+        def difference(tables: Ints) -> Floats:
+            return statistic(tables.sum(2)) - statistic(tables.sum(3))
 
-        one, two = float(statistic(first.counts)), float(statistic(second.counts))
-        interval = metrics.bootstrap_interval(cells, shape, difference, people=people, seed=seed)
-        row |= {f"{name}_first": one, f"{name}_second": two, **_spread(f"{name}_difference", two - one, interval)}
-    only_first, only_second = first.right & ~second.right, second.right & ~first.right
-    return row | {
-        "only_first_right": int(only_first.sum()),
-        "only_second_right": int(only_second.sum()),
-        "mcnemar_p": metrics.mcnemar(first.right, second.right),
-        "interval_over": "people" if people else "images",
-    }
+        return metrics.bootstrap_interval(cells, shape, difference, people=people, seed=seed)
+
+    accuracy_first, accuracy_second = metrics.accuracy(first.counts), metrics.accuracy(second.counts)
+    f1_first, f1_second = metrics.macro_f1(first.counts), metrics.macro_f1(second.counts)
+    accuracy_interval, f1_interval = interval(metrics.accuracies), interval(metrics.macro_f1s)
+    return PairedScore(
+        n=len(first.true),
+        accuracy_first=accuracy_first,
+        accuracy_second=accuracy_second,
+        accuracy_difference=accuracy_second - accuracy_first,
+        accuracy_difference_low=accuracy_interval.low,
+        accuracy_difference_high=accuracy_interval.high,
+        macro_f1_first=f1_first,
+        macro_f1_second=f1_second,
+        macro_f1_difference=f1_second - f1_first,
+        macro_f1_difference_low=f1_interval.low,
+        macro_f1_difference_high=f1_interval.high,
+        only_first_right=int((first.right & ~second.right).sum()),
+        only_second_right=int((second.right & ~first.right).sum()),
+        mcnemar_p=metrics.mcnemar(first.right, second.right),
+        interval_over="people" if people else "images",
+    )
 
 
 def align(first: pl.DataFrame, second: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the rows of both that speak about the same image, in the order of ``first``.
+    """Return the rows of both whose image is in both, in the order of ``first``.
 
-    Images are the same when ``photo`` is (``path`` where there is no such column); the second row of one
-    photograph is paired with the second of the other. Raises InputError when an image has two truths.
+    Images are identified by ``photo``, or by ``path`` where there is no such column; the n-th row of an image in one
+    is paired with its n-th row in the other. Raises InputError when an image has two labels.
     """
     left, right = (_numbered(frame, name) for frame, name in ((first, "left"), (second, "right")))
     both = left.join(right, on=["key", "nth"], maintain_order="left")
-    one, two = first[both["left"].to_list()], second[both["right"].to_list()]
-    differs = (one["true"] != two["true"]).arg_max() if len(one) else None
-    if differs is not None and one["true"][differs] != two["true"][differs]:
+    first, second = first[both["left"].to_list()], second[both["right"].to_list()]
+    if (differs := first["true"] != second["true"]).any():
+        row = differs.arg_max() or 0
         raise InputError(
-            f"{one['path'][differs]} is {one['true'][differs]!r} in one file and {two['true'][differs]!r} in the other;"
+            f"{first['path'][row]} is {first['true'][row]!r} in one file and {second['true'][row]!r} in the other;"
             " make both from the same CSV"
         )
-    return one, two
+    return first, second
 
 
-def paired_rows(first: pl.DataFrame, second: pl.DataFrame, scheme: Scheme, seed: int = 0) -> list[dict[str, Any]]:
-    """Return one row of ``paired`` for every protocol that both contenders have, on their common images.
+def paired_scores(first: pl.DataFrame, second: pl.DataFrame, scheme: Scheme, seed: int = 0) -> dict[str, PairedScore]:
+    """Compare two contenders under every protocol that both have; return the results by protocol.
 
-    ``matched`` are the images that both matched; a contender that was given the box matches all. Where both were
-    given the box, only ``given`` remains; where one was, a miss of the other alone would count under ``all``, which is
-    left out.
+    ``matched`` are the images that both matched; a contender that was given the box matches all. ``all`` needs two
+    contenders that detect faces: a miss is not counted against one when the other was given the box.
     """
     first, second = align(first, second)
-    rows = []
+    scores = {}
     for protocol in _COMMON[box_was_given(first) + box_was_given(second)]:
-        keep = counts_in(first, protocol) & counts_in(second, protocol)
-        one = answers(first.filter(keep), scheme, protocol)
-        two = answers(second.filter(keep), scheme, protocol)
-        if one and two:
-            rows.append({"protocol": protocol, **paired(one, two, seed)})
-    return rows
+        common = counts_in(first, protocol) & counts_in(second, protocol)
+        first_answers = answers(first.filter(common), scheme, protocol)
+        second_answers = answers(second.filter(common), scheme, protocol)
+        if first_answers and second_answers:
+            scores[protocol] = paired(first_answers, second_answers, seed)
+    return scores
 
 
-def human_ceiling(frame: pl.DataFrame, scheme: Scheme, seed: int = 0) -> dict[str, Any] | None:
-    """Score one annotator against the other two where these two agree, with the models' metrics.
+def human_ceiling(frame: pl.DataFrame, scheme: Scheme, seed: int = 0) -> HumanCeiling | None:
+    """Score each annotator against the other two where these two agree, with the models' metrics.
 
-    Taken from the ``votes_<label>`` columns of images with three votes: all three alike are three right answers;
-    two against one is one wrong answer (and no truth for the other two). 알수없음 is a wrong answer and no truth.
+    Taken from the ``votes_<label>`` columns of images with three votes. Three equal votes are three right answers;
+    two against one are one wrong answer (the other two votes have no label to be compared with). 알수없음 is a wrong
+    answer and never a label.
 
     Returns:
-        ``images`` and the columns of ``score`` (``n`` counts answers; intervals resample people, or images where
-        people are unknown, because answers about one image are not independent); None without such an image.
+        None without such an image. Intervals resample people, or images where people are unknown, because answers
+        about one image are not independent.
     """
     classes = all_classes(scheme)
-    names = [name for name in frame.columns if name.startswith(VOTES_PREFIX)]
-    votes = np.zeros((len(frame), len(classes) + 1), np.int64)
-    for name in names:
-        word = scheme.class_of(name.removeprefix(VOTES_PREFIX))
-        votes[:, classes.index(word) if word else -1] += (
-            frame[name].cast(pl.Int64, strict=False).fill_null(0).to_numpy()
-        )
+    votes = _votes(frame, scheme)
     most = votes.argmax(1)
     usable = (votes.sum(1) == 3) & (votes.max(1) >= 2) & (most < len(classes))
     index = np.flatnonzero(usable)
     if not index.size:
         return None
-    alike = votes[index].max(1) == 3
+    unanimous = votes[index].max(1) == 3
     odd = (votes[index] == 1).argmax(1)
-    pred = np.where(alike, most[index], np.where(odd == len(classes), metrics.MISS, odd))
-    times = np.where(alike, 3, 1)
-    over = "people" if _has_people(frame[index]) else "images"
+    pred = np.where(unanimous, most[index], np.where(odd == len(classes), metrics.MISS, odd))
+    times = np.where(unanimous, 3, 1)
+    over = "people" if has_people(frame[index]) else "images"
     unit = frame["person" if over == "people" else "path"].to_list()
-    people = [unit[position] for position in np.repeat(index, times)]
-    scored = score(Answers(np.repeat(most[index], times), np.repeat(pred, times), classes, people), seed)
-    return {"images": len(index), **scored, "interval_over": over}
+    units = [unit[position] for position in np.repeat(index, times)]
+    ceiling = score(Answers(np.repeat(most[index], times), np.repeat(pred, times), classes, units), seed)
+    return HumanCeiling(len(index), replace(ceiling, interval_over=over))
+
+
+def _votes(frame: pl.DataFrame, scheme: Scheme) -> Ints:
+    """Return the votes for each class, shape [N, K+1]; the last column is for words that are no class."""
+    classes = all_classes(scheme)
+    votes = np.zeros((len(frame), len(classes) + 1), np.int64)
+    for name in frame.columns:
+        if name.startswith(VOTES_PREFIX):
+            word = scheme.class_of(name.removeprefix(VOTES_PREFIX))
+            column = frame[name].cast(pl.Int64, strict=False).fill_null(0).to_numpy()
+            votes[:, classes.index(word) if word else -1] += column
+    return votes
 
 
 def compare(
-    files: Sequence[tuple[str, Path]],
-    scheme: Scheme,
-    out_dir: Path,
+    files: Sequence[tuple[str, str | Path]],
+    scheme: str | Scheme,
+    out_dir: str | Path,
     *,
     protocols: Sequence[str] = PROTOCOLS,
     seed: int = 0,
-) -> dict[str, pl.DataFrame]:
-    """Put any prediction files on their common images beside each other.
+) -> Comparison:
+    """Compare prediction files on the images that are in all of them.
 
     Args:
-        files: name and predictions CSV of each contender; the images are those that all files have.
+        files: name and predictions CSV of each contender.
         scheme: the label scheme of all of them.
         out_dir: ``compare_scores.csv`` and ``compare_paired.csv`` are written there.
-        protocols: those to compare under. Where the images are faces cut out beforehand, only ``given`` is fair:
-            a detector finds next to nothing in them.
+        protocols: those to compare under. Where the images are face crops, only ``given`` is fair: a detector finds
+            few faces in them.
         seed: of the bootstrap.
 
-    Returns:
-        ``scores``: one row per contender and protocol (``given`` for all that have it; ``matched`` and ``all`` for
-        those that look for the face themselves) with ``n``, ``n_all`` and the columns of ``score``.
-        ``paired``: one row per pair of contenders that share a protocol, with the columns of ``paired``.
-
     Raises:
-        InputError: an unknown protocol, fewer than two files, two of one name, no common image, an image with two
-            truths or people, or no answer under any of the protocols; nothing is written then.
+        InputError: a protocol is unknown, there are fewer than two files, two have one name, there is no common image,
+            an image has two labels or people, or no image counts under any of the protocols. Nothing is written then.
     """
-    unknown = set(protocols) - set(PROTOCOLS)
-    if unknown:
-        raise InputError(f"there is no protocol {sorted(unknown)[0]!r}; choose among {', '.join(PROTOCOLS)}")
-    names = [name for name, _ in files]
+    if unknown := sorted(set(protocols) - set(PROTOCOLS)):
+        raise InputError(f"there is no protocol {unknown[0]!r}; choose among {', '.join(PROTOCOLS)}")
+    names, paths = [name for name, _ in files], [Path(path) for _, path in files]
     if len(files) < 2 or len(set(names)) < len(names):
         raise InputError("a comparison needs at least two prediction files under different names")
-    for _, path in files:
-        scheme_for(scheme.name, path)
-    frames = [read_predictions(path, scheme) for _, path in files]
-    sizes = [len(frame) for frame in frames]
-    for position in range(1, len(frames)):
-        frames[0], _ = align(frames[0], frames[position])
-    frames = [frames[0], *(align(frames[0], frame)[1] for frame in frames[1:])]
-    for (_, path), size in zip(files, sizes, strict=True):
-        if size > len(frames[0]):
-            log.warning(
-                "%s: %d of its %d rows are not in all files; they are left out", path, size - len(frames[0]), size
-            )
-    frames = _with_people(frames)
-    if frames[0].is_empty():
-        raise InputError(
-            f"{', '.join(str(path) for _, path in files)}: no image is in all of them; "
-            "make the prediction files from the same test CSV"
-        )
-    found = dict(zip(names, frames, strict=True))
+    scheme = scheme if isinstance(scheme, Scheme) else scheme_named(scheme)
+    frames = dict(zip(names, _read_common(paths, scheme), strict=True))
     scores = pl.DataFrame(
         [
-            {"contender": name, "protocol": protocol, "n_all": len(frame), **score(some, seed)}
-            for name, frame in found.items()
+            {"contender": name, "protocol": protocol, "n_all": len(frame), **asdict(score(predictions, seed))}
+            for name, frame in frames.items()
             for protocol in own_protocols(frame)
-            if protocol in protocols and (some := answers(frame, scheme, protocol))
+            if protocol in protocols and (predictions := answers(frame, scheme, protocol))
         ]
     )
     if scores.is_empty():
         raise InputError(
-            f"{', '.join(str(path) for _, path in files)}: no image has an answer under {', '.join(protocols)}; choose "
+            f"{', '.join(map(str, paths))}: no image has an answer under {', '.join(protocols)}; choose "
             f"another protocol among {', '.join(PROTOCOLS)}, or make the prediction files again"
         )
     pairs = pl.DataFrame(
         [
-            {"first": one, "second": two, **row}
-            for one, two in combinations(names, 2)
-            for row in paired_rows(found[one], found[two], scheme, seed)
-            if row["protocol"] in protocols
+            {"first": first, "second": second, "protocol": protocol, **asdict(pair)}
+            for first, second in combinations(names, 2)
+            for protocol, pair in paired_scores(frames[first], frames[second], scheme, seed).items()
+            if protocol in protocols
         ]
     )
-    write_csv(scores, out_dir / "compare_scores.csv")
-    write_csv(pairs, out_dir / "compare_paired.csv")
-    return {"scores": scores, "paired": pairs}
+    write_csv(scores, Path(out_dir) / "compare_scores.csv")
+    write_csv(pairs, Path(out_dir) / "compare_paired.csv")
+    return Comparison(scores, pairs)
+
+
+def _read_common(paths: Sequence[Path], scheme: Scheme) -> list[pl.DataFrame]:
+    """Read prediction files, keep the images that are in all of them, and add what any file says of people."""
+    for path in paths:
+        scheme_for(scheme.name, path)
+    frames = [read_predictions(path, scheme) for path in paths]
+    common = frames[0]
+    for frame in frames[1:]:
+        common, _ = align(common, frame)
+    for path, frame in zip(paths, frames, strict=True):
+        if len(frame) > len(common):
+            log.warning(
+                "%s: %d of its %d rows are not in all files; they are left out",
+                path,
+                len(frame) - len(common),
+                len(frame),
+            )
+    frames = _with_people([common, *(align(common, frame)[1] for frame in frames[1:])])
+    if common.is_empty():
+        raise InputError(
+            f"{', '.join(map(str, paths))}: no image is in all of them; make these files from the same test CSV"
+        )
+    return frames
 
 
 def _with_people(frames: list[pl.DataFrame]) -> list[pl.DataFrame]:
-    """Give all frames, row for row about the same images, what any of them knows of who is on them."""
-    known = [frame["person"] for frame in frames if "person" in frame.columns]
-    if not known:
+    """Add to all frames, which have the same images row by row, the people that any of them names."""
+    columns = [frame["person"] for frame in frames if "person" in frame.columns]
+    if not columns:
         return frames
-    for one, other in combinations(known, 2):
-        if (differs := one != other).any():
+    for first, second in combinations(columns, 2):
+        if (differs := first != second).any():
             row = differs.arg_max() or 0
             raise InputError(
-                f"{frames[0]['path'][row]} shows {one[row]!r} in one file and {other[row]!r} in another; "
+                f"{frames[0]['path'][row]} shows {first[row]!r} in one file and {second[row]!r} in another; "
                 "make both from the same CSV"
             )
-    people = pl.select(pl.coalesce(known).alias("person"))["person"]
+    people = pl.select(pl.coalesce(columns).alias("person"))["person"]
     if unknown := people.null_count():
-        log.warning("nobody is named on %d of the %d images, so intervals are over images", unknown, len(people))
+        log.warning("the person is unknown on %d of the %d images, so intervals resample images", unknown, len(people))
     return [frame.with_columns(people) for frame in frames]
-
-
-def own_protocols(frame: pl.DataFrame) -> tuple[str, ...]:
-    """Return the protocols that differ for this contender: only ``given`` when the box was given to it."""
-    return ("given",) if box_was_given(frame) else PROTOCOLS
-
-
-def box_was_given(frame: pl.DataFrame) -> bool:
-    """Whether the contender never looked for a face: its answers are those for the given box."""
-    return bool(frame["iou"].is_null().all() and frame["pred"].equals(frame["given"], null_equal=True))
-
-
-def _has_people(frame: pl.DataFrame) -> bool:
-    if "person" not in frame.columns or frame["person"].null_count():
-        return False
-    return frame["person"].n_unique() >= MIN_PEOPLE
 
 
 def _numbered(frame: pl.DataFrame, name: str) -> pl.DataFrame:
     key = pl.col("photo" if "photo" in frame.columns else "path")
     return frame.select(key.alias("key"), nth=pl.int_range(pl.len()).over(key)).with_row_index(name)
-
-
-def _spread(name: str, value: float, interval: Interval) -> dict[str, float]:
-    return {name: value, f"{name}_low": interval.low, f"{name}_high": interval.high}

@@ -1,7 +1,6 @@
-"""Who is asked about photographs, face-api.js or a model of ours, and what the answer looks like."""
+"""The interface that a face-expression system implements to be evaluated, and the answers it returns."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
@@ -10,11 +9,11 @@ from pyojeong.core.geometry import Box
 
 
 class Contender(Protocol):
-    """Who is asked about photographs; can be sent to other processes and compared.
+    """A system to evaluate, such as face-api.js; hashable, and picklable for other processes.
 
     Attributes:
-        title: what a person calls it.
-        classes: what it answers with, in the order of its probabilities.
+        title: its name in messages and file names.
+        classes: the classes it predicts, in the order of its probabilities.
     """
 
     def __hash__(self) -> int: ...
@@ -26,17 +25,20 @@ class Contender(Protocol):
     def classes(self) -> tuple[str, ...]: ...
 
     def facts(self) -> dict[str, Any]:
-        """Return what its answers depend on, as JSON values."""
+        """Return every setting that its answers depend on, as JSON values."""
 
     def open(self, threads: int = 0) -> "Engine":
-        """Return what analyzes; ``threads`` is for onnxruntime (0: its own choice)."""
+        """Load its networks; ``threads`` is the number of onnxruntime threads (0: onnxruntime decides)."""
 
 
 @dataclass(frozen=True)
-class Face:
-    """A detected face: box in pixels of the upright image, detector score, probabilities.
+class FaceAnswer:
+    """A detected face.
 
-    ``probabilities`` follow the contender's classes; None when the box lies outside the image.
+    Attributes:
+        box: minX, minY, maxX, maxY in pixels of the upright image.
+        score: of the detector, 0..1.
+        probabilities: in the order of the contender's classes; None when the box lies outside the image.
     """
 
     box: Box
@@ -45,34 +47,36 @@ class Face:
 
 
 @dataclass(frozen=True)
-class Analysis:
-    """What a contender says about one photograph: its upright size, faces, best score first, and the given boxes."""
+class PhotographAnswer:
+    """The answer to one photograph.
+
+    Attributes:
+        width: of the upright image in pixels.
+        height: of the upright image in pixels.
+        faces: the detected faces, best score first.
+        given: probabilities for each given box, in the order of the contender's classes; None when there are none.
+    """
 
     width: int
     height: int
-    faces: list[Face]
+    faces: list[FaceAnswer]
     given: list[list[float] | None]
 
 
 class Engine(Protocol):
-    """Analyzes photographs. A given box of None means the whole image; ImageError says why there is no answer."""
+    """A contender with its networks loaded."""
 
-    def analyze(self, data: bytes, given: Sequence[Box | None] = ()) -> Analysis: ...
+    def analyze(self, data: bytes, boxes: Sequence[Box | None] = ()) -> PhotographAnswer:
+        """Find the faces in an image file and classify them and the given boxes; a box of None is the whole image.
 
-    def close(self) -> None: ...
+        Raises ImageError when the image cannot be read.
+        """
 
-
-@contextmanager
-def opened_engine(contender: Contender) -> Iterator[Engine]:
-    """Open the engine of ``contender`` for a ``with`` block."""
-    engine = contender.open()
-    try:
-        yield engine
-    finally:
-        engine.close()
+    def close(self) -> None:
+        """Release what the engine holds."""
 
 
 @lru_cache(maxsize=1)
-def shared_engine(contender: Contender, threads: int) -> Engine:
+def process_engine(contender: Contender, threads: int) -> Engine:
     """Return this process's engine of ``contender``, opened at the first call."""
     return contender.open(threads)

@@ -1,7 +1,8 @@
-"""A contender on tables of the contract: all protocols in one pass over the photographs and one CSV for each table.
+"""Scoring of a contender on tables of photographs, under all protocols in one pass.
 
-Matched: the labeled face was found (IoU >= ``geometry.MATCHED_IOU``). All: the rest counts as wrong. Given
-box: its network on the annotated box, cut as it cuts it. Coverage: the share that was matched.
+Matched: photographs in which the labeled face was found (IoU >= ``geometry.MATCHED_IOU``). All: the others count as
+wrong. Given box: the contender's classifier on the annotated box, cropped the way that contender crops. Coverage: the
+share of photographs that matched.
 """
 
 import hashlib
@@ -9,6 +10,8 @@ import itertools
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -21,98 +24,145 @@ from pyojeong.core.executors import map_unordered, threads_for
 from pyojeong.core.files import file_lock, relative_path, write_json
 from pyojeong.core.geometry import Box, can_be_face, iou
 from pyojeong.core.images import ImageError, read_bytes
-from pyojeong.core.labels import SCHEMES, Scheme
+from pyojeong.core.labels import SCHEMES
 from pyojeong.core.progress import bar
 from pyojeong.core.table import BOX_COLUMNS, read_csv, read_table, write_csv
 from pyojeong.core.workspace import is_synthetic
 from pyojeong.evaluation import evaluation_csv
-from pyojeong.evaluation.contenders import Analysis, Contender, Engine, opened_engine, shared_engine
-from pyojeong.evaluation.evaluation_csv import DETECTION, MAY_COME, columns, summarize
+from pyojeong.evaluation.contenders import Contender, Engine, PhotographAnswer, process_engine
+from pyojeong.evaluation.evaluation_csv import (
+    DETECTION,
+    MAY_COME,
+    EvaluationSummary,
+    EvaluationTable,
+    columns,
+    summarize,
+)
 
 CHUNK = 16
-"""Photographs in one piece of work; a killed run loses the pieces in flight."""
+"""Photographs in one piece of work; a run that is killed loses the pieces in progress."""
 
 log = logging.getLogger(__name__)
 
 Photograph = tuple[str, list[tuple[int, Box | None]]]
-"""A path and, for every distinct box annotated in it, the number of the answer; None is the whole image."""
+"""A path, and each distinct box annotated in it with the id of its answer; None is the whole image."""
 
 Answer = dict[str, Any]
+"""The answer about one box, a row of ``evaluation_csv.schema`` with the path."""
+
+Worker = Callable[[list[list[Photograph]]], Iterator[tuple[int, list[Answer]]]]
+"""Turns chunks into (number of photographs, their answers), in any order."""
+
+
+@dataclass(frozen=True)
+class _Evaluation:
+    """A table of ``evaluate``.
+
+    Attributes:
+        table: the table's files.
+        settings: the content of the JSON file, without the summary.
+        frame: the rows of the table, with the ``id`` of each answer.
+        existing: the evaluation CSV of an earlier run, if usable.
+    """
+
+    table: EvaluationTable
+    settings: dict[str, Any]
+    frame: pl.DataFrame
+    existing: pl.DataFrame | None
 
 
 def evaluate(
-    tables: Sequence[tuple[Path, Scheme, Path]],
+    tables: Sequence[EvaluationTable],
     contender: Contender,
     *,
-    root: Path,
+    root: str | Path,
     workers: int = 1,
     scheduler: str | None = None,
-) -> list[dict[str, Any]]:
-    """Score a contender on CSVs of the contract and write an evaluation CSV for each.
+) -> list[EvaluationSummary]:
+    """Score a contender on tables of photographs and write an evaluation CSV for each.
 
-    A photograph that several tables name is decoded once. A table without box columns has cropped faces: the
-    whole image is the given box. Beside every CSV lies a JSON file of the same name with settings and summary;
-    a table whose CSV was made from the same table with the same settings is not evaluated again, but for photographs
-    that were missing. Photographs are known by their paths: where their content changes, delete the JSON file. A run
-    that was killed goes on where it stopped, from a file that is kept beside the first CSV until all are written.
+    A photograph that several tables name is decoded once. In a table without box columns every image is a finished
+    face crop: the given box is the whole image.
+
+    Next to each CSV a JSON file of the same name holds settings and summary. If both already exist for the same table
+    and settings, only photographs that were missing are analyzed. Photographs are identified by path: if their content
+    changes, delete the JSON file. A run that was killed is resumed from a file next to the first CSV.
 
     Args:
-        tables: (input CSV, scheme in the contender's words, evaluation CSV to write).
-        contender: who is asked.
-        root: the workspace that paths start from.
+        tables: what to evaluate; the contender must know all classes of each scheme.
+        contender: the system to evaluate.
+        root: the workspace that paths in the tables are relative to.
         workers: processes that share the work on this machine.
         scheduler: address of a dask.distributed scheduler whose workers do the work instead; they need this
-            package and ``root`` at the same place.
+            package, and ``root`` at the same path.
 
     Returns:
-        For each table what ``evaluation_csv.summarize`` returns.
+        The summary of each table.
 
     Raises:
         InputError: a table, an evaluation CSV's place or ``root`` is not usable, a scheme has classes that the
-            contender does not know, what the contender needs is missing, or another run writes the same evaluation.
+            contender does not know, something that the contender needs is missing, or another run is writing the
+            same evaluation.
     """
+    root = Path(root)
     if not root.is_dir():
-        raise InputError(f"{root}: no such folder; paths in the tables start from it")
+        raise InputError(f"{root}: no such folder; paths in the tables are relative to it")
     evaluation_csv.check_places(tables)
-    wanted = [_config(csv, scheme, root, contender) for csv, scheme, _ in tables]
-    jobs, frames = _distinct([_read_table(csv, scheme, root) for csv, scheme, _ in tables])
-    made = [
-        evaluation_csv.made(out, config, frame, contender.classes)
-        for (_, _, out), config, frame in zip(tables, wanted, frames, strict=True)
-    ]
-    todo = [number for number, frame in enumerate(frames) if not evaluation_csv.is_whole(made[number], frame)]
-    if todo:
-        known = [
-            evaluation_csv.known(table, frame) for table, frame in zip(made, frames, strict=True) if table is not None
-        ]
-        aside = evaluation_csv.aside_of(tables[0][2])
-        aside.parent.mkdir(parents=True, exist_ok=True)
-        with file_lock(aside), aside.open("a+b") as file:
-            key = _digest(json.dumps(wanted).encode())
-            answers = _answer(jobs, known, file, key, contender, _worker(root, contender, workers, scheduler))
-            for number in todo:
-                out = tables[number][2]
-                # The JSON file marks a whole CSV: gone before it changes, back after it.
-                out.with_suffix(".json").unlink(missing_ok=True)
-                write_csv(evaluation_csv.rows_of(frames[number], answers, contender.classes), out)
-                write_json(out.with_suffix(".json"), {**wanted[number], "summary": summarize(out)})
-        aside.unlink(missing_ok=True)  # closed first: Windows deletes no open file
-    summaries = [summarize(out) for _, _, out in tables]
-    for (csv, _, _), summary in zip(tables, summaries, strict=True):
-        if not summary["coverage"]["n"]:
-            log.warning("%s: none of its photographs could be read; check its paths and the project root", csv)
-        elif lost := summary["coverage"]["n"] - summary["given"]["n"]:
-            log.warning(
-                "%s: %d of its boxes can be no face and have no answer for the given box; correct them", csv, lost
-            )
+    photographs, evaluations = _plan(tables, contender, root)
+    outdated = [item for item in evaluations if not evaluation_csv.is_complete(item.existing, item.frame)]
+    if outdated:
+        partial_file = evaluation_csv.partial_path(tables[0].out)
+        partial_file.parent.mkdir(parents=True, exist_ok=True)
+        with file_lock(partial_file), partial_file.open("a+b") as file:
+            worker = _worker(root, contender, workers, scheduler)
+            answers = _answer(photographs, evaluations, file, contender, worker)
+            for item in outdated:
+                _write(item, answers, contender)
+        partial_file.unlink(missing_ok=True)  # after closing: Windows cannot delete an open file
+    summaries = [summarize(table.out) for table in tables]
+    for table, summary in zip(tables, summaries, strict=True):
+        _warn(table.csv, summary)
     return summaries
+
+
+def _plan(
+    tables: Sequence[EvaluationTable], contender: Contender, root: Path
+) -> tuple[list[Photograph], list[_Evaluation]]:
+    settings = [_settings(table, root, contender) for table in tables]
+    photographs, frames = _distinct([_read_table(table, root) for table in tables])
+    return photographs, [
+        _Evaluation(table, config, frame, evaluation_csv.read_existing(table.out, config, frame, contender.classes))
+        for table, config, frame in zip(tables, settings, frames, strict=True)
+    ]
+
+
+def _write(evaluation: _Evaluation, answers: pl.DataFrame, contender: Contender) -> None:
+    out = evaluation.table.out
+    # The JSON file marks a complete CSV, so it is removed before the CSV changes and written after it.
+    out.with_suffix(".json").unlink(missing_ok=True)
+    write_csv(evaluation_csv.rows_of(evaluation.frame, answers, contender.classes), out)
+    write_json(out.with_suffix(".json"), {**evaluation.settings, "summary": asdict(summarize(out))})
+
+
+def _warn(csv: Path, summary: EvaluationSummary) -> None:
+    readable, given = summary.coverage.n, summary.given.n
+    if not readable:
+        log.warning("%s: none of its photographs could be read; check its paths and the project root", csv)
+    elif readable > given:
+        log.warning(
+            "%s: %d of its boxes cannot be a face (outside the photograph, or far too large) and have no answer for "
+            "the given box; correct them",
+            csv,
+            readable - given,
+        )
 
 
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _config(csv: Path, scheme: Scheme, root: Path, contender: Contender) -> dict[str, Any]:
+def _settings(table: EvaluationTable, root: Path, contender: Contender) -> dict[str, Any]:
+    csv, scheme = table.csv, table.scheme
     if not set(scheme.classes) <= set(contender.classes):
         known = [other.name for other in SCHEMES.values() if set(other.classes) <= set(contender.classes)]
         raise InputError(
@@ -131,72 +181,75 @@ def _config(csv: Path, scheme: Scheme, root: Path, contender: Contender) -> dict
     }
 
 
-def _read_table(csv: Path, scheme: Scheme, root: Path) -> pl.DataFrame:
-    boxed = any(name in read_csv(csv).columns for name in BOX_COLUMNS)
+def _read_table(table: EvaluationTable, root: Path) -> pl.DataFrame:
+    boxed = any(name in read_csv(table.csv).columns for name in BOX_COLUMNS)
     if not boxed:
-        log.warning("%s: has no boxes, so each image counts as a crop cut as the contender wants it", csv)
-    frame = read_table(csv, scheme=scheme, root=root, boxes=boxed)
+        log.warning("%s: has no box columns, so each image counts as a finished face crop", table.csv)
+    frame = read_table(table.csv, scheme=table.scheme, root=root, boxes=boxed)
     boxes = [pl.col(name) if boxed else pl.lit(None, pl.Float64).alias(name) for name in BOX_COLUMNS]
     return frame.select("path", "label", *boxes, cs.by_name("person", require_all=False))
 
 
 def _distinct(frames: Sequence[pl.DataFrame]) -> tuple[list[Photograph], list[pl.DataFrame]]:
-    """Number the distinct (path, box) of all tables: the photographs to analyze, and the tables with an ``id``."""
+    """Number the distinct (path, box) of all tables; return the photographs to analyze, and the tables with ``id``."""
     key = ["path", *BOX_COLUMNS]
     distinct = pl.concat([frame.select(key) for frame in frames]).unique(maintain_order=True).with_row_index("id")
-    jobs: dict[str, list[tuple[int, Box | None]]] = {}
+    photographs: dict[str, list[tuple[int, Box | None]]] = {}
     for number, path, *box in distinct.iter_rows():
-        jobs.setdefault(path, []).append((number, None if box[0] is None else (box[0], box[1], box[2], box[3])))
+        photographs.setdefault(path, []).append((number, None if box[0] is None else (box[0], box[1], box[2], box[3])))
     numbered = [
         frame.join(distinct, on=key, how="left", nulls_equal=True, maintain_order="left").cast({"id": pl.Int64})
         for frame in frames
     ]
-    return list(jobs.items()), numbered
+    return list(photographs.items()), numbered
 
 
 def _answer(
-    jobs: list[Photograph],
-    known: list[pl.DataFrame],
+    photographs: list[Photograph],
+    evaluations: Sequence[_Evaluation],
     file: IO[bytes],
-    key: str,
     contender: Contender,
-    work: Callable[[list[list[Photograph]]], Iterator[tuple[int, list[Answer]]]],
+    worker: Worker,
 ) -> pl.DataFrame:
-    """Have ``work`` analyze what ``known`` and ``file`` do not answer; return all answers, one row for each id."""
+    """Analyze what neither existing evaluations nor the partial ``file`` answer; return one row for each id."""
+    known = [
+        evaluation_csv.known_answers(item.existing, item.frame) for item in evaluations if item.existing is not None
+    ]
+    key = _digest(json.dumps([item.settings for item in evaluations]).encode())
     done = _restore(file, key).union(*(frame["id"] for frame in known))
-    open_boxes = [(path, [box for box in boxes if box[0] not in done]) for path, boxes in jobs]
-    left = [(path, boxes) for path, boxes in open_boxes if boxes]
-    chunks = [left[start : start + CHUNK] for start in range(0, len(left), CHUNK)]
-    with bar(contender.title, len(jobs)) as advance:
-        advance(len(jobs) - len(left))
-        for count, answers in work(chunks):
+    remaining = [(path, [box for box in boxes if box[0] not in done]) for path, boxes in photographs]
+    remaining = [(path, boxes) for path, boxes in remaining if boxes]
+    chunks = [remaining[start : start + CHUNK] for start in range(0, len(remaining), CHUNK)]
+    with bar(contender.title, len(photographs)) as advance:
+        advance(len(photographs) - len(remaining))
+        for count, answers in worker(chunks):
             file.writelines(json.dumps(answer).encode() + b"\n" for answer in answers)
             file.flush()
             advance(count)
     file.seek(0)
-    # The first line, the key, has no id; a face that several tables name is known several times.
+    # The first line, the key, has no id; a box in several tables may be in several existing evaluations.
     schema = evaluation_csv.schema(contender.classes)
     new = pl.read_ndjson(file, schema=schema).drop_nulls("id").unique("id", keep="last")
     return pl.concat([new, *(frame.select(*schema) for frame in known)]).unique("id", keep="first")
 
 
 def _restore(file: IO[bytes], key: str) -> set[int]:
-    """Return the ids that ``file`` answers, and leave it at its end; start it anew when it belongs to other work.
+    """Return the ids that ``file`` answers, leaving it at its end; empty it first when its key is not ``key``.
 
     Photographs that were missing when it was written are not among them.
     """
     file.seek(0)
     lines = file.read().splitlines(keepends=True)
-    first = json.dumps({"key": key}).encode() + b"\n"
-    if not lines or lines[0] != first:
+    header = json.dumps({"key": key}).encode() + b"\n"
+    if not lines or lines[0] != header:
         file.truncate(0)
-        file.write(first)
+        file.write(header)
         return set()
-    # A kill can cut the last line short, and a power cut leave any bytes behind the last that were on the disk.
-    whole = [first, *itertools.takewhile(_is_answer, lines[1:])]
-    file.truncate(sum(map(len, whole)))
-    found = [json.loads(line) for line in whole[1:]]
-    return {answer["id"] for answer in found if answer.get("error") not in MAY_COME}
+    # A kill can cut off the last line, and a power failure can leave arbitrary bytes after what was on the disk.
+    intact = [header, *itertools.takewhile(_is_answer, lines[1:])]
+    file.truncate(sum(map(len, intact)))
+    answers = [json.loads(line) for line in intact[1:]]
+    return {answer["id"] for answer in answers if answer.get("error") not in MAY_COME}
 
 
 def _is_answer(line: bytes) -> bool:
@@ -207,49 +260,46 @@ def _is_answer(line: bytes) -> bool:
         return False
 
 
-def _worker(
-    root: Path, contender: Contender, workers: int, scheduler: str | None
-) -> Callable[[list[list[Photograph]]], Iterator[tuple[int, list[Answer]]]]:
-    """Return the function that turns chunks into (photographs done, their answers), in any order."""
-
-    def here(chunks: list[list[Photograph]]) -> Iterator[tuple[int, list[Answer]]]:
-        with opened_engine(contender) as engine:
+def _worker(root: Path, contender: Contender, workers: int, scheduler: str | None) -> Worker:
+    def in_this_process(chunks: list[list[Photograph]]) -> Iterator[tuple[int, list[Answer]]]:
+        with closing(contender.open()) as engine:
             for chunk in chunks:
                 yield len(chunk), _analyze(chunk, root, engine, contender.classes)
 
-    def elsewhere(chunks: list[list[Photograph]]) -> Iterator[tuple[int, list[Answer]]]:
-        # A dask worker may have another current folder.
-        analyze = partial(_analyze_shared, root=root.absolute(), contender=contender, threads=threads_for(workers))
+    def in_other_processes(chunks: list[list[Photograph]]) -> Iterator[tuple[int, list[Answer]]]:
+        # The current folder of a dask worker may be another one.
+        analyze = partial(_analyze_in_worker, root=root.absolute(), contender=contender, threads=threads_for(workers))
         for answers in map_unordered(analyze, chunks, workers=workers, scheduler=scheduler):
             yield len({answer["path"] for answer in answers}), answers
 
-    return here if workers == 1 and scheduler is None else elsewhere
+    return in_this_process if workers == 1 and scheduler is None else in_other_processes
 
 
-def _analyze_shared(chunk: list[Photograph], root: Path, contender: Contender, threads: int) -> list[Answer]:
-    return _analyze(chunk, root, shared_engine(contender, threads), contender.classes)
+def _analyze_in_worker(chunk: list[Photograph], root: Path, contender: Contender, threads: int) -> list[Answer]:
+    return _analyze(chunk, root, process_engine(contender, threads), contender.classes)
 
 
 def _analyze(chunk: list[Photograph], root: Path, engine: Engine, classes: Sequence[str]) -> list[Answer]:
     answers = []
-    for path, numbered in chunk:
+    for path, boxes in chunk:
         try:
-            found = engine.analyze(read_bytes(root, path), [box for _, box in numbered])
+            photograph = engine.analyze(read_bytes(root, path), [box for _, box in boxes])
         except ImageError as error:
-            answers += [{"path": path, "id": number, "error": error.reason} for number, _ in numbered]
+            answers += [{"path": path, "id": number, "error": error.reason} for number, _ in boxes]
             continue
-        for (number, box), given in zip(numbered, found.given, strict=True):
-            box = box or (0.0, 0.0, float(found.width), float(found.height))
-            if not can_be_face(box, found.width, found.height):
-                given = None  # the same boxes for every contender
-            answers.append({"path": path, "id": number, **_flat(found, box, given, classes)})
+        for (number, annotated), given in zip(boxes, photograph.given, strict=True):
+            box = annotated or (0.0, 0.0, float(photograph.width), float(photograph.height))
+            # Decided here, so that the same boxes are left out for every contender.
+            usable = given if can_be_face(box, photograph.width, photograph.height) else None
+            answers.append({"path": path, "id": number, **_flat(photograph, box, usable, classes)})
     return answers
 
 
-def _flat(found: Analysis, box: Box, given: list[float] | None, classes: Sequence[str]) -> Answer:
-    answer: Answer = {"n_faces": len(found.faces), "iou": 0.0}
-    if found.faces:
-        best = max(found.faces, key=lambda face: iou(face.box, box))
+def _flat(photograph: PhotographAnswer, box: Box, given: list[float] | None, classes: Sequence[str]) -> Answer:
+    """Return the columns for the face with the best IoU to ``box`` and for ``box`` itself."""
+    answer: Answer = {"n_faces": len(photograph.faces), "iou": 0.0}
+    if photograph.faces:
+        best = max(photograph.faces, key=lambda face: iou(face.box, box))
         answer |= {"iou": iou(best.box, box), "det_score": best.score}
         answer |= dict(zip(DETECTION, best.box, strict=True))
         answer |= dict(zip(columns("p_", classes), best.probabilities or [], strict=False))

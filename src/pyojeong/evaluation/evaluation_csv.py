@@ -1,11 +1,13 @@
-"""The evaluation CSV: what it says, where it may be written, and what an earlier one is still good for.
+"""The evaluation CSV: its columns and summary, where it may be written, and when an existing one can be reused.
 
-Beside ``NAME.csv`` lie ``NAME.json``, its settings and summary, and, while a run is at work, ``NAME.partial.jsonl``.
+Next to ``NAME.csv`` lie ``NAME.json``, its settings and summary, and, while a run is in progress,
+``NAME.partial.jsonl``.
 """
 
 import json
 import logging
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,131 +16,194 @@ import polars.selectors as cs
 
 from pyojeong.core.errors import InputError
 from pyojeong.core.geometry import MATCHED_IOU
+from pyojeong.core.labels import Scheme, scheme_for
 
 DETECTION = ("det_minX", "det_minY", "det_maxX", "det_maxY")
 
 MAY_COME = ("missing", "unreadable_archive")
-"""Errors of photographs, and of archives still being downloaded, that are looked for again."""
+"""Errors that may go away, for example when a download ends; such photographs are tried again."""
 
 log = logging.getLogger(__name__)
 
 
-def summarize(path: Path) -> dict[str, Any]:
-    """Return the protocols' figures of an evaluation CSV.
+@dataclass(frozen=True, init=False)
+class EvaluationTable:
+    """A table of labeled photographs and the evaluation CSV to write for it.
 
-    Returns:
-        ``{"n": rows, "unreadable": {reason: rows}, "coverage": {"n", "value"}, "matched": {"n", "accuracy"},
-        "all": {...}, "given": {...}, "several_faces": rows with more than one face}``. Unreadable photographs
-        count in none of the figures; the given-box figure leaves out boxes that can be no face. A figure
-        over no row is None.
+    Attributes:
+        csv: the table.
+        scheme: of its labels. Given by name, it must not contradict the file name; None takes it from the file name.
+        out: the evaluation CSV to write.
+
+    Raises:
+        InputError: the scheme is unknown, contradicts the file name, or is not in it.
     """
+
+    csv: Path
+    scheme: Scheme
+    out: Path
+
+    def __init__(self, csv: str | Path, scheme: str | Scheme | None, out: str | Path) -> None:
+        object.__setattr__(self, "csv", Path(csv))
+        object.__setattr__(self, "scheme", scheme_for(scheme, Path(csv)))
+        object.__setattr__(self, "out", Path(out))
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """The share of ``n`` readable photographs in which the labeled face was found, 0..1; None when ``n`` is 0."""
+
+    n: int
+    value: float | None
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Top-1 accuracy over ``n`` photographs, 0..1; None when ``n`` is 0."""
+
+    n: int
+    accuracy: float | None
+
+
+@dataclass(frozen=True)
+class EvaluationSummary:
+    """The figures of one evaluation CSV; ``NAME.json`` holds them in this shape.
+
+    Attributes:
+        n: rows of the table.
+        unreadable: number of rows by the reason why the photograph could not be read; no figure counts them.
+        coverage: how often the labeled face was found.
+        matched: accuracy where it was found (IoU of at least ``MATCHED_IOU``).
+        all: accuracy over all readable photographs; a face that was not found is a wrong answer.
+        given: accuracy for the given box; boxes that cannot be a face are left out.
+        several_faces: number of rows whose photograph has more than one face.
+    """
+
+    n: int
+    unreadable: dict[str, int]
+    coverage: Coverage
+    matched: Accuracy
+    all: Accuracy
+    given: Accuracy
+    several_faces: int
+
+
+def summarize(path: Path) -> EvaluationSummary:
+    """Compute the figures of an evaluation CSV."""
     counts = cs.by_name("face_detected", "correct", "given_correct", "n_faces")
     frame = pl.read_csv(path, infer_schema=False).with_columns(counts.cast(pl.Int64), pl.col("iou").cast(pl.Float64))
     readable = frame.filter(pl.col("error").is_null())
     matched = readable.filter((pl.col("face_detected") == 1) & (pl.col("iou") >= MATCHED_IOU))
     given = readable.filter(pl.col("given_correct").is_not_null())
     reasons = frame["error"].drop_nulls().value_counts(sort=True)
-    right = int(matched["correct"].sum())
-    return {
-        "n": len(frame),
-        "unreadable": dict(reasons.iter_rows()),
-        "coverage": {"n": len(readable), "value": _share(len(matched), len(readable))},
-        "matched": {"n": len(matched), "accuracy": _share(right, len(matched))},
-        "all": {"n": len(readable), "accuracy": _share(right, len(readable))},
-        "given": {"n": len(given), "accuracy": _share(int(given["given_correct"].sum()), len(given))},
-        "several_faces": int((readable["n_faces"] > 1).sum()),
-    }
+    correct = int(matched["correct"].sum())
+    return EvaluationSummary(
+        n=len(frame),
+        unreadable=dict(reasons.iter_rows()),
+        coverage=Coverage(len(readable), _share(len(matched), len(readable))),
+        matched=Accuracy(len(matched), _share(correct, len(matched))),
+        all=Accuracy(len(readable), _share(correct, len(readable))),
+        given=Accuracy(len(given), _share(int(given["given_correct"].sum()), len(given))),
+        several_faces=int((readable["n_faces"] > 1).sum()),
+    )
 
 
-def _share(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
+def _share(part: int, total: int) -> float | None:
+    return part / total if total else None
 
 
-def check_places(tables: Sequence[tuple[Path, Any, Path]]) -> None:
-    """Check where the evaluations of ``tables`` (input CSV, anything, evaluation CSV) go.
+def check_places(tables: Sequence[EvaluationTable]) -> None:
+    """Check that every evaluation CSV of ``tables`` can be written.
 
-    Raises InputError where one is no CSV, would replace something else than an evaluation, or two are the same.
+    Raises InputError where one is not a CSV, would overwrite anything but an evaluation, or is named twice.
     """
-    read = {csv.resolve() for csv, _, _ in tables}
-    for _, _, out in tables:
+    inputs = {table.csv.resolve() for table in tables}
+    outs = [table.out for table in tables]
+    for out in outs:
         if out.suffix.lower() != ".csv" or out.is_dir():
-            raise InputError(f"{out}: an evaluation is a file whose name ends in .csv; give another --out")
-        if out.resolve() in read:
-            raise InputError(f"{out}: is the table that is read; give another --out")
+            raise InputError(f"{out}: an evaluation must be a file whose name ends in .csv; give another --out")
+        if out.resolve() in inputs:
+            raise InputError(f"{out}: is an input table and would be overwritten; give another --out")
         _check_replaceable(out)
-    if len({out.resolve() for _, _, out in tables}) < len(tables):
-        raise InputError(f"{tables[0][2]}: two tables have the same evaluation CSV; give one --out for each --csv")
+    if len({out.resolve() for out in outs}) < len(outs):
+        raise InputError(f"{outs[0]}: two tables have the same evaluation CSV; give one --out for each --csv")
 
 
 def _check_replaceable(out: Path) -> None:
-    """Refuse to write over anything but an evaluation, its settings or what a stopped run has left."""
-    beside, aside = out.with_suffix(".json"), aside_of(out)
-    for file, begin in ((out, b"image,gt_label,pred_label,"), (aside, b'{"key":')):
-        if file.exists() and not (file.is_file() and _begins(file, begin)):
-            raise InputError(f"{file}: is there already and no evaluation; move it away, or give another --out")
-    if not beside.exists():
+    """Raise InputError if writing ``out`` would replace anything but an evaluation and its accompanying files."""
+    for file, start in ((out, b"image,gt_label,pred_label,"), (partial_path(out), b'{"key":')):
+        if file.exists() and not (file.is_file() and _starts_with(file, start)):
+            raise InputError(f"{file}: exists and is not an evaluation; move it away, or give another --out")
+    settings_file = out.with_suffix(".json")
+    if not settings_file.exists():
         return
     try:
-        settings = json.loads(beside.read_text(encoding="utf-8"))
+        settings = json.loads(settings_file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         settings = None
     if not isinstance(settings, dict) or not {"csv", "sha256", "scheme", "summary"} <= settings.keys():
-        raise InputError(f"{beside}: lies where the evaluation's settings go; move it away, or give another --out")
+        raise InputError(
+            f"{settings_file}: exists and does not hold an evaluation's settings; move it away, or give another --out"
+        )
 
 
-def _begins(file: Path, begin: bytes) -> bool:
-    with file.open("rb") as opened:
-        start = opened.readline()
-    return not start or start.startswith(begin)
+def _starts_with(path: Path, start: bytes) -> bool:
+    """Whether the file is empty or its first line starts with ``start``."""
+    with path.open("rb") as file:
+        line = file.readline()
+    return not line or line.startswith(start)
 
 
-def aside_of(out: Path) -> Path:
-    """Return the file in which a run at work keeps its answers until it writes ``out``."""
+def partial_path(out: Path) -> Path:
+    """Return the file in which a run collects its answers until it writes ``out``."""
     return out.with_suffix(".partial.jsonl")
 
 
-def made(out: Path, config: dict[str, Any], frame: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame | None:
-    """Return the evaluation CSV that was made of ``frame`` with ``config``; None where there is no whole one.
+def read_existing(
+    out: Path, settings: dict[str, Any], frame: pl.DataFrame, classes: Sequence[str]
+) -> pl.DataFrame | None:
+    """Return the existing evaluation CSV; None when there is none, or it is damaged or from other data or settings.
 
     Args:
         out: the CSV.
-        config: its settings.
+        settings: that it must have been made with.
         frame: the input table with ``path`` and ``label``.
         classes: the contender's.
     """
     if not out.is_file():
         return None
-    kinds = {name: kind for name, kind in schema(classes).items() if name != "id"}
+    types = {name: dtype for name, dtype in schema(classes).items() if name != "id"}
     try:
-        table = pl.read_csv(out, infer_schema=False).with_columns(
-            pl.col(name).cast(kind) for name, kind in kinds.items()
+        evaluation = pl.read_csv(out, infer_schema=False).with_columns(
+            pl.col(name).cast(dtype) for name, dtype in types.items()
         )
-        same = json.loads(out.with_suffix(".json").read_text(encoding="utf-8")) == {**config, "summary": summarize(out)}
-        same &= table["image"].equals(frame["path"]) and table["gt_label"].equals(frame["label"])
+        stored = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
+        same = stored == {**settings, "summary": asdict(summarize(out))}
+        same &= evaluation["image"].equals(frame["path"]) and evaluation["gt_label"].equals(frame["label"])
     except (OSError, ValueError, pl.exceptions.PolarsError):
         same = False
     if not same:
-        log.warning("%s: holds another evaluation, or is damaged; it will be replaced", out)
+        log.warning("%s: was made with other settings or from another table, or is damaged; it will be replaced", out)
         return None
-    if is_whole(table, frame):
+    if is_complete(evaluation, frame):
         log.info("%s: already evaluated", out)
-    return table
+    return evaluation
 
 
-def is_whole(table: pl.DataFrame | None, frame: pl.DataFrame) -> bool:
-    """Whether an evaluation needs nothing more: photographs that were missing, and archives, may have come."""
-    if table is None or ("person" in frame.columns and "person" not in table.columns):
+def is_complete(evaluation: pl.DataFrame | None, frame: pl.DataFrame) -> bool:
+    """Whether an evaluation of ``frame`` needs no update: no photograph to try again, no new column ``person``."""
+    if evaluation is None or ("person" in frame.columns and "person" not in evaluation.columns):
         return False
-    return not table["error"].is_in(MAY_COME).any()
+    return not evaluation["error"].is_in(MAY_COME).any()
 
 
-def known(table: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame:
-    """Return the answers in an evaluation of ``frame``, but for photographs that may have come since."""
-    return table.with_columns(frame["id"]).filter(pl.col("error").is_in(MAY_COME).not_().fill_null(value=True))
+def known_answers(evaluation: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the answers in an evaluation of ``frame`` that can be reused: all but those to try again."""
+    return evaluation.with_columns(frame["id"]).filter(pl.col("error").is_in(MAY_COME).not_().fill_null(value=True))
 
 
 def schema(classes: Sequence[str]) -> dict[str, Any]:
-    """Return the columns of an answer about one face, which lie in the CSV too but for ``id``."""
+    """Return the columns of an answer about one face; all but ``id`` are also columns of the CSV."""
     return {
         "id": pl.Int64,
         "error": pl.String,
@@ -154,11 +219,11 @@ def columns(prefix: str, classes: Sequence[str]) -> list[str]:
 
 
 def rows_of(frame: pl.DataFrame, answers: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame:
-    """Lay out the evaluation CSV: the seven published columns first, in the order of the input table."""
+    """Lay out the evaluation CSV: the seven published columns first, rows in the order of the input table."""
     joined = frame.join(answers, on="id", how="left", maintain_order="left").with_columns(
         *_best("p_", classes, "pred_label", "score"), *_best("given_p_", classes, "given_pred_label", "given_score")
     )
-    right, given_right = pl.col("pred_label") == pl.col("label"), pl.col("given_pred_label") == pl.col("label")
+    correct, given_correct = pl.col("pred_label") == pl.col("label"), pl.col("given_pred_label") == pl.col("label")
     return joined.select(
         pl.col("path").alias("image"),
         pl.col("label").alias("gt_label"),
@@ -166,13 +231,13 @@ def rows_of(frame: pl.DataFrame, answers: pl.DataFrame, classes: Sequence[str]) 
         "score",
         (pl.col("n_faces") > 0).fill_null(value=False).cast(pl.Int8).alias("face_detected"),
         "iou",
-        right.fill_null(value=False).cast(pl.Int8).alias("correct"),
+        correct.fill_null(value=False).cast(pl.Int8).alias("correct"),
         "n_faces",
         *DETECTION,
         "det_score",
         "given_pred_label",
         "given_score",
-        given_right.cast(pl.Int8).alias("given_correct"),
+        given_correct.cast(pl.Int8).alias("given_correct"),
         *columns("p_", classes),
         *columns("given_p_", classes),
         cs.by_name("person", require_all=False),
@@ -181,7 +246,7 @@ def rows_of(frame: pl.DataFrame, answers: pl.DataFrame, classes: Sequence[str]) 
 
 
 def _best(prefix: str, classes: Sequence[str], label: str, score: str) -> tuple[pl.Expr, pl.Expr]:
+    """Return expressions for the most probable class and its probability; both null where there is no answer."""
     values = columns(prefix, classes)
     names = pl.concat_list(values).list.arg_max().replace_strict(dict(enumerate(classes)), return_dtype=pl.String)
-    # Where there is no answer all are null, and so is their maximum.
     return pl.when(pl.col(values[0]).is_not_null()).then(names).alias(label), pl.max_horizontal(values).alias(score)

@@ -1,4 +1,4 @@
-"""The one table every contender writes: face-api, MobileNetV3, a person, a rival model."""
+"""Reads predictions CSVs and evaluation CSVs into one table, the same for every contender."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from pyojeong.core.geometry import MATCHED_IOU
 from pyojeong.core.labels import FACEAPI, Scheme
 from pyojeong.core.table import line_of, read_csv
 
-# The evaluation CSV keeps the column names that were published for the face-api baseline.
+# The evaluation CSV keeps the published column names of the face-api baseline.
 _EVALUATION_NAMES = {
     "image": "path",
     "gt_label": "true",
@@ -17,62 +17,62 @@ _EVALUATION_NAMES = {
     "face_detected": "detected",
     "given_pred_label": "given",
 }
-_TRUTH = {"1": True, "true": True, "1.0": True, "0": False, "false": False, "0.0": False, "": False}
+_FLAGS = {"1": True, "true": True, "1.0": True, "0": False, "false": False, "0.0": False, "": False}
 
 
 def all_classes(scheme: Scheme) -> tuple[str, ...]:
-    """Return the classes that a table of ``scheme`` shows.
+    """Return the classes in the rows and columns of a table of ``scheme``.
 
-    A scheme in face-api's words shows all seven of them in alphabetical order, as the published tables do,
-    because face-api may answer with a class that the scheme lacks. Other schemes show their classes in order.
+    A scheme with face-api's class names has all seven of them in alphabetical order, as in the published tables,
+    because face-api may predict a class that the scheme lacks. Other schemes have their own classes in order.
     """
     return tuple(sorted(FACEAPI)) if set(scheme.classes) <= set(FACEAPI) else scheme.classes
 
 
 def read_predictions(path: Path, scheme: Scheme) -> pl.DataFrame:
-    """Read a predictions CSV or an evaluation CSV of ``evaluate`` and check every row.
+    """Read a predictions CSV, or an evaluation CSV of ``evaluate``, and check every row.
 
-    A file without the columns ``detected`` and ``given`` comes from a contender that was given the box: its
-    answers count under every protocol.
+    A file without the columns ``detected`` and ``given`` comes from a contender that was given the box; its
+    predictions count under every protocol.
 
     Args:
         path: the CSV; columns ``path,true,pred`` or ``image,gt_label,pred_label,face_detected,iou``.
-        scheme: label words are translated to its classes.
+        scheme: whose classes label words are translated to.
 
     Returns:
         One row per image:
         ``path`` (String), ``true`` (a class of the scheme),
-        ``pred`` (one of ``all_classes``; null = no answer), ``score`` (its probability 0..1, null = unknown),
+        ``pred`` (one of ``all_classes``; null = no prediction), ``score`` (its probability 0..1, null = unknown),
         ``detected`` (Boolean), ``iou`` (Float64 0..1; null where the box was given),
-        ``given`` and ``given_score`` (answer for the given box; null where the file has none),
-        ``error`` (why the photograph could not be read, null = it could; such a row has no answer and counts in no
-        score), ``p_<class>`` (Float64) and ``person`` (String, null = unknown) where the file has them.
+        ``given`` and ``given_score`` (prediction for the given box; null where the file has none),
+        ``error`` (why the photograph could not be read, null if it could; rows with an error count in no score),
+        ``p_<class>`` (Float64) and ``person`` (String, null = unknown) where the file has them.
 
     Raises:
-        InputError: a column is missing, there is no row, a label is unknown or a number is none; file, line and
-            remedy are named.
+        InputError: a column is missing, there is no row, a label is unknown or a number is invalid; the message
+            names file, line and remedy.
     """
     frame = read_csv(path)
     evaluation = "gt_label" in frame.columns
     if evaluation:
         frame = frame.rename({old: new for old, new in _EVALUATION_NAMES.items() if old in frame.columns})
-        _need(frame, ("path", "true", "pred", "detected", "iou"), path, names=_EVALUATION_NAMES)
-    _need(frame, ("path", "true", "pred"), path)
+        _require_columns(frame, ("path", "true", "pred", "detected", "iou"), path, names=_EVALUATION_NAMES)
+    _require_columns(frame, ("path", "true", "pred"), path)
     if frame.is_empty():
         raise InputError(f"{path}: the table has a header but no row; run the stage that writes it again")
     box_given = not {"detected", "given"} & set(frame.columns)
     iou = _numbers(frame, "iou", path)
     if evaluation:
         iou = iou.fill_null(0.0)
-    pred, score = _words(frame, "pred", path, scheme), _numbers(frame, "score", path)
+    pred, score = _labels(frame, "pred", path, scheme), _numbers(frame, "score", path)
     columns = {
         "path": frame["path"],
-        "true": _words(frame, "true", path, scheme),
+        "true": _labels(frame, "true", path, scheme),
         "pred": pred,
         "score": score,
         "detected": _flags(frame, path) if "detected" in frame.columns else pred.is_not_null(),
         "iou": iou,
-        "given": pred if box_given else _words(frame, "given", path, scheme),
+        "given": pred if box_given else _labels(frame, "given", path, scheme),
         "given_score": score if box_given else _numbers(frame, "given_score", path),
         "error": frame["error"].replace("", None) if "error" in frame.columns else pl.lit(None, pl.String),
         **{name: _numbers(frame, name, path) for name in frame.columns if name.startswith("p_")},
@@ -85,19 +85,21 @@ def read_predictions(path: Path, scheme: Scheme) -> pl.DataFrame:
 def matched(frame: pl.DataFrame) -> pl.Series:
     """Return for each row of ``read_predictions`` whether it counts in the published protocol.
 
-    There is an answer, and the face it speaks of is the labeled one: the box was given, or the detection's IoU
-    with it reaches ``MATCHED_IOU``.
+    It does if there is a prediction and it is about the labeled face: the box was given, or the detection's IoU with
+    it reaches ``MATCHED_IOU``.
     """
     right_face = pl.col("iou").is_null() | (pl.col("iou") >= MATCHED_IOU)
     return frame.select((pl.col("detected") & pl.col("pred").is_not_null() & right_face).alias("matched"))["matched"]
 
 
 def end_to_end(frame: pl.DataFrame) -> pl.Series:
-    """Return the answers of ``frame`` with null wherever the labeled face was not found."""
+    """Return the predictions of ``frame``, null where the labeled face was not found."""
     return frame["pred"].zip_with(matched(frame), pl.Series([None] * len(frame), dtype=pl.String)).alias("pred")
 
 
-def _need(frame: pl.DataFrame, columns: tuple[str, ...], path: Path, names: dict[str, str] | None = None) -> None:
+def _require_columns(
+    frame: pl.DataFrame, columns: tuple[str, ...], path: Path, names: dict[str, str] | None = None
+) -> None:
     printed = {new: old for old, new in (names or {}).items()}
     if missing := [printed.get(name, name) for name in columns if name not in frame.columns]:
         raise InputError(
@@ -106,23 +108,23 @@ def _need(frame: pl.DataFrame, columns: tuple[str, ...], path: Path, names: dict
         )
 
 
-def _words(frame: pl.DataFrame, name: str, path: Path, scheme: Scheme) -> pl.Series:
+def _labels(frame: pl.DataFrame, name: str, path: Path, scheme: Scheme) -> pl.Series:
     if name not in frame.columns:
         return pl.Series(name, [None] * len(frame), dtype=pl.String)
     words = frame[name].str.strip_chars()
-    answers = all_classes(scheme) if name != "true" else ()
-    meaning: dict[str, str | None] = {"": None} if name != "true" else {}
+    other_classes = all_classes(scheme) if name != "true" else ()
+    class_by_word: dict[str, str | None] = {"": None} if name != "true" else {}
     for word in words.unique().drop_nulls():
-        if word in meaning:
+        if word in class_by_word:
             continue
-        meaning[word] = scheme.class_of(word) or (word if word in answers else None)
-        if meaning[word] is None:
+        class_by_word[word] = scheme.class_of(word) or (word if word in other_classes else None)
+        if class_by_word[word] is None:
             line = line_of((words == word).arg_max() or 0)
             raise InputError(
                 f"{path}, line {line}: the label {word!r} in column {name} is not in scheme {scheme.name} "
                 f"({', '.join(scheme.classes)}); correct the row or choose another --scheme"
             )
-    return words.replace_strict(meaning, return_dtype=pl.String)
+    return words.replace_strict(class_by_word, return_dtype=pl.String)
 
 
 def _numbers(frame: pl.DataFrame, name: str, path: Path) -> pl.Series:
@@ -130,7 +132,7 @@ def _numbers(frame: pl.DataFrame, name: str, path: Path) -> pl.Series:
         return pl.Series(name, [None] * len(frame), dtype=pl.Float64)
     texts = frame[name].str.strip_chars()
     numbers = texts.cast(pl.Float64, strict=False)
-    # The sum behind a softmax is rounded, so a float32 probability can exceed 1 by a few units in the last place.
+    # A softmax in float32 rounds, so a probability can exceed 1 by a few units in the last place.
     bad = (texts != "") & ~(numbers.is_between(0, 1 + 1e-6).fill_null(value=False))
     if bad.any():
         index = bad.arg_max() or 0
@@ -142,8 +144,8 @@ def _numbers(frame: pl.DataFrame, name: str, path: Path) -> pl.Series:
 
 def _flags(frame: pl.DataFrame, path: Path) -> pl.Series:
     texts = frame["detected"].str.strip_chars().str.to_lowercase()
-    bad = ~texts.is_in(list(_TRUTH))
+    bad = ~texts.is_in(list(_FLAGS))
     if bad.any():
         index = bad.arg_max() or 0
         raise InputError(f"{path}, line {line_of(index)}: detected is {texts[index]!r}; write 1 or 0")
-    return texts.replace_strict(_TRUTH, return_dtype=pl.Boolean)
+    return texts.replace_strict(_FLAGS, return_dtype=pl.Boolean)

@@ -1,4 +1,4 @@
-"""Face detection and expressions with the arithmetic of face-api's tensor path."""
+"""Face detection and expression recognition with the arithmetic of face-api's tensor path."""
 
 import math
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyojeong.core.errors import InputError
+from pyojeong.core.geometry import Box
 from pyojeong.core.images import Pixels
 from pyojeong.faceapi.nets import graph_path
 from pyojeong.faceapi.sampling import Raster, Samples, as_raster, round_half_up, sample
@@ -16,10 +17,8 @@ from pyojeong.faceapi.sampling import Raster, Samples, as_raster, round_half_up,
 LIBRARIES = ("vladmandic", "original")
 """``vladmandic``: @vladmandic/face-api on its wasm backend. ``original``: face-api.js 0.22.2 on the JS backend."""
 
-Box = tuple[float, float, float, float]
-
 IOU_LIMIT = 0.4
-"""Two detections that overlap more are one face (TinyFaceDetector's own constant)."""
+"""Two detections with a higher IoU are one face (TinyFaceDetector's own constant)."""
 
 ANCHORS = np.array(
     [(1.603231, 2.094468), (6.041143, 7.080126), (2.882459, 3.518061), (4.266906, 5.178857), (9.041765, 10.66308)]
@@ -32,7 +31,7 @@ EXPRESSION_SIZE = 112
 
 @dataclass(frozen=True)
 class Detection:
-    """One face.
+    """A detected face.
 
     Attributes:
         box: minX, minY, maxX, maxY in pixels of the image, not clipped to it.
@@ -47,10 +46,10 @@ class FaceApi:
     """TinyFaceDetector and FaceExpressionNet.
 
     Args:
-        library: which of the two published libraries to agree with.
+        library: the one of ``LIBRARIES`` whose results to reproduce.
         input_size: side of the detector's input, a multiple of 32.
         score_threshold: detections must score above it, between 0 and 1.
-        threads: onnxruntime threads; 0 lets onnxruntime decide.
+        threads: number of onnxruntime threads; 0 lets onnxruntime decide.
 
     Raises:
         InputError: an argument is out of range, or the weights are not installed.
@@ -76,7 +75,7 @@ class FaceApi:
         """Find the faces in an upright RGB image, best score first.
 
         Args:
-            image: uint8 [H, W, 3], or a ``Raster`` whose pixels are fewer than the image's.
+            image: uint8 [H, W, 3], or a ``Raster``, which may be reduced.
         """
         raster = as_raster(image)
         pixels = sample(raster, (0, 0, raster.width, raster.height), self.input_size, self.precision, centered=False)
@@ -86,29 +85,29 @@ class FaceApi:
     def expressions(self, image: Pixels | Raster, boxes: Sequence[Box]) -> Samples:
         """Return probabilities float32 [N, 7] in the order of ``labels.FACEAPI``, one row per box.
 
-        A box (minX, minY, maxX, maxY in pixels) is cut out as face-api does it: no margin, no alignment. Where
-        nothing of it lies inside the image, the row is NaN.
+        A box (minX, minY, maxX, maxY in pixels) is cropped as in face-api: no margin, no alignment. If it lies wholly
+        outside the image, the row is NaN.
         """
         raster = as_raster(image)
-        found = np.full((len(boxes), 7), np.nan, np.float32)
-        for row, box in zip(found, boxes, strict=True):
+        probabilities = np.full((len(boxes), 7), np.nan, np.float32)
+        for row, box in zip(probabilities, boxes, strict=True):
             patch = crop_rectangle(box, raster.width, raster.height)
             if patch[2] > 0 and patch[3] > 0:
-                # One by one: in a batch, a row's last digits would depend on the other rows.
+                # One at a time: in a batch, a row's last digits would depend on the other rows.
                 pixels = sample(raster, patch, EXPRESSION_SIZE, self.precision, centered=True)
                 row[:] = self._expression.run(None, {"pixels": pixels[None]})[0][0]
-        return found
+        return probabilities
 
     def cells(self, pixels: Samples) -> Samples:
-        """Run the detector net on sampled pixels [S, S, 3] in 0..255; raw cells [S/32, S/32, 5, 5].
+        """Run the detector net on sampled pixels [S, S, 3] in 0..255; return raw cells [S/32, S/32, 5, 5].
 
-        Rows below, or columns to the right, may have been left out by ``without_padding``.
+        ``without_padding`` may have removed rows at the bottom or columns on the right.
         """
         cells: Samples = self._detector.run(None, {"pixels": pixels[None], "divisor": self._divisor})[0][0]
         return cells.reshape(*cells.shape[:2], 5, 5)
 
     def decode_cells(self, cells: Samples, width: int, height: int) -> list[Detection]:
-        """Turn raw cells into faces of a frame of ``width`` x ``height`` pixels: TinyFaceDetector's extractBoxes."""
+        """Turn raw cells into faces of an image of ``width`` x ``height`` pixels (TinyFaceDetector's extractBoxes)."""
         values = cells.astype(np.float64)
         scores = _sigmoid(values[..., 4])
         row, column, anchor = np.nonzero(scores > self.score_threshold)
@@ -123,19 +122,19 @@ class FaceApi:
         h = np.exp(th) * ANCHORS[anchor, 1] / count * stretch_y
         x = (column + _sigmoid(tx)) / count * stretch_x - w / 2
         y = (row + _sigmoid(ty)) / count * stretch_y - h / 2
-        # The library stores corners and takes the size back from them.
+        # The library stores corners and computes the size from them; (x + w) - x is not w in floating point.
         boxes = np.stack([x, y, (x + w) - x, (y + h) - y], axis=1)
         kept = suppress(boxes, score)
         return [Detection(_to_pixels(boxes[index], width, height), float(score[index])) for index in kept]
 
 
 def without_padding(pixels: Samples, width: int, height: int) -> Samples:
-    """Leave out what the detector net can do without: most of the black below, or to the right of, a frame.
+    """Remove most of the black padding below, or to the right of, the image; the detector net needs little of it.
 
     Args:
-        pixels: [S, S, 3], the sampled frame.
-        width: of the frame, in any unit.
-        height: of the frame, in the same.
+        pixels: [S, S, 3], the sampled image.
+        width: of the image, in any unit.
+        height: of the image, in the same unit.
     """
     size, side = len(pixels), max(width, height)
     rows, columns = (_even_with_padding(length * size / side, size) for length in (height, width))
@@ -143,12 +142,12 @@ def without_padding(pixels: Samples, width: int, height: int) -> Samples:
 
 
 def _even_with_padding(length: float, size: int) -> int:
-    # One position more than the frame has, against rounding; four of black feed one row of the pooled first layer.
+    # One line more than the image has, against rounding; four black lines feed one row of the pooled first layer.
     return min(size, 2 * math.ceil((length + 1) / 2) + 4)
 
 
 def check_options(library: str, input_size: int, score_threshold: float) -> None:
-    """Raise InputError unless the detector's options are ones that the library accepts."""
+    """Raise InputError unless the library accepts these options of the detector."""
     if library not in LIBRARIES:
         raise InputError(f"there is no library {library!r}; choose {' or '.join(LIBRARIES)}")
     if input_size <= 0 or input_size % 32:
@@ -158,9 +157,9 @@ def check_options(library: str, input_size: int, score_threshold: float) -> None
 
 
 def crop_rectangle(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
-    """Return the patch (x, y, width, height) that face-api cuts for ``box`` (Box.clipAtImageBorders).
+    """Return the patch (x, y, width, height) that face-api crops for ``box`` (Box.clipAtImageBorders).
 
-    Position and size are floored one by one; a size of 0 or less means that the box lies outside.
+    Position and size are floored separately; a size of 0 or less means that the box lies outside the image.
     """
     min_x, min_y, max_x, max_y = box
     x, y = max(min_x, 0.0), max(min_y, 0.0)
@@ -189,7 +188,7 @@ def _session(model: str, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    # Threads that spin between two photographs only take the cores from the decoder.
+    # Threads that spin between two photographs take the cores from the decoder.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     providers = ["CPUExecutionProvider"]
     return onnxruntime.InferenceSession(graph_path(model), options, providers=providers)
@@ -200,7 +199,7 @@ def _sigmoid(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _grid(width: int, height: int, size: int) -> tuple[int, int]:
-    """Width and height of the frame in the detector's pixels; 0 for a side that is nothing beside the other."""
+    """Return width and height of the image in the detector's pixels; in a thin strip the shorter may be 0."""
     scale = size / max(width, height)
     return round_half_up(width * scale), round_half_up(height * scale)
 

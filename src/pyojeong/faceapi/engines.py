@@ -1,4 +1,4 @@
-"""Two ways to run face-api on the bytes of a photograph, with one answer: the port, and the real library under Node."""
+"""face-api.js as a contender: the port in this process, or the original library under Node, with equal answers."""
 
 import base64
 import json
@@ -15,10 +15,11 @@ import numpy as np
 
 from pyojeong import __version__
 from pyojeong.core.errors import InputError
+from pyojeong.core.geometry import Box
 from pyojeong.core.images import ImageError, decode, decode_reduced, measure
 from pyojeong.core.labels import FACEAPI
-from pyojeong.evaluation.contenders import Analysis, Engine, Face
-from pyojeong.faceapi.detector import EXPRESSION_SIZE, Box, FaceApi, check_options
+from pyojeong.evaluation.contenders import Engine, FaceAnswer, PhotographAnswer
+from pyojeong.faceapi.detector import EXPRESSION_SIZE, FaceApi, check_options
 from pyojeong.faceapi.sampling import Raster
 from pyojeong.faceapi.weights import find_package
 
@@ -29,10 +30,18 @@ REFEREE = Path(__file__).parent / "node" / "referee.mjs"
 
 
 @dataclass(frozen=True)
-class Settings:
-    """face-api as a contender: engine, library, the detector's options, and how photographs are decoded.
+class FaceApiContender:
+    """face-api.js as a contender, see ``evaluation.contenders.Contender``.
 
-    Raises InputError when an option is not one that exists or that the library accepts.
+    Attributes:
+        engine: ``onnx`` (the port) or ``node`` (the original library under Node).
+        library: ``vladmandic`` (@vladmandic/face-api) or ``original`` (face-api.js 0.22.2).
+        input_size: side of the detector's input, a multiple of 32.
+        score_threshold: detections must score above it, between 0 and 1.
+        decode: ``exact`` (decode in full) or ``scaled`` (decode a JPEG no larger than the networks need).
+
+    Raises:
+        InputError: an option has a value that does not exist or that the library does not accept.
     """
 
     engine: str = "onnx"
@@ -52,8 +61,8 @@ class Settings:
 
     @property
     def in_reports(self) -> bool:
-        """Whether its answers are those of the contender in the reports; both engines give the same."""
-        return replace(self, engine="onnx") == Settings()
+        """Whether it has the options of the reports; the engine does not matter, as both answer the same."""
+        return replace(self, engine="onnx") == FaceApiContender()
 
     @property
     def title(self) -> str:
@@ -64,7 +73,7 @@ class Settings:
         return FACEAPI
 
     def facts(self) -> dict[str, Any]:
-        # As for our own models: another version may read or decode otherwise.
+        # Another version may read or decode photographs differently.
         return {**asdict(self), "version": __version__}
 
     def open(self, threads: int = 0) -> Engine:
@@ -72,30 +81,31 @@ class Settings:
 
 
 class OnnxEngine:
-    """The port of ``detector`` in this process; safe to share between threads."""
+    """The port (``detector``) in this process; safe to share between threads."""
 
-    def __init__(self, settings: Settings, threads: int = 0) -> None:
-        self._api = FaceApi(settings.library, settings.input_size, settings.score_threshold, threads)
-        self._scaled = settings.decode == "scaled"
+    def __init__(self, contender: FaceApiContender, threads: int = 0) -> None:
+        self._api = FaceApi(contender.library, contender.input_size, contender.score_threshold, threads)
+        self._scaled = contender.decode == "scaled"
 
-    def analyze(self, data: bytes, given: Sequence[Box | None] = ()) -> Analysis:
+    def analyze(self, data: bytes, boxes: Sequence[Box | None] = ()) -> PhotographAnswer:
         width, height, _ = measure(data)
-        boxes = [_whole(box, width, height) for box in given]
-        frame = self._raster(data, max(width, height) / self._api.input_size, boxes)
-        found = self._api.detect(frame)
-        close = frame
-        if frame.divisor > _finest(face.box for face in found):
-            close = self._raster(data, frame.divisor, [face.box for face in found])
-        rows = [*self._express(close, [face.box for face in found]), *self._express(frame, boxes)]
-        faces = [Face(face.box, face.score, row) for face, row in zip(found, rows, strict=False)]
-        return Analysis(width, height, faces, rows[len(found) :])
+        given = [_or_whole_image(box, width, height) for box in boxes]
+        frame = self._raster(data, max(width, height) / self._api.input_size, given)
+        detections = self._api.detect(frame)
+        detected = [face.box for face in detections]
+        finer = frame
+        if frame.divisor > _largest_divisor(detected):
+            finer = self._raster(data, frame.divisor, detected)
+        rows = self._express(finer, detected)
+        faces = [FaceAnswer(face.box, face.score, row) for face, row in zip(detections, rows, strict=True)]
+        return PhotographAnswer(width, height, faces, self._express(frame, given))
 
     def _raster(self, data: bytes, coarsest: float, boxes: Sequence[Box]) -> Raster:
-        """Decode; when scaled, by the largest divisor up to ``coarsest`` that leaves enough pixels of every box."""
+        """Decode; if scaled, by the largest divisor up to ``coarsest`` that leaves enough pixels in every box."""
         width, height, _ = measure(data)
         if not self._scaled:
             return Raster(decode(data), width, height)
-        divisor = min(coarsest, _finest(boxes))
+        divisor = min(coarsest, _largest_divisor(boxes))
         reduced = decode_reduced(data, (math.ceil(width / divisor), math.ceil(height / divisor)))
         return Raster(reduced.pixels, width, height, *reduced[1:])
 
@@ -104,32 +114,31 @@ class OnnxEngine:
         return [None if np.isnan(row[0]) else row.tolist() for row in rows]
 
     def close(self) -> None:
-        """Nothing stays open."""
+        """Do nothing: there is nothing to release."""
 
 
 class NodeEngine:
-    """The published library in a Node process of its own: wasm backend (vladmandic) or JS backend (original).
+    """The original library in a Node process of its own: wasm backend (vladmandic) or JS backend (original).
 
     Raises InputError when Node or an npm package is missing.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, contender: FaceApiContender) -> None:
+        self._contender = contender
         self._lock = threading.Lock()
         self._start()
 
-    def analyze(self, data: bytes, given: Sequence[Box | None] = ()) -> Analysis:
+    def analyze(self, data: bytes, boxes: Sequence[Box | None] = ()) -> PhotographAnswer:
         width, height, _ = measure(data)
-        boxes = [_whole(box, width, height) for box in given]
-        request = {"data": base64.b64encode(data).decode(), "boxes": boxes}
-        answer = self.ask(request)
+        given = [_or_whole_image(box, width, height) for box in boxes]
+        answer = self.ask({"data": base64.b64encode(data).decode(), "boxes": given})
         if "error" in answer:
             raise ImageError("corrupt", answer["error"])
-        faces = [Face(tuple(face["box"]), face["score"], face["probabilities"]) for face in answer["faces"]]
-        return Analysis(answer["width"], answer["height"], faces, answer["given"])
+        faces = [FaceAnswer(tuple(face["box"]), face["score"], face["probabilities"]) for face in answer["faces"]]
+        return PhotographAnswer(answer["width"], answer["height"], faces, answer["given"])
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Send one request of ``node/referee.mjs`` and return its answer."""
+        """Send one request to ``node/referee.mjs``, which documents its form, and return the answer."""
         with self._lock:
             return self._ask(request)
 
@@ -140,13 +149,13 @@ class NodeEngine:
 
     def _start(self) -> None:
         modules = find_package().parents[2]
-        library = "face-api.js" if self._settings.library == "original" else "@tensorflow/tfjs-backend-wasm"
+        library = "face-api.js" if self._contender.library == "original" else "@tensorflow/tfjs-backend-wasm"
         find_package(library)
         options = {
             "--modules": str(modules),
-            "--library": self._settings.library,
-            "--input-size": str(self._settings.input_size),
-            "--score-threshold": str(self._settings.score_threshold),
+            "--library": self._contender.library,
+            "--input-size": str(self._contender.input_size),
+            "--score-threshold": str(self._contender.score_threshold),
         }
         self._log = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - lives as long as the process
         command = ["node", str(REFEREE), *(word for pair in options.items() for word in pair)]
@@ -159,7 +168,7 @@ class NodeEngine:
         try:
             self.versions: dict[str, str] = self._read()["ready"]
         except EOFError as error:
-            raise InputError(f"the library did not start under Node: {error}; run `npm ci`") from None
+            raise InputError(f"face-api.js did not start under Node: {error}; run `npm ci`") from None
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         stdin = self._process.stdin
@@ -169,11 +178,11 @@ class NodeEngine:
             stdin.flush()
             return self._read()
         except (BrokenPipeError, EOFError):
-            # One photograph too much for the library (memory, as a rule) must not end the run.
+            # One photograph that the library cannot handle (usually for want of memory) must not end the run.
             self._process.wait()
             self._log.close()
             self._start()
-            return {"error": "the library's process ended"}
+            return {"error": "the Node process ended"}
 
     def _read(self) -> dict[str, Any]:
         stdout = self._process.stdout
@@ -186,11 +195,11 @@ class NodeEngine:
         return answer
 
 
-def _finest(boxes: Iterable[Box]) -> float:
-    """Return by how much an image can be reduced so that every box keeps the pixels that the expression net samples."""
+def _largest_divisor(boxes: Iterable[Box]) -> float:
+    """Return how far an image can be reduced with every box keeping the pixels that the expression net samples."""
     sides = [max(box[2] - box[0], box[3] - box[1]) for box in boxes]
     return max(1.0, min((side / EXPRESSION_SIZE for side in sides), default=math.inf))
 
 
-def _whole(box: Box | None, width: int, height: int) -> Box:
+def _or_whole_image(box: Box | None, width: int, height: int) -> Box:
     return (0.0, 0.0, float(width), float(height)) if box is None else box

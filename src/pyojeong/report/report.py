@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from pyojeong.core.workspace import (
 )
 from pyojeong.evaluation import comparison
 from pyojeong.evaluation.predictions import all_classes, read_predictions
+from pyojeong.evaluation.protocols import PROTOCOLS, answers, box_was_given, counts_in, own_protocols
 from pyojeong.report import figures, page
 
 log = logging.getLogger(__name__)
@@ -101,8 +102,8 @@ def compare(
     scheme: Scheme | str,
     out: str | Path,
     *,
-    protocols: Sequence[str] = comparison.PROTOCOLS,
-) -> Frames:
+    protocols: Sequence[str] = PROTOCOLS,
+) -> comparison.Comparison:
     """Compare contenders on the images that all their prediction files contain.
 
     Writes ``compare_scores.csv``, ``compare_paired.csv`` and the figure ``compare.png``::
@@ -137,7 +138,7 @@ def compare(
     notice = SYNTHETIC_NOTICE if any(_says_synthetic(path) for _, path in files) else ""
     if notice:
         log.warning(notice)
-    figure = figures.overview(tables["scores"].with_columns(scheme=pl.lit(scheme.name)), notice=notice)
+    figure = figures.overview(tables.scores.with_columns(scheme=pl.lit(scheme.name)), notice=notice)
     write_bytes(out / "compare.png", figures.to_png(figure))
     return tables
 
@@ -241,11 +242,11 @@ def _scores(frames: Frames, seed: int) -> list[dict[str, Any]]:
             "scheme": EXPERIMENTS[name].scheme,
             "protocol": protocol,
             "n_all": int(frame["error"].is_null().sum()),
-            **comparison.score(answers, seed),
+            **asdict(comparison.score(predictions, seed)),
         }
         for name, frame in track(frames.items(), "scores", len(frames))
-        for protocol in comparison.own_protocols(frame)
-        if (answers := comparison.answers(frame, _scheme(name), protocol))
+        for protocol in own_protocols(frame)
+        if (predictions := answers(frame, _scheme(name), protocol))
     ]
 
 
@@ -258,9 +259,9 @@ def _pairs(frames: Frames, seed: int) -> list[dict[str, Any]]:
         and ("photo" in frames[first].columns) == ("photo" in frames[second].columns)
     ]
     return [
-        {"scheme": EXPERIMENTS[first].scheme, "first": first, "second": second, **row}
+        {"scheme": EXPERIMENTS[first].scheme, "first": first, "second": second, "protocol": protocol, **asdict(pair)}
         for first, second in track(pairs, "pairs")
-        for row in comparison.paired_rows(frames[first], frames[second], _scheme(first), seed)
+        for protocol, pair in comparison.paired_scores(frames[first], frames[second], _scheme(first), seed).items()
     ]
 
 
@@ -271,7 +272,7 @@ def _human_ceilings(root: Path, frames: Frames, seed: int) -> list[dict[str, Any
         return []
     by_scheme = {EXPERIMENTS[name].scheme: (name, frame) for name, frame in frames.items()}
     return [
-        {"scheme": scheme, **ceiling}
+        {"scheme": scheme, "images": ceiling.images, **asdict(ceiling.score)}
         for scheme, (name, frame) in by_scheme.items()
         if (ceiling := comparison.human_ceiling(frame, _scheme(name), seed))
     ]
@@ -295,7 +296,7 @@ def _summary_row(
         "n_raw": n_raw,
         "n_eval": n_eval,
         "coverage(%)": _percent(n_eval / n_raw if n_raw else None),
-        "filter": "" if comparison.box_was_given(frame) else "face_detected==1; iou>=0.3;",
+        "filter": "" if box_was_given(frame) else "face_detected==1; iou>=0.3;",
         "Top1_Acc(%)": _percent(headline.get("accuracy")),
         "Macro-F1": _rounded(headline.get("macro_f1")),
         "Macro-F1_low": _rounded(headline.get("macro_f1_low")),
@@ -332,7 +333,7 @@ def _val_best(root: Path, name: str) -> float | None:
 
 def _headline_calibration(frame: pl.DataFrame) -> float | None:
     """Return the calibration error on the matched images, or None if the file has no probabilities."""
-    scored = frame.filter(comparison.counts_in(frame, "matched")).drop_nulls("score")
+    scored = frame.filter(counts_in(frame, "matched")).drop_nulls("score")
     if scored.is_empty():
         return None
     return metrics.calibration_error(scored["score"].to_numpy(), (scored["pred"] == scored["true"]).to_numpy())
@@ -341,8 +342,8 @@ def _headline_calibration(frame: pl.DataFrame) -> float | None:
 def _headline_counts(name: str, frame: pl.DataFrame) -> metrics.Ints:
     """Return confusion counts [K, K] over the matched images, as published."""
     classes = all_classes(_scheme(name))
-    answers = comparison.answers(frame, _scheme(name), "matched")
-    return answers.counts[:, : len(classes)] if answers else metrics.confusion_counts([], [], len(classes))
+    matched = answers(frame, _scheme(name), "matched")
+    return matched.counts[:, : len(classes)] if matched else metrics.confusion_counts([], [], len(classes))
 
 
 def _write_experiment(name: str, frame: pl.DataFrame, out: Path) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-// Opens one of the two published libraries with its weights. Two versions of tfjs cannot share a process: one each.
+// Loads one of the two published libraries with its weights. Two versions of tfjs cannot share a process: one each.
 
 import path from 'node:path';
 
@@ -26,7 +26,7 @@ async function original(require) {
 /** Returns { tf, faceapi, versions } of `library`, with TinyFaceDetector and FaceExpressionNet loaded. */
 export async function openLibrary(library, require) {
   const opened = await (library === 'original' ? original : vladmandic)(require);
-  // face-api.js ships no weights; those of @vladmandic/face-api are the same bytes.
+  // face-api.js ships no weights; those of @vladmandic/face-api are identical, byte for byte.
   const weights = path.join(folderOf(require, '@vladmandic/face-api'), 'model');
   await opened.faceapi.nets.tinyFaceDetector.loadFromDisk(weights);
   await opened.faceapi.nets.faceExpressionNet.loadFromDisk(weights);

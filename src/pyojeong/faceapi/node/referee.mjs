@@ -1,12 +1,12 @@
-// Runs the real library on photographs: one JSON object a line in, one a line out, in order.
+// Runs the original library on photographs: reads and writes one JSON object per line, in the same order.
 //
 //   node referee.mjs --modules DIR --library vladmandic|original [--input-size 416] [--score-threshold 0.5]
 //
 // In:  {"path": "a.jpg"} or {"data": "<base64>"}, and optionally "boxes": [[minX, minY, maxX, maxY], ...] in pixels
 //      of the upright image.
 // Out: {"width", "height", "faces": [{"box", "score", "probabilities"}, ...], "given": [probabilities | null, ...]}
-//      or {"error": "..."}. A box with nothing inside the image has null for its probabilities.
-// The first line out is {"ready": {...versions}}.
+//      or {"error": "..."}. The probabilities of a box outside the image are null.
+// The first output line is {"ready": {...versions}}.
 
 import { createRequire } from 'node:module';
 import path from 'node:path';
@@ -43,7 +43,7 @@ async function decode(source) {
   return { data, width: info.width, height: info.height };
 }
 
-/** The seven probabilities of the face in `region` (a FaceDetection or Rect), or null when it lies outside. */
+/** The seven probabilities of the face in `region` (a FaceDetection or Rect), or null if it lies outside the image. */
 async function express(tensor, region) {
   const [height, width] = tensor.shape;
   const clipped = (region.forSize ? region.forSize(width, height).box : region).clipAtImageBorders(width, height);
