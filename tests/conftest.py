@@ -1,8 +1,10 @@
 """What all tests share."""
 
+import os
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
 # A busy machine is no failure.
@@ -18,4 +20,25 @@ def shared() -> Path:
     folder = REPOSITORY.parent / "shared"
     if not (folder / "data").is_dir():
         pytest.skip("the real face sets (../shared/data) are not here")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the checkpoint of a random network, its exported model and the model's 8-bit variant.
+
+    Read it only. torch's exporter takes seconds, so it runs once for all worker processes.
+    """
+    from pyojeong.export.onnx_file import export
+    from tests.networks import drawn_patches, telling_network
+
+    shared_folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared_folder = shared_folder.parent
+    folder = shared_folder / "exported"
+    with FileLock(shared_folder / "exported.lock"):
+        if not (folder / "classes.json").exists():  # written last
+            folder.mkdir(exist_ok=True)
+            telling_network(drawn_patches(28)).save(folder / "best.pt")
+            export(folder / "best.pt", folder)
     return folder

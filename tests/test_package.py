@@ -26,7 +26,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             (copy / name).write_bytes((REPOSITORY / name).read_bytes())
     write_graphs(copy / "src" / "pyojeong" / "faceapi" / "graphs")
-    models = copy / "src" / "pyojeong" / "models"
+    models = copy / "src" / "pyojeong" / "pretrained"
     models.mkdir(exist_ok=True)
     for name in MODEL_FILES:
         if not (models / name).exists():

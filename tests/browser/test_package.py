@@ -88,7 +88,7 @@ def test_the_model_is_found_under_the_package_s_name(project: Path) -> None:
     folder = project / "node_modules/pyojeong/models"
     folder.mkdir(exist_ok=True)
     (folder / "probe.onnx").write_text("probe")
-    found = run("node", "-p", "require.resolve('pyojeong/pretrained/probe.onnx')", cwd=project)
+    found = run("node", "-p", "require.resolve('pyojeong/models/probe.onnx')", cwd=project)
     (folder / "probe.onnx").unlink()
     assert Path(found.strip()) == folder / "probe.onnx"
 

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -16,11 +17,9 @@ from pyojeong.core.images import decode, read_bytes
 from pyojeong.core.labels import BASIC7, FACEAPI, K7, KOREAN, M1
 from pyojeong.evaluation.evaluate import evaluate
 from pyojeong.evaluation.predictions import read_predictions
-from pyojeong.export.onnx_file import export
 from pyojeong.faceapi.engines import Settings
 from tests.evaluations import FACE_API, Row, write_photographs, write_table
 from tests.faceapi.faces import png, portrait
-from tests.networks import drawn_patches, telling_network
 
 
 @pytest.fixture
@@ -39,13 +38,14 @@ def test_our_model_answers_in_the_same_table(workspace):
     assert frame.columns == other.columns
     assert summary["given"]["n"] == len(rows)
     assert summary["matched"]["n"] >= 10
+    classifier, analyzer = Classifier(ours.path), EmotionAnalyzer(threads=1)
     for (path, _, box), row in zip(rows, frame.iter_rows(named=True), strict=False):
         image = decode(read_bytes(root, path))
-        given = Classifier(ours.path).predict(image, box, box_kind="annotator")
+        given = classifier.predict(image, box, box_kind="annotator")
         assert [row[f"given_p_{name}"] for name in FACEAPI] == pytest.approx(
             [given[name] for name in FACEAPI], abs=1e-6
         )
-        found = EmotionAnalyzer(threads=1).analyze(image)
+        found = analyzer.analyze(image)
         best = max(found, key=lambda face: iou(face.box, box))
         assert row["n_faces"] == len(found)
         assert row["iou"] == pytest.approx(iou(best.box, box))
@@ -149,10 +149,9 @@ def test_the_command_writes_what_compare_reads(workspace, monkeypatch, capsys):
     assert len(pl.read_csv(results)) == len(rows)
 
 
-def test_a_model_in_korean_words_answers_in_them(workspace, tmp_path):
+def test_a_model_in_korean_words_answers_in_them(workspace, exported):
     root, rows = workspace
-    telling_network(drawn_patches(7)).save(tmp_path / "best.pt")
-    ours = OurModel.at(export(tmp_path / "best.pt", tmp_path, "k7.onnx"))
+    ours = OurModel.at(shutil.copy(exported / "k7_mnv3s_160.onnx", root / "k7.onnx"))
     evaluate([(write_table(root / "t_K7.csv", rows), K7, root / "out.csv")], ours, root=root, workers=2)
     frame = pl.read_csv(root / "out.csv")
 

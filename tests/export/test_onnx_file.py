@@ -19,8 +19,6 @@ from pyojeong.export import onnx_file
 from pyojeong.model.checkpoint import Checkpoint
 from pyojeong.model.network import MEAN, STD, MobileNetV3Small
 
-pytestmark = pytest.mark.slow  # torch's exporter alone takes several seconds
-
 
 def trained() -> Checkpoint:
     """A network whose every part matters: statistics as after training, and answers far from uniform."""

@@ -8,9 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from pyojeong.export.onnx_file import build
 from pyojeong.export.wasm import ROWS, WHOLE, optimize_for_wasm, row_taps, whole_taps
-from tests.networks import drawn_patches, telling_network
 
 
 def exported(layer: nn.Module, channels: int, side: int) -> onnx.ModelProto:
@@ -37,7 +35,6 @@ def kinds(model: onnx.ModelProto) -> list[str]:
     return [node.op_type for node in model.graph.node]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize(("kernel", "side"), [(5, 5), (5, 10), (7, WHOLE), (5, WHOLE + 1), (5, 3), (7, ROWS)])
 def test_a_depthwise_convolution_of_a_small_map_becomes_a_product(kernel: int, side: int, bias: bool) -> None:
@@ -53,7 +50,6 @@ def test_a_depthwise_convolution_of_a_small_map_becomes_a_product(kernel: int, s
     assert ("Conv" in kinds(quick)) == (side > WHOLE)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "layer",
     [
@@ -72,20 +68,18 @@ def test_other_convolutions_stay(layer: nn.Module) -> None:
     assert kinds(model) == before
 
 
-@pytest.mark.slow
 def test_a_large_map_stays() -> None:
     model = exported(nn.Conv2d(6, 6, 5, padding=2, groups=6), 6, ROWS + 1)
     optimize_for_wasm(model)
     assert kinds(model) == ["Conv"]
 
 
-@pytest.mark.slow
-def test_onnxruntime_keeps_what_makes_the_network_fast(tmp_path: Path) -> None:
+def test_onnxruntime_keeps_what_makes_the_network_fast(exported: Path, tmp_path: Path) -> None:
     options = onnxruntime.SessionOptions()
     # As far as onnxruntime-web goes, which has no kernels with blocked channels.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
-    onnxruntime.InferenceSession(build(telling_network(drawn_patches(4))), options)
+    onnxruntime.InferenceSession(exported / "k7_mnv3s_160.onnx", options)
     model = onnx.load(options.optimized_model_filepath)
     sizes = {value.name: list(value.dims) for value in model.graph.initializer}
     wide = [node for node in model.graph.node if sizes.get((*node.input, "", "")[1], [])[1:] == [1, 5, 10]]

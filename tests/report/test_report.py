@@ -15,7 +15,6 @@ from pyojeong.core.files import write_json
 from pyojeong.core.labels import BASIC7
 from pyojeong.core.workspace import EXPERIMENTS
 from pyojeong.report import figures
-from pyojeong.report.page import Picture
 from pyojeong.report.report import SYNTHETIC, Report, compare, report
 from tests.workspaces import PREDICTIONS, make_workspace
 
@@ -30,13 +29,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
         # Matplotlib warns "Glyph ... missing" for every letter that its font lacks.
         warnings.simplefilter("error")
         return root, report(root)
-
-
-@pytest.fixture
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the figures out where only numbers are asked for: drawing is most of a report's time."""
-    blank = dict.fromkeys(("overview", "confusions", "class_scores"), Picture(b"", b""))
-    monkeypatch.setattr("pyojeong.report.report._draw", lambda *_: blank)
 
 
 def _row(made: tuple[Path, Report], name: str) -> dict[str, object]:
@@ -231,6 +223,9 @@ def test_predictions_without_the_data_csvs_are_reported_unpaired(tmp_path: Path)
 
 def test_a_baseline_that_never_matches_still_has_a_row(tmp_path: Path) -> None:
     make_workspace(tmp_path, images=40)
+    for name, csv in PREDICTIONS.items():
+        if name not in ("FaceAPI_M1", "Finetune_M1_160"):
+            (tmp_path / csv).unlink()
     path = tmp_path / PREDICTIONS["FaceAPI_M1"]
     pl.read_csv(path).with_columns(pl.lit(0.0).alias("iou")).write_csv(path)
     row = report(tmp_path).summary.row(by_predicate=pl.col("exp") == "FaceAPI_M1", named=True)
@@ -333,6 +328,7 @@ def test_a_comparison_of_drawn_faces_says_so(tmp_path: Path, beside: str, caplog
     assert (tmp_path / "out/compare.png").read_bytes() != plain
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_run_whose_files_may_be_of_two_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     make_workspace(tmp_path, images=84)
     folder = (tmp_path / PREDICTIONS["Probe_M1_160"]).parent
@@ -345,6 +341,7 @@ def test_a_run_whose_files_may_be_of_two_is_told(tmp_path: Path, caplog: pytest.
     assert f"{folder}: the run was stopped while its files were written" in caplog.text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_predictions_of_other_data_are_refused_and_missing_ones_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -365,6 +362,7 @@ def test_predictions_of_other_data_are_refused_and_missing_ones_said(
         report(tmp_path)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_drawn_runs_keep_their_notice_when_the_data_are_gone(tmp_path: Path) -> None:
     make_workspace(tmp_path, images=84, drawn=False)
     assert report(tmp_path).notice == ""
@@ -372,6 +370,7 @@ def test_drawn_runs_keep_their_notice_when_the_data_are_gone(tmp_path: Path) -> 
     assert report(tmp_path).notice == SYNTHETIC
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_tables_of_an_experiment_that_is_gone_go_too(tmp_path: Path) -> None:
     make_workspace(tmp_path, images=84)
     report(tmp_path)

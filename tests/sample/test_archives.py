@@ -32,7 +32,7 @@ def ramp(person, expression, *, size, pose, outdoors, rng):
 
 @pytest.fixture
 def flat_pictures(monkeypatch):
-    monkeypatch.setattr(archives, "draw_photo", ramp)
+    monkeypatch.setattr(module, "draw_photo", ramp)
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,7 @@ def test_archives_are_packed_as_ai_hub_packs_them(flat):
 
 
 def test_many_photographs_of_a_label_are_spread_over_numbered_archives(tmp_path, monkeypatch):
-    monkeypatch.setattr(archives, "jpeg", lambda photo: photo.name.encode())
+    monkeypatch.setattr(module, "jpeg", lambda photo: photo.name.encode())
     summary = draw_sample(tmp_path, people=60, seed=1)
     stem = "Training/[원천]EMOIMG_기쁨_TRAIN_"
     parts = [name for name in summary["archives"] if name.startswith(stem)]
@@ -246,7 +246,7 @@ def test_a_second_run_does_nothing_and_a_broken_off_one_goes_on(flat_pictures, t
     def never(*_, **__):
         raise AssertionError("there is nothing to draw")
 
-    monkeypatch.setattr(archives, "draw_photo", never)
+    monkeypatch.setattr(module, "draw_photo", never)
     assert draw_sample(tmp_path, people=6, seed=3) == summary
 
 
@@ -259,7 +259,7 @@ def test_a_failure_leaves_whole_archives_only(flat_pictures, tmp_path, monkeypat
             raise OSError(28, "No space left on device")
         return ramp(*args, **options)
 
-    monkeypatch.setattr(archives, "draw_photo", until_the_disk_is_full)
+    monkeypatch.setattr(module, "draw_photo", until_the_disk_is_full)
     with pytest.raises(OSError, match="No space left"):
         draw_sample(tmp_path, people=6, seed=3)
     left = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != MARKER]

@@ -81,7 +81,7 @@ def test_a_run_goes_on_in_float16(root: Path, clip: float, monkeypatch: pytest.M
             run(root, clip=clip)
     half = MixedPrecision("16-mixed", "cpu")
     fabric = Fabric(accelerator="cpu", devices=1, plugins=[half])
-    monkeypatch.setattr(run, "_fabric", lambda device: fabric)
+    monkeypatch.setattr(module, "_fabric", lambda device: fabric)
     metrics = run(root, clip=clip)
     history = pl.read_csv(root / "run/history.csv")
     assert history["epoch"].to_list() == [1, 2]
