@@ -18,7 +18,7 @@ from pyojeong.sample.drawing import draw_face
 
 Box = tuple[float, float, float, float]
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = pytest.mark.browser
 
 FACES = 200
 SIZES = ((480, 640), (360, 300), (200, 260), (900, 700))
@@ -82,7 +82,7 @@ def assert_no_flips(ours: np.ndarray[Any, Any], python: np.ndarray[Any, Any]) ->
     assert (ours.max(1) - ours[np.arange(len(ours)), best]).max() <= 0.02
 
 
-@pytest.mark.parametrize(("kind", "tolerance"), [("png", 1e-4), ("jpg", 0.02)])
+@pytest.mark.parametrize(("kind", "tolerance"), [pytest.param("png", 1e-4, marks=pytest.mark.slow), ("jpg", 0.02)])
 def test_drawn_faces_get_the_probabilities_that_python_gives(
     kind: str, tolerance: float, tab: Any, site: Any, model: Path, faces: Any
 ) -> None:

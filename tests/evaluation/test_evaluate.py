@@ -246,7 +246,6 @@ def test_processes_write_the_same_csv(workspace, monkeypatch):
     assert (root / "two.csv").read_bytes() == (root / "one.csv").read_bytes()
 
 
-@pytest.mark.slow
 def test_a_dask_cluster_writes_the_same_csv(workspace, monkeypatch):
     distributed = pytest.importorskip("distributed")
     root, rows = workspace
@@ -275,8 +274,7 @@ def test_a_scheduler_that_is_not_there_is_named(workspace, monkeypatch):
         )
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("size", [160, 224, 320, 416, 608])
+@pytest.mark.parametrize("size", [416, *(pytest.param(size, marks=pytest.mark.slow) for size in (160, 224, 320, 608))])
 def test_the_real_library_writes_the_same_evaluation(workspace, size):
     root, rows = workspace
     table = write_table(root / "t_M1.csv", rows)
@@ -291,7 +289,6 @@ def test_the_real_library_writes_the_same_evaluation(workspace, size):
         assert port[name].to_list() == pytest.approx(node[name].to_list(), abs=tolerance), name
 
 
-@pytest.mark.slow
 def test_the_annotated_faces_of_the_london_photographs_are_found(shared, tmp_path):
     rows = []
     for number, archive in enumerate(sorted((shared / "data" / "london_as_aihub").glob("*원천*"))):

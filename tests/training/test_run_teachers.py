@@ -38,23 +38,24 @@ def either_way(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.mark.usefixtures("either_way")
-@pytest.mark.parametrize(("number", "done"), [(3, {"last_1.pt"}), (4, {"last_1.pt", "last_2.pt"})])
 def test_a_run_killed_behind_its_teacher_ends_as_an_undisturbed_one(
-    root: Path, number: int, done: set[str], monkeypatch: pytest.MonkeyPatch
+    root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options: dict[str, Any] = {"teachers": "dlib", "balance": 0.5, "ema": 0.5, "draws": 18, "top_until": 0.5}
     run(root, "whole", **options)
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "_judge", killed_in_epoch(number))
-        with pytest.raises(KeyboardInterrupt):
-            run(root, "killed", **options)
-    assert {path.name for path in (root / "killed").iterdir()} == done
-    run(root, "killed", **options)
+    for epoch, done in ((3, {"last_1.pt"}), (4, {"last_1.pt", "last_2.pt"})):
+        killed = f"killed in {epoch}"
+        with monkeypatch.context() as patch:
+            patch.setattr(loop, "_judge", killed_in_epoch(epoch))
+            with pytest.raises(KeyboardInterrupt):
+                run(root, killed, **options)
+        assert {path.name for path in (root / killed).iterdir()} == done
+        run(root, killed, **options)
 
-    assert contents(root / "killed") == contents(root / "whole")
-    assert {path.name for path in (root / "killed").iterdir()} == FILES
-    history = pl.read_csv(root / "killed/history.csv")
-    assert history.select("network", "epoch").rows() == [(1, 1), (1, 2), (2, 1), (2, 2)]
+        assert contents(root / killed) == contents(root / "whole")
+        assert {path.name for path in (root / killed).iterdir()} == FILES
+        history = pl.read_csv(root / killed / "history.csv")
+        assert history.select("network", "epoch").rows() == [(1, 1), (1, 2), (2, 1), (2, 2)]
 
 
 def test_a_network_learns_from_its_teachers_view_of_each_changed_image(
