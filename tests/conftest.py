@@ -14,6 +14,18 @@ settings.load_profile("any machine")
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
+TRAINING = ("training", "model", "export", "test_experiments.py")
+"""Where tests run torch."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what ``make check`` leaves out because torch takes seconds there."""
+    for item in items:
+        place = item.path.relative_to(REPOSITORY / "tests").parts[0]
+        if place in TRAINING or "exported" in getattr(item, "fixturenames", ()):
+            item.add_marker("training")
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with real open face sets beside the checkout; users do not have it."""
