@@ -1,14 +1,28 @@
 # The two commands a newcomer needs are `make run` and `make test`; both set up what they need first.
+#
+# make check     lint, types and the unit tests that neither open a browser nor train: under a minute, for the inner loop
+# make test      lint, types and everything but the tests marked `slow`: the browser and the real face-api.js included
+# make test-all  all tests, the slow ones too: before an issue is called resolved
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test setup setup-test docs lint demo wheel clean
+# Browser tests often wait, so a third worker keeps two cores busy. A worker without tests takes over those of others.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist worksteal
+
+.PHONY: run check test test-all setup setup-test docs lint demo wheel clean
 
 run: setup
 	$(BIN)/pyojeong run --sample
 
-test: setup-test lint
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --durations 20 --durations-min 5
+# `training` marks what runs torch or its exporter, which takes seconds to import and tens to run.
+check: lint
+	$(PYTEST) -m "not slow and not browser and not training" -q
+
+test: lint
+	$(PYTEST) -m "not slow" --durations 20 --durations-min 1
+
+test-all: lint
+	$(PYTEST) --durations 20 --durations-min 5
 
 setup:
 	@$(PYTHON) scripts/setup.py run

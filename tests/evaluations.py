@@ -1,6 +1,8 @@
 """Photographs and tables to evaluate."""
 
 import zipfile
+from functools import cache
+from itertools import islice
 from pathlib import Path
 
 from pyojeong.faceapi.engines import FaceApiContender
@@ -18,12 +20,17 @@ def write_table(path: Path, rows: list[Row]) -> Path:
     return path
 
 
+@cache
+def _scenes() -> list[tuple[str, bytes, tuple[float, float, float, float]]]:
+    return [*islice(scenes(), 11)]
+
+
 def write_photographs(folder: Path) -> list[Row]:
     """Twelve photographs of every kind, one of them in an archive, one with two annotated faces."""
     (folder / "data_raw").mkdir()
     rows: list[Row] = []
     labels = ("기쁨", "당황", "분노", "불안", "상처", "슬픔", "중립")
-    for number, (name, data, box) in enumerate(list(scenes())[:11]):
+    for number, (name, data, box) in enumerate(_scenes()):
         path = f"data_raw/{name}.jpg"
         (folder / path).write_bytes(data)
         rows.append((path, labels[number % 7], box))

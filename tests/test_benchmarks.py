@@ -31,7 +31,7 @@ def test_a_missing_file_is_one_line_and_no_traceback(
 def test_a_damaged_model_and_a_missing_picture_are_named(tmp_path: Path) -> None:
     (tmp_path / "faces.csv").write_text("path,label\na.jpg,happy\n")
     (tmp_path / "cut.onnx").write_bytes(b"\x08\x09")
-    for model, named in ((["--model", "cut.onnx"], "cut.onnx"), ([], "missing: a.jpg")):
+    for model, named in ((["--model", "cut.onnx"], "cut.onnx"), ([], "a.jpg: no such image file")):
         done = run("robustness.py", "--csv", "faces.csv", *model, folder=tmp_path)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1)
         assert named in done.stderr

@@ -26,7 +26,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             (copy / name).write_bytes((REPOSITORY / name).read_bytes())
     write_graphs(copy / "src" / "pyojeong" / "faceapi" / "graphs")
-    models = copy / "src" / "pyojeong" / "models"
+    models = copy / "src" / "pyojeong" / "pretrained"
     models.mkdir(exist_ok=True)
     for name in MODEL_FILES:
         if not (models / name).exists():
@@ -47,7 +47,6 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next((copy / "dist").glob("*.whl"))
 
 
-@pytest.mark.slow
 def test_the_wheel_carries_what_its_commands_need(wheel: Path) -> None:
     with ZipFile(wheel) as archive:
         names = archive.namelist()
@@ -64,7 +63,6 @@ def test_the_wheel_carries_what_its_commands_need(wheel: Path) -> None:
     assert not [name for name in names if name.startswith("tests/")]
 
 
-@pytest.mark.slow
 def test_the_installed_wheel_finds_a_face_without_node_and_without_extras(wheel: Path, tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--target", tmp_path / "site", wheel],

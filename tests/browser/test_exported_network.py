@@ -1,6 +1,7 @@
 """The real network, exported, answers in the browser as it does in Python."""
 
 import json
+import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from pyojeong.sample.drawing import draw_face
 
 Box = tuple[float, float, float, float]
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = pytest.mark.browser
 
 FACES = 200
 SIZES = ((480, 640), (360, 300), (200, 260), (900, 700))
@@ -29,15 +30,10 @@ def faces() -> list[tuple[np.ndarray[Any, Any], tuple[float, float, float, float
 
 
 @pytest.fixture(scope="module")
-def model(site: Any) -> Path:
-    pytest.importorskip("torch")
-    from pyojeong.export.onnx_file import export_onnx
-    from tests.networks import drawn_patches, telling_network
-
+def model(site: Any, exported: Path) -> Path:
     folder: Path = site.root / "models/real"
-    folder.mkdir(parents=True, exist_ok=True)
-    telling_network(drawn_patches(28)).save(folder / "best.pt")
-    return export_onnx(folder / "best.pt")
+    shutil.copytree(exported, folder)
+    return folder / "k7_mnv3s_160.onnx"
 
 
 def variants(box: Box, size: tuple[int, int], index: int) -> Box | None:
@@ -86,7 +82,7 @@ def assert_no_flips(ours: np.ndarray[Any, Any], python: np.ndarray[Any, Any]) ->
     assert (ours.max(1) - ours[np.arange(len(ours)), best]).max() <= 0.02
 
 
-@pytest.mark.parametrize(("kind", "tolerance"), [("png", 1e-4), ("jpg", 0.02)])
+@pytest.mark.parametrize(("kind", "tolerance"), [pytest.param("png", 1e-4, marks=pytest.mark.slow), ("jpg", 0.02)])
 def test_drawn_faces_get_the_probabilities_that_python_gives(
     kind: str, tolerance: float, tab: Any, site: Any, model: Path, faces: Any
 ) -> None:

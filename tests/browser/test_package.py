@@ -12,7 +12,7 @@ import pytest
 from pyojeong.core.labels import FACEAPI, KOREAN
 from tests.browser.faces import draw_group
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = pytest.mark.browser
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MODULES = REPOSITORY / "node_modules"
@@ -125,6 +125,7 @@ def test_the_types_tell_right_from_wrong(project: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_the_snippets_of_the_readme_run_in_a_vite_build(
     tab: Any, site: Any, project: Path, snippets: list[str], oracle: Any
 ) -> None:

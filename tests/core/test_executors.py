@@ -52,7 +52,6 @@ def cluster() -> Iterator[str]:
         yield cluster.scheduler_address
 
 
-@pytest.mark.slow
 def test_a_cluster_does_the_work_and_passes_errors_on(cluster: str) -> None:
     assert sorted(map_unordered(double, [1, 2, 3], workers=1, scheduler=cluster)) == [2, 4, 6]
     with pytest.raises(OSError, match="full"):

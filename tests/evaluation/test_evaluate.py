@@ -250,7 +250,6 @@ def test_processes_write_the_same_csv(workspace, monkeypatch):
     assert (root / "two.csv").read_bytes() == (root / "one.csv").read_bytes()
 
 
-@pytest.mark.slow
 def test_a_dask_cluster_writes_the_same_csv(workspace, monkeypatch):
     distributed = pytest.importorskip("distributed")
     root, rows = workspace
@@ -270,7 +269,7 @@ def test_a_scheduler_that_does_not_answer_is_named(workspace, monkeypatch):
     pytest.importorskip("distributed")
     from pyojeong.core import executors
 
-    monkeypatch.setattr(executors, "PATIENCE", "1s")
+    monkeypatch.setattr(executors, "TIMEOUT", "1s")
     root, rows = workspace
     with pytest.raises(InputError, match=r"tcp://127\.0\.0\.1:9"):
         evaluate(
@@ -281,8 +280,7 @@ def test_a_scheduler_that_does_not_answer_is_named(workspace, monkeypatch):
         )
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("size", [160, 224, 320, 416, 608])
+@pytest.mark.parametrize("size", [416, *(pytest.param(size, marks=pytest.mark.slow) for size in (160, 224, 320, 608))])
 def test_the_real_library_writes_the_same_evaluation(workspace, size):
     root, rows = workspace
     table = write_table(root / "t_M1.csv", rows)
@@ -299,7 +297,6 @@ def test_the_real_library_writes_the_same_evaluation(workspace, size):
         assert port[name].to_list() == pytest.approx(node[name].to_list(), abs=tolerance), name
 
 
-@pytest.mark.slow
 def test_the_annotated_faces_of_the_london_photographs_are_found(shared, tmp_path):
     rows = []
     for number, archive in enumerate(sorted((shared / "data" / "london_as_aihub").glob("*원천*"))):

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -17,11 +18,9 @@ from pyojeong.core.labels import BASIC7, FACEAPI, K7, KOREAN, M1
 from pyojeong.evaluation.evaluate import evaluate
 from pyojeong.evaluation.evaluation_csv import EvaluationTable
 from pyojeong.evaluation.predictions import read_predictions
-from pyojeong.export.onnx_file import export_onnx
 from pyojeong.faceapi.engines import FaceApiContender
 from tests.evaluations import FACE_API, Row, write_photographs, write_table
 from tests.faceapi.faces import png, portrait
-from tests.networks import drawn_patches, telling_network
 
 
 @pytest.fixture
@@ -40,13 +39,14 @@ def test_our_model_writes_the_same_columns(workspace):
     assert frame.columns == other.columns
     assert summary.given.n == len(rows)
     assert summary.matched.n >= 10
+    classifier, analyzer = Classifier(ours.path), Analyzer(threads=1)
     for (path, _, box), row in zip(rows, frame.iter_rows(named=True), strict=False):
         image = decode(read_bytes(root, path))
-        given = Classifier(ours.path).predict(image, box, box_kind="annotator")
+        given = classifier.predict(image, box, box_kind="annotator")
         assert [row[f"given_p_{name}"] for name in FACEAPI] == pytest.approx(
             [given[name] for name in FACEAPI], abs=1e-6
         )
-        found = Analyzer(threads=1).analyze(image)
+        found = analyzer.analyze(image)
         best = max(found, key=lambda face: iou(face.box, box))
         assert row["n_faces"] == len(found)
         assert row["iou"] == pytest.approx(iou(best.box, box))
@@ -158,10 +158,9 @@ def test_the_command_writes_what_compare_reads(workspace, monkeypatch, capsys):
     assert len(pl.read_csv(results)) == len(rows)
 
 
-def test_a_model_with_korean_classes_writes_them(workspace, tmp_path):
+def test_a_model_with_korean_classes_writes_them(workspace, exported):
     root, rows = workspace
-    telling_network(drawn_patches(7)).save(tmp_path / "best.pt")
-    ours = ModelContender.load(export_onnx(tmp_path / "best.pt", name="k7.onnx"))
+    ours = ModelContender.load(shutil.copy(exported / "k7_mnv3s_160.onnx", root / "k7.onnx"))
     evaluate([EvaluationTable(write_table(root / "t_K7.csv", rows), K7, root / "out.csv")], ours, root=root, workers=2)
     frame = pl.read_csv(root / "out.csv")
 
@@ -176,5 +175,5 @@ def test_a_model_that_changed_is_refused(tmp_path):
     path.write_bytes(MODEL.read_bytes())
     ours = ModelContender.load(path)
     path.write_bytes(MODEL.read_bytes() + b"\0")
-    with pytest.raises(InputError, match=r"model\.onnx: is not the model that the work began with"):
+    with pytest.raises(InputError, match=r"model\.onnx: changed since the evaluation began"):
         ours.open()

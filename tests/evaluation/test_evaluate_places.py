@@ -1,4 +1,3 @@
-import fcntl
 import io
 import re
 import zipfile
@@ -8,6 +7,7 @@ import polars as pl
 import pytest
 
 from pyojeong.core.errors import InputError
+from pyojeong.core.files import file_lock
 from pyojeong.core.labels import M1
 from pyojeong.evaluation.evaluate import evaluate
 from pyojeong.evaluation.evaluation_csv import EvaluationTable
@@ -134,10 +134,11 @@ def test_a_damaged_evaluation_is_made_again(workspace, damage, caplog):
 def test_two_runs_do_not_write_the_same_evaluation(workspace):
     root, rows = workspace
     table, out = write_table(root / "t_M1.csv", rows), root / "out.csv"
-    with (root / "out.partial.jsonl").open("ab") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(InputError, match=r"out\.partial\.jsonl: another run is at work on it"):
-            evaluate([EvaluationTable(table, M1, out)], FACE_API, root=root)
+    with (
+        file_lock(root / "out.partial.jsonl"),
+        pytest.raises(InputError, match=r"out\.partial\.jsonl: another run is using it"),
+    ):
+        evaluate([EvaluationTable(table, M1, out)], FACE_API, root=root)
     assert not out.exists()
     evaluate([EvaluationTable(table, M1, out)], FACE_API, root=root)
     assert len(pl.read_csv(out)) == len(rows)

@@ -19,8 +19,6 @@ from pyojeong.export import onnx_file
 from pyojeong.model.checkpoint import Checkpoint
 from pyojeong.model.network import MEAN, STD, MobileNetV3Small
 
-pytestmark = pytest.mark.slow  # torch's exporter alone takes several seconds
-
 FRAMING = geometry.Framing(-0.1, -0.125, 0.76, "detector")
 
 

@@ -1,7 +1,6 @@
 """The notebook runs from top to bottom with only the report's CSVs, and its figures show Hangul."""
 
 import base64
-import shutil
 from pathlib import Path
 
 import nbformat
@@ -14,14 +13,14 @@ from tests.workspaces import make_workspace
 NOTEBOOK = Path(__file__).resolve().parents[2] / "Result_Visualization.ipynb"
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("no_figures")
 def test_the_notebook_runs_from_the_reports_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_workspace(tmp_path / "made", images=140)
     report(tmp_path / "made")
     root = tmp_path / "root"
     root.mkdir()
     (tmp_path / "made" / "reports").rename(root / "reports")
-    shutil.rmtree(root / "reports" / "figures")
+    assert not (root / "reports" / "figures").exists()
     for name, folder in {"PYOJEONG_ROOT": root, "JUPYTER_DATA_DIR": tmp_path, "IPYTHONDIR": tmp_path}.items():
         monkeypatch.setenv(name, str(folder))
     notebook = nbformat.read(NOTEBOOK, as_version=4)

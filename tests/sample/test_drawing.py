@@ -181,7 +181,6 @@ def test_a_large_photograph_shows_what_a_small_one_shows():
     assert np.abs(reduced - small).mean() < 6
 
 
-@pytest.mark.slow
 def test_the_detector_finds_nine_faces_of_ten():
     from pyojeong.faceapi.detector import FaceApi
 

@@ -95,8 +95,7 @@ def assert_same(one: Path, two: Path, finished: subprocess.CompletedProcess[str]
         assert torch.allclose(states[1][name].float(), value.float(), rtol=0.01, atol=2e-3), name
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("mode", ["finetune", "probe"])
+@pytest.mark.parametrize("mode", ["finetune", pytest.param("probe", marks=pytest.mark.slow)])
 def test_two_processes_learn_what_one_does(root: Path, mode: str) -> None:
     options = OPTIONS if mode == "finetune" else {"batch": 9, "epochs": 3, "balance": 0.5}
     in_one(root, "one", mode, **options)
@@ -143,7 +142,6 @@ def test_two_processes_go_on_where_one_was_killed(root: Path, monkeypatch: pytes
     assert_same(root / "one", root / "two", finished)
 
 
-@pytest.mark.slow
 def test_steps_too_small_to_share_are_refused(root: Path) -> None:
     lines = (root / "train.csv").read_text().splitlines()
     (root / "train.csv").write_text("\n".join(lines[:8]))

@@ -24,23 +24,38 @@ def root(tmp_path: Path) -> Path:
     return small_tables(tmp_path)
 
 
-@pytest.mark.parametrize(("number", "done"), [(3, {"last_1.pt"}), (4, {"last_1.pt", "last_2.pt"})])
+@pytest.fixture
+def in_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Teachers answer in torch, as on processors that multiply bfloat16: exporting them takes most of a short run."""
+    monkeypatch.setattr("pyojeong.training.run.answers", lambda network, _: network)
+
+
+@pytest.fixture(params=["torch", pytest.param("onnxruntime", marks=pytest.mark.slow)])
+def either_way(request: pytest.FixtureRequest) -> None:
+    """Teachers answer in torch, and in the long run of the tests in onnxruntime too."""
+    if request.param == "torch":
+        request.getfixturevalue("in_torch")
+
+
+@pytest.mark.usefixtures("either_way")
 def test_a_run_killed_behind_its_teacher_ends_as_an_undisturbed_one(
-    root: Path, number: int, done: set[str], monkeypatch: pytest.MonkeyPatch
+    root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options: dict[str, Any] = {"teachers": "dlib", "balance": 0.5, "ema": 0.5, "draws": 18, "top_until": 0.5}
     run(root, "whole", **options)
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "_validate", killed_in_epoch(number))
-        with pytest.raises(KeyboardInterrupt):
-            run(root, "killed", **options)
-    assert {path.name for path in (root / "killed").iterdir()} == done
-    run(root, "killed", **options)
+    for epoch, done in ((3, {"last_1.pt"}), (4, {"last_1.pt", "last_2.pt"})):
+        killed = f"killed in {epoch}"
+        with monkeypatch.context() as patch:
+            patch.setattr(loop, "_validate", killed_in_epoch(epoch))
+            with pytest.raises(KeyboardInterrupt):
+                run(root, killed, **options)
+        assert {path.name for path in (root / killed).iterdir()} == done
+        run(root, killed, **options)
 
-    assert contents(root / "killed") == contents(root / "whole")
-    assert {path.name for path in (root / "killed").iterdir()} == FILES
-    history = pl.read_csv(root / "killed/history.csv")
-    assert history.select("network", "epoch").rows() == [(1, 1), (1, 2), (2, 1), (2, 2)]
+        assert contents(root / killed) == contents(root / "whole")
+        assert {path.name for path in (root / killed).iterdir()} == FILES
+        history = pl.read_csv(root / killed / "history.csv")
+        assert history.select("network", "epoch").rows() == [(1, 1), (1, 2), (2, 1), (2, 2)]
 
 
 def test_a_network_learns_from_its_teachers_view_of_each_changed_image(
@@ -80,6 +95,7 @@ def test_a_network_learns_from_its_teachers_view_of_each_changed_image(
     assert (mixed - (0.7 * torch.eye(6)[labels] + 0.3 * taught)).abs().max() < 1e-6
 
 
+@pytest.mark.usefixtures("in_torch")
 def test_other_weights_of_a_teacher_are_another_run(root: Path) -> None:
     options: dict[str, Any] = {"epochs": 1, "teachers": "vggface2", "teacher_weights": str(root / "faces.safetensors")}
     with pytest.raises(InputError, match=r"faces.safetensors: no such file; run scripts/vggface2.py"):
@@ -107,6 +123,7 @@ def test_the_last_network_s_weights_are_read_before_its_teacher_learns(root: Pat
     assert not (root / "run").exists()
 
 
+@pytest.mark.usefixtures("either_way")
 def test_what_a_teacher_has_learned_serves_another_last_network_and_test_set(
     root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -126,6 +143,7 @@ def test_what_a_teacher_has_learned_serves_another_last_network_and_test_set(
     assert contents(root / "killed") == contents(root / "whole")
 
 
+@pytest.mark.usefixtures("in_torch")
 def test_votes_are_learned_by_teacher_and_network(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     frame = pl.read_csv(root / "train.csv").with_columns(votes_기쁨=pl.lit(2), votes_분노=pl.lit(1))
     write_csv(frame, root / "train.csv")
