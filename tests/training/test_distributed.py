@@ -105,7 +105,7 @@ def test_two_processes_learn_what_one_does(root: Path, mode: str) -> None:
     assert "starting with 2 processes" in finished.stderr.lower()
     again = in_two(root, "two", mode, **options)
     assert again.returncode == 0, again.stderr
-    assert again.stdout.count("has all figures") == 1
+    assert again.stdout.count("All metrics:") == 1
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def in_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Teachers answer in torch, as on processors that multiply bfloat16: exporting them takes most of a short run."""
-    monkeypatch.setattr("pyojeong.training.run.answers", lambda network, _: network)
+    monkeypatch.setattr("pyojeong.training.run.inference_function", lambda network, _: network)
 
 
 @pytest.fixture(params=["torch", pytest.param("onnxruntime", marks=pytest.mark.slow)])
