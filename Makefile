@@ -6,8 +6,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-# Browser tests often wait, so a third worker keeps two cores busy. A worker without tests takes over those of others.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist worksteal
+# Browser tests often wait, so a third worker keeps two cores busy. The tests of a file share its fixtures in one worker.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadfile
 
 .PHONY: run check test test-all setup setup-test docs lint demo wheel clean
 

@@ -113,8 +113,8 @@ def find_or_install_chromium() -> None:
         say(f"Browser tests use {found}")
         return
     if is_root() and shutil.which("apt-get"):
-        say("No Chromium found: installing Debian's package chromium, and fonts-nanum for Hangul (about 150 MB)")
-        apt_install("chromium", "fonts-nanum", check=False)
+        say("No Chromium found: installing Debian's packages of it, and fonts-nanum for Hangul (about 250 MB)")
+        apt_install("chromium", "chromium-headless-shell", "fonts-nanum", check=False)
     if not chromium():
         say("No Chromium from Debian: downloading Playwright's own (about 180 MB)")
         run(str(PYTHON), "-m", "playwright", "install", *(["--with-deps"] if is_root() else []), "chromium")

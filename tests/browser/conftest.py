@@ -27,6 +27,7 @@ from pyojeong.core.labels import KOREAN
 from pyojeong.core.workspace import K7_RUN
 from pyojeong.demo import DEMO, make_server
 from pyojeong.faceapi.nets import graph_path
+from tests.browser.chromium import find_chromium
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RUN = Path(K7_RUN)
@@ -34,6 +35,7 @@ FRAMING = {"margin": str(geometry.MARGIN), "offset": "0.0", "box_kind": "annotat
 FACTS = {"classes": json.dumps(KOREAN), "scheme": "K7", "size": "16", "version": "0", **FRAMING}
 FLAGS = [
     "--disable-gpu",
+    "--js-flags=--liftoff-only",  # pages live too briefly for optimized WebAssembly to pay off
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
@@ -53,14 +55,12 @@ def playwright() -> Iterator[Playwright]:
 @contextmanager
 def launched(playwright: Playwright, *flags: str) -> Iterator[Browser]:
     """The system's Chromium, with more flags than the usual ones."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = os.environ.get("PYOJEONG_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    found = found or playwright.chromium.executable_path
-    if not Path(found).exists():
+    path = find_chromium()
+    if path is None or not Path(path).exists():
         pytest.fail("there is no Chromium; `make test` installs one, or set PYOJEONG_CHROMIUM to its path")
     # Chromium's sandbox does not start for root.
     sandbox = not hasattr(os, "geteuid") or os.geteuid() != 0
-    chromium = playwright.chromium.launch(executable_path=found, args=[*FLAGS, *flags], chromium_sandbox=sandbox)
+    chromium = playwright.chromium.launch(executable_path=path, args=[*FLAGS, *flags], chromium_sandbox=sandbox)
     yield chromium
     chromium.close()
 

@@ -52,7 +52,7 @@ async (models) => {
 """
 
 
-@pytest.fixture(params=PAGES)
+@pytest.fixture(params=[pytest.param(name, marks=[pytest.mark.slow] if name == "original" else []) for name in PAGES])
 def page(request: Any, tab: Any, site: Any) -> Any:
     (site.root / f"{request.param}.html").write_text(
         f'<!doctype html><link rel="icon" href="data:,"><img id="photo" alt="">{PAGES[request.param]}'

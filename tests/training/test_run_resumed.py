@@ -25,7 +25,9 @@ def root(tmp_path: Path) -> Path:
     return small_tables(tmp_path)
 
 
-@pytest.mark.parametrize(("mode", "ema"), [("finetune", 0.9), ("finetune", 0.0), ("probe", 0.9)])
+@pytest.mark.parametrize(
+    ("mode", "ema"), [("finetune", 0.9), pytest.param("finetune", 0.0, marks=pytest.mark.slow), ("probe", 0.9)]
+)
 def test_a_killed_run_ends_as_an_undisturbed_one(
     root: Path, mode: str, ema: float, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -72,7 +74,7 @@ def test_a_finished_run_leaves_what_another_recipe_needs(root: Path, monkeypatch
     assert {path.name for path in (root / "run").iterdir()} == FILES | {"last_1.pt"}
 
 
-@pytest.mark.parametrize("clip", [0.0, 1.0])
+@pytest.mark.parametrize("clip", [pytest.param(0.0, marks=pytest.mark.slow), 1.0])
 def test_a_run_goes_on_in_float16(root: Path, clip: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a GPU that only emulates bfloat16."""
     with monkeypatch.context() as patch:

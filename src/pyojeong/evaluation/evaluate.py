@@ -75,7 +75,7 @@ def evaluate(
     tables: Sequence[EvaluationTable],
     contender: Contender,
     *,
-    root: str | Path,
+    root: str | Path = ".",
     workers: int = 1,
     scheduler: str | None = None,
 ) -> list[EvaluationSummary]:
