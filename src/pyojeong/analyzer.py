@@ -11,7 +11,7 @@ import numpy as np
 
 from pyojeong import __version__
 from pyojeong.classifier import Classifier
-from pyojeong.core.errors import InputError
+from pyojeong.core.errors import InputError, check_choice
 from pyojeong.core.geometry import BOX_KINDS, SIZE, Box, box_dict, can_be_face, has_patch
 from pyojeong.core.images import PROBLEMS, ImageError, ImageSource, Pixels, decode, pixels_of
 from pyojeong.evaluation.contenders import FaceAnswer, PhotographAnswer
@@ -218,8 +218,7 @@ class ModelContender:
     @classmethod
     def load(cls, path: str | Path | None = None, box_kind: str = "annotator") -> "ModelContender":
         """Return the model in ``path``; None is the package's own. InputError when it cannot be used."""
-        if box_kind not in BOX_KINDS:
-            raise InputError(f"there is no kind of box {box_kind!r}; choose {' or '.join(BOX_KINDS)}")
+        check_choice("kind of box", box_kind, BOX_KINDS)
         path = Path(path or MODEL)
         classes = Classifier(path).classes
         return cls(path.absolute(), _sha256(path), classes, box_kind)

@@ -273,7 +273,7 @@ def test_compare_keeps_to_the_protocols_asked_for(tmp_path: Path) -> None:
     comparison = compare(files, M1, tmp_path, protocols=["given"])
     assert comparison.scores["protocol"].to_list() == ["given", "given"]
     assert comparison.paired["protocol"].to_list() == ["given"]
-    with pytest.raises(InputError, match="'giver'; choose among matched, all, given"):
+    with pytest.raises(InputError, match="'giver'; choose one of matched, all, given"):
         compare(files, M1, tmp_path, protocols=["giver"])
 
 

@@ -80,7 +80,7 @@ def test_the_kind_of_box_decides_the_crop(workspace):
 
     expected = Classifier(MODEL).predict(decode(read_bytes(root, rows[0][0])), rows[0][2], box_kind="detector")
     assert {name: row[f"given_p_{name}"] for name in FACEAPI} == pytest.approx(expected, abs=1e-6)
-    with pytest.raises(InputError, match="no kind of box 'mine'; choose annotator or detector"):
+    with pytest.raises(InputError, match="no kind of box 'mine'; choose one of annotator, detector"):
         ModelContender.load(box_kind="mine")
 
 

@@ -136,8 +136,8 @@ def test_a_small_face_in_a_large_frame_is_decoded_again_for_its_expression(monke
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"engine": "tensorflow"}, "onnx or node"),
-        ({"decode": "fast"}, "exact or scaled"),
+        ({"engine": "tensorflow"}, "onnx, node"),
+        ({"decode": "fast"}, "exact, scaled"),
         ({"engine": "node", "decode": "scaled"}, "decodes in full"),
         ({"input_size": 417}, "multiple of 32"),
     ],

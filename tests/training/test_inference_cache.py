@@ -45,9 +45,10 @@ def test_an_unknown_module_is_named() -> None:
         _ModuleWriter().module(nn.GELU(), "image")
 
 
-@pytest.mark.parametrize(
-    "kind", [*(pytest.param(kind, marks=pytest.mark.slow) for kind in ("dlib", "vggface2")), "own"]
-)
+SLOW = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("dlib", "vggface2")]
+
+
+@pytest.mark.parametrize("kind", [*SLOW, "own"])
 def test_logits_equal_the_network_s(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
     torch.manual_seed(0)

@@ -211,11 +211,11 @@ def test_a_loss_that_is_not_finite_names_the_rates(root: Path) -> None:
 def test_what_cannot_be_asked_for(root: Path) -> None:
     with pytest.raises(InputError, match="unknown training option learning_rate"):
         run(root, learning_rate=1)
-    with pytest.raises(InputError, match="choose auto, cpu or cuda"):
+    with pytest.raises(InputError, match="choose one of auto, cpu, cuda"):
         run(root, device="tpu")
     with pytest.raises(InputError, match="weights not readable"):
         run(root, weights="absent.npz")
-    with pytest.raises(InputError, match="no kind of box 'mine'; choose annotator or detector"):
+    with pytest.raises(InputError, match="no kind of box 'mine'; choose one of annotator, detector"):
         run(root, boxes="mine")
     with pytest.raises(InputError, match=r"train\.csv: is a file; a run needs a folder"):
         run(root, "train.csv")

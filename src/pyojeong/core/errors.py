@@ -1,5 +1,6 @@
 """The exception whose message is shown to the user, and the extra that installs a missing module."""
 
+from collections.abc import Iterable
 from importlib.util import find_spec
 
 
@@ -9,6 +10,13 @@ class InputError(Exception):
     The message names the file, the row where there is one, and the remedy. The command line prints it without a
     traceback and exits with code 2.
     """
+
+
+def check_choice(kind: str, value: object, choices: Iterable[str]) -> None:
+    """Raise InputError, with the choices, unless ``value`` is one of them; ``kind`` names what is chosen."""
+    choices = tuple(choices)
+    if value not in choices:
+        raise InputError(f"there is no {kind} {value!r}; choose one of {', '.join(choices)}")
 
 
 def extra_with(module: str | None) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from pyojeong import __version__
-from pyojeong.core.errors import InputError
+from pyojeong.core.errors import InputError, check_choice
 from pyojeong.core.files import alone_in, json_value, read_json, relative_path, write_json, write_text
 from pyojeong.core.geometry import MARGIN
 from pyojeong.core.labels import K7, KOREAN_TO_ENGLISH, Scheme
@@ -153,8 +153,7 @@ def _remove_partial_files(root: Path) -> None:
 
 
 def _check(policy: str, split: str, seed: int, workers: int) -> None:
-    if policy not in POLICIES:
-        raise InputError(f"there is no label policy {policy!r}; choose one of {', '.join(POLICIES)}")
+    check_choice("label policy", policy, POLICIES)
     splits.check_by(split)
     if abs(seed) >= 1 << 63:
         raise InputError(f"the seed {seed} has more than 63 bits; choose a smaller one")

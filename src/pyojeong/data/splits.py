@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from pyojeong.core.errors import InputError
+from pyojeong.core.errors import check_choice
 
 SPLITS = ("train", "val", "test")
 
@@ -42,8 +42,7 @@ def assign(rows: pl.DataFrame, *, by: str = "person", seed: int = SEED) -> pl.Se
 
 def check_by(by: str) -> None:
     """Raise InputError unless ``by`` is one of ``BY``."""
-    if by not in BY:
-        raise InputError(f"there is no split by {by!r}; choose one of {', '.join(BY)}")
+    check_choice("split by", by, BY)
 
 
 def _by_person(rows: pl.DataFrame, seed: int) -> list[str]:

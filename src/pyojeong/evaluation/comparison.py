@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from pyojeong.core import metrics
-from pyojeong.core.errors import InputError
+from pyojeong.core.errors import InputError, check_choice
 from pyojeong.core.labels import Scheme, scheme_for, scheme_named
 from pyojeong.core.metrics import Floats, Interval, Ints
 from pyojeong.core.table import VOTES_PREFIX, write_csv
@@ -277,8 +277,8 @@ def compare(
         InputError: a protocol is unknown, there are fewer than two files, two have one name, there is no common image,
             an image has two labels or people, or no image counts under any of the protocols. Nothing is written then.
     """
-    if unknown := sorted(set(protocols) - set(PROTOCOLS)):
-        raise InputError(f"there is no protocol {unknown[0]!r}; choose among {', '.join(PROTOCOLS)}")
+    for protocol in protocols:
+        check_choice("protocol", protocol, PROTOCOLS)
     names, paths = [name for name, _ in files], [Path(path) for _, path in files]
     if len(files) < 2 or len(set(names)) < len(names):
         raise InputError("a comparison needs at least two prediction files under different names")

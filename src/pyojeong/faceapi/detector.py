@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pyojeong.core.errors import InputError
+from pyojeong.core.errors import InputError, check_choice
 from pyojeong.core.geometry import Box
 from pyojeong.core.images import Pixels
 from pyojeong.faceapi.nets import graph_path
@@ -148,8 +148,7 @@ def _even_with_padding(length: float, size: int) -> int:
 
 def check_options(library: str, input_size: int, score_threshold: float) -> None:
     """Raise InputError unless the library accepts these options of the detector."""
-    if library not in LIBRARIES:
-        raise InputError(f"there is no library {library!r}; choose {' or '.join(LIBRARIES)}")
+    check_choice("library", library, LIBRARIES)
     if input_size <= 0 or input_size % 32:
         raise InputError(f"the detector's input size is {input_size}; it must be a multiple of 32, such as 416")
     if not 0 < score_threshold < 1:

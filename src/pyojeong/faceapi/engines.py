@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from pyojeong import __version__
-from pyojeong.core.errors import InputError
+from pyojeong.core.errors import InputError, check_choice
 from pyojeong.core.geometry import Box
 from pyojeong.core.images import ImageError, decode, decode_reduced, measure
 from pyojeong.core.labels import FACEAPI
@@ -52,10 +52,8 @@ class FaceApiContender:
 
     def __post_init__(self) -> None:
         check_options(self.library, self.input_size, self.score_threshold)
-        if self.engine not in ENGINES:
-            raise InputError(f"there is no engine {self.engine!r}; choose {' or '.join(ENGINES)}")
-        if self.decode not in DECODINGS:
-            raise InputError(f"there is no decoding {self.decode!r}; choose {' or '.join(DECODINGS)}")
+        check_choice("engine", self.engine, ENGINES)
+        check_choice("decoding", self.decode, DECODINGS)
         if self.engine == "node" and self.decode == "scaled":
             raise InputError("the node engine decodes in full; leave out --decode scaled, or use --engine onnx")
 

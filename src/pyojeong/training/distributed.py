@@ -18,7 +18,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, distributed, nn
 
-from pyojeong.core.errors import InputError
+from pyojeong.core.errors import InputError, check_choice
 
 _TIMEOUT = timedelta(days=2)
 """How long processes wait while the first one decodes crops; torchrun ends them at once when one of them fails."""
@@ -124,8 +124,7 @@ def open_fabric(device: str) -> Fabric:
     Raises:
         InputError: the device does not exist.
     """
-    if device not in ("auto", "cpu", "cuda"):
-        raise InputError(f"there is no device {device!r}; choose auto, cpu or cuda")
+    check_choice("device", device, ("auto", "cpu", "cuda"))
     has_gpu = torch.cuda.is_available()
     if device == "cuda" and not has_gpu:
         raise InputError("no CUDA device can be used here; give --device cpu or auto")

@@ -26,7 +26,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from pyojeong import __version__
-from pyojeong.core.errors import InputError
+from pyojeong.core.errors import InputError, check_choice
 from pyojeong.core.files import alone_in, json_value, write_json
 from pyojeong.core.geometry import BOX_KINDS, MATCHED_IOU, iou
 from pyojeong.core.labels import Scheme, scheme_for
@@ -66,8 +66,7 @@ class TrainingTables:
     box_kind: str = "annotator"
 
     def __post_init__(self) -> None:
-        if self.box_kind not in BOX_KINDS:
-            raise InputError(f"there is no kind of box {self.box_kind!r}; choose {' or '.join(BOX_KINDS)}")
+        check_choice("kind of box", self.box_kind, BOX_KINDS)
 
 
 def train(
