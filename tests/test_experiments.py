@@ -90,7 +90,7 @@ def test_a_tiny_sample_goes_through_everything_and_a_second_run_only_looks(tmp_p
     made = experiments.run(tmp_path, None, profile, workers=2, say=said.append)
     assert len(said) == 10
     assert made.missing == {}
-    assert "proves the machinery" in made.notice
+    assert "test the pipeline" in made.notice
 
     summary = pl.read_csv(tmp_path / "reports" / "summary_overall_7exp.csv")
     assert summary["exp"].to_list() == list(EXPERIMENTS)

@@ -87,7 +87,7 @@ EXPERIMENTS: Mapping[str, Experiment] = _experiments()
 K7_RUN = EXPERIMENTS["Finetune_K7_160"].run
 """The run whose network is exported for the browser."""
 
-SYNTHETIC_NOTICE = "synthetic faces: proves the machinery, says nothing about real accuracy"
+SYNTHETIC_NOTICE = "synthetic faces: the scores test the pipeline and say nothing about real accuracy"
 """Shown with every score on synthetic faces, and the ``data`` column of the report's summary table."""
 
 SYNTHETIC_NOTICE_KOREAN = "합성 얼굴: 절차만 검증하며 실제 얼굴에 대한 정확도를 뜻하지 않음"
