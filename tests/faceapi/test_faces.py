@@ -48,7 +48,7 @@ def test_options_reach_the_detector(tmp_path):
     (tmp_path / "a.jpg").write_bytes(jpeg(portrait(0)[0]))
     (strict,) = faces([tmp_path / "a.jpg"], score_threshold=0.9999)
     assert strict.faces == ()
-    with pytest.raises(InputError, match="onnx or node"):
+    with pytest.raises(InputError, match="choose one of onnx, node"):
         list(faces([tmp_path / "a.jpg"], engine="gpu"))
 
 
