@@ -1,6 +1,6 @@
 # The two commands a newcomer needs are `make run` and `make test`; both set up what they need first.
 #
-# make check     lint, types and the unit tests that neither open a browser nor train: under a minute, for the inner loop
+# make check     lint, types and the fast unit tests, no browser: under a minute, for the inner loop
 # make test      lint, types and everything but the tests marked `slow`: the browser and the real face-api.js included
 # make test-all  all tests, the slow ones too: before an issue is called resolved
 PYTHON ?= python3
@@ -14,9 +14,9 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadfile
 run: setup
 	$(BIN)/pyojeong run --sample
 
-# `training` marks what runs torch or its exporter, which takes seconds to import and tens to run.
+# `heavy` marks what takes seconds: torch, Node.js, pip, drawn faces and figures (see tests/conftest.py).
 check: lint
-	$(PYTEST) -m "not slow and not browser and not training" -q
+	$(PYTEST) -m "not slow and not browser and not heavy" -q
 
 test: lint
 	$(PYTEST) -m "not slow" --durations 20 --durations-min 1

@@ -14,16 +14,19 @@ settings.load_profile("any machine")
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
-TRAINING = ("training", "model", "export", "test_experiments.py")
-"""Where tests run torch."""
+HEAVY = {
+    *("training", "model", "export", "faceapi", "sample", "report"),
+    *("test_benchmarks.py", "test_experiments.py", "test_package.py", "test_python_api.py", "test_scripts.py"),
+}
+"""Folders and files whose tests run torch, Node.js, pip, or draw faces and figures, which takes seconds each."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what ``make check`` leaves out because torch takes seconds there."""
+    """Mark the tests that ``make check`` leaves out."""
     for item in items:
         place = item.path.relative_to(REPOSITORY / "tests").parts[0]
-        if place in TRAINING or "exported" in getattr(item, "fixturenames", ()):
-            item.add_marker("training")
+        if place in HEAVY or "exported" in getattr(item, "fixturenames", ()):
+            item.add_marker("heavy")
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,6 @@ from pyojeong.sample.drawing import draw_face
 from tests import archives
 from tests.conftest import REPOSITORY
 
-pytestmark = pytest.mark.training
-
 PAGE = (REPOSITORY / "docs/python_api.md").read_text(encoding="utf-8")
 
 

@@ -186,6 +186,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("spoil", [lambda line: line[:25], lambda line: bytes(len(line)) + b"\n", lambda line: b"7\n"])
+@pytest.mark.heavy
 def test_a_killed_run_is_resumed(workspace, spoil):
     root, rows = workspace
     table = write_table(root / "t_M1.csv", rows)
@@ -241,6 +242,7 @@ def test_the_partial_file_of_another_evaluation_is_not_used(workspace):
     assert (root / "out.csv").read_bytes() == (root / "whole.csv").read_bytes()
 
 
+@pytest.mark.heavy
 def test_processes_write_the_same_csv(workspace, monkeypatch):
     root, rows = workspace
     monkeypatch.setattr(module, "CHUNK", 2)
@@ -250,6 +252,7 @@ def test_processes_write_the_same_csv(workspace, monkeypatch):
     assert (root / "two.csv").read_bytes() == (root / "one.csv").read_bytes()
 
 
+@pytest.mark.heavy
 def test_a_dask_cluster_writes_the_same_csv(workspace, monkeypatch):
     distributed = pytest.importorskip("distributed")
     root, rows = workspace
@@ -265,6 +268,7 @@ def test_a_dask_cluster_writes_the_same_csv(workspace, monkeypatch):
     assert (root / "two.csv").read_bytes() == (root / "one.csv").read_bytes()
 
 
+@pytest.mark.heavy
 def test_a_scheduler_that_does_not_answer_is_named(workspace, monkeypatch):
     pytest.importorskip("distributed")
     from pyojeong.core import executors
@@ -281,6 +285,7 @@ def test_a_scheduler_that_does_not_answer_is_named(workspace, monkeypatch):
 
 
 @pytest.mark.parametrize("size", [416, *(pytest.param(size, marks=pytest.mark.slow) for size in (160, 224, 320, 608))])
+@pytest.mark.heavy
 def test_the_real_library_writes_the_same_evaluation(workspace, size):
     root, rows = workspace
     table = write_table(root / "t_M1.csv", rows)
@@ -297,6 +302,7 @@ def test_the_real_library_writes_the_same_evaluation(workspace, size):
         assert port[name].to_list() == pytest.approx(node[name].to_list(), abs=tolerance), name
 
 
+@pytest.mark.heavy
 def test_the_annotated_faces_of_the_london_photographs_are_found(shared, tmp_path):
     rows = []
     for number, archive in enumerate(sorted((shared / "data" / "london_as_aihub").glob("*원천*"))):

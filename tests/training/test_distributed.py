@@ -138,7 +138,7 @@ def test_two_processes_go_on_where_one_was_killed(root: Path, monkeypatch: pytes
             in_one(root, "two", "finetune", **OPTIONS)
     finished = in_two(root, "two", "finetune", **OPTIONS)
 
-    assert "going on after epoch 1" in finished.stderr
+    assert "resumed after epoch 1" in finished.stderr
     assert_same(root / "one", root / "two", finished)
 
 
