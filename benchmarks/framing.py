@@ -6,8 +6,8 @@
 TinyFaceDetector's box (london_as_aihub/).
 ``register``: the region, relative to that box, in which a face looks as in RAF-DB's aligned crops: for each aspect,
 where its mean face resembles RAF-DB's mean training face most (rafdb.zip, scut_asian.zip, london_as_aihub/).
-``retry``: portraits, whole and cropped tighter, whose face the detector misses, searched again amid padding of each
-kind and width (scut_asian.zip). ``mine`` is what ``analyzer.find_faces`` does.
+``retry``: portraits, whole and cropped tighter, whose face the detector misses, detected again on a padded copy, for
+each kind of padding and width (scut_asian.zip). ``mine`` is what ``analyzer.find_faces`` does.
 ``steady``: spread of the size that boxes give to faces, in the first look, the padded one, and with the padded one for
 faces longer than a share of the frame (scut_asian.zip, london_as_aihub/); the basis of ``analyzer.CLOSE``.
 """

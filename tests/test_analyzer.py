@@ -171,7 +171,7 @@ def test_the_package_model_knows_face_api_s_classes() -> None:
     assert analyzer.MODEL.stat().st_size <= 1_600_000
 
 
-def test_files_are_analysed_one_by_one(model: Path, tmp_path: Path) -> None:
+def test_files_are_analyzed_one_by_one(model: Path, tmp_path: Path) -> None:
     (tmp_path / "two.jpg").write_bytes(jpeg(np.hstack([portrait(0)[0], portrait(1)[0]])))
     (tmp_path / "bad.jpg").write_bytes(b"?")
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:

@@ -336,10 +336,15 @@ def test_without_any_model_the_remedy_is_named(root: Path, tmp_path: Path, monke
         make_server(root, 0)
 
 
-def test_without_classes_the_remedy_is_named(root: Path) -> None:
+def test_without_classes_the_package_s_model_is_shown_and_the_remedy_named(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (root / K7_RUN / "classes.json").unlink()
+    with serving(root) as port:
+        assert [model["origin"] for model in models_at(port)] == ["package"]
+    assert "run `pyojeong export` again" in caplog.text
     with pytest.raises(InputError, match="pyojeong export"):
-        make_server(root, 0)
+        make_server(root, 0, model_dir=root / K7_RUN)
 
 
 def test_another_model_folder_answers_at_the_same_address(root: Path, tmp_path: Path) -> None:

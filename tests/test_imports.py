@@ -35,6 +35,8 @@ def imported(file: Path) -> Iterator[str]:
     """The packages and modules directly under ``pyojeong`` that a file imports, at the top or inside a function."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
+            # The front door would hide which package is meant.
+            assert "pyojeong" not in [alias.name for alias in node.names], f"{file}: import from a package of ours"
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{file}: imports are absolute"

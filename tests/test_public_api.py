@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import pytest
 
@@ -41,6 +42,15 @@ def test_any_other_name_is_an_attribute_error() -> None:
         pyojeong.Analyser  # noqa: B018
 
 
+def test_a_missing_library_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = ModuleNotFoundError("No module named 'torch'", name="torch")
+    monkeypatch.setattr(pyojeong, "import_module", Mock(side_effect=missing))
+    monkeypatch.setattr("pyojeong.core.errors.find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match=r"pyojeong\.train needs more packages; install pyojeong\[train\]"):
+        pyojeong.__getattr__("train")
+
+
+@pytest.mark.heavy
 def test_importing_the_package_loads_nothing_heavy_and_names_never_become_modules() -> None:
     script = (
         "import sys, pyojeong\n"

@@ -5,8 +5,8 @@ from typing import Any
 
 from pyojeong.core.labels import M1
 from pyojeong.training import loop
-from pyojeong.training.recipe import Recipe
-from pyojeong.training.run import TrainingTables, train
+from pyojeong.training.recipe import Recipe, TrainingTables
+from pyojeong.training.run import train
 from pyojeong.training.scoring import RunMetrics
 from tests.patterns import write_crops
 

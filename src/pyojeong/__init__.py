@@ -34,7 +34,7 @@ _MODULES = {
     "InputError": "core.errors",
     "ModelContender": "analyzer",
     "Recipe": "training.recipe",
-    "TrainingTables": "training.run",
+    "TrainingTables": "training.recipe",
     "compare": "report.report",
     "evaluate": "evaluation.evaluate",
     "export_onnx": "export.onnx_file",
@@ -51,14 +51,21 @@ if TYPE_CHECKING:
     from pyojeong.export.onnx_file import export_onnx
     from pyojeong.faceapi.engines import FaceApiContender
     from pyojeong.report.report import compare
-    from pyojeong.training.recipe import Recipe
-    from pyojeong.training.run import TrainingTables, train
+    from pyojeong.training.recipe import Recipe, TrainingTables
+    from pyojeong.training.run import train
 
 
 def __getattr__(name: str) -> object:
     if name not in _MODULES:
         raise AttributeError(f"module 'pyojeong' has no attribute {name!r}")
-    return getattr(import_module(f"pyojeong.{_MODULES[name]}"), name)
+    try:
+        return getattr(import_module(f"pyojeong.{_MODULES[name]}"), name)
+    except ModuleNotFoundError as error:
+        from pyojeong.core.errors import extra_with
+
+        if extra := extra_with(error.name):
+            error.msg = f"pyojeong.{name} needs more packages; install pyojeong[{extra}]"
+        raise
 
 
 def __dir__() -> list[str]:

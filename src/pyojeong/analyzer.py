@@ -72,7 +72,7 @@ class Analyzer:
     def __init__(self, model: str | Path | None = None, *, retry: bool = True, threads: int = 0) -> None:
         if model is None and not MODEL.is_file():
             raise InputError(f"{MODEL}: the package's model is missing; install the package again, or name a model")
-        self.classifier = Classifier(Path(model or MODEL), threads)
+        self.classifier = Classifier(MODEL if model is None else Path(model), threads)
         self._detector = FaceApi(threads=threads)
         self._retry = retry
 
@@ -219,7 +219,7 @@ class ModelContender:
     def load(cls, path: str | Path | None = None, box_kind: str = "annotator") -> "ModelContender":
         """Return the model in ``path``; None is the package's own. InputError when it cannot be used."""
         check_choice("kind of box", box_kind, BOX_KINDS)
-        path = Path(path or MODEL)
+        path = MODEL if path is None else Path(path)
         classes = Classifier(path).classes
         return cls(path.absolute(), _sha256(path), classes, box_kind)
 

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import logging
 import shutil
 import sys
 import webbrowser
@@ -21,6 +22,8 @@ from pyojeong.core.errors import InputError
 from pyojeong.core.files import json_value
 from pyojeong.core.workspace import K7_MODEL, K7_RUN
 from pyojeong.faceapi.nets import MODELS, graph_path
+
+log = logging.getLogger(__name__)
 
 PORT = 5173
 DEMO = "/web/demo/"
@@ -142,6 +145,9 @@ def _models(root: Path, model_dir: Path | None) -> list[_Model]:
     run = root / K7_RUN
     package = [_Model(PACKAGE_MODEL, PACKAGE_FOLDER, "package", False)] if PACKAGE_MODEL.is_file() else []
     if package and not any(run.glob("*.onnx")):
+        return package
+    if package and not (run / "classes.json").is_file():
+        log.warning("%s: no classes.json, so its model is not shown; run `pyojeong export` again", run)
         return package
     trained = _models_in(run, "workspace")
     return package + trained if trained[0].synthetic else trained + package

@@ -22,8 +22,8 @@ from pyojeong.export.onnx_file import export_onnx
 from pyojeong.faceapi.engines import FaceApiContender
 from pyojeong.report.report import Report, report
 from pyojeong.sample.archives import draw_sample
-from pyojeong.training.recipe import Recipe
-from pyojeong.training.run import TrainingTables, check_weights, train
+from pyojeong.training.recipe import Recipe, TrainingTables
+from pyojeong.training.run import check_weights, train
 
 TRAINED = [experiment for experiment in EXPERIMENTS.values() if experiment.mode != "faceapi"]
 """The experiments that are trained here."""

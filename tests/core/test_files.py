@@ -109,6 +109,8 @@ def test_no_text_leads_outside(tmp_path_factory, text):
 
 def test_a_folder_is_for_one_run_at_a_time(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "folder"
+    folder.mkdir(parents=True)
+    (folder / ".lock").write_text("of another program")
     with alone_in(folder):
         assert folder.is_dir()
         with pytest.raises(InputError, match=r"new/folder: another run is using it"), alone_in(folder):
@@ -117,7 +119,7 @@ def test_a_folder_is_for_one_run_at_a_time(tmp_path: Path) -> None:
             pass
     with alone_in(folder):
         pass
-    assert not [*folder.iterdir()], "the lock leaves nothing behind"
+    assert [*folder.iterdir()] == [folder / ".lock"], "the lock leaves nothing behind and removes no other file"
 
 
 def test_a_killed_run_keeps_nobody_out(tmp_path: Path) -> None:

@@ -396,10 +396,36 @@ def test_other_arrays_are_refused_with_what_is_wanted(array: np.ndarray, words: 
         pixels_of(array)
 
 
-@pytest.mark.parametrize("thing", [None, 3, ["a.png"], io.BytesIO(b"x"), bytearray(b"x")])
+@pytest.mark.parametrize("thing", [None, 3, ["a.png"], io.BytesIO(b"x")])
 def test_other_types_are_refused(thing: Any) -> None:
     with pytest.raises(TypeError, match="an image is a path, bytes, a PIL image or a NumPy array, not"):
         pixels_of(thing)
+
+
+def test_other_bytes_and_a_matrix_are_taken_as_they_are() -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (4, 3), "red").save(file, "PNG")
+    for data in (bytearray(file.getvalue()), memoryview(file.getvalue())):
+        assert pixels_of(data).shape == (3, 4, 3)
+    assert pixels_of(np.zeros((1, 2), np.uint8).view(np.matrix)).tolist() == [[[7] * 3, [8] * 3]]
+
+
+def test_a_pil_image_that_cannot_be_read_is_an_input_error(tmp_path: Path) -> None:
+    Image.new("RGB", (64, 64), "red").save(tmp_path / "a.png")
+    (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:-40])
+    closed = Image.open(io.BytesIO(b"P6 1 1 255 abc"))
+    closed.close()
+    for image in (Image.open(tmp_path / "a.png"), closed):
+        with pytest.raises(ImageError, match="the image is damaged"):
+            pixels_of(image)
+    with pytest.raises(ValueError, match="a PIL image has pixels, not 0 x 4"):
+        pixels_of(Image.new("RGB", (0, 4)))
+
+
+@pytest.mark.parametrize("path", ["", ".", "/", ".."])
+def test_a_folder_is_no_image_file(path: str) -> None:
+    with pytest.raises(ImageError, match="no such image file"):
+        pixels_of(path)
 
 
 def test_a_path_that_cannot_be_read_is_named_with_the_remedy(tmp_path: Path) -> None:

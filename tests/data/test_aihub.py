@@ -281,6 +281,7 @@ def test_a_gigantic_number_loses_only_its_own_record(tmp_path: Path) -> None:
     assert found.drops == {"no_box": 1}
 
 
+@pytest.mark.heavy
 def test_a_label_file_of_millions_of_other_items_fits_into_memory(tmp_path: Path) -> None:
     label_zip(tmp_path, "기쁨", [record(file_name(1))])
     image_zip(tmp_path, "기쁨", {file_name(1): jpeg()})
@@ -352,6 +353,7 @@ JSON_TEXT = st.recursive(
 @given(
     JSON_TEXT | st.lists(JSON_TEXT).map(lambda items: f"[ {' , '.join(items)}\r\n]"), st.integers(0, 60), st.booleans()
 )
+@pytest.mark.heavy
 def test_items_equal_those_of_the_parsed_file(text: str, at: int, damaged: bool) -> None:
     if damaged:
         text = text[:at] + text[at + 1 :]

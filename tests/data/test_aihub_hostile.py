@@ -78,6 +78,7 @@ SHAPES = st.recursive(st.none() | st.floats() | WORDS, lambda inner: st.lists(in
     st.lists(st.tuples(NAMES, FILES), max_size=3),
     st.lists(RECORDS | SHAPES, max_size=6),
 )
+@pytest.mark.heavy
 def test_hostile_archives_do_no_harm(
     tmp_path_factory: pytest.TempPathFactory, first: list[Any], second: list[Any], records: list[Any]
 ) -> None:

@@ -343,6 +343,7 @@ def test_the_summary_says_whether_the_faces_are_synthetic(tmp_path: Path, marker
     assert prepare(source, tmp_path).synthetic is synthetic
 
 
+@pytest.mark.heavy
 def test_real_photographs_come_upright_with_the_box_on_the_face(shared: Path, tmp_path: Path) -> None:
     source = shared / "data" / "london_as_aihub"
     summary = prepare(source, tmp_path)

@@ -16,8 +16,8 @@ from pyojeong.core.labels import M1
 from pyojeong.model.checkpoint import Checkpoint
 from pyojeong.training import distributed, loop
 from pyojeong.training.distributed import Share
-from pyojeong.training.recipe import Recipe
-from pyojeong.training.run import TrainingTables, train
+from pyojeong.training.recipe import Recipe, TrainingTables
+from pyojeong.training.run import train
 from tests.conftest import REPOSITORY
 from tests.patterns import write_crops
 

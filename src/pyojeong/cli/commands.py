@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from pyojeong.evaluation.evaluation_csv import EvaluationSummary, EvaluationTable
 
 app = typer.Typer(
-    help="표정: compare face-api.js and MobileNetV3-Small fairly on Korean faces, and use a better model.",
+    help="표정: compare face-api.js and MobileNetV3-Small fairly on Korean faces, and use the package's own model.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -68,7 +68,10 @@ def sample(
     seed: Seed = 1337,
     workers: Workers = 1,
 ) -> None:
-    """Make a small synthetic data set in the exact layout of AI Hub data set 82."""
+    """Make a small synthetic data set.
+
+    It has the exact layout of AI Hub data set 82.
+    """
     from pyojeong.sample.archives import draw_sample
 
     terminal.print_json(asdict(draw_sample(out, people=people, seed=seed, workers=workers)))
@@ -85,7 +88,10 @@ def prepare(
     workers: Workers = 1,
     scheduler: Scheduler = None,
 ) -> None:
-    """Turn AI Hub's archives into split CSVs, face crops and a summary; exit code 3 when archives were skipped."""
+    """Turn AI Hub's archives into splits and face crops.
+
+    Also writes a summary. The exit code is 3 when archives were skipped.
+    """
     from pyojeong.data.prepare import prepare as run_prepare
 
     preparation = run_prepare(
@@ -134,7 +140,10 @@ def baseline(
     workers: Workers = 1,
     scheduler: Scheduler = None,
 ) -> None:
-    """Run face-api.js on tables of photographs and write its evaluation CSVs."""
+    """Run face-api.js on tables of photographs.
+
+    Writes one evaluation CSV for each table.
+    """
     from pyojeong.evaluation.evaluate import evaluate
     from pyojeong.faceapi.engines import FaceApiContender
 
@@ -159,7 +168,10 @@ def evaluate(
     workers: Workers = 1,
     scheduler: Scheduler = None,
 ) -> None:
-    """Run an exported model on tables of photographs and write evaluation CSVs like those of baseline."""
+    """Run an exported model on tables of photographs.
+
+    Writes evaluation CSVs like those of baseline.
+    """
     from pyojeong.analyzer import ModelContender
     from pyojeong.evaluation.evaluate import evaluate as run_evaluate
 
@@ -179,7 +191,10 @@ def faces(
     decode: Decode = "exact",
     as_json: AsJson = False,
 ) -> None:
-    """Print every face that face-api.js finds: box, score and seven probabilities."""
+    """Print the faces that face-api.js finds.
+
+    For each face: box, detector score and seven probabilities.
+    """
     from pyojeong.faceapi.faces import faces as find_faces
 
     results = find_faces(
@@ -199,7 +214,9 @@ def emotions(
     model: Annotated[Path | None, typer.Option(help="An exported ONNX model. [default: the package's own]")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print every face of IMAGE with its emotion: box, detector score and the probability of each class.
+    """Print the faces of IMAGE and their emotions.
+
+    For each face: box, detector score and the probability of each class.
 
     Exit code 2 when an image cannot be read; the others are printed.
     """
@@ -227,7 +244,7 @@ def train(
     batch: Annotated[int | None, typer.Option(help="Images per step. [full: 1024]")] = None,
     lr_head: Annotated[float | None, typer.Option(help="The head's learning rate. [full: 7e-4; finetune 5e-4]")] = None,
     lr_backbone: Annotated[float | None, typer.Option(help="The backbone's learning rate. [full: 1e-4]")] = None,
-    seed: Annotated[int | None, typer.Option(help="The same seed gives the same metrics. [1337]")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed; the same seed gives the same metrics. [1337]")] = None,
     weights: Annotated[str | None, typer.Option(help="imagenet (downloaded), random, or a file. [imagenet]")] = None,
     option: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other field of the recipe.")
@@ -240,8 +257,7 @@ def train(
     """Train MobileNetV3-Small on tables of crops."""
     from pyojeong.experiments import load_profile
     from pyojeong.training import distributed
-    from pyojeong.training.recipe import Recipe, read_options
-    from pyojeong.training.run import TrainingTables
+    from pyojeong.training.recipe import Recipe, TrainingTables, read_options
     from pyojeong.training.run import train as run_train
 
     flags = {
@@ -278,7 +294,10 @@ def export(
     out: Annotated[Path | None, typer.Option(help="Folder to write to. [default: the checkpoint's]")] = None,
     name: Annotated[str, typer.Option(help="File name of the ONNX model.")] = K7_MODEL,
 ) -> None:
-    """Export a checkpoint to ONNX with classes.json, after comparing the two."""
+    """Export a checkpoint to ONNX with classes.json.
+
+    The two are compared, and the export fails if they do not agree.
+    """
     from pyojeong.export.onnx_file import export_onnx
 
     print(export_onnx(checkpoint, out, name))
@@ -286,7 +305,10 @@ def export(
 
 @app.command()
 def report(root: Root = Path()) -> None:
-    """Write the report's CSVs, figures and page from the predictions of the seven experiments."""
+    """Write the report of the seven experiments.
+
+    CSVs, figures and a page, from the predictions in the workspace.
+    """
     from pyojeong.report.report import report as run_report
 
     terminal.print_report(run_report(root), root)
@@ -303,7 +325,10 @@ def compare(
         list[Protocol] | None, typer.Option(help="Which images count; repeat for several. [default: all three]")
     ] = None,
 ) -> None:
-    """Compare prediction files on their common images, with intervals and a paired test."""
+    """Compare prediction files on their common images.
+
+    With confidence intervals and a paired test.
+    """
     from pyojeong.evaluation.protocols import PROTOCOLS
     from pyojeong.report.report import compare as run_compare
 
@@ -323,7 +348,7 @@ def compare(
 def run(
     source: Annotated[Path | None, typer.Argument(help="Folder with AI Hub's archives; or give --sample.")] = None,
     sample: Annotated[bool, typer.Option("--sample", help="Make the synthetic sample data set and use it.")] = False,
-    profile: Annotated[str | None, typer.Option(help="Profile. [sample with --sample, else full]")] = None,
+    profile: Annotated[str | None, typer.Option(help="Named set of recipes. [sample with --sample, else full]")] = None,
     experiments: Profiles = None,
     root: Root = Path(),
     policy: Policy = "majority",
@@ -332,9 +357,9 @@ def run(
     skip_unreadable: SkipUnreadable = False,
     workers: Workers = 2,
 ) -> None:
-    """Run everything: prepare, baseline, five trainings, export and report. Resumes where it stopped.
+    """Run all stages, from prepare to report.
 
-    Exit code 3 when archives were skipped.
+    Resumes where it stopped. The exit code is 3 when archives were skipped.
     """
     if (source is None) != sample:
         raise InputError("give either a SOURCE folder or --sample")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Root = Annotated[Path, typer.Option("--project-root", help="The workspace; relative paths in tables start from it.")]
 Workers = Annotated[int, typer.Option(min=1, help="Number of processes.")]
 Scheduler = Annotated[str | None, typer.Option(help="Address of a dask.distributed scheduler.")]
-Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
+Seed = Annotated[int, typer.Option(help="Random seed; the same seed gives the same result.")]
 Policy = Annotated[
     Literal["majority", "unanimous", "uploader"],
     typer.Option(help="Whose label counts: of two or three annotators, of all three, or the uploader's."),
@@ -26,7 +26,9 @@ Split = Annotated[
 SkipUnreadable = Annotated[
     bool, typer.Option("--skip-unreadable", help="Count archives and label files that cannot be read, and continue.")
 ]
-Engine = Annotated[Literal["onnx", "node"], typer.Option(help="The port, or the real library under Node.js.")]
+Engine = Annotated[
+    Literal["onnx", "node"], typer.Option(help="onnx: our port; node: the library itself under Node.js.")
+]
 Library = Annotated[
     Literal["vladmandic", "original"], typer.Option(help="@vladmandic/face-api, or face-api.js 0.22.2.")
 ]

@@ -66,7 +66,7 @@ def alone_in(folder: Path) -> Iterator[None]:
     Raises InputError when another run is in the folder; see ``file_lock``.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with _lock(folder / ".lock", folder):
+    with _lock(folder / ".pyojeong.lock", folder):
         yield
 
 
@@ -90,7 +90,7 @@ def _lock(lock_file: Path, path: Path) -> Iterator[None]:
     except Timeout:
         raise InputError(f"{path}: another run is using it; wait until it ends, or choose another place") from None
     except (OSError, NotImplementedError) as error:
-        log.info("%s: cannot be locked (%s); do not start a second run", path, error)
+        log.warning("%s: cannot be locked (%s); do not start a second run", path, error)
         yield
         return
     try:

@@ -27,7 +27,7 @@ from pyojeong.core.files import relative_path
 
 Pixels = npt.NDArray[np.uint8]
 
-ImageSource = str | Path | bytes | Image.Image | npt.NDArray[Any]
+ImageSource = str | Path | bytes | bytearray | memoryview | Image.Image | npt.NDArray[Any]
 """What ``pixels_of`` accepts."""
 
 MAX_PIXELS = 89_478_485
@@ -183,6 +183,8 @@ def read_anywhere(path: str) -> bytes:
     Raises ImageError as ``read_bytes``.
     """
     file, member = split_path(path)
+    if Path(file).name in ("", ".."):
+        raise ImageError("missing", path)
     name = Path(file).name if member is None else f"{Path(file).name}!/{member}"
     return read_bytes(Path(file).absolute().parent, name)
 
@@ -197,22 +199,33 @@ def pixels_of(image: ImageSource) -> Pixels:
             (RGB), H x W x 4 (RGBA) or H x W (gray), upright.
 
     Raises:
-        ImageError: the file or the bytes cannot be read.
+        ImageError: the file, the bytes or the PIL image cannot be read.
         TypeError: ``image`` is none of these.
-        ValueError: an array of another shape or dtype, or without pixels.
+        ValueError: an array of another shape or dtype, or an array or PIL image without pixels.
     """
     if isinstance(image, str | Path):
         try:
             return decode(read_anywhere(str(image)))
         except ImageError as error:
             raise ImageError(error.reason, str(image)) from None
-    if isinstance(image, bytes):
-        return decode(image)
+    if isinstance(image, bytes | bytearray | memoryview):
+        return decode(bytes(image))
     if isinstance(image, Image.Image):
-        return np.asarray(_to_rgb(ImageOps.exif_transpose(image)))
+        return _pil_pixels(image)
     if isinstance(image, np.ndarray):
-        return _array_pixels(image)
+        # A subclass such as np.matrix indexes differently.
+        return _array_pixels(np.asarray(image))
     raise TypeError(f"an image is a path, bytes, a PIL image or a NumPy array, not {type(image).__name__}")
+
+
+def _pil_pixels(image: Image.Image) -> Pixels:
+    if 0 in image.size:
+        raise ValueError(f"a PIL image has pixels, not {image.size[0]} x {image.size[1]}")
+    try:
+        return np.asarray(_to_rgb(ImageOps.exif_transpose(image)))
+    except (OSError, ValueError, SyntaxError) as error:
+        # An opened file is only read here; it may be damaged or closed, or have a mode that Pillow cannot convert.
+        raise ImageError("corrupt", str(error)) from None
 
 
 def _array_pixels(array: npt.NDArray[Any]) -> Pixels:
@@ -324,8 +337,8 @@ def _open(data: bytes) -> tuple[Image.Image, int]:
         orientation = _orientation(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ImageError("too_large") from None
-    except Exception as error:
-        raise ImageError("not_an_image", str(error)) from None
+    except Exception:
+        raise ImageError("not_an_image") from None
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise ImageError("too_large", f"{width}x{height} pixels")

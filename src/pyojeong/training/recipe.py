@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any
 
-from pyojeong.core.errors import InputError
+from pyojeong.core.errors import InputError, check_choice
 from pyojeong.core.geometry import ASPECTS, BOX_KINDS, MARGIN, Framing
 
 FACE_NETWORKS = ("dlib", "vggface2")
@@ -24,6 +25,26 @@ def _number(default: float, low: float, high: float) -> Any:
 
 def _choice(default: str, choices: Sequence[str]) -> Any:
     return field(default=default, metadata={"choices": choices})
+
+
+@dataclass(frozen=True)
+class TrainingTables:
+    """The three CSVs of a run, see ``pyojeong.core.table``; with box columns their images are whole photographs.
+
+    Attributes:
+        train: crops to learn from.
+        val: crops that choose the epoch and the temperature.
+        test: crops that choose nothing and are scored once.
+        box_kind: the kind of box in the tables, one of ``geometry.BOX_KINDS``.
+    """
+
+    train: str | Path
+    val: str | Path
+    test: str | Path
+    box_kind: str = "annotator"
+
+    def __post_init__(self) -> None:
+        check_choice("kind of box", self.box_kind, BOX_KINDS)
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,9 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from pyojeong import __version__
-from pyojeong.core.errors import InputError, check_choice
+from pyojeong.core.errors import InputError
 from pyojeong.core.files import alone_in, json_value, write_json
-from pyojeong.core.geometry import BOX_KINDS, MATCHED_IOU, iou
+from pyojeong.core.geometry import MATCHED_IOU, iou
 from pyojeong.core.labels import Scheme, scheme_for
 from pyojeong.core.table import write_csv
 from pyojeong.core.workspace import CROP_FILES, SUMMARY, is_synthetic
@@ -41,32 +41,12 @@ from pyojeong.training.crop_cache import CropSet, CropTable, open_crops, read_cr
 from pyojeong.training.inference_cache import inference_function
 from pyojeong.training.loop import Lesson, Result, calibrate_batchnorm, features_of, learn, predict
 from pyojeong.training.memory import keep_memory
-from pyojeong.training.recipe import FACE_NETWORKS, Recipe
+from pyojeong.training.recipe import FACE_NETWORKS, Recipe, TrainingTables
 from pyojeong.training.scoring import RunMetrics, fit_temperature, measure, predictions, require_classes
 
 _OUTPUTS = ("best.pt", "history.csv", "val_metrics_best.json", "test_preds.csv", "test_metrics.json")
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class TrainingTables:
-    """The three CSVs of a run, see ``pyojeong.core.table``; with box columns their images are whole photographs.
-
-    Attributes:
-        train: crops to learn from.
-        val: crops that choose the epoch and the temperature.
-        test: crops that choose nothing and are scored once.
-        box_kind: the kind of box in the tables, one of ``geometry.BOX_KINDS``.
-    """
-
-    train: str | Path
-    val: str | Path
-    test: str | Path
-    box_kind: str = "annotator"
-
-    def __post_init__(self) -> None:
-        check_choice("kind of box", self.box_kind, BOX_KINDS)
 
 
 def train(
