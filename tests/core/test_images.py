@@ -407,7 +407,8 @@ def test_other_bytes_and_a_matrix_are_taken_as_they_are() -> None:
     Image.new("RGB", (4, 3), "red").save(file, "PNG")
     for data in (bytearray(file.getvalue()), memoryview(file.getvalue())):
         assert pixels_of(data).shape == (3, 4, 3)
-    assert pixels_of(np.zeros((1, 2), np.uint8).view(np.matrix)).tolist() == [[[7] * 3, [8] * 3]]
+    matrix = np.array([[7, 8]], np.uint8).view(np.matrix)
+    assert pixels_of(matrix).tolist() == [[[7] * 3, [8] * 3]]
 
 
 def test_a_pil_image_that_cannot_be_read_is_an_input_error(tmp_path: Path) -> None:
