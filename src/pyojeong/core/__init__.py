@@ -1,5 +1,5 @@
 """What every stage shares: labels, geometry, images, tables, metrics, files and the layout of a workspace.
 
-Comes in: paths, bytes, arrays. Goes out: checked tables, upright pixels, regions, scores, files that appear whole. Any
+Input: paths, bytes, arrays. Output: checked tables, upright pixels, regions, scores, files that appear whole. Any
 package may import from here; nothing here imports another package of pyojeong.
 """

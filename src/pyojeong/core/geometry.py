@@ -52,7 +52,7 @@ class Framing:
     Attributes:
         margin: share of the box's longer side added above and below; below 0 the region is smaller than the box.
         offset: how far the region's center lies below the box's, as a share of the longer side.
-        aspect: width / height of the region, within ``ASPECTS``; resizing to a square then squashes the face.
+        aspect: width / height of the region, within ``ASPECTS``; resizing to a square widens the face below 1.
         box_kind: the kind of box that margin and offset refer to, one of ``BOX_KINDS``.
     """
 

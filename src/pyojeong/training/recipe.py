@@ -180,7 +180,7 @@ class Recipe:
 
     @property
     def framing(self) -> Framing:
-        """How faces are cut out: of a CSV with boxes by training itself; finished crops must have been cut this way."""
+        """How faces are cropped: training crops a CSV with boxes this way; ready-made crops must already be cut so."""
         return Framing(self.margin, self.offset, self.aspect, self.box_kind)
 
     @classmethod
