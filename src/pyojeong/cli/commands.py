@@ -13,11 +13,14 @@ import typer
 from pyojeong import __version__
 from pyojeong.cli import terminal
 from pyojeong.cli.options import (
+    AsJson,
     BoxKind,
     Decode,
     Engine,
+    Images,
     InputSize,
     Library,
+    Model,
     Outs,
     Policy,
     Profiles,
@@ -36,12 +39,6 @@ from pyojeong.cli.options import (
 from pyojeong.core.errors import InputError
 from pyojeong.core.labels import scheme_for, scheme_named
 from pyojeong.core.workspace import EVALUATIONS, FACEAPI_RESULTS, K7_MODEL, K7_RUN, SUMMARY, SUMMARY_PAGE
-
-Images = Annotated[
-    list[str],
-    typer.Argument(metavar="IMAGE...", help="JPEG, PNG, WebP, BMP or GIF files, or ARCHIVE.zip!/MEMBER."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per line, at full precision.")]
 
 if TYPE_CHECKING:
     from pyojeong.evaluation.evaluation_csv import EvaluationSummary, EvaluationTable
@@ -161,7 +158,7 @@ def baseline(
 def evaluate(
     csv: Annotated[list[Path], typer.Option(help="Table of photographs with boxes, or of crops.")],
     out: Outs = None,
-    model: Annotated[Path | None, typer.Option(help="An exported ONNX model. [default: the package's own]")] = None,
+    model: Model = None,
     box_kind: BoxKind = "annotator",
     scheme: SchemeName = None,
     root: Root = Path(),
@@ -211,7 +208,7 @@ def faces(
 @app.command()
 def emotions(
     images: Images,
-    model: Annotated[Path | None, typer.Option(help="An exported ONNX model. [default: the package's own]")] = None,
+    model: Model = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the faces of IMAGE and their emotions.

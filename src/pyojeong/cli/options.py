@@ -12,6 +12,12 @@ from pyojeong.core.labels import scheme_for
 if TYPE_CHECKING:
     from pyojeong.evaluation.evaluation_csv import EvaluationTable
 
+Images = Annotated[
+    list[str],
+    typer.Argument(metavar="IMAGE...", help="JPEG, PNG, WebP, BMP or GIF files, or ARCHIVE.zip!/MEMBER."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per line, at full precision.")]
+Model = Annotated[Path | None, typer.Option(help="An exported ONNX model. [default: the package's own]")]
 Root = Annotated[Path, typer.Option("--project-root", help="The workspace; relative paths in tables start from it.")]
 Workers = Annotated[int, typer.Option(min=1, help="Number of processes.")]
 Scheduler = Annotated[str | None, typer.Option(help="Address of a dask.distributed scheduler.")]

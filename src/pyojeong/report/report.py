@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pyojeong.core import metrics
 from pyojeong.core.errors import InputError
 from pyojeong.core.files import json_value, write_bytes, write_text
+from pyojeong.core.geometry import MATCHED_IOU
 from pyojeong.core.labels import Scheme, scheme_named
 from pyojeong.core.progress import track
 from pyojeong.core.table import VOTES_PREFIX, read_table, write_csv
@@ -296,7 +297,7 @@ def _summary_row(
         "n_raw": n_raw,
         "n_eval": n_eval,
         "coverage(%)": _percent(n_eval / n_raw if n_raw else None),
-        "filter": "" if box_was_given(frame) else "face_detected==1; iou>=0.3;",
+        "filter": "" if box_was_given(frame) else f"face_detected==1; iou>={MATCHED_IOU};",
         "Top1_Acc(%)": _percent(headline.get("accuracy")),
         "Macro-F1": _rounded(headline.get("macro_f1")),
         "Macro-F1_low": _rounded(headline.get("macro_f1_low")),
