@@ -27,11 +27,12 @@ from playwright.sync_api import Route, sync_playwright
 from pyojeong.core.geometry import MATCHED_IOU, Box, iou
 from pyojeong.core.images import read_bytes
 from pyojeong.core.labels import FACEAPI
+from pyojeong.core.npm import find_package
 from pyojeong.core.table import BOX_COLUMNS, read_csv
 from pyojeong.data.prepare import prepare
 from pyojeong.evaluation.contenders import FaceAnswer, PhotographAnswer
 from pyojeong.faceapi.engines import FaceApiContender, OnnxEngine
-from pyojeong.faceapi.weights import find_package
+from pyojeong.faceapi.weights import PACKAGE
 
 Photograph = tuple[bytes, Box]
 SITE = "https://faceapi.test"
@@ -88,7 +89,7 @@ def scut(data: Path) -> Iterator[Photograph]:
 @contextmanager
 def browser(size: int, chromium: str | None) -> Iterator[Any]:
     """Open Chromium with face-api.js; yields a function from photograph and box to the results of face-api.js."""
-    package = find_package()
+    package = find_package(PACKAGE)
     folders = {
         "model": package / "model",
         "wasm": find_package("@tensorflow/tfjs-backend-wasm") / "dist",

@@ -19,10 +19,11 @@ ALLOWED: dict[str, set[str]] = {
     "model": {"core", "faceapi"},
     "export": {"core", "model"},
     "training": {"core", "model", "export"},
+    "detection": {"core"},
     "classifier": {"core"},
-    "analyzer": {"core", "classifier", "evaluation", "faceapi"},
+    "analyzer": {"core", "classifier", "detection", "evaluation"},
     "report": {"core", "evaluation"},
-    "demo": {"core", "analyzer", "faceapi"},
+    "demo": {"core", "analyzer", "detection"},
     "experiments": {"core", "data", "sample", "evaluation", "faceapi", "export", "training", "report"},
     "cli": {"core", "data", "sample", "evaluation", "faceapi", "export", "training", "report", "analyzer", "demo"}
     | {"experiments"},

@@ -1,7 +1,6 @@
 """Find the faces of an image and classify each one, as the browser's ``EmotionAnalyzer`` does."""
 
 import hashlib
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,26 +10,16 @@ import numpy as np
 
 from pyojeong import __version__
 from pyojeong.classifier import Classifier
+from pyojeong.core.alignment import LANDMARKS, Point
 from pyojeong.core.errors import InputError, check_choice
 from pyojeong.core.geometry import BOX_KINDS, SIZE, Box, box_dict, can_be_face, has_patch
 from pyojeong.core.images import PROBLEMS, ImageError, ImageSource, Pixels, decode, pixels_of
+from pyojeong.detection.detector import MIN_FACE, Detector
+from pyojeong.detection.network import Detection
 from pyojeong.evaluation.contenders import FaceAnswer, PhotographAnswer
-from pyojeong.faceapi.detector import Detection, FaceApi
 
 MODEL = Path(__file__).parent / "pretrained" / "basic7_mnv3s_160_8bit.onnx"
 """The model that comes with the package; it has face-api's seven classes."""
-
-CLOSE = 0.5
-"""A face whose box is longer than this share of the image's longer side is detected again, see ``find_faces``."""
-
-PADDING = 0.75
-"""Padding of the second detection on each side, as a share of the longer side; see ``find_faces``."""
-
-GRAY = 128
-"""All three channels of the padding; close to the mean that TinyFaceDetector subtracts."""
-
-ENOUGH = 416
-"""Longest side in pixels that the second detection needs; the image takes 416 / 2.5 pixels of the detector's input."""
 
 
 @dataclass(frozen=True)
@@ -38,20 +27,29 @@ class Face:
     """A face and its expression.
 
     Attributes:
-        box: minX, minY, maxX, maxY of TinyFaceDetector in pixels of the upright image, not clipped to it.
+        box: minX, minY, maxX, maxY in pixels of the upright image, not clipped to it; see ``detection.network``.
         score: of the detector, 0..1.
+        landmarks: x and y of the ``alignment.LANDMARKS`` in pixels, by name.
         emotions: probability (0..1) by class name, in class order; they sum to 1.
         label: the most probable class.
     """
 
     box: Box
     score: float
+    landmarks: dict[str, Point]
     emotions: dict[str, float]
     label: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the face as JSON values, its box as ``{"minX", "minY", "maxX", "maxY"}``."""
-        return {"box": box_dict(self.box), "score": self.score, "label": self.label, "emotions": self.emotions}
+        """Return the face as JSON values: the box as ``{"minX", "minY", "maxX", "maxY"}``, landmarks as ``[x, y]``."""
+        landmarks = {name: [*point] for name, point in self.landmarks.items()}
+        return {
+            "box": box_dict(self.box),
+            "score": self.score,
+            "landmarks": landmarks,
+            "label": self.label,
+            "emotions": self.emotions,
+        }
 
 
 class Analyzer:
@@ -59,28 +57,24 @@ class Analyzer:
 
     Args:
         model: an ONNX file of ``pyojeong export``; None is the package's own model.
-        retry: whether to detect again where no face or a close face was found, see ``find_faces``.
+        min_face: smallest face to find, as a share of the image's longer side; see ``detection.detector.Detector``.
         threads: threads per call; 0 lets onnxruntime choose.
 
     Attributes:
         classifier: the expression model.
 
     Raises:
-        InputError: the model cannot be used, or the detector's weights are not installed.
+        InputError: the model cannot be used, ``min_face`` is out of range, or the detector's weights are not installed.
     """
 
-    def __init__(self, model: str | Path | None = None, *, retry: bool = True, threads: int = 0) -> None:
+    def __init__(self, model: str | Path | None = None, *, min_face: float = MIN_FACE, threads: int = 0) -> None:
         if model is None and not MODEL.is_file():
             raise InputError(f"{MODEL}: the package's model is missing; install the package again, or name a model")
         self.classifier = Classifier(MODEL if model is None else Path(model), threads)
-        self._detector = FaceApi(threads=threads)
-        self._retry = retry
+        self._detector = Detector(min_face, threads=threads)
 
     def analyze(self, image: ImageSource) -> list[Face]:
         """Return the faces of an image, best detector score first; an image without faces gives an empty list.
-
-        A face is left out where the crop that the model needs shows nothing of the image, or is more than three times
-        as long.
 
         Args:
             image: one of
@@ -98,63 +92,30 @@ class Analyzer:
             ValueError: an array of another shape or dtype.
         """
         pixels = pixels_of(image)
+        return [self._classified(pixels, detection) for detection in self._detector.detect(pixels)]
+
+    def classify(self, pixels: Pixels, box: Box | None, box_kind: str) -> list[float]:
+        """Return the probabilities (0..1, in class order) of a face whose box is known.
+
+        Args:
+            pixels: upright RGB, uint8 [H, W, 3].
+            box: minX, minY, maxX, maxY in pixels; None takes the whole image as a finished crop. A model aligned by
+                landmarks looks for them around it, and is shown the box's own region where there are none.
+            box_kind: the kind of the box, one of ``geometry.BOX_KINDS``.
+        """
+        framing = self.classifier.framing
+        found = self._detector.look_at(pixels, box) if box and framing.aligned_by == "landmarks" else None
         height, width = pixels.shape[:2]
-        detections = find_faces(self._detector, pixels) if self._retry else self._detector.detect(pixels)
-        regions = [self.classifier.framing.region(detection.box, "detector") for detection in detections]
-        return [
-            self._classified(pixels, detection)
-            for detection, region in zip(detections, regions, strict=True)
-            if has_patch(region, width, height)
-        ]
+        if box and not found and not has_patch(framing.region(box, box_kind), width, height):
+            # Other contenders answer for such a box too, so this one classifies a black patch.
+            return [*map(float, self.classifier.predict_patches([np.zeros((SIZE, SIZE, 3), np.uint8)])[0])]
+        landmarks = found.landmarks if found else None
+        return [*self.classifier.predict(pixels, box, box_kind=box_kind, landmarks=landmarks).values()]
 
     def _classified(self, pixels: Pixels, detection: Detection) -> Face:
-        emotions = self.classifier.predict(pixels, detection.box, box_kind="detector")
-        return Face(detection.box, detection.score, emotions, max(emotions, key=emotions.__getitem__))
-
-
-def find_faces(detector: FaceApi, image: Pixels) -> list[Detection]:
-    """Detect faces, best score first; where none or a close one is found, detect again on a gray-padded copy.
-
-    TinyFaceDetector misses a face that fills the image, and its boxes of a close face vary in size. The second
-    detection sees every n-th pixel of every n-th row, n = ceil(longer side / 416). A face of the first detection is
-    kept where its center lies in no box of the second.
-
-    Of 300 East Asian portraits and their square crops of 1.3, 1.1, 1.0 and 0.9 times the face's box, the first
-    detection misses 269 (n = 1500) and the second 5 of those; none of its boxes was off the face. On faces longer than
-    half of the image it halves the spread of the box's size; on smaller ones it would widen it
-    (``benchmarks/framing.py``).
-    """
-    detections = detector.detect(image)
-    longest = max((_longer_side(detection.box) for detection in detections), default=math.inf)
-    if longest <= CLOSE * max(image.shape[:2]):
-        return detections
-    second = _detect_padded(detector, image)
-    kept = [first for first in detections if not any(_contains_center(again.box, first.box) for again in second)]
-    return sorted(second + kept, key=lambda detection: -detection.score)
-
-
-def _longer_side(box: Box) -> float:
-    return max(box[2] - box[0], box[3] - box[1])
-
-
-def _contains_center(box: Box, other: Box) -> bool:
-    x, y = (other[0] + other[2]) / 2, (other[1] + other[3]) / 2
-    return box[0] <= x <= box[2] and box[1] <= y <= box[3]
-
-
-def _detect_padded(detector: FaceApi, image: Pixels) -> list[Detection]:
-    step = math.ceil(max(image.shape[:2]) / ENOUGH)
-    small = image[::step, ::step]
-    height, width = small.shape[:2]
-    edge = math.floor(PADDING * max(height, width) + 0.5)
-    padded = np.full((height + 2 * edge, width + 2 * edge, 3), GRAY, np.uint8)
-    padded[edge : edge + height, edge : edge + width] = small
-
-    def in_image(box: Box) -> Box:
-        min_x, min_y, max_x, max_y = ((value - edge) * step for value in box)
-        return min_x, min_y, max_x, max_y
-
-    return [Detection(in_image(detection.box), detection.score) for detection in detector.detect(padded)]
+        emotions = self.classifier.predict(pixels, detection.box, box_kind="blazeface", landmarks=detection.landmarks)
+        landmarks = dict(zip(LANDMARKS, detection.landmarks, strict=True))
+        return Face(detection.box, detection.score, landmarks, emotions, max(emotions, key=emotions.__getitem__))
 
 
 @dataclass(frozen=True)
@@ -201,7 +162,7 @@ def analyze_files(paths: Iterable[str | Path], *, model: Path | None = None) -> 
 
 @dataclass(frozen=True)
 class ModelContender:
-    """An exported model behind ``find_faces`` as a contender, see ``evaluation.contenders.Contender``.
+    """An exported model behind our own detector as a contender, see ``evaluation.contenders.Contender``.
 
     Attributes:
         path: of the ONNX file.
@@ -256,14 +217,10 @@ class ModelEngine:
         return PhotographAnswer(width, height, faces, [self._given(pixels, box) for box in boxes])
 
     def _given(self, pixels: Pixels, box: Box | None) -> list[float] | None:
-        classifier = self._analyzer.classifier
         height, width = pixels.shape[:2]
         if box and not can_be_face(box, width, height):
             return None
-        if box and not has_patch(classifier.framing.region(box, self._box_kind), width, height):
-            # Other contenders answer for such a box too, so this one classifies a black patch.
-            return [*map(float, classifier.predict_patches([np.zeros((SIZE, SIZE, 3), np.uint8)])[0])]
-        return [*classifier.predict(pixels, box, box_kind=self._box_kind).values()]
+        return self._analyzer.classify(pixels, box, self._box_kind)
 
     def close(self) -> None:
         """Nothing needs closing."""

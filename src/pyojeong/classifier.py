@@ -10,6 +10,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from pyojeong.core import geometry
+from pyojeong.core.alignment import Point, cut_turned, face_points, turned_region
 from pyojeong.core.errors import InputError
 from pyojeong.core.geometry import Framing
 from pyojeong.core.images import Pixels
@@ -58,7 +59,12 @@ class Classifier:
         self.version = metadata["version"]
 
     def predict(
-        self, image: Pixels, box: Sequence[float] | None = None, *, box_kind: str | None = None
+        self,
+        image: Pixels,
+        box: Sequence[float] | None = None,
+        *,
+        box_kind: str | None = None,
+        landmarks: Sequence[Point] | None = None,
     ) -> dict[str, float]:
         """Return the probability (0..1) of each class.
 
@@ -67,17 +73,29 @@ class Classifier:
             box: the face: minX, minY, maxX, maxY in pixels. None takes the whole image as a finished crop, which is
                 square whatever the model's aspect; other shapes are padded with black.
             box_kind: the kind of ``box``, see ``Framing.region``.
+            landmarks: the face's ``alignment.LANDMARKS`` in pixels; a model aligned by landmarks uses them instead of
+                the box, any other ignores them.
 
         Raises:
-            ValueError: the image is not uint8 [H, W, 3], the box has no area, or the kind of box does not exist.
+            ValueError: the image is not uint8 [H, W, 3], the box has no area, the kind of box does not exist, or the
+                landmarks do not span a face.
         """
-        (row,) = self.predict_patches([self.patch(image, box, box_kind=box_kind)])
+        (row,) = self.predict_patches([self.patch(image, box, box_kind=box_kind, landmarks=landmarks)])
         return dict(zip(self.classes, map(float, row), strict=True))
 
-    def patch(self, image: Pixels, box: Sequence[float] | None = None, *, box_kind: str | None = None) -> Pixels:
-        """Return the patch, uint8 [H, W, 3], that the network sees for ``box``; see ``predict``."""
+    def patch(
+        self,
+        image: Pixels,
+        box: Sequence[float] | None = None,
+        *,
+        box_kind: str | None = None,
+        landmarks: Sequence[Point] | None = None,
+    ) -> Pixels:
+        """Return the patch, uint8 [H, W, 3], that the network sees of a face; see ``predict``."""
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ValueError(f"an image is uint8 [H, W, 3], not {image.dtype} {list(image.shape)}")
+        if landmarks is not None and self.framing.aligned_by == "landmarks":
+            return cut_turned(image, turned_region(face_points(landmarks)))
         height, width = image.shape[:2]
         if box is None:
             return geometry.cut(image, geometry.patch_region((0, 0, width, height), 0))
@@ -113,6 +131,9 @@ def _framing(metadata: Mapping[str, str], model: Path) -> Framing:
         raise InputError(
             f"{model}: needs boxes of kind {box_kind!r}, which this version does not know; update pyojeong"
         )
+    aligned_by = metadata.get("aligned_by", "box")
+    if aligned_by not in geometry.ALIGNMENTS:
+        raise InputError(f"{model}: is aligned by {aligned_by!r}, which this version does not know; update pyojeong")
     # A file without an aspect has square crops.
     numbers = {"margin": metadata["margin"], "offset": metadata["offset"], "aspect": metadata.get("aspect", "1")}
     values = {name: _number(text) for name, text in numbers.items()}
@@ -121,7 +142,7 @@ def _framing(metadata: Mapping[str, str], model: Path) -> Framing:
         if not math.isfinite(value) or (name == "aspect" and not low <= value <= high):
             limits = f" from {low} to {high}" if name == "aspect" else ""
             raise InputError(f"{model}: its crop {name} is {numbers[name]!r}, not a number{limits}; export it again")
-    return Framing(**values, box_kind=box_kind)
+    return Framing(**values, box_kind=box_kind, aligned_by=aligned_by)
 
 
 def _number(text: str) -> float:

@@ -10,9 +10,10 @@ import onnxruntime
 import pytest
 
 from pyojeong.core.errors import InputError
+from pyojeong.core.npm import find_package
 from pyojeong.faceapi import net_graphs, nets
 from pyojeong.faceapi.detector import without_padding
-from pyojeong.faceapi.weights import find_package, read_weights
+from pyojeong.faceapi.weights import PACKAGE, read_weights
 
 
 def run(graph: bytes, feeds: dict[str, Any]) -> Any:
@@ -79,7 +80,7 @@ def test_another_version_of_the_package_is_not_packed(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("size", [160, 416, 608])
 def test_the_detector_has_one_cell_per_32_pixels_and_a_divisor(size):
-    graph = nets.build("tiny_face_detector", find_package())
+    graph = nets.build("tiny_face_detector", find_package(PACKAGE))
     pixels = np.random.default_rng(0).uniform(0, 255, (2, size, size, 3)).astype(np.float32)
     usual, other = (run(graph, {"pixels": pixels, **more})[0] for more in ({}, {"divisor": np.array(256, np.float32)}))
     assert usual.shape == (2, size // 32, size // 32, 25)
@@ -93,7 +94,7 @@ def test_the_detector_has_one_cell_per_32_pixels_and_a_divisor(size):
 @pytest.mark.parametrize("divisor", [255, 256])
 @pytest.mark.parametrize(("width", "height"), [(640, 480), (479, 640), (1280, 720), (1000, 1), (7, 416), (300, 299)])
 def test_cells_do_not_depend_on_the_omitted_padding(width, height, divisor):
-    graph = nets.build("tiny_face_detector", find_package())
+    graph = nets.build("tiny_face_detector", find_package(PACKAGE))
     columns, rows = (math.ceil(length * 224 / max(width, height)) for length in (width, height))
     pixels = np.zeros((224, 224, 3), np.float32)
     pixels[:rows, :columns] = np.random.default_rng(2).uniform(0, 255, (rows, columns, 3))
@@ -106,7 +107,7 @@ def test_cells_do_not_depend_on_the_omitted_padding(width, height, divisor):
 
 def test_the_expression_net_s_first_layer_is_the_manifest_s_convolution():
     """Computes one layer by hand, which shows a transposed layout or padding on the wrong side."""
-    model = onnx.load_from_string(nets.build("face_expression", find_package()))
+    model = onnx.load_from_string(nets.build("face_expression", find_package(PACKAGE)))
     first = next(node for node in model.graph.node if node.op_type == "Relu")
     model.graph.output.append(onnx.helper.make_tensor_value_info(first.output[0], onnx.TensorProto.FLOAT, None))
     pixels = np.random.default_rng(1).uniform(0, 255, (1, 112, 112, 3)).astype(np.float32)

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from pyojeong.core.images import Pixels, decode_reduced
+from pyojeong.core.npm import find_package
 from pyojeong.faceapi.detector import LIBRARIES
 from pyojeong.faceapi.engines import REFEREE
 from pyojeong.faceapi.sampling import Raster, Samples, as_raster, round_half_up, sample
-from pyojeong.faceapi.weights import find_package
+from pyojeong.faceapi.weights import PACKAGE
 from tests.faceapi.faces import jpeg, portrait
 
 SHAPES = [(640, 480), (480, 640), (1, 1), (1, 200), (47, 33), (111, 113), (416, 416), (112, 112), (1503, 1001)]
@@ -62,7 +63,7 @@ def test_a_region_is_sampled_like_an_image_of_its_own():
 
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_samples_equal_the_library_s_bit_for_bit(library):
-    modules = find_package().parents[2]
+    modules = find_package(PACKAGE).parents[2]
     requests = [
         {"width": width, "height": height, "size": size, "centered": centered}
         for height, width in SHAPES

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from pyojeong.core.errors import InputError
-from pyojeong.faceapi import weights
-from pyojeong.faceapi.weights import find_package, package_version, read_weights
+from pyojeong.faceapi.weights import read_weights
 
 SCALE, MINIMUM = 0.009007044399485869, -1.2069439495311063
 
@@ -57,19 +56,3 @@ def test_a_missing_shard_or_model_is_named(tmp_path):
     (package / "model" / "b.bin").unlink()
     with pytest.raises(InputError, match=r"b\.bin"):
         read_weights("net", package)
-
-
-def test_the_package_is_found_from_the_source_and_from_the_current_folder(tmp_path, monkeypatch):
-    assert package_version(find_package()) == "1.7.15"
-    monkeypatch.setattr(weights, "__file__", str(tmp_path / "site" / "weights.py"))
-    write_package(tmp_path / "work" / "node_modules" / "@vladmandic" / "face-api", DATA, ENTRIES)
-    (tmp_path / "work" / "deep" / "er").mkdir(parents=True)
-    monkeypatch.chdir(tmp_path / "work" / "deep" / "er")
-    assert package_version(find_package()) == "9.8.7"
-
-
-def test_a_missing_package_says_what_to_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(weights, "__file__", str(tmp_path / "site" / "weights.py"))
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="npm ci"):
-        find_package()

@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pyojeong.core.errors import InputError
+from pyojeong.core.npm import find_package
 from pyojeong.faceapi import engines
-from pyojeong.faceapi.weights import find_package, read_weights
+from pyojeong.faceapi.weights import PACKAGE, read_weights
 from pyojeong.model.network import normalize
 from pyojeong.model.teacher import SIZES, FaceRecognitionNet, Teacher, fingerprint, load_teacher
 from pyojeong.sample.drawing import draw_face
@@ -31,7 +32,7 @@ def test_features_equal_the_library_s(teacher: Teacher) -> None:
     pixels, _ = draw_face("기쁨", 3, (LIBRARY_SIZE, LIBRARY_SIZE))
     request = json.dumps({"size": LIBRARY_SIZE, "pixels": base64.b64encode(pixels.tobytes()).decode()})
     libraries = Path(engines.__file__).parent / "node/libraries.mjs"
-    command = ["node", str(REPOSITORY / "tests/descriptor.mjs"), str(find_package().parents[2]), str(libraries)]
+    command = ["node", str(REPOSITORY / "tests/descriptor.mjs"), str(find_package(PACKAGE).parents[2]), str(libraries)]
     output = subprocess.run(command, input=request, capture_output=True, text=True, check=True).stdout
     expected = np.frombuffer(base64.b64decode(json.loads(output.splitlines()[-1])), np.float32)
 
@@ -113,7 +114,7 @@ def test_missing_and_foreign_weights_are_load_teacher(tmp_path: Path) -> None:
 def test_a_damaged_npm_package_is_load_teacher(manifest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model/face_recognition_model-weights_manifest.json").write_text(manifest)
-    monkeypatch.setattr("pyojeong.faceapi.weights.find_package", lambda: tmp_path)
+    monkeypatch.setattr("pyojeong.faceapi.weights.find_package", lambda _: tmp_path)
     with pytest.raises(InputError, match=r"face_recognition_model|run `npm ci` in the project folder again"):
         load_teacher("dlib", 7, "")
 

@@ -7,6 +7,7 @@ Training, Python inference and the browser cut the same pixels. ``patch_region``
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -25,8 +26,11 @@ Region = tuple[int, int, int, int]
 MARGIN = 0.15
 """Default margin on each side of the box, as a share of its longer side."""
 
-BOX_KINDS = ("annotator", "detector")
-"""Who made a box: AI Hub's annotators or TinyFaceDetector."""
+BOX_KINDS = ("annotator", "detector", "blazeface")
+"""Who made a box: AI Hub's annotators, face-api.js's TinyFaceDetector, or ``pyojeong.detection``."""
+
+ALIGNMENTS = ("box", "landmarks")
+"""By what a face is framed: by its box, upright in the image, or by its landmarks, upright on the face."""
 
 SIZE = 160
 """Side of a finished crop in pixels."""
@@ -39,13 +43,33 @@ MATCHED_IOU = 0.30
 
 _MAX_PATCH = 3  # longest patch, relative to the image's longer side
 _MAX_FACE = 2  # longest plausible face box, relative to the image's longer side
-_DETECTOR_ASPECT = 1.19
-_ANNOTATOR_WIDTH, _ANNOTATOR_HEIGHT, _ANNOTATOR_RISE = 0.93, 1.06, 0.164
+
+
+class _Relation(NamedTuple):
+    """An annotator's box, in longer sides of a detector's box of the same face.
+
+    Attributes:
+        width: of the annotator's box.
+        height: of the annotator's box.
+        rise: how much higher its center lies.
+        aspect: width / height of the detector's box.
+    """
+
+    width: float
+    height: float
+    rise: float
+    aspect: float
+
+
+# As printed by `benchmarks/framing.py relation`: medians over the London set (n = 71 and 72). Its boxes were made from
+# face landmarks and stand in for AI Hub's, which are not public. 1.19 lies between TinyFaceDetector's medians there
+# (1.09) and on East Asian portraits (1.24, n = 257); BlazeFace's boxes are squares.
+_RELATIONS = {"detector": _Relation(0.93, 1.06, 0.164, 1.19), "blazeface": _Relation(1.14, 1.27, 0.175, 1.0)}
 
 
 @dataclass(frozen=True)
 class Framing:
-    """Which region around a face box a network sees.
+    """Which region around a face a network sees.
 
     A recipe, a checkpoint and an exported graph carry their framing, so a model is always shown what it was trained on.
 
@@ -54,12 +78,15 @@ class Framing:
         offset: how far the region's center lies below the box's, as a share of the longer side.
         aspect: width / height of the region, within ``ASPECTS``; resizing to a square widens the face below 1.
         box_kind: the kind of box that margin and offset refer to, one of ``BOX_KINDS``.
+        aligned_by: one of ``ALIGNMENTS``. With ``landmarks``, ``alignment.turned_region`` frames a face, and the box's
+            rule serves only where no landmarks are known.
     """
 
     margin: float = MARGIN
     offset: float = 0.0
     aspect: float = 1.0
     box_kind: str = "annotator"
+    aligned_by: str = "box"
 
     def region(self, box: Sequence[float], box_kind: str | None = None) -> Region:
         """Return the region (x, y, width, height) for a face box.
@@ -114,36 +141,29 @@ def patch_region(box: Sequence[float], margin: float = MARGIN, offset: float = 0
     return math.floor(x + 0.5), math.floor(y + 0.5), width, height
 
 
-def annotator_box(box: Sequence[float]) -> Box:
-    """Return the box that AI Hub's annotators would draw, given TinyFaceDetector's box of the same face.
-
-    Relative to the detector's longer side it is 0.93 wide and 1.06 high, and its center lies 0.164 higher. These are
-    medians over 71 photographs of the London set, as printed by ``benchmarks/framing.py``. The London boxes were made
-    from face landmarks and stand in for AI Hub's, which are not public.
-    """
+def annotator_box(box: Sequence[float], kind: str = "detector") -> Box:
+    """Return the box that AI Hub's annotators would draw, given a detector's box of the same face and its kind."""
+    relation = _RELATIONS[kind]
     longer = max(box[2] - box[0], box[3] - box[1])
-    width, height = _ANNOTATOR_WIDTH * longer, _ANNOTATOR_HEIGHT * longer
-    return _box_around(box, width, height, -_ANNOTATOR_RISE * longer)
+    return _box_around(box, relation.width * longer, relation.height * longer, -relation.rise * longer)
 
 
-def detector_box(box: Sequence[float]) -> Box:
-    """Return the box that TinyFaceDetector would give, given an annotator's box of the same face.
-
-    The inverse of ``annotator_box``. The detector's boxes are taken as 1.19 times as wide as high, between the medians
-    of the London set (1.09, n = 71) and of East Asian portraits (1.24, n = 257).
-    """
-    longer = max(box[2] - box[0], box[3] - box[1]) / _ANNOTATOR_HEIGHT
-    return _box_around(box, longer, longer / _DETECTOR_ASPECT, _ANNOTATOR_RISE * longer)
+def detector_box(box: Sequence[float], kind: str = "detector") -> Box:
+    """Return the box that a detector would give, given an annotator's box; the inverse of ``annotator_box``."""
+    relation = _RELATIONS[kind]
+    longer = max(box[2] - box[0], box[3] - box[1]) / relation.height
+    return _box_around(box, longer, longer / relation.aspect, relation.rise * longer)
 
 
 def convert_box(box: Sequence[float], from_kind: str, to_kind: str) -> Sequence[float]:
-    """Convert a face box between the two ``BOX_KINDS``; ValueError for any other kind."""
+    """Convert a face box between two of ``BOX_KINDS``; ValueError for any other kind."""
     for kind in (from_kind, to_kind):
         if kind not in BOX_KINDS:
             raise ValueError(f"a box is of kind {' or '.join(BOX_KINDS)}, not {kind!r}")
     if from_kind == to_kind:
         return box
-    return annotator_box(box) if to_kind == "annotator" else detector_box(box)
+    drawn = box if from_kind == "annotator" else annotator_box(box, from_kind)
+    return drawn if to_kind == "annotator" else detector_box(drawn, to_kind)
 
 
 def _box_around(box: Sequence[float], width: float, height: float, down: float) -> Box:

@@ -5,7 +5,7 @@ The graph takes ``image`` uint8 [N, H, W, C], C = 3 or 4 (alpha is ignored), and
 cannot differ in them. Its metadata are ``classes`` (JSON list), ``scheme``, ``size``, ``temperature``, ``version``,
 ``synthetic`` (``true`` when trained on synthetic faces) and the framing of the crops that the network was trained on:
 ``margin``, ``offset`` and ``aspect`` (see ``geometry.patch_region``) relative to a ``box_kind`` of
-``geometry.BOX_KINDS``.
+``geometry.BOX_KINDS``, and ``aligned_by``, one of ``geometry.ALIGNMENTS``.
 """
 
 import copy
@@ -190,6 +190,7 @@ def _metadata(trained: Checkpoint) -> dict[str, str]:
         "offset": repr(trained.framing.offset),
         "aspect": repr(trained.framing.aspect),
         "box_kind": trained.framing.box_kind,
+        "aligned_by": trained.framing.aligned_by,
         "size": str(trained.size),
         "temperature": repr(trained.temperature),
         "version": __version__,

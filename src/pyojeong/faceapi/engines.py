@@ -18,10 +18,11 @@ from pyojeong.core.errors import InputError, check_choice
 from pyojeong.core.geometry import Box
 from pyojeong.core.images import ImageError, decode, decode_reduced, measure
 from pyojeong.core.labels import FACEAPI
+from pyojeong.core.npm import find_package
 from pyojeong.evaluation.contenders import Engine, FaceAnswer, PhotographAnswer
 from pyojeong.faceapi.detector import EXPRESSION_SIZE, FaceApi, check_options
 from pyojeong.faceapi.sampling import Raster
-from pyojeong.faceapi.weights import find_package
+from pyojeong.faceapi.weights import PACKAGE
 
 ENGINES = ("onnx", "node")
 DECODINGS = ("exact", "scaled")
@@ -146,7 +147,7 @@ class NodeEngine:
         self._log.close()
 
     def _start(self) -> None:
-        modules = find_package().parents[2]
+        modules = find_package(PACKAGE).parents[2]
         library = "face-api.js" if self._contender.library == "original" else "@tensorflow/tfjs-backend-wasm"
         find_package(library)
         options = {

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from pyojeong.core.errors import InputError
 from pyojeong.core.files import cache_folder, write_bytes
-from pyojeong.faceapi.weights import PACKAGE, find_package, package_version, read_weights
+from pyojeong.core.npm import find_package, package_version
+from pyojeong.faceapi.weights import PACKAGE, read_weights
 
 FORMAT = 4
 """Version of the built graphs. Increase it whenever they change, so that no old one is read from a cache."""
@@ -36,7 +37,7 @@ def graph_path(model: str) -> Path:
     packed = GRAPHS / _file_name(model, VERSION)
     if packed.is_file():
         return packed
-    package = find_package()
+    package = find_package(PACKAGE)
     cached = cache_folder() / _file_name(model, package_version(package))
     if not cached.is_file():
         write_bytes(cached, build(model, package))
@@ -45,7 +46,7 @@ def graph_path(model: str) -> Path:
 
 def write_graphs(out: Path) -> list[Path]:
     """Write both graphs and the license of their weights to ``out`` and return their paths."""
-    package = find_package()
+    package = find_package(PACKAGE)
     version = package_version(package)
     if version != VERSION:
         raise InputError(f"{package}: version {version} is installed, {VERSION} is pinned; run `npm ci`")

@@ -1,7 +1,6 @@
 """Reads the official face-api weights from the npm package that the project installs."""
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,35 +8,12 @@ import numpy.typing as npt
 
 from pyojeong.core.errors import InputError
 from pyojeong.core.files import read_json
+from pyojeong.core.npm import find_package
 
 PACKAGE = "@vladmandic/face-api"
 """The npm package with the weights (MIT); face-api.js 0.22.2 has the same bytes."""
 
 Weights = dict[str, npt.NDArray[np.float32]]
-
-
-def find_package(name: str = PACKAGE) -> Path:
-    """Return the folder of the npm package ``name``.
-
-    As Node would, it looks for ``node_modules`` in every folder from this source file upwards, then from the current
-    folder upwards.
-
-    Raises:
-        InputError: the package is in none of them.
-    """
-    for folder in _candidate_folders():
-        package = folder / "node_modules" / name
-        if (package / "package.json").is_file():
-            return package
-    raise InputError(
-        f"the npm package {name} is not installed: no node_modules/{name} above {Path.cwd()}; "
-        "run `npm ci` in the project folder"
-    )
-
-
-def package_version(package: Path) -> str:
-    """Return the version in the ``package.json`` of an npm package."""
-    return str(read_json(package / "package.json")["version"])
 
 
 def read_weights(model: str, package: Path | None = None) -> Weights:
@@ -47,7 +23,7 @@ def read_weights(model: str, package: Path | None = None) -> Weights:
 
     Args:
         model: name of the model in the package.
-        package: folder of the npm package, by default that of ``find_package``.
+        package: folder of the npm package, by default the installed one.
 
     Returns:
         Tensor name -> float32 array in tfjs layout: convolutions [kh, kw, in, out], depthwise [kh, kw, c, 1],
@@ -56,7 +32,7 @@ def read_weights(model: str, package: Path | None = None) -> Weights:
     Raises:
         InputError: the package, the manifest or a shard is missing, or the shards do not match the manifest.
     """
-    folder = (package or find_package()) / "model"
+    folder = (package or find_package(PACKAGE)) / "model"
     manifest = folder / f"{model}-weights_manifest.json"
     tensors: Weights = {}
     for group in read_json(manifest):
@@ -72,11 +48,6 @@ def read_weights(model: str, package: Path | None = None) -> Weights:
         if offset != len(data):
             raise InputError(f"{manifest}: {len(data) - offset} bytes are left over; run `npm ci` again")
     return tensors
-
-
-def _candidate_folders() -> Iterator[Path]:
-    yield from Path(__file__).resolve().parents
-    yield from (Path.cwd(), *Path.cwd().parents)
 
 
 def _read_shard(path: Path) -> bytes:

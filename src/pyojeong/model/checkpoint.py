@@ -18,7 +18,7 @@ from torch import Tensor
 from pyojeong import __version__
 from pyojeong.core.errors import InputError
 from pyojeong.core.files import whole_file
-from pyojeong.core.geometry import BOX_KINDS, SIZE, Framing
+from pyojeong.core.geometry import ALIGNMENTS, BOX_KINDS, SIZE, Framing
 from pyojeong.model.network import MEAN, STD, MobileNetV3Small
 
 _FRAMING = tuple(field.name for field in fields(Framing))
@@ -57,7 +57,8 @@ class Checkpoint:
     @classmethod
     def load(cls, path: Path) -> "Checkpoint":
         """Read a checkpoint; InputError when it is missing, damaged or not written by ``save``."""
-        values = {"aspect": 1.0} | load_torch(path)  # files without an aspect have square crops
+        # Older files have square crops and boxes only.
+        values: dict[str, Any] = {"aspect": 1.0, "aligned_by": "box", **load_torch(path)}
         names = [field.name for field in fields(cls) if field.name != "framing"]
         if missing := [name for name in (*names, *_FRAMING) if name not in values]:
             raise InputError(f"{path}: not a pyojeong checkpoint (no {', '.join(missing)}); train one")
@@ -70,12 +71,14 @@ class Checkpoint:
     def _unusable(self) -> str | None:
         """Name the first part that cannot come from our training; None where all parts can."""
         for name, value in {**asdict(self.framing), "temperature": self.temperature}.items():
-            if name != "box_kind" and not (isinstance(value, float | int) and math.isfinite(value)):
+            if name not in ("box_kind", "aligned_by") and not (isinstance(value, float | int) and math.isfinite(value)):
                 return name
         if not self.temperature > 0:
             return "temperature"
         if self.framing.box_kind not in BOX_KINDS:
             return "box_kind"
+        if self.framing.aligned_by not in ALIGNMENTS:
+            return "aligned_by"
         try:
             self.network()
         except (RuntimeError, AttributeError, TypeError):

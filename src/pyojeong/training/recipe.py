@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pyojeong.core.errors import InputError, check_choice
-from pyojeong.core.geometry import ASPECTS, BOX_KINDS, MARGIN, Framing
+from pyojeong.core.geometry import ALIGNMENTS, ASPECTS, BOX_KINDS, MARGIN, Framing
 
 FACE_NETWORKS = ("dlib", "vggface2")
 """Teachers that were pretrained on faces, see ``pyojeong.model.teacher``."""
@@ -178,10 +178,14 @@ class Recipe:
     box_kind: str = _choice("annotator", BOX_KINDS)
     """Kind of box that the crops refer to, see ``framing``."""
 
+    aligned_by: str = _choice("box", ALIGNMENTS)
+    """``landmarks`` where the crops are aligned on eyes and mouth, see ``alignment``. Margin, offset, aspect and
+    box_kind then only say how a face without landmarks is framed."""
+
     @property
     def framing(self) -> Framing:
         """How faces are cropped: training crops a CSV with boxes this way; ready-made crops must already be cut so."""
-        return Framing(self.margin, self.offset, self.aspect, self.box_kind)
+        return Framing(self.margin, self.offset, self.aspect, self.box_kind, self.aligned_by)
 
     @classmethod
     def of(cls, mode: str, options: Mapping[str, Any]) -> "Recipe":
@@ -240,7 +244,8 @@ class Recipe:
         if self.framing != Framing(margin):
             raise InputError(
                 f"the crops in data_shared have margin {margin:g} around annotators' boxes, but the recipe needs "
-                f"margin {self.margin:g}, offset {self.offset:g}, aspect {self.aspect:g}, box_kind {self.box_kind}; "
+                f"margin {self.margin:g}, offset {self.offset:g}, aspect {self.aspect:g}, box_kind {self.box_kind}, "
+                f"aligned_by {self.aligned_by}; "
                 "leave these out, or train on the tables in data_shared/splits_csv, from whose photographs such crops "
                 "are cut"
             )
