@@ -9,7 +9,8 @@ const from = new URL('../src/pyojeong/pretrained/', import.meta.url);
 const to = new URL('models/', import.meta.url);
 const scripts = process.platform === 'win32' ? '../.venv/Scripts/python.exe' : '../.venv/bin/python';
 
-await rm(to, { recursive: true, force: true });
+// Types of modules that are gone would be packed too.
+for (const folder of [to, new URL('types/', import.meta.url)]) await rm(folder, { recursive: true, force: true });
 await mkdir(to);
 for (const name of ['basic7_mnv3s_160_8bit.onnx', 'classes.json']) {
   if (existsSync(new URL(name, from))) await copyFile(new URL(name, from), new URL(name, to));
