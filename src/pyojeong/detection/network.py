@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pyojeong.core.alignment import Point
-from pyojeong.core.geometry import Box, Region, cut, iou
+from pyojeong.core.geometry import Box, Region, iou
 from pyojeong.core.images import Pixels
 from pyojeong.detection.graph import graph_path
 
@@ -67,12 +67,10 @@ class View:
         resized with an antialiased triangle filter. Views of 128 pixels are squares, as in training; the network is
         convolutional, so larger ones need not be.
         """
-        x, y = region[:2] if region else (0, 0)
-        part = cut(image, region) if region else image
-        height, width = part.shape[:2]
+        x, y, width, height = region or (0, 0, *image.shape[1::-1])
         longer = max(height, width)
         step = max(1, longer // (_SAMPLES * side))
-        thin = part[step // 2 :: step, step // 2 :: step]
+        thin = _thinned(image, (x, y, width, height), step)
         columns, rows = (max(1, math.floor(length * side / longer + 0.5)) for length in (width, height))
         small = np.asarray(Image.fromarray(thin).resize((columns, rows), Image.Resampling.BILINEAR))
         across, down = (side, side) if side == SIDE else (-(-length // 16) * 16 for length in (columns, rows))
@@ -81,6 +79,36 @@ class View:
         pixels[top : top + rows, left : left + columns] = small
         scale = thin.shape[1] * step / columns, thin.shape[0] * step / rows
         return cls(pixels, scale, (x - left * scale[0], y - top * scale[1]))
+
+
+def _thinned(image: Pixels, region: Region, step: int) -> Pixels:
+    """Return every ``step``-th pixel of every ``step``-th row of a region, black outside the image.
+
+    Nothing is copied at full size: the close look at a face that fills a photograph of 60 million pixels takes in four
+    times as many.
+    """
+    x, y, width, height = region
+    # From the middle of the first step on; a thin strip may be narrower than that.
+    columns, rows = (
+        range(start + min(step // 2, (length - 1) // 2), start + length, step)
+        for start, length in ((x, width), (y, height))
+    )
+    in_x, in_y = _inside(columns, image.shape[1]), _inside(rows, image.shape[0])
+    seen_x, seen_y = columns[in_x], rows[in_y]
+    if not (seen_x and seen_y):
+        return np.zeros((len(rows), len(columns), 3), np.uint8)
+    seen = image[seen_y[0] : seen_y[-1] + 1 : step, seen_x[0] : seen_x[-1] + 1 : step]
+    if seen.shape[:2] == (len(rows), len(columns)):
+        return seen
+    thin = np.zeros((len(rows), len(columns), 3), np.uint8)
+    thin[in_y, in_x] = seen
+    return thin
+
+
+def _inside(lines: range, limit: int) -> slice:
+    """Return the places of those lines that lie in an image of ``limit`` lines."""
+    places = [place for place, line in enumerate(lines) if 0 <= line < limit]
+    return slice(places[0], places[-1] + 1) if places else slice(0)
 
 
 class Network:
