@@ -118,9 +118,7 @@ class Analyzer:
     def _can_show(self, detection: Detection, pixels: Pixels) -> bool:
         framing = self.classifier.framing
         height, width = pixels.shape[:2]
-        return framing.aligned_by == "landmarks" or has_patch(
-            framing.region(detection.box, "blazeface"), width, height
-        )
+        return framing.aligned_by == "landmarks" or has_patch(framing.region(detection.box, "blazeface"), width, height)
 
     def _classified(self, pixels: Pixels, detection: Detection) -> Face:
         emotions = self.classifier.predict(pixels, detection.box, box_kind="blazeface", landmarks=detection.landmarks)

@@ -21,13 +21,13 @@ def detector() -> Detector:
 
 @pytest.mark.parametrize("min_face", [0, -0.1, 1.01, math.nan])
 def test_an_impossible_size_is_refused(min_face: float) -> None:
-    with pytest.raises(InputError, match="the smallest face is .*above 0"):
+    with pytest.raises(InputError, match=r"the smallest face is .*above 0"):
         Detector(min_face)
 
 
 @pytest.mark.parametrize("threshold", [0, 0.3, 1, math.nan])
 def test_an_impossible_threshold_is_refused(threshold: float) -> None:
-    with pytest.raises(InputError, match="the score threshold is .*from 0.4 to 1"):
+    with pytest.raises(InputError, match=r"the score threshold is .*from 0\.4 to 1"):
         Detector(threshold=threshold)
 
 
@@ -89,7 +89,7 @@ def test_a_tilted_face_is_found_with_its_tilt(degrees: int, number: int, detecto
 
 
 def crowd(count: int, columns: int) -> Pixels:
-    tiles = [Image.fromarray(portrait(number)[0]).resize((160, 213)) for number in range(count)]
+    tiles = [np.asarray(Image.fromarray(portrait(number)[0]).resize((160, 213))) for number in range(count)]
     rows = [np.hstack(tiles[start : start + columns]) for start in range(0, count, columns)]
     return np.vstack(rows)
 

@@ -43,7 +43,9 @@ ScoreThreshold = Annotated[float, typer.Option(help="Lowest detector score of a 
 MinFace = Annotated[
     float, typer.Option(help="Smallest face to find, as a share of the image's longer side; larger is faster.")
 ]
-BoxKind = Annotated[Literal["annotator", "detector", "blazeface"], typer.Option(help="Who made the boxes in the tables.")]
+BoxKind = Annotated[
+    Literal["annotator", "detector", "blazeface"], typer.Option(help="Who made the boxes in the tables.")
+]
 Decode = Annotated[
     Literal["exact", "scaled"], typer.Option(help="Decode in full, or at reduced size (faster, but another contender).")
 ]

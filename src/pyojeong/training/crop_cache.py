@@ -52,7 +52,7 @@ class CropTable:
         labels: class numbers of the scheme, int64 [rows].
         sets: number of each row's data set (column ``set``), int64 [rows]; all 0 without that column.
         votes: annotators' votes by class, float64 [rows, K]; None without the columns ``votes_<label>``.
-        framing: of the crops to cut where there are boxes. Aligned by landmarks, each face is looked for around its box.
+        framing: of the crops to cut where there are boxes; landmarks are looked for around them.
         key: identifies the pixels.
     """
 
