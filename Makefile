@@ -43,7 +43,8 @@ docs:  # the site in site/, checked for broken links
 demo: setup
 	$(BIN)/pyojeong demo
 
-wheel: setup  # carries face-api's two graphs, so that a pip user needs no Node
+wheel: setup  # carries the graphs of our detector and of face-api, so that a pip user needs no Node
+	$(BIN)/python -m pyojeong.detection.graph
 	$(BIN)/python -m pyojeong.faceapi.nets
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
 

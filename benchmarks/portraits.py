@@ -3,11 +3,12 @@
     python benchmarks/portraits.py --data ../shared/data [--model FILE] [--csv data_raw/val_BASIC7.csv]
         [--photographs data_raw/scut_BASIC7.csv] [--scan]
 
-Faces of the London set (happy and neutral, what two of three annotators say) are found by ``analyzer.find_faces``, in
-the whole photograph and in squares of 1.3 and 1.0 heights of the face at 256 x 256, and cut by the model's own rule.
-So are those of ``--photographs``, any table. With ``--csv``, a table of aligned crops, each crop is also pasted into an
-empty frame, as wide as high and 0.76 times as wide, and found there. With ``--scan`` the same for rules around the
-model's own: margin, offset and aspect of a model are chosen by this table, on faces that are no test set.
+Faces of the London set (happy and neutral, what two of three annotators say) are found by our detector, in the whole
+photograph and in squares of 1.3 and 1.0 heights of the face at 256 x 256, and framed by the model's own rule, by their
+landmarks, and by their boxes. So are those of ``--photographs``, any table. With ``--csv``, a table of aligned crops,
+each crop is also pasted into an empty frame, as wide as high and 0.76 times as wide, and found there. With ``--scan``
+the same for rules around the model's own rule for boxes: margin, offset and aspect of a model are chosen by this table,
+on faces that are no test set.
 """
 
 import argparse
@@ -20,16 +21,17 @@ import numpy as np
 from framing import labeled_london, tight
 from PIL import Image
 
-from pyojeong.analyzer import MODEL, find_faces
+from pyojeong.analyzer import MODEL
 from pyojeong.classifier import Classifier
 from pyojeong.core import geometry
+from pyojeong.core.alignment import cut_turned, face_points, turned_region
 from pyojeong.core.errors import InputError
-from pyojeong.core.geometry import Box
 from pyojeong.core.images import ImageError, Pixels, decode, read_bytes
 from pyojeong.core.labels import BASIC7
 from pyojeong.core.metrics import wilson_interval
 from pyojeong.core.table import read_table
-from pyojeong.faceapi.detector import FaceApi
+from pyojeong.detection.detector import Detector
+from pyojeong.detection.network import Detection
 
 HEIGHTS = (1.3, 1.0)
 """Sides of the tight squares in heights of the annotator's box."""
@@ -40,15 +42,18 @@ NATURAL = 0.76
 FACE, FRAME = 240, 720
 """Height of a pasted crop and side of its frame, in pixels."""
 
+Rule = tuple[float, float, float]
+"""Margin, offset and aspect."""
+
 STEPS = {"margin": (-0.025, 0.0, 0.025), "offset": (0.0, 0.015), "aspect": (0.8, 0.85, 0.9, 1.0)}
 
 
 @dataclass(frozen=True)
 class Found:
-    """A photograph, the detector's box in it (None: no face found), and what it shows."""
+    """A photograph, the best face in it (None: no face found), and what it shows."""
 
     image: Pixels
-    box: Box | None
+    face: Detection | None
     label: str
 
 
@@ -60,10 +65,10 @@ def pasted(image: Pixels, aspect: float) -> Pixels:
     return np.asarray(frame)
 
 
-def found(detector: FaceApi, image: Pixels, label: str) -> Found:
+def found(detector: Detector, image: Pixels, label: str) -> Found:
     """Return the photograph with its best face."""
-    faces = find_faces(detector, image)
-    return Found(image, faces[0].box if faces else None, label)
+    faces = detector.detect(image)
+    return Found(image, faces[0] if faces else None, label)
 
 
 def labeled(csv: Path, root: Path) -> list[tuple[Pixels, str]]:
@@ -73,7 +78,7 @@ def labeled(csv: Path, root: Path) -> list[tuple[Pixels, str]]:
 
 
 def collect(
-    detector: FaceApi, data: Path, photographs: Path | None, csv: Path | None, root: Path
+    detector: Detector, data: Path, photographs: Path | None, csv: Path | None, root: Path
 ) -> dict[str, list[Found]]:
     """Return every set of photographs, each face looked for once."""
     london = list(labeled_london(data))
@@ -90,15 +95,23 @@ def collect(
     return sets
 
 
-def right(classifier: Classifier, photographs: list[Found], rule: tuple[float, float, float]) -> tuple[int, int]:
-    """Return how many faces were found, and how many of them read right when cut by ``rule``."""
-    seen = [one for one in photographs if one.box is not None]
-    boxes = [
-        geometry.convert_box(one.box, "detector", classifier.framing.box_kind) for one in seen if one.box is not None
-    ]
-    patches = [geometry.cut(one.image, geometry.patch_region(box, *rule)) for one, box in zip(seen, boxes, strict=True)]
+def right(classifier: Classifier, photographs: list[Found], rule: Rule | None) -> tuple[int, int]:
+    """Return how many faces were found, and how many of them read right, framed by ``rule`` or by landmarks."""
+    patches, labels = [], []
+    for one in photographs:
+        if one.face:
+            patches.append(patch(classifier, one.image, one.face, rule))
+            labels.append(one.label)
     named = classifier.predict_patches([geometry.resize(patch) for patch in patches]).argmax(1)
-    return len(seen), sum(classifier.classes[name] == one.label for name, one in zip(named, seen, strict=True))
+    return len(labels), sum(classifier.classes[name] == label for name, label in zip(named, labels, strict=True))
+
+
+def patch(classifier: Classifier, image: Pixels, face: Detection, rule: Rule | None) -> Pixels:
+    """Return the patch of a face."""
+    if rule is None:
+        return cut_turned(image, turned_region(face_points(face.landmarks)))
+    box = geometry.convert_box(face.box, "blazeface", classifier.framing.box_kind)
+    return geometry.cut(image, geometry.patch_region(box, *rule))
 
 
 def main() -> None:
@@ -124,11 +137,12 @@ def show(given: argparse.Namespace) -> None:
         raise InputError(
             f"{given.model}: answers {', '.join(classifier.classes)}, and the photographs have BASIC7's words"
         )
-    sets = collect(FaceApi(threads=1), given.data, given.photographs, given.csv, given.project_root)
+    sets = collect(Detector(threads=1), given.data, given.photographs, given.csv, given.project_root)
     own = (classifier.framing.margin, classifier.framing.offset, classifier.framing.aspect)
     margins, offsets, aspects = STEPS.values()
     around = itertools.product(margins, offsets, aspects)
-    rules = [own, *((own[0] + margin, own[1] + offset, aspect) for margin, offset, aspect in around if given.scan)]
+    rules: list[Rule | None] = [None, own]
+    rules += [(own[0] + margin, own[1] + offset, aspect) for margin, offset, aspect in around if given.scan]
     print("| margin | offset | aspect | " + " | ".join(f"{name}: right / found / n" for name in sets) + " |")
     print("|---|---|---|" + "---|" * len(sets))
     for rule in rules:
@@ -138,7 +152,8 @@ def show(given: argparse.Namespace) -> None:
             low, high = wilson_interval(hits, len(photographs))
             share = 100 * hits / len(photographs)
             cells.append(f"{share:.1f} % ({100 * low:.0f}-{100 * high:.0f}), {hits} / {count} / {len(photographs)}")
-        print("| " + " | ".join([*(f"{value:.3f}" for value in rule), *cells]) + " |", flush=True)
+        framed = [f"{value:.3f}" for value in rule] if rule else ["by", "landmarks", ""]
+        print("| " + " | ".join([*framed, *cells]) + " |", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 The table lists aligned crops of faces, each the whole of its picture, as RAF-DB's are. Every face is classified as it
 is; with its crop moved or scaled; gray, small and compressed; and by the whole chain: pasted into an empty frame, found
-by TinyFaceDetector, cut by the model's own rule. A crop is pasted with the model's aspect, because it is a
+by our detector, framed by the model's own rule. A crop is pasted with the model's aspect, because it is a
 region of that shape which becomes such a crop when it is resized to a square; with ``--aspect`` all models see the same
 faces. Where the detector finds a pasted face at no size, the face counts as not found; the chain is compared with the
 given crop on the faces that were found, and then once more with those not found as wrong.
@@ -24,6 +24,7 @@ from PIL import Image
 from pyojeong.analyzer import MODEL, Analyzer
 from pyojeong.classifier import Classifier
 from pyojeong.core import geometry
+from pyojeong.core.alignment import ALIGNED_ASPECT
 from pyojeong.core.errors import InputError
 from pyojeong.core.images import ImageError, Pixels, decode, read_bytes
 from pyojeong.core.labels import scheme_named
@@ -107,7 +108,8 @@ def _pasted(analyzer: Analyzer, image: Pixels, aspect: float) -> NDArray[np.floa
         frame[y : y + height, x : x + width] = face
         truth = (x, y, x + width, y + height)
         for found in analyzer.analyze(frame):
-            if found.box is not None and geometry.iou(found.box, truth) >= 0.5:
+            # The crop ends at the brows and the chin, as the detector's box does.
+            if geometry.iou(found.box, truth) >= 0.5:
                 return np.array([*found.emotions.values()], np.float32)
     return None
 
@@ -160,7 +162,9 @@ def show(arguments: argparse.Namespace) -> None:
         row(f"float32 weights (same label: {100 * same:.2f} %)", exact, true, reference)
     for name, change in CHANGES.items():
         row(name, classifier.predict_patches([change(image) for image in images]), true, reference)
-    found = chain(Analyzer(arguments.model), images, arguments.aspect or classifier.framing.aspect)
+    framing = classifier.framing
+    own = ALIGNED_ASPECT if framing.aligned_by == "landmarks" else framing.aspect
+    found = chain(Analyzer(arguments.model), images, arguments.aspect or own)
     show_chain(found, given, true, reference)
 
 

@@ -20,7 +20,7 @@ LIST = "rafdb/labels.csv"
 
 
 def tables(archive: Path) -> dict[str, pl.DataFrame]:
-    """Return train, val and test as tables of path and label_en."""
+    """Return train, val and test as tables of path, label_en and aligned_by: RAF-DB's crops lie by eyes and mouth."""
     labels = read_labels(archive, LIST, "RAF-DB's archive")
     official = labels.filter(pl.col("split") == "train").sample(fraction=1, shuffle=True, seed=SEED)
     held_out = official.height // 10
@@ -31,7 +31,7 @@ def tables(archive: Path) -> dict[str, pl.DataFrame]:
         "val": official.head(held_out),
         "test": labels.filter(pl.col("split") == "test"),
     }
-    return {name: part.select("path", "label_en") for name, part in parts.items()}
+    return {name: part.select("path", "label_en", aligned_by=pl.lit("landmarks")) for name, part in parts.items()}
 
 
 def main() -> None:

@@ -3,13 +3,14 @@
 import io
 import json
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from pyojeong.core.geometry import Box
+from pyojeong.core.images import Pixels, decode
 from pyojeong.core.labels import KOREAN
 from pyojeong.core.table import BOX_COLUMNS
 
@@ -134,3 +135,11 @@ class _Cp949Info(zipfile.ZipInfo):
 
     def _encodeFilenameFlags(self) -> tuple[bytes, int]:  # noqa: N802 (zipfile's own hook)
         return self.filename.encode("cp949"), self.flag_bits & ~0x800
+
+
+def london(shared: Path) -> Iterator[Pixels]:
+    """The 72 photographs of the London set, upright."""
+    for archive in sorted((shared / "data/london_as_aihub").glob("*원천*.zip")):
+        with zipfile.ZipFile(archive) as photographs:
+            for name in photographs.namelist():
+                yield decode(photographs.read(name))

@@ -9,6 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from pyojeong.classifier import Classifier
 from pyojeong.core import geometry
+from pyojeong.core.alignment import cut_turned, face_points, turned_region
 from pyojeong.core.errors import InputError
 from pyojeong.core.geometry import Framing
 
@@ -102,8 +103,38 @@ def test_a_box_of_the_other_kind_is_converted(tmp_path: Path, image: np.ndarray)
         answer = classifier.predict(image, box, box_kind=other)
         assert list(answer.values()) == pytest.approx(converted.mean((0, 1)), rel=1e-5)
         assert same.mean() != pytest.approx(converted.mean(), rel=1e-3)
-        with pytest.raises(ValueError, match="annotator or detector"):
+        with pytest.raises(ValueError, match="annotator or detector or blazeface"):
             classifier.predict(image, box, box_kind="mine")
+
+
+LANDMARKS = [(30.0, 22.0), (44.0, 26.0), (35.0, 31.0), (33.0, 38.0), (24.0, 24.0), (52.0, 31.0)]
+
+
+def test_landmarks_turn_the_patch_of_a_model_that_is_aligned_by_them(tmp_path: Path, image: np.ndarray) -> None:
+    classifier = Classifier(write_means(tmp_path / "means.onnx", FACTS | {"aligned_by": "landmarks"}), threads=1)
+    box = (20.0, 15.0, 56.0, 51.0)
+    turned = cut_turned(image, turned_region(face_points(LANDMARKS)))
+
+    assert classifier.framing.aligned_by == "landmarks"
+    assert np.array_equal(classifier.patch(image, box, landmarks=LANDMARKS), turned)
+    answer = classifier.predict(image, box, landmarks=LANDMARKS)
+    assert list(answer.values()) == pytest.approx(turned.mean((0, 1)), rel=1e-5)
+    assert np.array_equal(classifier.patch(image, box), geometry.cut(image, geometry.patch_region(box, 0.5)))
+    with pytest.raises(ValueError, match="do not span a face"):
+        classifier.patch(image, box, landmarks=[(1.0, 1.0)] * 6)
+
+
+def test_landmarks_mean_nothing_to_a_model_that_is_aligned_by_boxes(classifier: Classifier, image: np.ndarray) -> None:
+    box = (20.0, 15.0, 56.0, 51.0)
+    assert classifier.framing.aligned_by == "box", "in files that do not say"
+    assert np.array_equal(classifier.patch(image, box, landmarks=LANDMARKS), classifier.patch(image, box))
+
+
+def test_a_box_of_our_detector_is_converted(classifier: Classifier, image: np.ndarray) -> None:
+    box = (30.0, 20.0, 50.0, 40.0)
+    drawn = geometry.annotator_box(box, "blazeface")
+    expected = geometry.cut(image, geometry.patch_region(drawn, 0.5))
+    assert np.array_equal(classifier.patch(image, box, box_kind="blazeface"), expected)
 
 
 def test_without_a_box_the_whole_image_is_the_patch(classifier: Classifier, image: np.ndarray) -> None:
@@ -140,6 +171,7 @@ def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     old = {name: value for name, value in FACTS.items() if name not in ("offset", "box_kind")}
     write_means(tmp_path / "old.onnx", old)
     write_means(tmp_path / "newer.onnx", FACTS | {"box_kind": "mask"})
+    write_means(tmp_path / "newest.onnx", FACTS | {"aligned_by": "ears"})
 
     with pytest.raises(InputError, match=r"absent\.onnx: no such file; make one with pyojeong export"):
         Classifier(tmp_path / "absent.onnx")
@@ -149,6 +181,8 @@ def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
         Classifier(tmp_path / "old.onnx")
     with pytest.raises(InputError, match=r"newer\.onnx: needs boxes of kind 'mask'"):
         Classifier(tmp_path / "newer.onnx")
+    with pytest.raises(InputError, match=r"newest\.onnx: is aligned by 'ears', which this version does not know"):
+        Classifier(tmp_path / "newest.onnx")
 
 
 @pytest.mark.parametrize("aspect", ["0.49", "2.01", "0", "-1", "nan", "inf", "wide", ""])

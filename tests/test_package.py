@@ -9,6 +9,7 @@ from zipfile import ZipFile
 import pytest
 from PIL import Image
 
+from pyojeong.detection.graph import write_graph
 from pyojeong.faceapi.nets import write_graphs
 from pyojeong.sample.drawing import draw_face
 from tests.conftest import REPOSITORY
@@ -25,6 +26,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if name.startswith("src/") or "/" not in name:
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             (copy / name).write_bytes((REPOSITORY / name).read_bytes())
+    write_graph(copy / "src" / "pyojeong" / "detection")
     write_graphs(copy / "src" / "pyojeong" / "faceapi" / "graphs")
     models = copy / "src" / "pyojeong" / "pretrained"
     models.mkdir(exist_ok=True)
@@ -51,10 +53,13 @@ def test_the_wheel_carries_what_its_commands_need(wheel: Path) -> None:
     with ZipFile(wheel) as archive:
         names = archive.namelist()
         license = archive.read("pyojeong/faceapi/graphs/LICENSE-face-api").decode()
+        notice = archive.read("pyojeong/detection/LICENSE-blazeface").decode()
     graphs = [name for name in names if name.startswith("pyojeong/faceapi/") and name.endswith(".onnx")]
     assert len(graphs) == 2
     assert "MIT" in license
     assert "Permission is hereby granted" in license
+    assert "pyojeong/detection/blazeface.onnx" in names
+    assert "Apache License" in notice
     for name in ("pyojeong/py.typed", "pyojeong/experiments.toml", "pyojeong/faceapi/node/referee.mjs"):
         assert name in names
     assert {name for name in names if name.startswith("pyojeong/pretrained/")} >= {
@@ -72,16 +77,22 @@ def test_the_installed_wheel_finds_a_face_without_node_and_without_extras(wheel:
     Image.fromarray(draw_face("중립", 1)[0]).save(tmp_path / "face.png")
     code = (
         f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r})\n"
-        "for name in ('polars', 'onnx', 'torch', 'scipy'): sys.modules[name] = None\n"
+        "for name in ('polars', 'onnx', 'tflite', 'torch', 'scipy'): sys.modules[name] = None\n"
         "import pyojeong; print(pyojeong.__file__)\n"
-        "from pyojeong.cli.main import main; sys.argv = ['pyojeong', 'faces', 'face.png']; main()"
+        "from pyojeong.cli.main import main; sys.argv = ['pyojeong', sys.argv[1], 'face.png']; main()"
     )
     environment = {"PATH": "", "HOME": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.startswith(str(tmp_path / "site"))
-    assert "1 face(s)" in done.stdout
+    for command in ("faces", "emotions"):
+        done = subprocess.run(
+            [sys.executable, "-c", code, command],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.startswith(str(tmp_path / "site"))
+        assert "1 face(s)" in done.stdout
 
 
 def test_the_small_installation_stays_small() -> None:

@@ -76,6 +76,9 @@ class Analyzer:
     def analyze(self, image: ImageSource) -> list[Face]:
         """Return the faces of an image, best detector score first; an image without faces gives an empty list.
 
+        A model aligned by boxes leaves out a face where the crop that it needs shows nothing of the image, or is more
+        than three times as long.
+
         Args:
             image: one of
 
@@ -92,7 +95,7 @@ class Analyzer:
             ValueError: an array of another shape or dtype.
         """
         pixels = pixels_of(image)
-        return [self._classified(pixels, detection) for detection in self._detector.detect(pixels)]
+        return [self._classified(pixels, one) for one in self._detector.detect(pixels) if self._can_show(one, pixels)]
 
     def classify(self, pixels: Pixels, box: Box | None, box_kind: str) -> list[float]:
         """Return the probabilities (0..1, in class order) of a face whose box is known.
@@ -111,6 +114,11 @@ class Analyzer:
             return [*map(float, self.classifier.predict_patches([np.zeros((SIZE, SIZE, 3), np.uint8)])[0])]
         landmarks = found.landmarks if found else None
         return [*self.classifier.predict(pixels, box, box_kind=box_kind, landmarks=landmarks).values()]
+
+    def _can_show(self, detection: Detection, pixels: Pixels) -> bool:
+        framing = self.classifier.framing
+        height, width = pixels.shape[:2]
+        return framing.aligned_by == "landmarks" or has_patch(framing.region(detection.box, "blazeface"), width, height)
 
     def _classified(self, pixels: Pixels, detection: Detection) -> Face:
         emotions = self.classifier.predict(pixels, detection.box, box_kind="blazeface", landmarks=detection.landmarks)
@@ -144,12 +152,14 @@ class ImageResult:
         return {"image": self.image, "width": self.width, "height": self.height, "faces": faces}
 
 
-def analyze_files(paths: Iterable[str | Path], *, model: Path | None = None) -> Iterator[ImageResult]:
+def analyze_files(
+    paths: Iterable[str | Path], *, model: Path | None = None, min_face: float = MIN_FACE
+) -> Iterator[ImageResult]:
     """Analyze image files (or ``archive.zip!/member``) one at a time; an unreadable file is a result with an error.
 
-    ``model`` is as for ``Analyzer``; InputError as there.
+    ``model`` and ``min_face`` are as for ``Analyzer``; InputError as there.
     """
-    analyzer = Analyzer(model)
+    analyzer = Analyzer(model, min_face=min_face)
     for path in paths:
         try:
             pixels = pixels_of(path)

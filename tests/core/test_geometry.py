@@ -98,16 +98,23 @@ def test_an_annotator_draws_higher_and_taller_than_the_detector() -> None:
     assert detector_box(found) == pytest.approx((100, 180 - 100 / 1.19, 300, 180 + 100 / 1.19))
 
 
+def test_our_detector_s_square_leaves_out_the_forehead() -> None:
+    found = annotator_box((100, 100, 300, 300), "blazeface")
+    assert found == pytest.approx((200 - 114, 200 - 35 - 127, 200 + 114, 200 - 35 + 127))
+    assert detector_box(found, "blazeface") == pytest.approx((100, 100, 300, 300))
+
+
 @given(CORNERS, st.tuples(*[st.floats(10, 9000)] * 2), st.floats(-0.3, 1), st.floats(-1, 1), st.floats(*ASPECTS))
 def test_there_and_back_gives_the_same_patch(
     corner: tuple[float, float], size: tuple[float, float], margin: float, offset: float, aspect: float
 ) -> None:
     box = (*corner, corner[0] + size[0], corner[1] + size[1])
     expected = patch_region(box, margin, offset, aspect)
-    for back in (detector_box(annotator_box(box)), annotator_box(detector_box(box))):
-        found = patch_region(back, margin, offset, aspect)
-        # The last digits of the doubles may lead to the next pixel.
-        assert max(abs(a - b) for a, b in zip(found, expected, strict=True)) <= 1
+    for kind in ("detector", "blazeface"):
+        for back in (detector_box(annotator_box(box, kind), kind), annotator_box(detector_box(box, kind), kind)):
+            found = patch_region(back, margin, offset, aspect)
+            # The last digits of the doubles may lead to the next pixel.
+            assert max(abs(a - b) for a, b in zip(found, expected, strict=True)) <= 1
 
 
 def test_a_box_becomes_the_kind_that_is_wanted() -> None:
@@ -115,8 +122,10 @@ def test_a_box_becomes_the_kind_that_is_wanted() -> None:
     assert convert_box(box, "annotator", "annotator") == convert_box(box, "detector", "detector") == box
     assert convert_box(box, "detector", "annotator") == annotator_box(box)
     assert convert_box(box, "annotator", "detector") == detector_box(box)
+    assert convert_box(box, "blazeface", "annotator") == annotator_box(box, "blazeface")
+    assert convert_box(box, "detector", "blazeface") == detector_box(annotator_box(box), "blazeface")
     for wanted, given_kind in (("mine", "detector"), ("detector", "mine"), ("mine", "mine")):
-        with pytest.raises(ValueError, match="annotator or detector, not 'mine'"):
+        with pytest.raises(ValueError, match="annotator or detector or blazeface, not 'mine'"):
             convert_box(box, given_kind, wanted)
 
 

@@ -12,9 +12,10 @@ from pyojeong.analyzer import MODEL, Analyzer, ModelContender
 from pyojeong.classifier import Classifier
 from pyojeong.cli.main import main
 from pyojeong.core.errors import InputError
-from pyojeong.core.geometry import has_patch, iou
+from pyojeong.core.geometry import BOX_KINDS, has_patch, iou
 from pyojeong.core.images import decode, read_bytes
 from pyojeong.core.labels import BASIC7, FACEAPI, K7, KOREAN, M1
+from pyojeong.detection.detector import Detector
 from pyojeong.evaluation.evaluate import evaluate
 from pyojeong.evaluation.evaluation_csv import EvaluationTable
 from pyojeong.evaluation.predictions import read_predictions
@@ -28,6 +29,15 @@ def workspace(tmp_path: Path) -> tuple[Path, list[Row]]:
     return tmp_path, write_photographs(tmp_path)
 
 
+def with_facts(path: Path, **facts: str) -> Path:
+    """A copy of the package's model with other metadata."""
+    model = onnx.load(MODEL)
+    for entry in model.metadata_props:
+        entry.value = facts.get(entry.key, entry.value)
+    onnx.save(model, path)
+    return path
+
+
 def test_our_model_writes_the_same_columns(workspace):
     root, rows = workspace
     ours = ModelContender.load()
@@ -39,18 +49,25 @@ def test_our_model_writes_the_same_columns(workspace):
     assert frame.columns == other.columns
     assert summary.given.n == len(rows)
     assert summary.matched.n >= 10
-    classifier, analyzer = Classifier(ours.path), Analyzer(threads=1)
+    classifier, analyzer, detector = Classifier(ours.path), Analyzer(threads=1), Detector(threads=1)
+    aligned = 0
     for (path, _, box), row in zip(rows, frame.iter_rows(named=True), strict=False):
         image = decode(read_bytes(root, path))
-        given = classifier.predict(image, box, box_kind="annotator")
+        looked = detector.look_at(image, box)
+        aligned += looked is not None
+        given = classifier.predict(image, box, box_kind="annotator", landmarks=looked.landmarks if looked else None)
         assert [row[f"given_p_{name}"] for name in FACEAPI] == pytest.approx(
             [given[name] for name in FACEAPI], abs=1e-6
         )
         found = analyzer.analyze(image)
+        if not found:
+            assert (row["n_faces"], row["face_detected"]) == (0, 0)
+            continue
         best = max(found, key=lambda face: iou(face.box, box))
         assert row["n_faces"] == len(found)
         assert row["iou"] == pytest.approx(iou(best.box, box))
         assert (row["pred_label"], row["det_score"]) == (best.label, pytest.approx(best.score))
+    assert aligned >= 10
     settings = json.loads((root / "ours.json").read_text())
     assert settings["model"] == "basic7_mnv3s_160_8bit.onnx"
     assert settings["model_sha256"] == hashlib.sha256(ours.path.read_bytes()).hexdigest()
@@ -75,12 +92,13 @@ def test_finished_crops_are_not_cropped_again(workspace):
 def test_the_kind_of_box_decides_the_crop(workspace):
     root, rows = workspace
     table = write_table(root / "t_M1.csv", rows[:1])
-    evaluate([EvaluationTable(table, M1, root / "out.csv")], ModelContender.load(box_kind="detector"), root=root)
-    (row,) = pl.read_csv(root / "out.csv").iter_rows(named=True)
-
-    expected = Classifier(MODEL).predict(decode(read_bytes(root, rows[0][0])), rows[0][2], box_kind="detector")
-    assert {name: row[f"given_p_{name}"] for name in FACEAPI} == pytest.approx(expected, abs=1e-6)
-    with pytest.raises(InputError, match="no kind of box 'mine'; choose one of annotator, detector"):
+    model = with_facts(root / "boxes.onnx", aligned_by="box")
+    for kind in BOX_KINDS:
+        evaluate([EvaluationTable(table, M1, root / "out.csv")], ModelContender.load(model, kind), root=root)
+        (row,) = pl.read_csv(root / "out.csv").iter_rows(named=True)
+        expected = Classifier(model).predict(decode(read_bytes(root, rows[0][0])), rows[0][2], box_kind=kind)
+        assert {name: row[f"given_p_{name}"] for name in FACEAPI} == pytest.approx(expected, abs=1e-6)
+    with pytest.raises(InputError, match="no kind of box 'mine'; choose one of annotator, detector, blazeface"):
         ModelContender.load(box_kind="mine")
 
 
@@ -121,13 +139,9 @@ def test_a_box_that_nearly_leaves_its_photograph_counts_for_every_contender(work
 def test_another_model_with_the_same_name_is_evaluated_again(workspace):
     root, rows = workspace
     table, model = write_table(root / "t_M1.csv", rows[:1]), root / "model.onnx"
-    wider = onnx.load(MODEL)
-    for entry in wider.metadata_props:
-        if entry.key == "margin":
-            entry.value = "0.4"
     answers = []
-    for data in (MODEL.read_bytes(), wider.SerializeToString()):
-        model.write_bytes(data)
+    for facts in ({}, {"margin": "0.4"}):
+        with_facts(model, aligned_by="box", **facts)
         evaluate([EvaluationTable(table, M1, root / "out.csv")], ModelContender.load(model), root=root)
         answers.append(pl.read_csv(root / "out.csv")["given_p_happy"][0])
         image = decode(read_bytes(root, rows[0][0]))

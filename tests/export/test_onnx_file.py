@@ -19,7 +19,7 @@ from pyojeong.export import onnx_file
 from pyojeong.model.checkpoint import Checkpoint
 from pyojeong.model.network import MEAN, STD, MobileNetV3Small
 
-FRAMING = geometry.Framing(-0.1, -0.125, 0.76, "detector")
+FRAMING = geometry.Framing(-0.1, -0.125, 0.76, "detector", "landmarks")
 
 
 def trained() -> Checkpoint:
@@ -126,7 +126,7 @@ def test_the_metadata_describe_the_model(model: Path) -> None:
     assert json.loads(facts["classes"]) == list(K7.classes)
     assert (facts["scheme"], facts["size"], float(facts["temperature"])) == ("K7", "160", 1.3)
     assert (float(facts["margin"]), float(facts["offset"]), facts["box_kind"]) == (-0.1, -0.125, "detector")
-    assert float(facts["aspect"]) == 0.76
+    assert (float(facts["aspect"]), facts["aligned_by"]) == (0.76, "landmarks")
     assert facts["version"] == __version__
     assert facts["synthetic"] == "false"
     assert json.loads((model.parent / "classes.json").read_text(encoding="utf-8")) == {"classes": list(K7.classes)}

@@ -30,7 +30,7 @@ def checkpoint() -> Checkpoint:
         classes=("기쁨", "슬픔"),
         scheme="K7",
         recipe={"epochs": 3},
-        framing=Framing(0.15, -0.1, 0.76, "detector"),
+        framing=Framing(0.15, -0.1, 0.76, "detector", "landmarks"),
         temperature=1.25,
     )
 
@@ -42,7 +42,7 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
 
     assert loaded.classes == ("기쁨", "슬픔")
     assert (loaded.scheme, loaded.temperature, loaded.size) == ("K7", 1.25, 160)
-    assert loaded.framing == Framing(0.15, -0.1, 0.76, "detector")
+    assert loaded.framing == Framing(0.15, -0.1, 0.76, "detector", "landmarks")
     assert (loaded.mean, loaded.std) == (MEAN, STD)
     assert loaded.recipe == {"epochs": 3}
     assert all(torch.equal(loaded.state_dict[name], value) for name, value in saved.state_dict.items())
@@ -111,6 +111,16 @@ def test_a_checkpoint_of_an_earlier_version_names_what_it_lacks(tmp_path: Path) 
         Checkpoint.load(tmp_path / "old.pt")
 
 
+def test_a_checkpoint_that_does_not_say_has_square_crops_of_boxes(tmp_path: Path) -> None:
+    checkpoint().save(tmp_path / "best.pt")
+    values = torch.load(tmp_path / "best.pt", weights_only=True)
+    save_torch(
+        {name: value for name, value in values.items() if name not in ("aspect", "aligned_by")}, tmp_path / "old.pt"
+    )
+
+    assert Checkpoint.load(tmp_path / "old.pt").framing == Framing(0.15, -0.1, 1.0, "detector", "box")
+
+
 @pytest.mark.parametrize(
     ("name", "value", "told"),
     [
@@ -118,6 +128,7 @@ def test_a_checkpoint_of_an_earlier_version_names_what_it_lacks(tmp_path: Path) 
         ("temperature", 0.0, "temperature"),
         ("margin", "x", "margin"),
         ("box_kind", "mine", "box_kind"),
+        ("aligned_by", "ears", "aligned_by"),
         ("classes", ("기쁨", "슬픔", "중립"), "weights"),
         ("state_dict", [1, 2], "weights"),
     ],
@@ -138,14 +149,6 @@ def test_a_checkpoint_of_weights_that_are_no_numbers_is_refused(tmp_path: Path) 
 
     with pytest.raises(InputError, match="some are not finite"):
         Checkpoint.load(tmp_path / "best.pt")
-
-
-def test_a_checkpoint_without_an_aspect_wants_squares(tmp_path: Path) -> None:
-    checkpoint().save(tmp_path / "best.pt")
-    values = torch.load(tmp_path / "best.pt", weights_only=True)
-    save_torch({name: value for name, value in values.items() if name != "aspect"}, tmp_path / "old.pt")
-
-    assert Checkpoint.load(tmp_path / "old.pt").framing.aspect == 1
 
 
 def test_weights_come_from_every_kind_of_file(tmp_path: Path) -> None:

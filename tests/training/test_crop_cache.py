@@ -9,13 +9,16 @@ import pytest
 from PIL import Image
 
 from pyojeong.core import geometry
+from pyojeong.core.alignment import aligned_crop, face_points
 from pyojeong.core.errors import InputError
 from pyojeong.core.files import file_lock
 from pyojeong.core.geometry import AIHUB_FRAMING, Framing
 from pyojeong.core.labels import BASIC7, K7, M1
-from pyojeong.core.table import write_csv
+from pyojeong.core.table import BOX_COLUMNS, write_csv
 from pyojeong.core.workspace import CROP_CACHE
-from pyojeong.training.crop_cache import CropSet, open_crops, read_crop_table
+from pyojeong.detection.detector import Detector
+from pyojeong.training.crop_cache import CropSet, CropTable, open_crops, read_crop_table
+from tests.faceapi.faces import portrait
 from tests.patterns import write_crops
 
 
@@ -172,8 +175,50 @@ def test_boxes_of_another_kind_are_converted(tmp_path: Path) -> None:
         assert found.dropped == {"bad_box": 1}
         cut[kind] = found.pixels[0]
 
+    own = geometry.annotator_box(box, "blazeface")
+    assert np.array_equal(cut["blazeface"], geometry.face_crop(photograph, geometry.detector_box(own), framing))
     assert np.array_equal(cut["detector"], geometry.face_crop(photograph, box, framing))
     assert np.array_equal(cut["annotator"], geometry.face_crop(photograph, geometry.detector_box(box), framing))
+
+
+def test_faces_are_aligned_by_the_landmarks_around_their_boxes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    image, box = portrait(2)
+    Image.fromarray(image).save(tmp_path / "face.png")
+    Image.fromarray(np.full_like(image, 90)).save(tmp_path / "nobody.png")
+    columns = {name: [value] * 3 for name, value in zip(BOX_COLUMNS, box, strict=True)}
+    columns["maxX"][2] = box[0]
+    paths = ["face.png", "nobody.png", "face.png"]
+    write_csv(pl.DataFrame({"path": paths, "label": ["happy"] * 3} | columns), tmp_path / "splits.csv")
+    framing = Framing(0.1, aligned_by="landmarks")
+    table = read_crop_table(tmp_path / "splits.csv", scheme=M1, root=tmp_path, framing=framing)
+    found = open_crops(table, tmp_path)
+
+    looked = Detector(threads=1).look_at(image, box)
+    assert looked
+    assert np.array_equal(found.pixels[0], aligned_crop(image, face_points(looked.landmarks), geometry.SIZE))
+    assert np.array_equal(found.pixels[1], geometry.face_crop(np.full_like(image, 90), box, framing))
+    assert found.dropped == {"bad_box": 1}
+    assert "no landmarks found in 1 faces; their boxes are cut" in caplog.text
+    by_box = read_crop_table(tmp_path / "splits.csv", scheme=M1, root=tmp_path, framing=Framing(0.1))
+    assert by_box.key != table.key
+
+
+@pytest.mark.parametrize(("column", "wanted"), [("box", "landmarks"), ("landmarks", "box")])
+def test_crops_that_are_aligned_in_another_way_are_refused(column: str, wanted: str, tmp_path: Path) -> None:
+    def read(*values: str) -> CropTable:
+        csv = tmp_path / "crops.csv"
+        csv.write_text("path,label,aligned_by\n" + "".join(f"a.png,happy,{value}\n" for value in values))
+        return read_crop_table(csv, scheme=M1, root=tmp_path, framing=Framing(aligned_by=wanted))
+
+    assert read(wanted, "").paths == ["a.png", "a.png"], "empty where it is not known"
+    with pytest.raises(
+        InputError, match=rf"crops\.csv, line 3: this crop is aligned by {column}, .*aligned_by={column}"
+    ):
+        read(wanted, column)
+    with pytest.raises(InputError, match=r"crops\.csv, line 2: aligned_by is 'eyes'; it must be box or landmarks"):
+        read("eyes")
 
 
 def test_another_picture_is_noticed_where_the_table_has_decomposed_hangul(tmp_path: Path) -> None:

@@ -139,5 +139,5 @@ def test_words_become_numbers_where_a_number_is_meant() -> None:
         "seed": 7,
         "schedule": "cosine",
     }
-    with pytest.raises(InputError, match="unknown training option scheme; the options are aspect, "):
+    with pytest.raises(InputError, match="unknown training option scheme; the options are aligned_by, aspect, "):
         read_options(["scheme=K7"], set())

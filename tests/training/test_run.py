@@ -236,7 +236,13 @@ def test_crops_that_were_cut_otherwise_are_refused(root: Path) -> None:
     for name in ("train", "val", "test"):
         table = root / f"{name}.csv"
         table.write_text(table.read_text().replace("crops/", "data_shared/cropped_faces_160/"))
-    for other in ({"margin": 0.3}, {"offset": 0.1}, {"aspect": 0.9}, {"box_kind": "detector"}):
+    for other in (
+        {"margin": 0.3},
+        {"offset": 0.1},
+        {"aspect": 0.9},
+        {"box_kind": "detector"},
+        {"aligned_by": "landmarks"},
+    ):
         with pytest.raises(InputError, match=r"the crops in data_shared have margin 0.15 .*data_shared/splits_csv"):
             run(root, **other)
     assert run(root, epochs=1).n == 12

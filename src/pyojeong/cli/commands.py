@@ -20,6 +20,7 @@ from pyojeong.cli.options import (
     Images,
     InputSize,
     Library,
+    MinFace,
     Model,
     Outs,
     Policy,
@@ -210,16 +211,18 @@ def emotions(
     images: Images,
     model: Model = None,
     as_json: AsJson = False,
+    min_face: MinFace = 0.02,
 ) -> None:
     """Print the faces of IMAGE and their emotions.
 
-    For each face: box, detector score and the probability of each class.
+    For each face: box, landmarks (with --json), detector score and the probability of each class.
 
     Exit code 2 when an image cannot be read; the others are printed.
     """
     from pyojeong.analyzer import analyze_files
 
-    _print_faces((result.to_dict() for result in analyze_files(images, model=model)), as_json, "emotions")
+    results = analyze_files(images, model=model, min_face=min_face)
+    _print_faces((result.to_dict() for result in results), as_json, "emotions")
 
 
 @app.command()

@@ -40,7 +40,12 @@ Library = Annotated[
 ]
 InputSize = Annotated[int, typer.Option(help="Side of the detector's input in pixels, a multiple of 32.")]
 ScoreThreshold = Annotated[float, typer.Option(help="Lowest detector score of a face, 0..1.")]
-BoxKind = Annotated[Literal["annotator", "detector"], typer.Option(help="Who made the boxes in the tables.")]
+MinFace = Annotated[
+    float, typer.Option(help="Smallest face to find, as a share of the image's longer side; larger is faster.")
+]
+BoxKind = Annotated[
+    Literal["annotator", "detector", "blazeface"], typer.Option(help="Who made the boxes in the tables.")
+]
 Decode = Annotated[
     Literal["exact", "scaled"], typer.Option(help="Decode in full, or at reduced size (faster, but another contender).")
 ]

@@ -110,7 +110,8 @@ def cut_turned(image: Pixels, region: Turned) -> Pixels:
     corners_x = [left, left + width * cos, left - height * sin, left + width * cos - height * sin]
     corners_y = [top, top + width * sin, top + height * cos, top + width * sin + height * cos]
     x0, y0 = (max(0, math.floor(min(corners)) - 2) for corners in (corners_x, corners_y))
-    part = image[y0 : math.ceil(max(corners_y)) + 2, x0 : math.ceil(max(corners_x)) + 2]
+    x1, y1 = (max(0, math.ceil(max(corners)) + 2) for corners in (corners_x, corners_y))
+    part = image[y0:y1, x0:x1]
     if not part.size:
         return np.zeros((height, width, 3), np.uint8)
     places = (cos, -sin, left - x0, sin, cos, top - y0)

@@ -47,15 +47,20 @@ def graph_path() -> Path:
 
 
 def build(package: Path) -> bytes:
-    """Return the serialized graph, built from the weights in ``package``; needs ``onnx`` and ``tflite``."""
+    """Return the serialized graph, built from the weights in ``package``; needs ``onnx`` and ``tflite``.
+
+    Raises InputError where the weights are missing or damaged.
+    """
     from pyojeong.detection.tflite import onnx_graph
 
-    try:
-        weights = (package / _WEIGHTS).read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"{package / _WEIGHTS}: no such file; run `npm ci` again") from None
+    file = package / _WEIGHTS
     metadata = {"weights": f"{PACKAGE} {package_version(package)} (Apache-2.0)", "format": str(FORMAT)}
-    return onnx_graph(weights, metadata)
+    try:
+        return onnx_graph(file.read_bytes(), metadata)
+    except FileNotFoundError:
+        raise InputError(f"{file}: no such file; run `npm ci` again") from None
+    except ValueError as error:
+        raise InputError(f"{file}: not the weights of BlazeFace ({error}); run `npm ci` again") from None
 
 
 def write_graph(out: Path) -> list[Path]:

@@ -7,6 +7,7 @@ Neural Face Detection on Mobile GPUs", 2019).
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pyojeong.core.alignment import Point
-from pyojeong.core.geometry import Box, Region, cut, iou
+from pyojeong.core.geometry import Box, Region, iou
 from pyojeong.core.images import Pixels
 from pyojeong.detection.graph import graph_path
 
@@ -67,14 +68,10 @@ class View:
         resized with an antialiased triangle filter. Views of 128 pixels are squares, as in training; the network is
         convolutional, so larger ones need not be.
         """
-        x, y = region[:2] if region else (0, 0)
-        part = cut(image, region) if region else image
-        height, width = part.shape[:2]
+        x, y, width, height = region or (0, 0, *image.shape[1::-1])
         longer = max(height, width)
         step = max(1, longer // (_SAMPLES * side))
-        # From the middle of the first step on; a thin strip may be shorter than that.
-        first_row, first_column = (min(step // 2, (length - 1) // 2) for length in (height, width))
-        thin = part[first_row::step, first_column::step]
+        thin = _thinned(image, (x, y, width, height), step)
         columns, rows = (max(1, math.floor(length * side / longer + 0.5)) for length in (width, height))
         small = np.asarray(Image.fromarray(thin).resize((columns, rows), Image.Resampling.BILINEAR))
         across, down = (side, side) if side == SIDE else (-(-length // 16) * 16 for length in (columns, rows))
@@ -83,6 +80,34 @@ class View:
         pixels[top : top + rows, left : left + columns] = small
         scale = thin.shape[1] * step / columns, thin.shape[0] * step / rows
         return cls(pixels, scale, (x - left * scale[0], y - top * scale[1]))
+
+
+def _thinned(image: Pixels, region: Region, step: int) -> Pixels:
+    """Return every ``step``-th pixel of every ``step``-th row of a region, black outside the image.
+
+    Nothing is copied at full size: the close look at a face that fills a photograph of 60 million pixels takes in four
+    times as many.
+    """
+    x, y, width, height = region
+    # From the middle of the first step on; a thin strip may be narrower than that.
+    columns, rows = (
+        range(start + min(step // 2, (length - 1) // 2), start + length, step)
+        for start, length in ((x, width), (y, height))
+    )
+    in_x, in_y = _inside(columns, image.shape[1]), _inside(rows, image.shape[0])
+    seen_x, seen_y = columns[in_x], rows[in_y]
+    # numpy copies whole pixels in half the time of three bytes each.
+    thin = np.zeros((len(rows), len(columns)), "V3")
+    if seen_x and seen_y:
+        pixels = np.ascontiguousarray(image).view("V3")[..., 0]
+        thin[in_y, in_x] = pixels[seen_y[0] : seen_y[-1] + 1 : step, seen_x[0] : seen_x[-1] + 1 : step]
+    return thin.view(np.uint8).reshape(*thin.shape, 3)
+
+
+def _inside(lines: range, limit: int) -> slice:
+    """Return the places of those lines that lie in an image of ``limit`` lines."""
+    first = max(0, -(lines.start // lines.step))
+    return slice(first, max(first, -((lines.start - limit) // lines.step)))
 
 
 class Network:
@@ -99,7 +124,7 @@ class Network:
         self._session = onnxruntime.InferenceSession(graph_path(), options, providers=["CPUExecutionProvider"])
 
     def finds(self, views: Sequence[View], least: float) -> list[list[Detection]]:
-        """Return for each view, all of one size, what scores above ``least``, in pixels of the image."""
+        """Return for each view, all of one size, what scores above ``least`` (0..1), in pixels of the image."""
         pixels = np.stack([view.pixels for view in views])
         outputs = map(np.asarray, self._session.run(["scores", "boxes"], {"image": pixels}))
         return [_decoded(scores, boxes, view, least) for scores, boxes, view in zip(*outputs, views, strict=True)]
@@ -130,16 +155,17 @@ def _weighted(group: Sequence[Detection]) -> Detection:
 
 def _decoded(scores: NDArray[Any], geometry: NDArray[Any], view: View, least: float) -> list[Detection]:
     """Turn the network's outputs, scores [A, 1] and geometry [A, 16], into finds in pixels of the image."""
-    chances = 1 / (1 + np.exp(-np.clip(scores[:, 0].astype(np.float64), -_LOGIT, _LOGIT)))
-    kept = np.nonzero(chances > least)[0]
+    kept = np.nonzero(scores[:, 0] > math.log(least / (1 - least)))[0]
+    chances = 1 / (1 + np.exp(-scores[kept, 0].astype(np.float64).clip(-_LOGIT, _LOGIT)))
     anchors = _anchors(*view.pixels.shape[:2])[kept]
     values = geometry[kept].astype(np.float64).reshape(-1, 8, 2)
     centers, sides = values[:, 0] + anchors, values[:, 1]
     points = np.stack([centers - sides / 2, centers + sides / 2, *(values[:, 2:] + anchors[:, None]).swapaxes(0, 1)], 1)
     at_image = points * view.scale + view.origin
-    return [_detection(row.ravel(), float(chances[index])) for row, index in zip(at_image, kept, strict=True)]
+    return [_detection(row.ravel(), float(chance)) for row, chance in zip(at_image, chances, strict=True)]
 
 
+@cache
 def _anchors(height: int, width: int) -> NDArray[np.float64]:
     """Return the anchors' x and y [A, 2] in pixels of an input of ``height`` x ``width``."""
     maps = []

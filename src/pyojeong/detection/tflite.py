@@ -4,6 +4,7 @@ Only the operators of that network are known. Its weights are stored as float16 
 ``onnx`` and ``tflite`` are optional, so ``graph`` imports this module only to build the graph.
 """
 
+import struct
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,6 @@ import tflite
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from pyojeong.core.errors import InputError
 from pyojeong.core.onnx_graph import GraphWriter
 
 _OPSET, _IR_VERSION = 17, 8
@@ -29,12 +29,15 @@ def onnx_graph(data: bytes, metadata: Mapping[str, str]) -> bytes:
     and y of six landmarks.
 
     Raises:
-        InputError: the file is damaged or has an operator that BlazeFace's file does not have.
+        ValueError: the file is damaged or has an operator that BlazeFace's file does not have.
     """
     if data[4:8] != b"TFL3":
-        raise InputError("the detector's weights are not a TensorFlow Lite file; run `npm ci` again")
+        raise ValueError("no TensorFlow Lite file")
     model: Any = tflite.Model
-    return _Translator(model.GetRootAs(data, 0)).serialize(metadata)
+    try:
+        return _Translator(model.GetRootAs(data, 0)).serialize(metadata)
+    except (struct.error, TypeError, LookupError, AttributeError) as error:  # what reading past the end comes to
+        raise ValueError(f"damaged: {error}") from None
 
 
 class _Translator(GraphWriter):
@@ -87,7 +90,7 @@ class _Translator(GraphWriter):
         elif kind == "CONCATENATION":
             self._names[out] = self.node("Concat", *(self._names[number] for number in inputs), axis=1)
         else:
-            raise InputError(f"the detector's weights have an operator {kind}, which BlazeFace's file does not have")
+            raise ValueError(f"an operator {kind}, which BlazeFace does not have")
 
     def _convolution(self, kind: str, operator: Any, inputs: list[int]) -> str:
         options = _OPTIONS[kind]()

@@ -22,15 +22,18 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pyojeong.core import geometry, images
+from pyojeong.core.alignment import aligned_crop, face_points
 from pyojeong.core.errors import InputError
 from pyojeong.core.files import read_json, remove_leftovers, whole_file, write_json
-from pyojeong.core.geometry import SIZE, Framing
+from pyojeong.core.geometry import ALIGNMENTS, SIZE, Framing
 from pyojeong.core.images import ImageError, Pixels
 from pyojeong.core.labels import Scheme
 from pyojeong.core.metrics import Floats, Ints, encode
 from pyojeong.core.progress import bar
 from pyojeong.core.table import BOX_COLUMNS, VOTES, VOTES_PREFIX, line_of, numbers, read_csv, read_table
 from pyojeong.core.workspace import CROP_CACHE
+from pyojeong.detection import graph
+from pyojeong.detection.detector import Detector
 
 _CHUNK = 1024
 
@@ -49,7 +52,7 @@ class CropTable:
         labels: class numbers of the scheme, int64 [rows].
         sets: number of each row's data set (column ``set``), int64 [rows]; all 0 without that column.
         votes: annotators' votes by class, float64 [rows, K]; None without the columns ``votes_<label>``.
-        framing: of the crops to cut where there are boxes.
+        framing: of the crops to cut where there are boxes; landmarks are looked for around them.
         key: identifies the pixels.
     """
 
@@ -105,10 +108,12 @@ def read_crop_table(
         box_kind: the kind of the table's boxes; they are converted to the framing's kind.
 
     Raises:
-        InputError: as ``table.read_table``.
+        InputError: as ``table.read_table``, or the column ``aligned_by`` says that crops are aligned in another way.
     """
     has_boxes = set(BOX_COLUMNS) <= set(read_csv(csv).columns)
     frame = read_table(csv, scheme=scheme, root=root, boxes=has_boxes)
+    if not has_boxes:
+        _check_alignment(frame, csv, framing.aligned_by)
     paths = frame["path"].to_list()
     boxes = _boxes(frame, box_kind, framing.box_kind) if has_boxes else None
     return CropTable(
@@ -167,6 +172,23 @@ def _load(array: Path, notes: Path, rows: int) -> tuple[Pixels, dict[str, str]] 
     return pixels, dropped
 
 
+def _check_alignment(frame: pl.DataFrame, csv: Path, wanted: str) -> None:
+    """Raise InputError for the first finished crop whose ``aligned_by`` is not ``wanted``; empty means not known."""
+    if "aligned_by" not in frame.columns:
+        return
+    for index, text in enumerate(frame["aligned_by"]):
+        value = text.strip()
+        if value and value not in ALIGNMENTS:
+            raise InputError(
+                f"{csv}, line {line_of(index)}: aligned_by is {text!r}; it must be {' or '.join(ALIGNMENTS)}"
+            )
+        if value and value != wanted:
+            raise InputError(
+                f"{csv}, line {line_of(index)}: this crop is aligned by {value}, and the recipe needs crops aligned by "
+                f"{wanted}; give aligned_by={value} to the recipe, or train on photographs with boxes"
+            )
+
+
 def _boxes(frame: pl.DataFrame, from_kind: str, to_kind: str) -> NDArray[np.float64]:
     boxes = np.array(frame.select(BOX_COLUMNS).to_numpy(), np.float64)
     if from_kind == to_kind:
@@ -218,16 +240,21 @@ def _key(paths: list[str], boxes: NDArray[np.float64] | None, framing: Framing, 
     rows: list[Any] = [(path, *size_and_time(images.split_path(path)[0])) for path in paths]
     digest = hashlib.sha256(json.dumps([SIZE, rows], ensure_ascii=False).encode())
     if boxes is not None:
-        digest.update(np.ascontiguousarray(boxes).tobytes() + json.dumps(asdict(framing)).encode())
+        # Landmarks change with the detector.
+        detector = [graph.VERSION, graph.FORMAT] if framing.aligned_by == "landmarks" else []
+        digest.update(np.ascontiguousarray(boxes).tobytes() + json.dumps([asdict(framing), detector]).encode())
     return digest.hexdigest()[:16]
 
 
 def _build(table: CropTable, root: Path, workers: int, array: Path, notes: Path) -> None:
     dropped: dict[int, str] = {}
     count = len(table.paths)
+    by_landmarks = table.boxes is not None and table.framing.aligned_by == "landmarks"
+    detector = Detector(threads=1) if by_landmarks else None
+    without_landmarks: list[int] = []
 
     def crop(row: int) -> Pixels | str:
-        return _crop(table, root, row)
+        return _crop(table, root, row, detector, without_landmarks)
 
     remove_leftovers(array.parent / "*.npy")
     with whole_file(array, locked=True) as file, bar(f"Decoding {table.csv.name}", count) as advance:
@@ -240,13 +267,25 @@ def _build(table: CropTable, root: Path, workers: int, array: Path, notes: Path)
             advance()
         # Notes first: an array counts as whole only when its notes exist.
         write_json(notes, {"csv": str(table.csv), "rows": count, "dropped": dropped})
+    if without_landmarks:
+        log.warning("%s: no landmarks found in %d faces; their boxes are cut", table.csv, len(without_landmarks))
 
 
-def _crop(table: CropTable, root: Path, row: int) -> Pixels | str:
+def _crop(
+    table: CropTable, root: Path, row: int, detector: Detector | None, without_landmarks: list[int]
+) -> Pixels | str:
+    """Return a crop or why there is none; ``detector`` looks for the landmarks of a face that is aligned by them."""
     try:
         image = images.decode(images.read_bytes(root, table.paths[row]))
         if table.boxes is not None:
-            return geometry.face_crop(image, table.boxes[row].tolist(), table.framing)
+            box = table.boxes[row].tolist()
+            face = detector.look_at(image, box) if detector else None
+            if face:
+                return aligned_crop(image, face_points(face.landmarks), SIZE)
+            crop = geometry.face_crop(image, box, table.framing)
+            if detector:
+                without_landmarks.append(row)
+            return crop
         height, width = image.shape[:2]
         return geometry.face_crop(image, (0, 0, width, height), Framing(margin=0))
     except ImageError as error:
