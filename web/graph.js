@@ -1,0 +1,174 @@
+/** Reads the graph of an ONNX file; field numbers are those of onnx.proto3. */
+
+import { fieldsOf, integersOf, invalid } from './protobuf.js';
+
+/**
+ * @typedef {object} Node
+ * @property {string} operator
+ * @property {string[]} inputs names of values; empty for a missing optional one
+ * @property {string} output name of its first output
+ * @property {Record<string, number[] | string>} attributes numbers as lists, also single ones
+ */
+
+/** @typedef {{ shape: number[], values: Float32Array }} Tensor */
+
+/**
+ * @typedef {object} Graph
+ * @property {Node[]} nodes in the order of their computation
+ * @property {Map<string, Tensor>} constants
+ * @property {string[]} inputs names, without those of constants
+ * @property {string[]} outputs names
+ */
+
+const decoder = new TextDecoder();
+
+/** ONNX's numbers of the element types that exported networks contain. */
+const FLOAT = 1;
+const INT8 = 3;
+const INT32 = 6;
+const INT64 = 7;
+const FLOAT16 = 10;
+const INT4 = 22;
+
+/**
+ * @param {Uint8Array} bytes an ONNX file
+ * @param {string} option name of the option with its address, for errors
+ * @returns {Graph}
+ * @throws {import('./errors.js').EmotionError} `model_truncated`, `model_invalid`
+ */
+export function readGraph(bytes, option) {
+  /** @type {Graph} */
+  const graph = { nodes: [], constants: new Map(), inputs: [], outputs: [] };
+  for (const [field, content] of fieldsOf(bytes, option)) {
+    if (field !== 7) continue;
+    for (const [part, message] of fieldsOf(bytesOf(content), option)) {
+      if (part === 1) graph.nodes.push(nodeOf(bytesOf(message), option));
+      if (part === 5) addTensor(graph.constants, bytesOf(message), option);
+      if (part === 11) graph.inputs.push(nameOf(bytesOf(message), option));
+      if (part === 12) graph.outputs.push(nameOf(bytesOf(message), option));
+    }
+  }
+  graph.inputs = graph.inputs.filter((name) => !graph.constants.has(name));
+  return graph;
+}
+
+/**
+ * @param {Uint8Array} message ValueInfoProto
+ * @param {string} option
+ */
+function nameOf(message, option) {
+  for (const [field, content] of fieldsOf(message, option)) if (field === 1) return textOf(content);
+  return '';
+}
+
+/**
+ * @param {Uint8Array} message NodeProto
+ * @param {string} option
+ * @returns {Node}
+ */
+function nodeOf(message, option) {
+  /** @type {Node} */
+  const node = { operator: '', inputs: [], output: '', attributes: {} };
+  for (const [field, content] of fieldsOf(message, option)) {
+    if (field === 1) node.inputs.push(textOf(content));
+    if (field === 2) node.output ||= textOf(content);
+    if (field === 4) node.operator = textOf(content);
+    if (field === 5) addAttribute(node.attributes, bytesOf(content), option);
+  }
+  return node;
+}
+
+/**
+ * @param {Record<string, number[] | string>} attributes
+ * @param {Uint8Array} message AttributeProto
+ * @param {string} option
+ */
+function addAttribute(attributes, message, option) {
+  let name = '';
+  /** @type {number[]} */
+  const numbers = [];
+  /** @type {string | undefined} */
+  let text;
+  for (const [field, content] of fieldsOf(message, option)) {
+    if (field === 1) name = textOf(content);
+    if (field === 2 || field === 7) numbers.push(...floatsOf(bytesOf(content)));
+    if (field === 3 || field === 8) numbers.push(...integersOf(content, option));
+    if (field === 4) text = textOf(content);
+  }
+  attributes[name] = text ?? numbers;
+}
+
+/**
+ * @param {Map<string, Tensor>} constants
+ * @param {Uint8Array} message TensorProto
+ * @param {string} option
+ */
+function addTensor(constants, message, option) {
+  /** @type {number[]} */
+  const shape = [];
+  let type = 0;
+  let name = '';
+  /** @type {Uint8Array | undefined} */
+  let raw;
+  for (const [field, content] of fieldsOf(message, option)) {
+    if (field === 1) shape.push(...integersOf(content, option));
+    if (field === 2) type = Number(content);
+    if (field === 8) name = textOf(content);
+    if (field === 9) raw = bytesOf(content);
+  }
+  const count = shape.reduce((product, side) => product * side, 1);
+  const values = raw && valuesOf(raw, type, count);
+  if (values?.length !== count) throw invalid(`its tensor ${name} has element type ${type} and shape [${shape.join(', ')}], but other data`, option);
+  constants.set(name, { shape, values });
+}
+
+/**
+ * @param {Uint8Array} raw little-endian
+ * @param {number} type
+ * @param {number} count of elements
+ * @returns {Float32Array | null} null for other types
+ */
+function valuesOf(raw, type, count) {
+  const { buffer } = raw.slice();
+  if (type === FLOAT) return floatsOf(raw);
+  if (type === INT8) return new Float32Array(new Int8Array(buffer));
+  if (type === INT32) return new Float32Array(new Int32Array(buffer));
+  if (type === INT64) return Float32Array.from(new BigInt64Array(buffer), Number);
+  const values = new Float32Array(count);
+  if (type === FLOAT16) new Uint16Array(buffer).forEach((bits, at) => (values[at] = fromHalf(bits)));
+  else if (type === INT4) {
+    raw.forEach((pair, at) => {
+      // The first in the low half; shifts of 32-bit integers extend the sign.
+      values[2 * at] = (pair << 28) >> 28;
+      values[2 * at + 1] = (pair << 24) >> 28;
+    });
+  } else return null;
+  return values;
+}
+
+/**
+ * Converts a number of 16 bits (IEEE 754 binary16), infinities excepted.
+ *
+ * @param {number} bits
+ */
+function fromHalf(bits) {
+  const exponent = (bits >> 10) & 31;
+  const fraction = bits & 1023;
+  const value = exponent ? (1024 + fraction) * 2 ** (exponent - 25) : fraction * 2 ** -24;
+  return bits & 0x8000 ? -value : value;
+}
+
+/** @param {Uint8Array} bytes */
+function floatsOf(bytes) {
+  return new Float32Array(bytes.slice().buffer, 0, bytes.length >> 2);
+}
+
+/** @param {Uint8Array | number} content */
+function textOf(content) {
+  return decoder.decode(bytesOf(content));
+}
+
+/** @param {Uint8Array | number} content */
+function bytesOf(content) {
+  return typeof content === 'number' ? new Uint8Array() : content;
+}
