@@ -3,7 +3,7 @@ import { FaceNet, checkSearch } from './detector.js';
 import { Head, checkModelUrl } from './head.js';
 import { Lifecycle } from './lifecycle.js';
 import { cut, hasPatch, listOf } from './patch.js';
-import { checkProvider } from './runtime.js';
+import { checkRuntime } from './options.js';
 import { Smoother } from './smoothing.js';
 import { PixelReader, loaded } from './source.js';
 
@@ -29,7 +29,7 @@ import { PixelReader, loaded } from './source.js';
  *   omitted
  */
 
-/** @typedef {AnalysisOptions & import('./head.js').HeadOptions & import('./detector.js').SearchOptions & import('./runtime.js').RuntimeOptions} AnalyzerOptions */
+/** @typedef {AnalysisOptions & import('./head.js').HeadOptions & import('./detector.js').SearchOptions & import('./options.js').RuntimeOptions} AnalyzerOptions */
 
 /** @typedef {import('./head.js').EmotionInfo & { detectorBytes: number, inputSize: number, scoreThreshold: number }} AnalyzerInfo */
 
@@ -162,7 +162,7 @@ export class Analysis {
  */
 export function checkAnalyzer(options) {
   checkModelUrl(options);
-  checkProvider(options);
+  checkRuntime(options);
   checkSearch(options);
   if (!options.detectorUrl) {
     throw new EmotionError(

@@ -4,9 +4,9 @@ import { EmotionError } from './errors.js';
 import { checkModelUrl } from './head.js';
 import { Lifecycle } from './lifecycle.js';
 import { fetchModel, readMetadata } from './model.js';
-import { checkProvider, compute, describe, fetchOf, loadRuntime, openNetwork, pattern } from './runtime.js';
+import { loadBackend } from './network.js';
+import { checkRuntime, fetchOf } from './options.js';
 import { merge, needsRetry, pad } from './retry.js';
-import { sample } from './sampling.js';
 import { PixelReader, loaded } from './source.js';
 
 export { EmotionError };
@@ -32,11 +32,11 @@ export { EmotionError };
  */
 
 /**
- * @typedef {{ modelUrl: string | URL } & SearchOptions & import('./runtime.js').RuntimeOptions} DetectorOptions
+ * @typedef {{ modelUrl: string | URL } & SearchOptions & import('./options.js').RuntimeOptions} DetectorOptions
  *   `modelUrl` is the address of the file written by `python -m pyojeong.faceapi.nets`
  */
 
-/** @typedef {import('./runtime.js').RuntimeInfo & { modelBytes: number, inputSize: number, scoreThreshold: number }} DetectorInfo */
+/** @typedef {import('./network.js').RuntimeInfo & { modelBytes: number, inputSize: number, scoreThreshold: number }} DetectorInfo */
 
 // Width and height of TinyFaceDetector's five anchors, in cells.
 const ANCHORS = /** @type {const} */ ([
@@ -48,6 +48,7 @@ const ANCHORS = /** @type {const} */ ([
 ]);
 const VALUES = 5; // tx, ty, tw, th, to
 const STRIDE = 32; // pixels per cell
+const INPUT_SIZE = 416; // pixels; the default, as in face-api.js
 const MAX_OVERLAP = 0.4; // of two boxes that overlap more, the weaker one is dropped; TinyFaceDetector's constant
 
 /** Detects faces in an image, a video or a canvas. */
@@ -62,7 +63,7 @@ export class FaceDetector {
    */
   constructor(options) {
     checkModelUrl(options);
-    checkProvider(options);
+    checkRuntime(options);
     checkSearch(options);
     this.#net = new Lifecycle('FaceDetector', () => FaceNet.load(options, 'modelUrl'), (net) => net.release());
   }
@@ -109,22 +110,19 @@ export class FaceDetector {
 
 /** The detector network, from frame to faces. */
 export class FaceNet {
-  #runtime;
-  #session;
+  #network;
   #inputSize;
   #threshold;
   #retry;
   #modelBytes;
 
   /**
-   * @param {import('./runtime.js').Runtime} runtime
-   * @param {import('./runtime.js').InferenceSession} session
+   * @param {import('./network.js').Network} network
    * @param {SearchOptions} search
    * @param {number} modelBytes
    */
-  constructor(runtime, session, { inputSize = 416, scoreThreshold = 0.5, retry = false }, modelBytes) {
-    this.#runtime = runtime;
-    this.#session = session;
+  constructor(network, { inputSize = INPUT_SIZE, scoreThreshold = 0.5, retry = false }, modelBytes) {
+    this.#network = network;
     this.#inputSize = inputSize;
     this.#threshold = scoreThreshold;
     this.#retry = retry;
@@ -139,12 +137,16 @@ export class FaceNet {
    */
   static async load(options, option) {
     const fetch = fetchOf(options);
-    const [runtime, bytes] = await Promise.all([loadRuntime(options), fetchModel(options.modelUrl, fetch, option)]);
+    const [backend, bytes] = await Promise.all([loadBackend(options), fetchModel(options.modelUrl, fetch, option)]);
     readMetadata(bytes, option);
-    return openNetwork(runtime, bytes, option, fetch, async (session) => {
-      const net = new FaceNet(runtime, session, options, bytes.byteLength);
-      return { network: net, output: await net.#check(option) };
-    });
+    const { inputSize = INPUT_SIZE } = options;
+    const network = await backend.openDetector(bytes, inputSize, option);
+    if (network.outputs === (inputSize / STRIDE) ** 2 * ANCHORS.length * VALUES) return new FaceNet(network, options, bytes.byteLength);
+    await network.release();
+    throw new EmotionError(
+      'model_invalid',
+      `the model at ${option} is not the face detector written by "python -m pyojeong.faceapi.nets --out DIR"`,
+    );
   }
 
   /**
@@ -164,38 +166,13 @@ export class FaceNet {
    * @returns {Promise<Face[]>}
    */
   async #detect(frame) {
-    return decode(await this.#cells(frame), frame, this.#inputSize, this.#threshold);
-  }
-
-  /** @param {Frame} frame */
-  async #cells(frame) {
-    const size = this.#inputSize;
-    const { pixels, rows, columns } = sample(frame, size);
-    const tensor = new this.#runtime.ort.Tensor('float32', pixels, [1, rows, columns, 3]);
-    const { cells } = await compute(this.#runtime, this.#session, { pixels: tensor });
-    const values = /** @type {Float32Array} */ (cells?.data);
-    if (values.length !== (size / STRIDE) ** 2 * ANCHORS.length * VALUES) throw new Error('the output has a different number of cells');
-    return values;
-  }
-
-  /** @param {string} option */
-  async #check(option) {
-    try {
-      // Not square, because detectors of the old format accept only squares.
-      return await this.#cells({ data: pattern(32 * 16 * 4), width: 32, height: 16 });
-    } catch (error) {
-      throw new EmotionError(
-        'model_invalid',
-        `the model at ${option} is not the face detector written by "python -m pyojeong.faceapi.nets --out DIR"`,
-        error,
-      );
-    }
+    return decode(await this.#network.run(frame), frame, this.#inputSize, this.#threshold);
   }
 
   /** @returns {DetectorInfo} */
   info() {
     return {
-      ...describe(this.#runtime),
+      ...this.#network.info(),
       modelBytes: this.#modelBytes,
       inputSize: this.#inputSize,
       scoreThreshold: this.#threshold,
@@ -203,7 +180,7 @@ export class FaceNet {
   }
 
   async release() {
-    await this.#session.release();
+    await this.#network.release();
   }
 }
 
@@ -211,7 +188,7 @@ export class FaceNet {
  * @param {SearchOptions} options
  * @throws {EmotionError} `bad_option`
  */
-export function checkSearch({ inputSize = 416, scoreThreshold = 0.5 }) {
+export function checkSearch({ inputSize = INPUT_SIZE, scoreThreshold = 0.5 }) {
   if (!Number.isInteger(inputSize) || inputSize <= 0 || inputSize % STRIDE) {
     throw new EmotionError('bad_option', `inputSize must be a multiple of 32, such as 416, not ${inputSize}`);
   }

@@ -4,42 +4,68 @@ import { Engine } from './engine.js';
 import { FacePixels, FramePixels } from './engine-pixels.js';
 import { EmotionError } from './errors.js';
 import { readGraph } from './graph.js';
+import { kernelsModule } from './kernels.js';
+import { pattern } from './options.js';
 import { UnknownGraphError, planOf } from './plan.js';
 
 /** @typedef {import('./patch.js').Frame} Frame */
 
+/** @type {import('./network.js').RuntimeInfo} */
+const INFO = {
+  engine: 'pyojeong',
+  provider: 'wasm',
+  providerWhy: "the package's own engine computes in WebAssembly",
+  threads: 1,
+  threadsWhy: "the package's own engine uses one thread",
+  runtimeVersion: null,
+};
+
 /**
- * @param {Uint8Array} bytes the file of an expression network
- * @param {number} size side of its input in pixels
- * @param {string} option name of the option with its address, for errors
- * @returns {Promise<(patch: Frame) => Float32Array>} returns probabilities in class order
- * @throws {EmotionError} `model_truncated`, `model_invalid`, `model_unsupported`, `engine_unsupported`,
- *   `runtime_failed`, `out_of_memory`
+ * @returns {Promise<import('./network.js').Backend>}
+ * @throws {EmotionError} `engine_unsupported`, `runtime_failed`
  */
-export async function openExpressionNetwork(bytes, size, option) {
-  const plan = planned(bytes, size, option);
-  if (!plan.softmax) throw unsupported('its output is not a softmax', option);
-  const { engine, pixels } = await start(plan, FacePixels);
-  return (patch) => {
-    pixels.write(engine, patch);
-    engine.run();
-    return softmax(engine.read(plan.output));
+export async function loadBackend() {
+  const module = await kernelsModule();
+  return {
+    async openExpression(bytes, size, option) {
+      const plan = planned(bytes, size, option);
+      if (!plan.softmax) throw unsupported('its output is not a softmax', option);
+      const { engine, pixels } = await start(module, plan, FacePixels);
+      return network(plan, (patch) => {
+        pixels.write(engine, patch);
+        engine.run();
+        return softmax(engine.read(plan.output));
+      });
+    },
+    async openDetector(bytes, size, option) {
+      const plan = planned(bytes, size, option);
+      const { engine, pixels } = await start(module, plan, FramePixels);
+      return network(plan, (frame) => {
+        engine.run(pixels.write(engine, frame));
+        return engine.read(plan.output);
+      });
+    },
   };
 }
 
 /**
- * @param {Uint8Array} bytes the file of a face detector
- * @param {number} size side of its input in pixels
- * @param {string} option name of the option with its address, for errors
- * @returns {Promise<(frame: Frame) => Float32Array>} returns cells [rows, columns, values]
- * @throws {EmotionError} as `openExpressionNetwork`
+ * @param {import('./plan.js').Plan} plan
+ * @param {(frame: Frame) => Float32Array} compute
+ * @returns {import('./network.js').Network}
  */
-export async function openDetectorNetwork(bytes, size, option) {
-  const plan = planned(bytes, size, option);
-  const { engine, pixels } = await start(plan, FramePixels);
-  return (frame) => {
-    engine.run(pixels.write(engine, frame));
-    return engine.read(plan.output);
+function network({ output }, compute) {
+  /** @type {typeof compute | null} */
+  let running = compute;
+  // So that the first prediction is as fast as the others.
+  compute({ data: pattern(4), width: 1, height: 1 });
+  return {
+    run: async (frame) => /** @type {typeof compute} */ (running)(frame),
+    outputs: output.channels * output.height * output.width,
+    info: () => INFO,
+    // The memory is freed when nothing refers to it any longer.
+    release: async () => {
+      running = null;
+    },
   };
 }
 
@@ -60,14 +86,15 @@ function planned(bytes, size, option) {
 
 /**
  * @template {object} T
+ * @param {WebAssembly.Module} module
  * @param {import('./plan.js').Plan} plan
  * @param {new (layout: import('./layout.js').Layout, plan: import('./plan.js').Plan) => T} Pixels
  * @returns {Promise<{ engine: Engine, pixels: T }>}
  */
-async function start(plan, Pixels) {
+async function start(module, plan, Pixels) {
   /** @type {T | undefined} */
   let pixels;
-  const engine = await Engine.start(plan, (layout) => {
+  const engine = await Engine.start(module, plan, (layout) => {
     pixels = new Pixels(layout, plan);
   });
   return { engine, pixels: /** @type {T} */ (pixels) };

@@ -139,7 +139,9 @@ export class FramePixels {
     this.#size = this.#black = input.width;
     this.#strip = layout.reserve(STRIP / 4);
     this.#scale = [layout.put(Float32Array.of(...gain, 0)), layout.put(Float32Array.of(...offset, 0))];
-    [this.#left, this.#right, this.#across] = [layout.reserve(this.#size), layout.reserve(this.#size), layout.reserve(this.#size)];
+    this.#left = layout.reserve(input.width);
+    this.#right = layout.reserve(input.width);
+    this.#across = layout.reserve(input.width);
   }
 
   /**

@@ -1,6 +1,6 @@
 /** Computes a network with the kernels of `engine/kernels.c`; memory and calls are planned once, when it is loaded. */
 
-import { instantiate, kernelsModule } from './kernels.js';
+import { instantiate } from './kernels.js';
 import { LANES, Layout } from './layout.js';
 
 /** @typedef {import('./plan.js').FeatureMap} FeatureMap */
@@ -55,13 +55,13 @@ export class Engine {
   }
 
   /**
+   * @param {WebAssembly.Module} module of the kernels
    * @param {Plan} plan
    * @param {(layout: Layout) => void} reserve takes the memory that the caller needs
    * @returns {Promise<Engine>}
-   * @throws {import('./errors.js').EmotionError} `engine_unsupported`, `runtime_failed`, `out_of_memory`
+   * @throws {import('./errors.js').EmotionError} `out_of_memory`
    */
-  static async start(plan, reserve) {
-    const module = await kernelsModule();
+  static async start(module, plan, reserve) {
     const layout = new Layout();
     const chains = chainsOf(plan);
     layout.addMap(plan.input, plan.input.height);

@@ -3,8 +3,6 @@
  * padding become part of the layer that they belong to.
  */
 
-import { EmotionError } from './errors.js';
-
 /** @typedef {import('./graph.js').Graph} Graph */
 /** @typedef {import('./graph.js').Node} Node */
 /** @typedef {import('./graph.js').Tensor} Tensor */
@@ -76,6 +74,8 @@ class Planner {
   #values = new Map();
   /** @type {Map<string, number>} how often each value is read */
   #uses = new Map();
+  /** @type {Map<FeatureMap, Layer>} the last layer that wrote a map */
+  #producers = new Map();
 
   /**
    * @param {Graph} graph
@@ -142,7 +142,7 @@ class Planner {
       const gain = operator === 'Mul' ? value : operator === 'Div' ? 1 / value : 1;
       const shift = operator === 'Add' ? value : operator === 'Sub' ? -value : 0;
       if (gain === 1 && !shift && operator !== 'Add') return null;
-      this.gain[color] *= gain;
+      this.gain[color] = /** @type {number} */ (this.gain[color]) * gain;
       this.offset[color] = /** @type {number} */ (this.offset[color]) * gain + shift;
     }
     return { picture: true };
@@ -313,7 +313,7 @@ class Planner {
 
   /** @param {FeatureMap} map */
   #producerOf(map) {
-    return this.layers.findLast((layer) => layer.output === map);
+    return this.#producers.get(map);
   }
 
   /** @param {string[]} names */
@@ -333,7 +333,10 @@ class Planner {
    */
   #push(kind, input, output, more) {
     const plain = { residual: null, weights: null, bias: null, kernel: 1, stride: 1, pad: 0, slope: null };
-    this.layers.push({ kind, input, output, activation: 'none', ...plain, ...more });
+    /** @type {Layer} */
+    const layer = { kind, input, output, activation: 'none', ...plain, ...more };
+    this.layers.push(layer);
+    this.#producers.set(output, layer);
     return { map: output };
   }
 }

@@ -1,7 +1,7 @@
 import { checkAnalyzer } from './analysis.js';
 import { EmotionError, messageOf } from './errors.js';
 import { checked, listOf } from './patch.js';
-import { absolute } from './runtime.js';
+import { absolute } from './options.js';
 import { isLoading, loaded, sizeOf, tainted, unreadable } from './source.js';
 
 /** @typedef {import('./analysis.js').AnalyzerOptions} AnalyzerOptions */
