@@ -253,7 +253,7 @@ function lost(why) {
  * Returns a copy of the pixels that can be sent to a worker.
  *
  * @param {Source} source
- * @returns {Promise<ImageBitmap | VideoFrame | ImageData>}
+ * @returns {Promise<ImageBitmap | VideoFrame | ImageData | import('./source.js').RawImage>}
  */
 async function capture(source) {
   if ('data' in source || 'displayWidth' in source || source instanceof ImageBitmap) return source;

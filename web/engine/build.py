@@ -1,7 +1,7 @@
 """Compile the kernels of the browser engine and embed them in ``web/engine-wasm.js``, with Debian's clang and lld.
 
-    apt-get install clang-19 lld-19
-    python web/engine/build.py
+apt-get install clang-19 lld-19
+python web/engine/build.py
 """
 
 import base64
@@ -32,7 +32,9 @@ COMMAND = [
 def compiler_version() -> str | None:
     """Return the compiler's own line about its version; None if it is not installed."""
     try:
-        return subprocess.run([COMPILER, "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
+        return subprocess.run([COMPILER, "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[
+            0
+        ]
     except FileNotFoundError:
         return None
 

@@ -1,0 +1,43 @@
+/** Answers the questions of test_engine.py from raw pixels, in Node.js and in any browser. */
+
+/**
+ * @param {{ pixels: string, width: number, height: number, model?: string, inputSize?: number }[]} questions
+ * @param {(name: string) => Promise<ArrayBuffer>} read reads a file of the test
+ * @param {typeof import('../../web/index.js')} modules
+ * @returns {Promise<number[][]>} probabilities, or x, y, width and height of each face
+ */
+export async function answersTo(questions, read, { EmotionAPI, FaceDetector }) {
+  const fetch = async (name) => new Response(await read(name));
+  const made = new Map();
+  const get = async (key, make) => {
+    if (!made.has(key)) {
+      made.set(key, make());
+      await made.get(key).init();
+    }
+    return made.get(key);
+  };
+  const answers = [];
+  for (const { pixels, width, height, model, inputSize } of questions) {
+    const image = { data: new Uint8Array(await read(pixels)), width, height };
+    if (model) {
+      const api = await get(model, () => new EmotionAPI({ modelUrl: model, fetch }));
+      answers.push(Object.values(await api.predictFromImage(image)));
+    } else {
+      const options = { modelUrl: 'detector.onnx', inputSize, scoreThreshold: 0.1, fetch };
+      const detector = await get(inputSize, () => new FaceDetector(options));
+      const faces = await detector.detect(image);
+      answers.push(faces.flatMap(({ box: { x, y, width: wide, height: high } }) => [x, y, wide, high]));
+    }
+  }
+  for (const object of made.values()) await object.dispose();
+  return answers;
+}
+
+if (globalThis.process?.versions?.node) {
+  const { readFile, writeFile } = await import('node:fs/promises');
+  const folder = process.argv[2];
+  const read = (name) => readFile(`${folder}/${name}`);
+  const questions = JSON.parse(await read('questions.json'));
+  const answers = await answersTo(questions, read, await import('../../web/index.js'));
+  await writeFile(`${folder}/answers.json`, JSON.stringify({ runtime: `Node.js ${process.version}`, answers }));
+}
