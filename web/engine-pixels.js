@@ -92,25 +92,31 @@ class Taps {
     const scale = fround(1 / ratio);
     const support = max(1, scale);
     const narrow = fround(1 / support);
-    const count = min(length, 2 * Math.ceil(support) + 1);
-    const weights = this.#weights / 4;
-    words.fill(0, weights, weights + size * count);
-    const line = new Float32Array(count);
+    const most = 2 * Math.ceil(support) + 1;
+    const shares = new Float32Array(size * most);
+    const first = new Int32Array(size);
+    let count = 1;
     for (let index = 0; index < size; index++) {
-      const center = scale === 1 ? fround(index + 0.5) : fround(fround(fround(fround(index + 0.5) / ratio) - 0.5) + 0.5);
-      const first = max(0, floor(fround(fround(center - support) + 0.5)));
-      const last = min(length, floor(fround(fround(center + support) + 0.5)));
+      const center = scale === 1 ? index + 0.5 : fround(fround(fround(index + 0.5) / ratio) - 0.5) + 0.5;
+      const begin = max(0, floor(fround(fround(center - support) + 0.5)));
+      const end = min(length, floor(fround(fround(center + support) + 0.5)));
+      const line = shares.subarray(index * most, index * most + end - begin);
       let sum = 0;
-      for (let at = first; at < last; at++) {
+      for (let at = begin; at < end; at++) {
         const distance = abs(fround(fround(fround(at - center) + 0.5) * narrow));
-        const weight = distance < 1 ? fround(1 - distance) : 0;
-        line[at - first] = weight;
-        sum = fround(sum + weight);
+        line[at - begin] = max(0, fround(1 - distance));
+        sum = fround(sum + /** @type {number} */ (line[at - begin]));
       }
       const share = fround(1 / sum);
-      words[this.#first / 4 + index] = first;
-      for (let at = 0; at < last - first; at++) {
-        words[weights + index * count + at] = floor(fround(/** @type {number} */ (line[at]) * share) * ONE + 0.5);
+      for (let at = 0; at < line.length; at++) line[at] = fround(/** @type {number} */ (line[at]) * share) * ONE;
+      first[index] = begin;
+      count = max(count, line.length);
+    }
+    const weights = this.#weights / 4;
+    words.set(first, this.#first / 4);
+    for (let index = 0; index < size; index++) {
+      for (let at = 0; at < count; at++) {
+        words[weights + index * count + at] = floor(/** @type {number} */ (shares[index * most + at]) + 0.5);
       }
     }
     words.set([this.#first, this.#weights, count], this.at / 4);

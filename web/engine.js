@@ -100,21 +100,21 @@ export class Engine {
   }
 
   /**
-   * Times each chain on its own, whole maps, for benchmarks.
+   * Times the steps, each on whole maps, for benchmarks.
    *
    * @param {number} rounds
-   * @returns {{ label: string, kind: string, ms: number, macs: number }[]} fastest milliseconds and multiply-adds
+   * @returns {{ label: string, ms: number, products: number }[]} mean milliseconds and multiply-adds
    */
   profile(rounds) {
     return this.#steps.map(({ chain, rows, calls }) => {
+      const { input } = /** @type {Layer} */ (chain[0]);
       const { output } = /** @type {Layer} */ (chain.at(-1));
       const begin = performance.now();
       for (let round = 0; round < rounds; round++) this.#compute(chain, rows, calls, 0, output.height);
       const ms = (performance.now() - begin) / rounds;
-      const macs = chain.reduce((sum, { weights, output: { height, width } }) => sum + (weights?.values.length ?? 0) * height * width, 0);
-      const kinds = chain.map(({ kind }) => kind).join('+');
-      const label = `${kinds} ${chain[0]?.input.channels}x${chain[0]?.input.height} -> ${output.channels}x${output.height}`;
-      return { label, kind: kinds, ms, macs };
+      const products = chain.reduce((sum, { weights, output: { height, width } }) => sum + (weights?.values.length ?? 0) * height * width, 0);
+      const sides = [input, output].map(({ channels, height, width }) => `${channels} x ${height} x ${width}`);
+      return { label: `${chain.map(({ kind }) => kind).join(', ')} ${sides.join(' -> ')}`, ms, products };
     });
   }
 
