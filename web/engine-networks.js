@@ -1,7 +1,7 @@
 /** The package's networks on its own engine, from pixels to numbers. */
 
 import { Engine } from './engine.js';
-import { FacePixels, FramePixels } from './engine-pixels.js';
+import { FramePixels, ResizedPixels } from './engine-pixels.js';
 import { EmotionError } from './errors.js';
 import { readGraph } from './graph.js';
 import { kernelsModule } from './kernels.js';
@@ -9,6 +9,10 @@ import { pattern } from './options.js';
 import { UnknownGraphError, planOf } from './plan.js';
 
 /** @typedef {import('./patch.js').Frame} Frame */
+
+// Side in pixels of the input that BlazeFace was trained on.
+const FINDER_SIDE = 128;
+const MOST_SIZES = 3;
 
 /** @type {import('./network.js').RuntimeInfo} */
 const INFO = {
@@ -28,32 +32,137 @@ export async function loadBackend() {
   const module = await kernelsModule();
   return {
     async openExpression(bytes, size, option) {
-      const plan = planned(bytes, size, option);
-      if (!plan.softmax) throw unsupported('its output is not a softmax', option);
-      const { engine, pixels } = await start(module, plan, FacePixels);
-      return network(plan, (patch) => {
-        pixels.write(engine, patch);
+      const plan = planned(readGraph(bytes, option), { height: size, width: size }, option);
+      const output = outputOf(plan, 'probabilities', option);
+      const { engine, pixels } = await start(module, plan, (layout) => new ResizedPixels(layout, plan, Math.fround));
+      return network(output, (patch) => {
+        const region = { x: 0, y: 0, width: patch.width, height: patch.height };
+        pixels.write(engine, patch, { region, step: 1, columns: size, rows: size, left: 0, top: 0 });
         engine.run();
-        return softmax(engine.read(plan.output));
+        return softmax(engine.read(output));
       });
     },
     async openDetector(bytes, size, option) {
-      const plan = planned(bytes, size, option);
-      const { engine, pixels } = await start(module, plan, FramePixels);
-      return network(plan, (frame) => {
+      const plan = planned(readGraph(bytes, option), { height: size, width: size }, option);
+      const output = outputOf(plan, 'cells', option);
+      const { engine, pixels } = await start(module, plan, (layout) => new FramePixels(layout, plan));
+      return network(output, (frame) => {
         engine.run(pixels.write(engine, frame));
-        return engine.read(plan.output);
+        return engine.read(output);
       });
+    },
+    async openFaceFinder(bytes, option) {
+      const graph = readGraph(bytes, option);
+      const finder = new FaceFinder(module, graph, option);
+      await finder.engineOf(FINDER_SIDE, FINDER_SIDE);
+      return finder;
     },
   };
 }
 
+/** BlazeFace on inputs of several sizes: memory is planned once for each size. */
+class FaceFinder {
+  #module;
+  #graph;
+  #option;
+  /** @type {Map<string, ReturnType<typeof start<ResizedPixels>>>} by the input's size, the last used one last */
+  #engines = new Map();
+
+  /**
+   * @param {WebAssembly.Module} module
+   * @param {import('./graph.js').Graph} graph
+   * @param {string} option
+   */
+  constructor(module, graph, option) {
+    this.#module = module;
+    this.#graph = graph;
+    this.#option = option;
+  }
+
+  /**
+   * @param {Frame} frame
+   * @param {import('./network.js').View} view
+   */
+  async run(frame, view) {
+    const { engine, pixels } = await this.engineOf(view.width, view.height);
+    pixels.write(engine, frame, view);
+    engine.run();
+    const [scores, boxes] = ['scores', 'boxes'].map((name) => joined(engine, engine.plan.outputs.get(name) ?? []));
+    return { scores: /** @type {Float32Array} */ (scores), boxes: /** @type {Float32Array} */ (boxes) };
+  }
+
+  info() {
+    return INFO;
+  }
+
+  async release() {
+    this.#engines.clear();
+  }
+
+  /**
+   * @param {number} width of the input in pixels, a multiple of 16
+   * @param {number} height
+   */
+  async engineOf(width, height) {
+    const size = `${width} x ${height}`;
+    const known = this.#engines.get(size);
+    const plan = () => planned(this.#graph, { width, height }, this.#option);
+    const opening = known ?? started(this.#module, plan(), this.#option);
+    this.#engines.delete(size);
+    this.#engines.set(size, opening);
+    // A video has the same sizes in every frame: the square, and at most two finer ones.
+    for (const [other] of this.#engines) if (this.#engines.size > MOST_SIZES) this.#engines.delete(other);
+    return opening;
+  }
+}
+
+/**
+ * @param {WebAssembly.Module} module
+ * @param {import('./plan.js').Plan} plan
+ * @param {string} option
+ */
+async function started(module, plan, option) {
+  if (!plan.outputs.has('scores') || !plan.outputs.has('boxes')) throw unsupported('it has no "scores" and "boxes"', option);
+  return start(module, plan, (layout) => new ResizedPixels(layout, plan, Number));
+}
+
+/**
+ * @param {Engine} engine
+ * @param {import('./plan.js').FeatureMap[]} maps
+ */
+function joined(engine, maps) {
+  const parts = maps.map((map) => engine.read(map));
+  const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  parts.reduce((at, part) => {
+    all.set(part, at);
+    return at + part.length;
+  }, 0);
+  return all;
+}
+
 /**
  * @param {import('./plan.js').Plan} plan
+ * @param {string} name
+ * @param {string} option
+ */
+function outputOf({ outputs, softmax: isProbability }, name, option) {
+  const [output] = outputs.get(name) ?? [];
+  if (output && isProbability === (name === 'probabilities')) return output;
+  throw new EmotionError('model_invalid', `the model at ${option} does not compute "${name}"; ${REMEDIES[name]}`);
+}
+
+/** @type {Record<string, string>} */
+const REMEDIES = {
+  probabilities: 'export it with "pyojeong export"',
+  cells: 'write the face detector with "python -m pyojeong.faceapi.nets --out DIR"',
+};
+
+/**
+ * @param {import('./plan.js').FeatureMap} output
  * @param {(frame: Frame) => Float32Array} compute
  * @returns {import('./network.js').Network}
  */
-function network({ output }, compute) {
+function network(output, compute) {
   /** @type {typeof compute | null} */
   let running = compute;
   // So that the first prediction is as fast as the others.
@@ -70,14 +179,13 @@ function network({ output }, compute) {
 }
 
 /**
- * @param {Uint8Array} bytes
- * @param {number} size
+ * @param {import('./graph.js').Graph} graph
+ * @param {{ height: number, width: number }} size of the input in pixels
  * @param {string} option
  */
-function planned(bytes, size, option) {
-  const graph = readGraph(bytes, option);
+function planned(graph, size, option) {
   try {
-    return planOf(graph, { height: size, width: size });
+    return planOf(graph, size);
   } catch (error) {
     if (error instanceof UnknownGraphError) throw unsupported(error.message, option);
     throw error;
@@ -85,17 +193,17 @@ function planned(bytes, size, option) {
 }
 
 /**
- * @template {object} T
+ * @template T
  * @param {WebAssembly.Module} module
  * @param {import('./plan.js').Plan} plan
- * @param {new (layout: import('./layout.js').Layout, plan: import('./plan.js').Plan) => T} Pixels
+ * @param {(layout: import('./layout.js').Layout) => T} newPixels
  * @returns {Promise<{ engine: Engine, pixels: T }>}
  */
-async function start(module, plan, Pixels) {
+async function start(module, plan, newPixels) {
   /** @type {T | undefined} */
   let pixels;
   const engine = await Engine.start(module, plan, (layout) => {
-    pixels = new Pixels(layout, plan);
+    pixels = newPixels(layout);
   });
   return { engine, pixels: /** @type {T} */ (pixels) };
 }

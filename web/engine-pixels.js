@@ -9,15 +9,22 @@ import { taps } from './sampling.js';
 
 const STRIP = 2 ** 19; // bytes; two rows of the widest picture that browsers can read
 const STRIP_ROWS = 512;
-const MAX_SIDE = 2 ** 14; // pixels of a patch's side; its taps must have room
+const MAX_SIDE = 2 ** 14; // pixels of a region's side; its taps must have room
 const ONE = 2 ** 22; // a tap's weight of 1, as in kernels.c
 
-/** The input of the expression network: the patch of a face, resized as Pillow and onnxruntime do. */
-export class FacePixels {
-  #size;
+/**
+ * Where a region of a frame, thinned to every n-th pixel (`step`) of every n-th row, goes in a network's input: it is
+ * resized to `columns` x `rows` pixels, `left` and `top` pixels from the input's corner, with black around it.
+ *
+ * @typedef {{ region: import('./patch.js').Region, step: number, columns: number, rows: number, left: number, top: number }} View
+ */
+
+/** The input of a network that sees resized bytes: an antialiased triangle filter, as Pillow's and onnxruntime's. */
+export class ResizedPixels {
   #strip;
   #lines;
   #sums;
+  #fit;
   #scale;
   #across;
   #down;
@@ -25,101 +32,132 @@ export class FacePixels {
   /**
    * @param {Layout} layout
    * @param {import('./plan.js').Plan} plan
+   * @param {(value: number) => number} round of intermediate results: `Math.fround` for the weights that onnxruntime
+   *   computes (upsample_antialias.h), the identity for Pillow's
    */
-  constructor(layout, { input, gain, offset }) {
-    this.#size = input.width;
+  constructor(layout, { input, gain, offset }, round) {
     this.#strip = layout.reserve(STRIP / 4);
-    this.#lines = layout.reserve(STRIP_ROWS * this.#size);
-    this.#sums = layout.reserve(4 * this.#size ** 2);
+    this.#lines = layout.reserve(STRIP_ROWS * input.width);
+    this.#sums = layout.reserve(4 * input.width * input.height);
+    this.#fit = layout.reserve(4);
     this.#scale = [layout.put(Float32Array.of(...gain, 0)), layout.put(Float32Array.of(...offset, 0))];
-    this.#across = new Taps(layout, this.#size);
-    this.#down = new Taps(layout, this.#size);
+    this.#across = new Taps(layout, input.width, round);
+    this.#down = new Taps(layout, input.height, round);
   }
 
   /**
    * @param {Engine} engine
-   * @param {Frame} patch
+   * @param {Frame} frame
+   * @param {View} view
    * @throws {EmotionError} `bad_source`
    */
-  write(engine, { data, width, height }) {
+  write(engine, frame, { region, step, columns, rows, left, top }) {
+    const { width, height } = region;
     if (Math.max(width, height) > MAX_SIDE) {
       throw new EmotionError('bad_source', `a patch of ${width} x ${height} pixels is too large; make the picture smaller first`);
     }
-    const { kernels, bytes } = engine;
-    this.#across.set(engine, width);
-    this.#down.set(engine, height);
-    const rows = Math.min(STRIP_ROWS, Math.floor(STRIP / (4 * width)));
-    for (let from = 0; from < height; from += rows) {
-      const to = Math.min(from + rows, height);
-      bytes.set(data.subarray(4 * width * from, 4 * width * to), this.#strip);
-      kernels.resize(this.#strip, width, from, to, this.#across.at, this.#down.at, this.#size, this.#lines, this.#sums);
+    const { kernels, words } = engine;
+    const start = Math.floor(step / 2);
+    const counts = [width, height].map((length) => Math.ceil((length - start) / step));
+    const [wide, high] = /** @type {[number, number]} */ (counts);
+    this.#across.set(engine, wide, columns);
+    this.#down.set(engine, high, rows);
+    words.set([columns, rows, left, top], this.#fit / 4);
+    const most = Math.min(STRIP_ROWS, Math.floor(STRIP / (4 * width)));
+    for (let from = 0; from < high; from += most) {
+      const to = Math.min(from + most, high);
+      for (let line = from; line < to; line++) {
+        const { bytes } = engine;
+        copyRow(bytes, this.#strip + 4 * width * (line - from), frame, region, region.y + start + step * line);
+      }
+      const first = this.#strip + 4 * start;
+      kernels.resize(first, 4 * width, 4 * step, from, to, this.#across.at, this.#down.at, this.#fit, this.#lines, this.#sums);
     }
-    kernels.normalize(this.#sums, engine.inputAt, ...this.#scale);
+    kernels.normalize(this.#sums, engine.inputAt, this.#fit, ...this.#scale);
   }
+}
+
+/**
+ * Copies a row of a region, black where it lies outside of the frame.
+ *
+ * @param {Uint8Array} bytes
+ * @param {number} to
+ * @param {Frame} frame
+ * @param {import('./patch.js').Region} region
+ * @param {number} y row of the frame
+ */
+function copyRow(bytes, to, { data, width, height }, region, y) {
+  const left = Math.max(0, region.x);
+  const right = y < 0 || y >= height ? left : Math.min(width, region.x + region.width);
+  if (right - left < region.width) bytes.fill(0, to, to + 4 * region.width);
+  if (right > left) bytes.set(data.subarray(4 * (y * width + left), 4 * (y * width + right)), to + 4 * (left - region.x));
 }
 
 /** The taps of one axis in the engine's memory. */
 class Taps {
-  #size;
+  #round;
   #first;
   #weights;
   #length = 0;
+  #size = 0;
 
   /**
    * @param {Layout} layout
-   * @param {number} size
+   * @param {number} size of the network's input
+   * @param {(value: number) => number} round
    */
-  constructor(layout, size) {
-    this.#size = size;
+  constructor(layout, size, round) {
+    this.#round = round;
     this.#first = layout.reserve(size);
-    this.#weights = layout.reserve(size * (2 * Math.ceil(MAX_SIDE / size) + 2));
-    this.at = layout.reserve(3);
+    this.#weights = layout.reserve(2 * MAX_SIDE + 4 * size);
+    this.at = layout.put(Int32Array.of(this.#first, this.#weights, 0));
   }
 
   /**
-   * Computes the antialiased triangle filter in float32 throughout, as onnxruntime does (upsample_antialias.h), so that
-   * weights and pixels are equal to the last bit.
+   * Computes the triangle filter for resizing `length` pixels to `size`.
    *
    * @param {Engine} engine
-   * @param {number} length pixels along the axis
+   * @param {number} length
+   * @param {number} size
    */
-  set({ words }, length) {
-    if (length === this.#length) return;
+  set({ words }, length, size) {
+    if (length === this.#length && size === this.#size) return;
     this.#length = length;
-    const { fround, floor, max, min, abs } = Math;
-    const size = this.#size;
-    const ratio = fround(size / length);
-    const scale = fround(1 / ratio);
+    this.#size = size;
+    const round = this.#round;
+    const { floor, max, min, abs } = Math;
+    const ratio = round(size / length);
+    const scale = round(1 / ratio);
     const support = max(1, scale);
-    const narrow = fround(1 / support);
+    const narrow = round(1 / support);
     const most = 2 * Math.ceil(support) + 1;
-    const shares = new Float32Array(size * most);
+    const shares = new Float64Array(size * most);
     const first = new Int32Array(size);
     let count = 1;
     for (let index = 0; index < size; index++) {
-      const center = scale === 1 ? index + 0.5 : fround(fround(fround(index + 0.5) / ratio) - 0.5) + 0.5;
-      const begin = max(0, floor(fround(fround(center - support) + 0.5)));
-      const end = min(length, floor(fround(fround(center + support) + 0.5)));
+      const center = scale === 1 ? index + 0.5 : round(round(round(index + 0.5) / ratio) - 0.5) + 0.5;
+      const begin = max(0, floor(round(round(center - support) + 0.5)));
+      const end = min(length, floor(round(round(center + support) + 0.5)));
       const line = shares.subarray(index * most, index * most + end - begin);
       let sum = 0;
       for (let at = begin; at < end; at++) {
-        const distance = abs(fround(fround(fround(at - center) + 0.5) * narrow));
-        line[at - begin] = max(0, fround(1 - distance));
-        sum = fround(sum + /** @type {number} */ (line[at - begin]));
+        const distance = abs(round(round(round(at - center) + 0.5) * narrow));
+        line[at - begin] = max(0, round(1 - distance));
+        sum = round(sum + /** @type {number} */ (line[at - begin]));
       }
-      const share = fround(1 / sum);
-      for (let at = 0; at < line.length; at++) line[at] = fround(/** @type {number} */ (line[at]) * share) * ONE;
+      const share = round(1 / sum);
+      for (let at = 0; at < line.length; at++) line[at] = round(/** @type {number} */ (line[at]) * share) * ONE;
       first[index] = begin;
       count = max(count, line.length);
     }
-    const weights = this.#weights / 4;
     words.set(first, this.#first / 4);
+    const weights = this.#weights / 4;
     for (let index = 0; index < size; index++) {
       for (let at = 0; at < count; at++) {
         words[weights + index * count + at] = floor(/** @type {number} */ (shares[index * most + at]) + 0.5);
       }
     }
-    words.set([this.#first, this.#weights, count], this.at / 4);
+    words[this.at / 4 + 2] = count;
   }
 }
 

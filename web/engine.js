@@ -64,14 +64,16 @@ export class Engine {
   static async start(module, plan, reserve) {
     const layout = new Layout();
     const chains = chainsOf(plan);
+    const lastReader = lastReadersOf(plan, chains);
     layout.addMap(plan.input, plan.input.height);
-    for (const chain of chains) {
+    for (const [at, chain] of chains.entries()) {
       for (const [index, layer] of chain.entries()) {
-        const between = index < chain.length - 1;
         const { output } = layer;
-        layout.addMap(output, between ? Math.min(output.height, rowsOf(chain) * strideAfter(chain, index)) : output.height);
+        const rows = index < chain.length - 1 ? rowsOf(chain) * strideAfter(chain, index) : output.height;
+        layout.addMap(output, Math.min(output.height, rows));
         layout.addLayer(layer);
       }
+      for (const [map, last] of lastReader) if (last === at && map !== plan.input) layout.freeMap(map);
     }
     reserve(layout);
     const { kernels, memory } = await instantiate(module, layout.pages);
@@ -219,6 +221,23 @@ function chainsOf({ layers }) {
     else chains.push([layer]);
   }
   return chains;
+}
+
+/**
+ * Returns for each map the number of the last chain that reads it; outputs of the network are read after all.
+ *
+ * @param {Plan} plan
+ * @param {Chain[]} chains
+ * @returns {Map<FeatureMap, number>}
+ */
+function lastReadersOf({ outputs }, chains) {
+  /** @type {Map<FeatureMap, number>} */
+  const last = new Map();
+  for (const [at, chain] of chains.entries()) {
+    for (const { input, residual, output } of chain) for (const map of [input, residual, output]) if (map) last.set(map, at);
+  }
+  for (const map of [...outputs.values()].flat()) last.set(map, Infinity);
+  return last;
 }
 
 /**

@@ -5,10 +5,10 @@
 /** @typedef {import('./plan.js').Tensor} Tensor */
 
 /**
- * Where a map lies. `at` is the address of its `Map` in kernels.c, `data` that of its first pixel; `rows` of it are kept
- * at a time.
+ * Where a map lies. `at` is the address of its `Map` in kernels.c, `data` that of its first pixel; `shape` and `blocks`
+ * tell which other maps fit there.
  *
- * @typedef {{ at: number, data: number, rows: number }} Place
+ * @typedef {{ at: number, data: number, shape: string, blocks: number }} Place
  */
 
 export const LANES = 4; // channels per block
@@ -27,6 +27,8 @@ export class Layout {
   #maps = new Map();
   /** @type {Map<Layer, number>} */
   #layers = new Map();
+  /** @type {Place[]} */
+  #free = [];
 
   /**
    * Returns the address of `count` numbers of 32 bits, zero at first.
@@ -51,6 +53,9 @@ export class Layout {
   }
 
   /**
+   * Finds a place for a map: memory of a map of the same size that is no longer read, whose border is zero already, or
+   * new memory.
+   *
    * @param {FeatureMap} map
    * @param {number} rows that are kept at a time
    */
@@ -60,9 +65,21 @@ export class Layout {
     const blocks = Math.ceil(channels / LANES);
     const row = (width + 2 * border) * LANES;
     const plane = (rows + 2 * border) * row;
-    const data = this.reserve(blocks * plane) + border * (row + LANES) * BYTES;
+    const shape = `${rows} x ${width}, ${border}`;
+    const free = this.#free.findIndex((place) => place.shape === shape && place.blocks >= blocks);
+    const [reused] = free < 0 ? [] : this.#free.splice(free, 1);
+    const data = reused?.data ?? this.reserve(blocks * plane) + border * (row + LANES) * BYTES;
     const at = this.put(Int32Array.of(data, 0, row, plane, width, height, blocks));
-    this.#maps.set(map, { at, data, rows });
+    this.#maps.set(map, { at, data, shape, blocks: reused?.blocks ?? blocks });
+  }
+
+  /**
+   * Lets later maps use the memory of a map that is no longer read.
+   *
+   * @param {FeatureMap} map
+   */
+  freeMap(map) {
+    this.#free.push(this.mapAt(map));
   }
 
   /** @param {Layer} layer */

@@ -40,11 +40,15 @@
  * @property {Float32Array} gain by which each color is multiplied, and
  * @property {Float32Array} offset what is added after that, if `input` is made from bytes
  * @property {Layer[]} layers
- * @property {FeatureMap} output
+ * @property {Map<string, FeatureMap[]>} outputs maps of each output of the graph, in order, to be joined by the caller
  * @property {boolean} softmax whether the output is still to be normalized
  */
 
-/** @typedef {{ constant: Tensor } | { map: FeatureMap } | { size: true } | { picture: true }} Value */
+/**
+ * `maps` are several maps that the graph has joined to one list of numbers.
+ *
+ * @typedef {{ constant: Tensor } | { map: FeatureMap } | { maps: FeatureMap[] } | { size: true } | { picture: true }} Value
+ */
 
 /**
  * @param {Graph} graph
@@ -56,7 +60,7 @@ export function planOf(graph, size) {
   const planner = new Planner(graph, { channels: 3, border: 0, ...size });
   for (const node of graph.nodes) planner.add(node);
   const { input, gain, offset, layers, softmax } = planner;
-  return { input, gain, offset, layers, output: planner.mapOf(graph.outputs[0] ?? ''), softmax };
+  return { input, gain, offset, layers, outputs: new Map(graph.outputs.map((name) => [name, planner.mapsOf(name)])), softmax };
 }
 
 /** A graph is none of those that the engine computes. */
@@ -74,6 +78,8 @@ class Planner {
   #values = new Map();
   /** @type {Map<string, number>} how often each value is read */
   #uses = new Map();
+  /** @type {Map<FeatureMap, FeatureMap>} maps with channels of zeros at the end, to the maps without */
+  #narrow = new Map();
   /** @type {Map<FeatureMap, Layer>} the last layer that wrote a map */
   #producers = new Map();
 
@@ -97,9 +103,10 @@ class Planner {
   }
 
   /** @param {string} name */
-  mapOf(name) {
+  mapsOf(name) {
     const value = this.#values.get(name);
-    if (value && 'map' in value) return value.map;
+    if (value && 'map' in value) return [value.map];
+    if (value && 'maps' in value) return value.maps;
     throw new UnknownGraphError(`its output ${name} is not computed from the picture`);
   }
 
@@ -115,8 +122,10 @@ class Planner {
       const [map, other] = first && 'map' in first ? [first, second] : [second, first];
       // TinyFaceDetector's graph omits rows and repeats them; the engine does so on its own.
       if (['Pad', 'Gather'].includes(node.operator) && other && 'size' in other) return /** @type {Value} */ (map);
+      if (node.operator === 'Concat') return joined(inputs);
       return node.operator === 'Shape' ? { size: true } : this.#layerOf(node, /** @type {{ map: FeatureMap }} */ (map).map, other);
     }
+    if (has('maps')) return node.operator === 'Identity' ? /** @type {Value} */ (first) : null;
     if (has('picture')) return this.#pictureOf(node, second);
     if (has('size')) return { size: true };
     const constant = constantOf(node, inputs.map((value) => (value && 'constant' in value ? value.constant : null)));
@@ -182,9 +191,12 @@ class Planner {
         return this.#summed(node, map, other);
       case 'Div':
         return this.#divided(map, other);
+      case 'Pad':
+        return this.#widened(map, other);
       case 'Softmax':
         this.softmax = true;
         return { map };
+      case 'Reshape':
       case 'Unsqueeze':
       case 'Flatten':
       case 'Identity':
@@ -256,6 +268,7 @@ class Planner {
   #pooled({ attributes }, map) {
     const [stride = 1] = /** @type {number[]} */ (attributes.strides ?? []);
     const kernel = /** @type {number[]} */ (attributes.kernel_shape ?? []);
+    // Of an even map without padding, all windows are whole.
     const same = attributes.auto_pad === 'SAME_UPPER' || (stride === 2 && (map.height | map.width) % 2 === 0);
     if (!same || kernel.join() !== '2,2') return null;
     const side = (/** @type {number} */ length) => Math.ceil(length / stride);
@@ -287,12 +300,32 @@ class Planner {
     for (const [index, sum, residual] of /** @type {const} */ ([[0, map, other.map], [1, other.map, map]])) {
       const layer = this.#producerOf(sum);
       const free = layer?.kind === 'pointwise' && layer.activation === 'none' && !layer.residual;
-      if (!free || this.#uses.get(inputs[index] ?? '') !== 1 || layer !== this.layers.at(-1)) continue;
-      if (['channels', 'height', 'width'].some((side) => sum[/** @type {'width'} */ (side)] !== residual[/** @type {'width'} */ (side)])) continue;
-      layer.residual = residual;
+      if (!free || this.#uses.get(inputs[index] ?? '') !== 1) continue;
+      if (sum.channels !== residual.channels || sum.height !== residual.height || sum.width !== residual.width) continue;
+      layer.residual = this.#narrow.get(residual) ?? residual;
+      // What is added must have been computed before.
+      this.layers.splice(this.layers.indexOf(layer), 1);
+      this.layers.push(layer);
       return { map: sum };
     }
     return null;
+  }
+
+  /**
+   * Adds channels of zeros at the end, which is possible for what is added to a convolution.
+   *
+   * @param {FeatureMap} map
+   * @param {Value | undefined} other pads as in ONNX: before and after each of four dimensions
+   * @returns {Value | null}
+   */
+  #widened(map, other) {
+    if (!other || !('constant' in other)) return null;
+    const { values } = other.constant;
+    const channels = values[5] ?? 0;
+    if (values.some((value, at) => value && at !== 5)) return null;
+    const wide = { ...map, channels: map.channels + channels };
+    this.#narrow.set(wide, map);
+    return { map: wide };
   }
 
   /**
@@ -339,6 +372,15 @@ class Planner {
     this.#producers.set(output, layer);
     return { map: output };
   }
+}
+
+/**
+ * @param {(Value | undefined)[]} values
+ * @returns {Value | null}
+ */
+function joined(values) {
+  const maps = values.map((value) => (value && 'map' in value ? value.map : null));
+  return maps.includes(null) ? null : { maps: /** @type {FeatureMap[]} */ (maps) };
 }
 
 // Side of the kernel and stride, as the engine has them.

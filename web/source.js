@@ -196,8 +196,9 @@ function inMemory(source) {
 function opaque(source) {
   const { width, height } = sizeOf(source);
   const { buffer, byteOffset, length } = source.data;
-  if (length !== 4 * width * height) {
-    throw new EmotionError('bad_source', `${width} x ${height} pixels need ${4 * width * height} bytes of RGBA, not ${length}`);
+  if (!buffer || length !== 4 * width * height) {
+    const need = `${width} x ${height} pixels of ${4 * width * height} bytes RGBA`;
+    throw new EmotionError('bad_source', `the source has ${length} bytes instead of ${need}; the source must be ${SOURCES}`);
   }
   const data = new Uint8Array(buffer, byteOffset, length);
   let at = 3;

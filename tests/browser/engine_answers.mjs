@@ -1,10 +1,12 @@
 /** Answers the questions of test_engine.py from raw pixels, in Node.js and in any browser. */
 
+import { loadBackend } from '../../web/engine-networks.js';
+
 /**
- * @param {{ pixels: string, width: number, height: number, model?: string, inputSize?: number }[]} questions
+ * @param {{ pixels: string, width: number, height: number, model?: string, inputSize?: number, view?: object }[]} questions
  * @param {(name: string) => Promise<ArrayBuffer>} read reads a file of the test
  * @param {typeof import('../../web/index.js')} modules
- * @returns {Promise<number[][]>} probabilities, or x, y, width and height of each face
+ * @returns {Promise<number[][]>} probabilities; or x, y, width and height of each face; or BlazeFace's scores and boxes
  */
 export async function answersTo(questions, read, { EmotionAPI, FaceDetector }) {
   const fetch = async (name) => new Response(await read(name));
@@ -17,11 +19,15 @@ export async function answersTo(questions, read, { EmotionAPI, FaceDetector }) {
     return made.get(key);
   };
   const answers = [];
-  for (const { pixels, width, height, model, inputSize } of questions) {
+  const finder = await (await loadBackend()).openFaceFinder(new Uint8Array(await read('blazeface.onnx')), 'detectorUrl');
+  for (const { pixels, width, height, model, inputSize, view } of questions) {
     const image = { data: new Uint8Array(await read(pixels)), width, height };
     if (model) {
       const api = await get(model, () => new EmotionAPI({ modelUrl: model, fetch }));
       answers.push(Object.values(await api.predictFromImage(image)));
+    } else if (view) {
+      const { scores, boxes } = await finder.run(image, view);
+      answers.push([...scores, ...boxes]);
     } else {
       const options = { modelUrl: 'detector.onnx', inputSize, scoreThreshold: 0.1, fetch };
       const detector = await get(inputSize, () => new FaceDetector(options));
@@ -30,6 +36,7 @@ export async function answersTo(questions, read, { EmotionAPI, FaceDetector }) {
     }
   }
   for (const object of made.values()) await object.dispose();
+  await finder.release();
   return answers;
 }
 

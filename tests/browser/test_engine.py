@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 from PIL import Image
 
@@ -24,12 +25,15 @@ from pyojeong.analyzer import MODEL
 from pyojeong.classifier import Classifier
 from pyojeong.core import images
 from pyojeong.core.images import Pixels
+from pyojeong.core.geometry import Region
 from pyojeong.core.labels import KOREAN
+from pyojeong.detection import graph as blazeface
+from pyojeong.detection.network import SIDE, View
 from pyojeong.faceapi.detector import FaceApi
 from pyojeong.faceapi.nets import graph_path
 from pyojeong.sample.drawing import draw_face
 from tests.browser.chromium import find_chromium
-from tests.browser.faces import draw_group
+from tests.browser.faces import draw_group, pixels_of
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ENGINE = REPOSITORY / "web/engine"
@@ -79,6 +83,29 @@ class Cases:
         self.questions.append({"pixels": name, "width": width, "height": height, **question})
         self.expected.append(expected)
 
+    def look(self, pixels: Pixels, side: int, region: Region | None = None) -> None:
+        """Ask for BlazeFace's numbers of a view."""
+        seen = View.of(pixels, side, region)
+        session = onnxruntime.InferenceSession(self.folder / "blazeface.onnx", providers=["CPUExecutionProvider"])
+        scores, boxes = (
+            np.asarray(output) for output in session.run(["scores", "boxes"], {"image": seen.pixels[None]})
+        )
+        height, width, _ = pixels.shape
+        x, y, across, down = region or (0, 0, width, height)
+        columns, rows = round(across / seen.scale[0]), round(down / seen.scale[1])
+        high, wide, _ = seen.pixels.shape
+        view = {
+            "region": {"x": x, "y": y, "width": across, "height": down},
+            "step": max(1, max(across, down) // (4 * side)),
+            "columns": columns,
+            "rows": rows,
+            "left": (wide - columns) // 2,
+            "top": (high - rows) // 2,
+            "width": wide,
+            "height": high,
+        }
+        self.ask(pixels, [*scores.ravel().tolist(), *boxes.ravel().tolist()], view=view)
+
     def classify(self, model: str, pictures: list[Pixels]) -> None:
         classifier = Classifier(self.folder / model)
         for pixels in pictures:
@@ -87,8 +114,10 @@ class Cases:
     def assert_equal(self, answers: list[list[float]]) -> None:
         assert len(answers) == len(self.expected) > 0
         for question, ours, python in zip(self.questions, answers, self.expected, strict=True):
-            # Probabilities, or pixels.
-            assert ours == pytest.approx(python, abs=1e-4 if "model" in question else 1e-3, rel=0), question
+            if "view" in question:  # logits, and pixels of an input of 128 and more
+                assert ours == pytest.approx(python, abs=1e-2, rel=1e-5), question
+            else:  # probabilities, or pixels
+                assert ours == pytest.approx(python, abs=1e-4 if "model" in question else 1e-3, rel=0), question
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +127,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory, exported: Path) -> Cases:
     for name in ("k7_mnv3s_160.onnx", "k7_mnv3s_160_8bit.onnx"):
         shutil.copy(exported / name, folder / name)
     shutil.copy(graph_path("tiny_face_detector"), folder / "detector.onnx")
+    shutil.copy(blazeface.graph_path(), folder / "blazeface.onnx")
     cases = Cases(folder)
     random = np.random.default_rng(0)
     faces = [draw_face(KOREAN[seed % 7], seed, FACE_SIZES[seed % 4])[0] for seed in range(FACES)]
@@ -109,12 +139,22 @@ def cases(tmp_path_factory: pytest.TempPathFactory, exported: Path) -> Cases:
         detector = FaceApi(input_size=size, score_threshold=0.1, threads=1)
         for height, width in FRAMES:
             group = draw_group(max(width, 40), max(height, 40), people=2, seed=size).resize((width, height))
-            pixels = np.asarray(group)
+            pixels = pixels_of(group)
             found = (face.box for face in detector.detect(pixels))
             corners = [side for x, y, right, bottom in found for side in (x, y, right - x, bottom - y)]
             cases.ask(pixels, corners, inputSize=size)
+    for height, width in ((480, 640), (640, 480), (300, 300), (1500, 2000)):
+        pixels = pixels_of(draw_group(width, height, people=2, seed=width))
+        cases.look(pixels, SIDE)
+        cases.look(pixels, 3 * SIDE)
+        # Squares of a close look: inside, and over the edge.
+        cases.look(pixels, SIDE, (width // 3, height // 4, width // 3, width // 3))
+        cases.look(pixels, SIDE, (-width // 4, -height // 3, width // 2, width // 2))
     # Something is found at most sizes, or the boxes were not compared.
-    assert sum(bool(boxes) for boxes in cases.expected[-len(INPUT_SIZES) * len(FRAMES) :]) > 15
+    boxes = [
+        answer for question, answer in zip(cases.questions, cases.expected, strict=True) if "inputSize" in question
+    ]
+    assert sum(map(bool, boxes)) > 15
     return cases
 
 
@@ -231,6 +271,7 @@ def test_photographs_are_read_as_in_python(shared: Path, tmp_path: Path) -> None
                     picture.thumbnail((500, 500))
                     photographs.append(np.asarray(picture))
     assert len(photographs) > 50
+    shutil.copy(blazeface.graph_path(), tmp_path / "blazeface.onnx")
     cases = Cases(tmp_path)
     cases.classify("basic7.onnx", photographs)
     cases.assert_equal(run_node(cases)["answers"])

@@ -95,10 +95,10 @@ static __attribute__((noinline)) void finish(float *x, int count, const Layer *l
 
 /*
  * Computes `count` pixels x `vectors` * 4 output channels. `x` is the first pixel in block 0 of the input, `to` in the
- * first block of the output, and `more`, if not null, in that of what is added before the activation.
+ * first block of the output, and `more` in that of what is added to the first `added` vectors.
  */
 INLINE void pointwise_tile(const int count, const int vectors, const float *x, const Map *in, const float *weights,
-                           float *to, int plane, const float *more, int more_plane) {
+                           float *to, int plane, const float *more, int more_plane, int added) {
   v128_t sum[TILE][2];
   for (int p = 0; p < count; p++)
     for (int v = 0; v < vectors; v++) sum[p][v] = load(weights + v * LANES);
@@ -118,7 +118,7 @@ INLINE void pointwise_tile(const int count, const int vectors, const float *x, c
     }
   }
   for (int v = 0; v < vectors; v++, to += plane, more += more_plane) {
-    if (more_plane)
+    if (v < added)
 #pragma unroll
       for (int p = 0; p < count; p++) sum[p][v] = add(sum[p][v], load(more + p * LANES));
 #pragma unroll
@@ -128,14 +128,14 @@ INLINE void pointwise_tile(const int count, const int vectors, const float *x, c
 
 /* Computes a run of `count` pixels for two blocks of output, or the last one. */
 INLINE void pointwise_run(const int vectors, int count, const float *x, const Map *in, const float *weights, float *to,
-                          int plane, const float *more, int more_plane, const Layer *layer, int block) {
+                          int plane, const float *more, int more_plane, int added, const Layer *layer, int block) {
   const int tile = count < TILE ? 1 : TILE;
   for (int begin = 0; begin < count; begin += tile) {
     /* The last tile overlaps the one before it rather than to be narrower. */
     if (begin > count - tile) begin = count - tile;
     const int at = begin * LANES;
-    if (tile == TILE) pointwise_tile(TILE, vectors, x + at, in, weights, to + at, plane, more + at, more_plane);
-    else pointwise_tile(1, vectors, x + at, in, weights, to + at, plane, more + at, more_plane);
+    if (tile == TILE) pointwise_tile(TILE, vectors, x + at, in, weights, to + at, plane, more + at, more_plane, added);
+    else pointwise_tile(1, vectors, x + at, in, weights, to + at, plane, more + at, more_plane, added);
   }
   for (int v = 0; v < vectors; v++) finish(to + v * plane, count, layer, block + v);
 }
@@ -164,9 +164,11 @@ EXPORT(pointwise)(const Map *in, const Map *out, const Map *residual, const Laye
       const float *weights = layer->weights;
       for (int block = 0; block < out->blocks; block += 2) {
         float *to = pixel(out, block, y) + at;
-        const float *more = residual ? pixel(residual, block, y) + at : 0;
-        if (block + 1 < out->blocks) pointwise_run(2, count, x, in, weights, to, out->plane, more, more_plane, layer, block);
-        else pointwise_run(1, count, x, in, weights, to, out->plane, more, more_plane, layer, block);
+        /* A residual may have fewer channels; those that it lacks count as zero. */
+        const int added = residual ? residual->blocks - block : 0;
+        const float *more = added > 0 ? pixel(residual, block, y) + at : to;
+        if (block + 1 < out->blocks) pointwise_run(2, count, x, in, weights, to, out->plane, more, more_plane, added, layer, block);
+        else pointwise_run(1, count, x, in, weights, to, out->plane, more, more_plane, added, layer, block);
         weights += 2 * LANES * (1 + in->blocks * LANES);
       }
     }
@@ -385,48 +387,65 @@ INLINE v128_t round_to_byte(v128_t sum) {
   return wasm_i32x4_max(wasm_i32x4_min(level, wasm_i32x4_splat(255)), wasm_i32x4_splat(0));
 }
 
+/* What becomes of a picture: the size in pixels that it is resized to, and where that lies in the network's input. */
+typedef struct {
+  int32_t columns, rows, left, top;
+} Fit;
+
 /*
- * Resizes rows y0 to y1 of a picture, which begin at `pixels`, along both axes, and adds them to `sums` [size][size][4].
- * `lines` [y1 - y0][size] takes the rows after the first axis, rounded to bytes, as Pillow and onnxruntime do. A picture
- * of any size passes through in strips: each row adds to the few rows of the result that it belongs to.
+ * Resizes rows y0 to y1 of a picture, which begin at `pixels`, along both axes, and adds them to `sums`
+ * [rows][columns][4]. `row` and `step` are the bytes from one row and one pixel to the next that count. `lines`
+ * [y1 - y0][columns] takes the rows after the first axis, rounded to bytes, as Pillow and onnxruntime do. A picture of
+ * any size passes through in strips: each row adds to the few rows of the result that it belongs to.
  */
-EXPORT(resize)(const uint8_t *pixels, int width, int y0, int y1, const Taps *across, const Taps *down, int size,
-               uint32_t *lines, int32_t *sums) {
+EXPORT(resize)(const uint8_t *pixels, int row, int step, int y0, int y1, const Taps *across, const Taps *down,
+               const Fit *fit, uint32_t *lines, int32_t *sums) {
+  const int columns = fit->columns;
   for (int y = 0; y < y1 - y0; y++)
-    for (int x = 0; x < size; x++) {
-      const uint8_t *from = pixels + 4 * (y * width + across->first[x]);
+    for (int x = 0; x < columns; x++) {
+      const uint8_t *from = pixels + y * row + step * across->first[x];
       const int32_t *weights = across->weights + x * across->count;
       v128_t sum = wasm_i32x4_splat(0);
       for (int i = 0; i < across->count; i++)
-        sum = wasm_i32x4_add(sum, wasm_i32x4_mul(bytes_of(from + 4 * i), wasm_v128_load32_splat(weights + i)));
+        sum = wasm_i32x4_add(sum, wasm_i32x4_mul(bytes_of(from + step * i), wasm_v128_load32_splat(weights + i)));
       const v128_t level = round_to_byte(sum);
       const v128_t narrow = wasm_i16x8_narrow_i32x4(level, level);
-      wasm_v128_store32_lane(lines + y * size + x, wasm_u8x16_narrow_i16x8(narrow, narrow), 0);
+      wasm_v128_store32_lane(lines + y * columns + x, wasm_u8x16_narrow_i16x8(narrow, narrow), 0);
     }
-  for (int row = 0; row < size; row++) {
-    const int first = down->first[row], last = first + down->count;
+  for (int target = 0; target < fit->rows; target++) {
+    const int first = down->first[target], last = first + down->count;
     const int begin = first > y0 ? first : y0, end = last < y1 ? last : y1;
-    const int32_t *weights = down->weights + row * down->count - first;
-    for (int x = 0; x < size && begin < end; x++) {
-      int32_t *to = sums + (row * size + x) * LANES;
+    const int32_t *weights = down->weights + target * down->count - first;
+    for (int x = 0; x < columns && begin < end; x++) {
+      int32_t *to = sums + (target * columns + x) * LANES;
       v128_t sum = wasm_v128_load(to);
       for (int y = begin; y < end; y++)
-        sum = wasm_i32x4_add(sum, wasm_i32x4_mul(bytes_of((const uint8_t *)(lines + (y - y0) * size + x)),
+        sum = wasm_i32x4_add(sum, wasm_i32x4_mul(bytes_of((const uint8_t *)(lines + (y - y0) * columns + x)),
                                                  wasm_v128_load32_splat(weights + y)));
       wasm_v128_store(to, sum);
     }
   }
 }
 
-/* Rounds the sums of `resize` to bytes, scales each color for the network, and clears the sums for the next picture. */
-EXPORT(normalize)(int32_t *sums, const Map *out, const float *gain, const float *offset) {
+/*
+ * Rounds the sums of `resize` to bytes, scales each color for the network, black around the picture, and clears the sums
+ * for the next picture.
+ */
+EXPORT(normalize)(int32_t *sums, const Map *out, const Fit *fit, const float *gain, const float *offset) {
   const v128_t factor = load(gain), shift = load(offset);
-  for (int y = 0; y < out->height; y++)
-    for (int x = 0; x < out->width; x++, sums += LANES) {
-      const v128_t level = wasm_f32x4_convert_i32x4(round_to_byte(wasm_v128_load(sums)));
-      store(pixel(out, 0, y) + x * LANES, multiply_add(level, factor, shift));
-      wasm_v128_store(sums, wasm_i32x4_splat(0));
+  for (int y = 0; y < out->height; y++) {
+    float *to = pixel(out, 0, y);
+    const int is_picture = y >= fit->top && y < fit->top + fit->rows;
+    for (int x = 0; x < out->width; x++, to += LANES) {
+      v128_t level = splat(0);
+      if (is_picture && x >= fit->left && x < fit->left + fit->columns) {
+        level = wasm_f32x4_convert_i32x4(round_to_byte(wasm_v128_load(sums)));
+        wasm_v128_store(sums, wasm_i32x4_splat(0));
+        sums += LANES;
+      }
+      store(to, multiply_add(level, factor, shift));
     }
+  }
 }
 
 /* ---- Pixels of a frame ------------------------------------------------------------------------------------------ */
