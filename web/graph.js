@@ -49,7 +49,43 @@ export function readGraph(bytes, option) {
     }
   }
   graph.inputs = graph.inputs.filter((name) => !graph.constants.has(name));
+  graph.nodes = graph.nodes.filter((node) => {
+    const constant = expanded(node, graph.constants);
+    if (constant) graph.constants.set(node.output, constant);
+    return !constant;
+  });
   return graph;
+}
+
+/**
+ * Expands a tensor of few bits.
+ *
+ * @param {Node} node
+ * @param {Map<string, Tensor>} constants
+ * @returns {Tensor | null} null for a node that computes something else
+ */
+function expanded({ operator, inputs, attributes }, constants) {
+  const [tensor, scale] = inputs.map((name) => constants.get(name));
+  if (!tensor) return null;
+  if (operator === 'Cast') return tensor;
+  if (operator !== 'DequantizeLinear' || !scale) return null;
+  // Each scale serves a block of a row, or a whole row.
+  const [block = tensor.values.length / scale.values.length] = /** @type {number[]} */ (attributes.block_size ?? []);
+  scaleBlocks(tensor.values, scale.values, block);
+  return tensor;
+}
+
+/**
+ * @param {Float32Array} values changed in place
+ * @param {Float32Array} scales
+ * @param {number} block values that share a scale
+ */
+function scaleBlocks(values, scales, block) {
+  let at = 0;
+  for (let index = 0; index < scales.length; index++) {
+    const scale = /** @type {number} */ (scales[index]);
+    for (const end = at + block; at < end; at++) values[at] = /** @type {number} */ (values[at]) * scale;
+  }
 }
 
 /**
@@ -134,28 +170,41 @@ function valuesOf(raw, type, count) {
   if (type === INT8) return new Float32Array(new Int8Array(buffer));
   if (type === INT32) return new Float32Array(new Int32Array(buffer));
   if (type === INT64) return Float32Array.from(new BigInt64Array(buffer), Number);
-  const values = new Float32Array(count);
-  if (type === FLOAT16) new Uint16Array(buffer).forEach((bits, at) => (values[at] = fromHalf(bits)));
-  else if (type === INT4) {
-    raw.forEach((pair, at) => {
-      // The first in the low half; shifts of 32-bit integers extend the sign.
-      values[2 * at] = (pair << 28) >> 28;
-      values[2 * at + 1] = (pair << 24) >> 28;
-    });
-  } else return null;
+  if (type === FLOAT16) return fromHalves(new Uint16Array(buffer));
+  return type === INT4 ? fromNibbles(raw) : null;
+}
+
+/**
+ * @param {Uint8Array} pairs two integers of 4 bits per byte, the first in the low half
+ * @returns {Float32Array}
+ */
+function fromNibbles(pairs) {
+  const values = new Float32Array(2 * pairs.length);
+  for (let at = 0; at < pairs.length; at++) {
+    const pair = /** @type {number} */ (pairs[at]);
+    // Shifts of 32-bit integers extend the sign.
+    values[2 * at] = (pair << 28) >> 28;
+    values[2 * at + 1] = (pair << 24) >> 28;
+  }
   return values;
 }
 
 /**
- * Converts a number of 16 bits (IEEE 754 binary16), infinities excepted.
+ * Converts numbers of 16 bits (IEEE 754 binary16), infinities excepted.
  *
- * @param {number} bits
+ * @param {Uint16Array} halves
+ * @returns {Float32Array}
  */
-function fromHalf(bits) {
-  const exponent = (bits >> 10) & 31;
-  const fraction = bits & 1023;
-  const value = exponent ? (1024 + fraction) * 2 ** (exponent - 25) : fraction * 2 ** -24;
-  return bits & 0x8000 ? -value : value;
+function fromHalves(halves) {
+  const values = new Float32Array(halves.length);
+  const bits = new Uint32Array(values.buffer);
+  for (let at = 0; at < halves.length; at++) {
+    const half = /** @type {number} */ (halves[at]);
+    // The same digits with float32's exponent, which is 112 higher, make numbers too small by 2^112, tiny ones included.
+    bits[at] = ((half & 0x8000) << 16) | ((half & 0x7fff) << 13);
+  }
+  for (let at = 0; at < values.length; at++) values[at] = /** @type {number} */ (values[at]) * 2 ** 112;
+  return values;
 }
 
 /** @param {Uint8Array} bytes */

@@ -127,9 +127,7 @@ class Planner {
     }
     if (has('maps')) return node.operator === 'Identity' ? /** @type {Value} */ (first) : null;
     if (has('picture')) return this.#pictureOf(node, second);
-    if (has('size')) return { size: true };
-    const constant = constantOf(node, inputs.map((value) => (value && 'constant' in value ? value.constant : null)));
-    return constant && { constant };
+    return has('size') ? { size: true } : null;
   }
 
   /**
@@ -385,24 +383,6 @@ function joined(values) {
 
 // Side of the kernel and stride, as the engine has them.
 const KERNELS = { first: ['3/1', '3/2', '5/2'], depthwise: ['3/1', '3/2', '5/1', '5/2'] };
-
-/**
- * @param {Node} node
- * @param {(Tensor | null)[]} inputs
- * @returns {Tensor | null}
- */
-function constantOf({ operator, attributes }, [tensor, scale]) {
-  if (!tensor) return null;
-  if (operator === 'Cast') return tensor;
-  if (operator !== 'DequantizeLinear' || !scale) return null;
-  // Each scale serves a block of a row, or a whole row.
-  const [block = tensor.values.length / scale.values.length] = /** @type {number[]} */ (attributes.block_size ?? []);
-  const values = new Float32Array(tensor.values.length);
-  for (let at = 0; at < values.length; at++) {
-    values[at] = /** @type {number} */ (tensor.values[at]) * /** @type {number} */ (scale.values[Math.floor(at / block)]);
-  }
-  return { shape: tensor.shape, values };
-}
 
 /**
  * @param {Node} node

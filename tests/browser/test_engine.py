@@ -24,8 +24,8 @@ from PIL import Image
 from pyojeong.analyzer import MODEL
 from pyojeong.classifier import Classifier
 from pyojeong.core import images
-from pyojeong.core.images import Pixels
 from pyojeong.core.geometry import Region
+from pyojeong.core.images import Pixels
 from pyojeong.core.labels import KOREAN
 from pyojeong.detection import graph as blazeface
 from pyojeong.detection.network import SIDE, View
