@@ -2,7 +2,7 @@
 
 import { Engine } from './engine.js';
 import { FramePixels, ResizedPixels } from './engine-pixels.js';
-import { EmotionError } from './errors.js';
+import { EmotionError, messageOf } from './errors.js';
 import { readGraph } from './graph.js';
 import { kernelsModule } from './kernels.js';
 import { pattern } from './options.js';
@@ -31,7 +31,7 @@ const INFO = {
 export async function loadBackend() {
   const module = await kernelsModule();
   return {
-    async openExpression(bytes, size, option) {
+    openExpression: guarded(async (bytes, size, option) => {
       const plan = planned(readGraph(bytes, option), { height: size, width: size }, option);
       const output = outputOf(plan, 'probabilities', option);
       const { engine, pixels } = await start(module, plan, (layout) => new ResizedPixels(layout, plan, Math.fround));
@@ -41,8 +41,8 @@ export async function loadBackend() {
         engine.run();
         return softmax(engine.read(output));
       });
-    },
-    async openDetector(bytes, size, option) {
+    }),
+    openDetector: guarded(async (bytes, size, option) => {
       const plan = planned(readGraph(bytes, option), { height: size, width: size }, option);
       const output = outputOf(plan, 'cells', option);
       const { engine, pixels } = await start(module, plan, (layout) => new FramePixels(layout, plan));
@@ -50,13 +50,33 @@ export async function loadBackend() {
         engine.run(pixels.write(engine, frame));
         return engine.read(output);
       });
-    },
-    async openFaceFinder(bytes, option) {
+    }),
+    openFaceFinder: guarded(async (bytes, option) => {
       const graph = readGraph(bytes, option);
       const finder = new FaceFinder(module, graph, option);
       await finder.engineOf(FINDER_SIDE, FINDER_SIDE);
       return finder;
-    },
+    }),
+  };
+}
+
+/**
+ * Names the error of a file that is damaged in such a way that reading or computing it fails.
+ *
+ * @template {[bytes: Uint8Array, ...more: any[]]} A
+ * @template T
+ * @param {(...given: A) => Promise<T>} open whose last argument is the name of the option
+ * @returns {(...given: A) => Promise<T>}
+ */
+function guarded(open) {
+  return async (...given) => {
+    try {
+      return await open(...given);
+    } catch (error) {
+      if (error instanceof EmotionError) throw error;
+      const message = `the network at ${given.at(-1)} cannot be computed (${messageOf(error)}); copy or export the file again`;
+      throw new EmotionError('model_invalid', message, error);
+    }
   };
 }
 
