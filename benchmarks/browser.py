@@ -27,6 +27,7 @@ from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
 from pyojeong.core.files import read_json
+from pyojeong.detection import graph as blazeface
 from pyojeong.export.eight_bit import quantize_weights
 from pyojeong.faceapi.nets import graph_path
 from pyojeong.sample.drawing import draw_face
@@ -43,7 +44,10 @@ COMPARISONS = {
     "expression_8bit_vs_fp32": ("our head, 8-bit weights", "our head", 1.05),
     "tiny_detector_vs_faceapi": ("TinyFaceDetector on our engine", "face-api's detector", 0.27),
     "tiny_detector_vs_onnxruntime": ("TinyFaceDetector on our engine", "TinyFaceDetector on onnxruntime-web", 0.61),
-    "frame_vs_faceapi": ("our frame", "face-api's frame", 0.3),
+    "frame_vs_faceapi": ("our frame", "face-api's frame", 0.12),
+    "tiny_frame_vs_faceapi": ("a frame with TinyFaceDetector", "face-api's frame", 0.3),
+    "detector_vs_faceapi": ("our detector", "face-api's detector", 0.12),
+    "detector_vs_onnxruntime": ("our detector", "our detector on onnxruntime-web", 0.5),
     "cold_start_vs_faceapi": ("our first answer", "face-api's first answer", 0.4),
 }
 FRAME = (640, 480)
@@ -51,21 +55,23 @@ FRAME = (640, 480)
 PAGE = """
 async (rounds) => {
   const faceapi = await import('/node_modules/@vladmandic/face-api/dist/face-api.esm.js');
-  const { EmotionAPI, FaceDetector, EmotionAnalyzer } = await import('/web/index.js');
+  const { EmotionAPI, EmotionAnalyzer, FaceDetector, TinyFaceDetector } = await import('/web/index.js');
   faceapi.tf.setWasmPaths('/node_modules/@tensorflow/tfjs-backend-wasm/dist/');
   await faceapi.tf.setBackend('wasm');
   await faceapi.tf.ready();
   await faceapi.nets.tinyFaceDetector.loadFromUri('/node_modules/@vladmandic/face-api/model');
   await faceapi.nets.faceExpressionNet.loadFromUri('/node_modules/@vladmandic/face-api/model');
 
-  const models = { modelUrl: '/fp32.onnx', detectorUrl: '/detector.onnx' };
+  const models = { modelUrl: '/fp32.onnx', detectorUrl: '/blazeface.onnx' };
   const head = new EmotionAPI(models);
   const small = new EmotionAPI({ modelUrl: '/8bit.onnx' });
   const foreign = new EmotionAPI({ ...models, engine: 'onnxruntime' });
-  const detector = new FaceDetector({ modelUrl: '/detector.onnx' });
-  const foreignDetector = new FaceDetector({ modelUrl: '/detector.onnx', engine: 'onnxruntime' });
+  const detector = new FaceDetector({ modelUrl: '/blazeface.onnx' });
+  const foreignDetector = new FaceDetector({ modelUrl: '/blazeface.onnx', engine: 'onnxruntime' });
+  const tiny = new TinyFaceDetector({ modelUrl: '/tiny.onnx' });
+  const foreignTiny = new TinyFaceDetector({ modelUrl: '/tiny.onnx', engine: 'onnxruntime' });
   const analyzer = new EmotionAnalyzer(models);
-  for (const part of [head, small, foreign, detector, foreignDetector, analyzer]) await part.init();
+  for (const part of [head, small, foreign, detector, foreignDetector, tiny, foreignTiny, analyzer]) await part.init();
 
   const image = new Image();
   image.src = '/frame.png';
@@ -84,10 +90,15 @@ async (rounds) => {
     'our head, 8-bit weights': () => small.predictFromCanvas(face),
     'our head on onnxruntime-web': () => foreign.predictFromCanvas(face),
     "face-api's head": () => faceapi.nets.faceExpressionNet.predictExpressions(face),
-    'TinyFaceDetector on our engine': () => detector.detect(frame),
-    'TinyFaceDetector on onnxruntime-web': () => foreignDetector.detect(frame),
+    'our detector': () => detector.detect(frame),
+    'our detector on onnxruntime-web': () => foreignDetector.detect(frame),
+    'TinyFaceDetector on our engine': () => tiny.detect(frame),
+    'TinyFaceDetector on onnxruntime-web': () => foreignTiny.detect(frame),
     "face-api's detector": () => faceapi.detectAllFaces(frame, options).run(),
     'our frame': () => analyzer.analyze(frame),
+    "a frame with TinyFaceDetector": async () => {
+      for (const { box } of await tiny.detect(frame)) await head.predictFromCanvas(frame, box, { boxKind: 'detector' });
+    },
     "face-api's frame": async () => faceapi.detectAllFaces(frame, options).withFaceExpressions(),
   };
   const times = Object.fromEntries(Object.keys(contenders).map((name) => [name, []]));
@@ -111,7 +122,7 @@ async (rounds) => {
 COLD = {
     "our first answer": """
   const { EmotionAnalyzer } = await import('/web/analyzer.js');
-  const analyzer = new EmotionAnalyzer({ modelUrl: '/8bit.onnx', detectorUrl: '/detector.onnx' });
+  const analyzer = new EmotionAnalyzer({ modelUrl: '/8bit.onnx', detectorUrl: '/blazeface.onnx' });
   await analyzer.init();
   return (await analyzer.analyze(frame)).length;""",
     "face-api's first answer": """
@@ -132,7 +143,7 @@ async () => {
   const { Engine } = await import('/web/engine.js');
   const { kernelsModule } = await import('/web/kernels.js');
   const rows = [];
-  for (const [name, side] of [['fp32', 160], ['detector', 416]]) {
+  for (const [name, side] of [['fp32', 160], ['tiny', 416], ['blazeface', 128]]) {
     const bytes = new Uint8Array(await (await fetch(`/${name}.onnx`)).arrayBuffer());
     const plan = planOf(readGraph(bytes, name), { height: side, width: side });
     const engine = await Engine.start(await kernelsModule(), plan, () => {});
@@ -190,7 +201,8 @@ def fill_site(site: Path, model: Path | None) -> None:
     full = model.read_bytes() if model else random_model(site)
     (site / "fp32.onnx").write_bytes(full)
     (site / "8bit.onnx").write_bytes(quantize_weights(full))
-    (site / "detector.onnx").write_bytes(graph_path("tiny_face_detector").read_bytes())
+    (site / "tiny.onnx").write_bytes(graph_path("tiny_face_detector").read_bytes())
+    (site / "blazeface.onnx").write_bytes(blazeface.graph_path().read_bytes())
     frame = Image.new("RGB", FRAME, (110, 120, 130))
     portrait, _ = draw_face("기쁨", 3, (360, 480))
     frame.paste(Image.fromarray(portrait), (140, 0))

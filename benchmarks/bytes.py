@@ -1,6 +1,7 @@
 """Count the bytes that a page downloads for each entry point, the runtime and the models, and for face-api.js.
 
-Modules are counted as they are served, unbundled and unminified, with everything that they import.
+Modules are counted as they are served, unbundled and unminified, with everything that they load with the package's own
+engine. The last rows are all that a page loads to detect faces and to classify their expressions.
 
     python benchmarks/bytes.py [--model k7_mnv3s_160.onnx]
 
@@ -14,6 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from pyojeong.detection import graph as blazeface
 from pyojeong.export.eight_bit import quantize_weights
 from pyojeong.faceapi.nets import graph_path
 
@@ -33,7 +35,8 @@ ENTRIES = {
     "`pyojeong/face-api` (adapter)": ["face-api.js"],
     "`pyojeong` (all but the adapter)": ["index.js", "worker.js"],
 }
-_IMPORT = re.compile(r"^(?:import|export) (?:[^'\"]* from )?'(\./[^']+)';", re.MULTILINE)
+_IMPORT = re.compile(r"^(?:import|export) (?:[^'\"]* from )?'(\./[^']+)';|import\('(\./[^']+)'\)\)\.", re.MULTILINE)
+_ONLY_ONNXRUNTIME = "onnxruntime.js"
 
 
 def main() -> None:
@@ -46,15 +49,22 @@ def main() -> None:
     print("| what | bytes | gzip -9 |\n|---|---|---|")
     for name, entries in ENTRIES.items():
         row(name, [path.read_bytes() for path in imported_by([WEB / entry for entry in entries])])
+    row("of it the engine's WebAssembly in base64", read(WEB, "engine-wasm.js"))
     row("onnxruntime-web/wasm", read(ORT, "ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"))
     row("onnxruntime-web/webgpu", read(ORT, "ort.webgpu.bundle.min.mjs", "ort-wasm-simd-threaded.asyncify.wasm"))
     row("expression model, float32", [full])
     row("expression model, 8-bit variant", [quantize_weights(full)])
-    row("face detector", [graph_path("tiny_face_detector").read_bytes()])
+    row("face detector", [blazeface.graph_path().read_bytes()])
+    row("TinyFaceDetector", [graph_path("tiny_face_detector").read_bytes()])
     row("@vladmandic/face-api (with tfjs)", read(FACEAPI, "dist/face-api.esm.js"))
     row("tfjs wasm backend (SIMD)", read(MODULES, "@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-simd.wasm"))
     row("its expression model", weights("face_expression"))
     row("its face detector", weights("tiny_face_detector"))
+    page = [path.read_bytes() for path in imported_by([WEB / "analyzer.js"])]
+    row("**a page with EmotionAnalyzer**", [*page, blazeface.graph_path().read_bytes(), quantize_weights(full)])
+    theirs = [*read(FACEAPI, "dist/face-api.esm.js"), *weights("face_expression"), *weights("tiny_face_detector")]
+    wasm = read(MODULES, "@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-simd.wasm")
+    row("**a page with face-api.js**", [*theirs, *wasm])
 
 
 def imported_by(entries: list[Path]) -> list[Path]:
@@ -65,7 +75,8 @@ def imported_by(entries: list[Path]) -> list[Path]:
         path = waiting.pop()
         if path not in modules:
             modules.append(path)
-            waiting += [(path.parent / name).resolve() for name in _IMPORT.findall(path.read_text(encoding="utf-8"))]
+            names = (first or second for first, second in _IMPORT.findall(path.read_text(encoding="utf-8")))
+            waiting += [(path.parent / name).resolve() for name in names if not name.endswith(_ONLY_ONNXRUNTIME)]
     return modules
 
 

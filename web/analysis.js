@@ -1,14 +1,17 @@
-import { EmotionError } from './errors.js';
+import { cutTurned, turnedRegion } from './alignment.js';
 import { FaceNet, checkSearch } from './detector.js';
+import { EmotionError } from './errors.js';
 import { Head, checkModelUrl } from './head.js';
 import { Lifecycle } from './lifecycle.js';
-import { cut, hasPatch, listOf } from './patch.js';
 import { checkRuntime } from './options.js';
+import { cut, listOf } from './patch.js';
 import { Smoother } from './smoothing.js';
 import { PixelReader, loaded } from './source.js';
 
+/** @typedef {import('./alignment.js').Landmarks} Landmarks */
 /** @typedef {import('./patch.js').Box} Box */
 /** @typedef {import('./patch.js').BoxKind} BoxKind */
+/** @typedef {import('./patch.js').Frame} Frame */
 /** @typedef {import('./source.js').Source} Source */
 /** @typedef {import('./onnx_emotion_api.js').PredictOptions} PredictOptions */
 
@@ -18,20 +21,22 @@ import { PixelReader, loaded } from './source.js';
  * @typedef {object} FaceEmotions
  * @property {Box | null} box in pixels of the source, not clipped to it; null if the whole source was classified
  * @property {number | null} score of the detector (0..1); null for a box passed by the caller
+ * @property {Landmarks | null} landmarks in pixels of the source; null for a box passed by the caller whose face the
+ *   detector did not find, or whose model does not need landmarks
  * @property {Record<string, number>} emotions probability by class name, in class order, sum 1
  * @property {string} label the most probable class
  */
 
 /**
  * @typedef {object} AnalysisOptions
- * @property {string | URL} detectorUrl the face detector, a file written by `python -m pyojeong.faceapi.nets`
+ * @property {string | URL} detectorUrl the face detector, a file written by `python -m pyojeong.detection.graph`
  * @property {number} [halfLife] half-life in ms of the weights that average probabilities over time; no averaging if
  *   omitted
  */
 
 /** @typedef {AnalysisOptions & import('./head.js').HeadOptions & import('./detector.js').SearchOptions & import('./options.js').RuntimeOptions} AnalyzerOptions */
 
-/** @typedef {import('./head.js').EmotionInfo & { detectorBytes: number, inputSize: number, scoreThreshold: number }} AnalyzerInfo */
+/** @typedef {import('./head.js').EmotionInfo & { detectorBytes: number, minFace: number, scoreThreshold: number }} AnalyzerInfo */
 
 /**
  * Milliseconds that each stage of the last frame took.
@@ -87,10 +92,10 @@ export class Analysis {
    */
   info() {
     const { head, net } = this.#nets.ready();
-    const { modelBytes: detectorBytes, inputSize, scoreThreshold, provider, providerWhy } = net.info();
+    const { modelBytes: detectorBytes, minFace, scoreThreshold, provider, providerWhy } = net.info();
     // Each network falls back to wasm on its own; the slower provider is reported.
     const slower = provider === 'wasm' ? { provider, providerWhy } : {};
-    return { ...head.info(), ...slower, detectorBytes, inputSize, scoreThreshold };
+    return { ...head.info(), ...slower, detectorBytes, minFace, scoreThreshold };
   }
 
   /**
@@ -138,22 +143,50 @@ export class Analysis {
     const start = performance.now();
     const frame = this.#reader.frame(source);
     const read = performance.now();
-    const boxKind = ownBoxes ? options?.boxKind : 'detector';
-    const faces = ownBoxes
-      ? ownBoxes.map((box) => ({ box, score: null }))
-      : (await net.find(frame)).filter(({ box }) => hasPatch(frame, box, head.facts, 'detector'));
+    const faces = ownBoxes ? await given(ownBoxes, frame, head, net) : await net.find(frame);
     const detected = performance.now();
+    const boxKind = ownBoxes ? options?.boxKind : 'blazeface';
     /** @type {Float32Array[]} */
     const values = [];
-    for (const { box } of faces) {
-      values.push(await head.run(cut(frame, box, head.facts, boxKind)));
-    }
+    for (const face of faces) values.push(await head.run(patchOf(frame, face, head, boxKind)));
     this.timings = { read: read - start, detect: detected - read, classify: performance.now() - detected };
     const whole = { x: 0, y: 0, width: frame.width, height: frame.height };
     const classified = values.map((value, at) => ({ box: faces[at]?.box ?? whole, values: value }));
     const smooth = this.#smoother?.next(classified, time) ?? values;
     return faces.map((face, at) => named(face, head, /** @type {Float32Array} */ (smooth[at])));
   }
+}
+
+/** @typedef {{ box: Box | null, score: number | null, landmarks: Landmarks | null }} KnownFace */
+
+/**
+ * Returns the faces at the caller's boxes, with landmarks if the model needs them and the detector finds them.
+ *
+ * @param {readonly (Box | null)[]} boxes
+ * @param {Frame} frame
+ * @param {Head} head
+ * @param {FaceNet} net
+ * @returns {Promise<KnownFace[]>}
+ */
+async function given(boxes, frame, head, net) {
+  const faces = [];
+  for (const box of boxes) {
+    const found = box && head.facts.alignedBy === 'landmarks' ? await net.lookAt(frame, box) : null;
+    faces.push({ box, score: null, landmarks: found?.landmarks ?? null });
+  }
+  return faces;
+}
+
+/**
+ * @param {Frame} frame
+ * @param {KnownFace} face
+ * @param {Head} head
+ * @param {BoxKind | undefined} boxKind
+ * @returns {Frame}
+ */
+function patchOf(frame, { box, landmarks }, head, boxKind) {
+  if (landmarks && head.facts.alignedBy === 'landmarks') return cutTurned(frame, turnedRegion(landmarks));
+  return cut(frame, box, head.facts, boxKind);
 }
 
 /**
@@ -167,7 +200,7 @@ export function checkAnalyzer(options) {
   if (!options.detectorUrl) {
     throw new EmotionError(
       'bad_option',
-      'detectorUrl is missing; pass the address of the detector written by "python -m pyojeong.faceapi.nets --out DIR"',
+      'detectorUrl is missing; pass the address of the detector written by "python -m pyojeong.detection.graph --out DIR"',
     );
   }
   const { halfLife } = options;
@@ -178,7 +211,7 @@ export function checkAnalyzer(options) {
 
 /** @param {AnalyzerOptions} options */
 async function load(options) {
-  const search = { ...options, modelUrl: options.detectorUrl, retry: options.retry ?? true };
+  const search = { ...options, modelUrl: options.detectorUrl };
   const loading = [Head.load(options), FaceNet.load(search, 'detectorUrl')];
   const [head, net] = await Promise.allSettled(loading);
   if (head?.status === 'fulfilled' && net?.status === 'fulfilled') {
@@ -195,12 +228,12 @@ async function release({ head, net }) {
 }
 
 /**
- * @param {{ box: Box | null, score: number | null }} face
+ * @param {KnownFace} face
  * @param {Head} head
  * @param {Float32Array} values
  * @returns {FaceEmotions}
  */
-function named({ box, score }, head, values) {
+function named({ box, score, landmarks }, head, values) {
   const best = values.indexOf(Math.max(...values));
-  return { box, score, emotions: head.name(values), label: /** @type {string} */ (head.facts.classes[best]) };
+  return { box, score, landmarks, emotions: head.name(values), label: /** @type {string} */ (head.facts.classes[best]) };
 }

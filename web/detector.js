@@ -1,4 +1,4 @@
-/** Detects faces with face-api.js's TinyFaceDetector, without tfjs; the boxes equal those of `pyojeong.faceapi`. */
+/** Detects faces of every size and tilt, and their landmarks, with the steps of `pyojeong.detection.detector`. */
 
 import { EmotionError } from './errors.js';
 import { checkModelUrl } from './head.js';
@@ -6,50 +6,61 @@ import { Lifecycle } from './lifecycle.js';
 import { fetchModel, readMetadata } from './model.js';
 import { loadBackend } from './network.js';
 import { checkRuntime, fetchOf } from './options.js';
-import { merge, needsRetry, pad } from './retry.js';
+import { checked, overlap } from './patch.js';
 import { PixelReader, loaded } from './source.js';
+import { SIDE, viewOf } from './view.js';
 
 export { EmotionError };
 
+/** @typedef {import('./alignment.js').Landmarks} Landmarks */
+/** @typedef {import('./alignment.js').Point} Point */
 /** @typedef {import('./patch.js').Box} Box */
-/** @typedef {import('./source.js').Source} Source */
 /** @typedef {import('./patch.js').Frame} Frame */
+/** @typedef {import('./source.js').Source} Source */
+/** @typedef {import('./view.js').View} View */
 
 /**
- * A face: its box in pixels of the source, not clipped to it, and the detector's confidence (0..1).
+ * A face: its box in pixels of the source, about square and not clipped to it, the detector's confidence (0..1), and
+ * its landmarks in pixels.
  *
- * @typedef {{ box: Box, score: number }} Face
+ * @typedef {{ box: Box, score: number, landmarks: Landmarks }} Face
  */
 
 /**
  * @typedef {object} SearchOptions
- * @property {number} [inputSize] side of the detector's input, a multiple of 32; default 416; a smaller one is faster but
- *   misses small faces
- * @property {number} [scoreThreshold] lowest score of a face, between 0 and 1; default 0.5
- * @property {boolean} [retry] whether to detect again on a gray-padded copy if no face, or a face close to the camera,
- *   was found: the detector misses faces that fill the frame, and its boxes of close faces are unsteady. Default false
- *   for `FaceDetector`, as in face-api.js, and true for `EmotionAnalyzer`
+ * @property {number} [minFace] smallest face to find, as a share of the frame's longer side, above 0 and at most 1; default
+ *   0.02. It limits the work: faces from 0.17 on need one look, those from 0.057 a second and smaller ones a third, which
+ *   run only where no face, or something faint, was found
+ * @property {number} [scoreThreshold] lowest score of a face, from 0.4 to 1; default 0.75
  */
 
 /**
  * @typedef {{ modelUrl: string | URL } & SearchOptions & import('./options.js').RuntimeOptions} DetectorOptions
- *   `modelUrl` is the address of the file written by `python -m pyojeong.faceapi.nets`
+ *   `modelUrl` is the address of `blazeface.onnx`, written by `python -m pyojeong.detection.graph`
  */
 
-/** @typedef {import('./network.js').RuntimeInfo & { modelBytes: number, inputSize: number, scoreThreshold: number }} DetectorInfo */
+/** @typedef {import('./network.js').RuntimeInfo & { modelBytes: number, minFace: number, scoreThreshold: number }} DetectorInfo */
 
-// Width and height of TinyFaceDetector's five anchors, in cells.
-const ANCHORS = /** @type {const} */ ([
-  [1.603231, 2.094468],
-  [6.041143, 7.080126],
-  [2.882459, 3.518061],
-  [4.266906, 5.178857],
-  [9.041765, 10.66308],
+// As in pyojeong.detection.detector, which documents the choices.
+const FINER = 3;
+const SMALLEST = 22;
+const MIN_FACE = 0.02;
+const THRESHOLD = 0.75;
+const FINER_THRESHOLD = 0.8;
+const CANDIDATE = 0.4;
+const HINT = 0.1;
+const CLOSE = 2;
+const LARGEST = 0.5;
+const PART = 0.05;
+const MAX_FACE = 1.4;
+
+// As in pyojeong.detection.network.
+const SAME = 0.3;
+const MAPS = /** @type {const} */ ([
+  [8, 2],
+  [16, 6],
 ]);
-const VALUES = 5; // tx, ty, tw, th, to
-const STRIDE = 32; // pixels per cell
-const INPUT_SIZE = 416; // pixels; the default, as in face-api.js
-const MAX_OVERLAP = 0.4; // of two boxes that overlap more, the weaker one is dropped; TinyFaceDetector's constant
+const VALUES = 16; // center, size and six landmarks, x and y each
 
 /** Detects faces in an image, a video or a canvas. */
 export class FaceDetector {
@@ -111,21 +122,19 @@ export class FaceDetector {
 /** The detector network, from frame to faces. */
 export class FaceNet {
   #network;
-  #inputSize;
+  #minFace;
   #threshold;
-  #retry;
   #modelBytes;
 
   /**
-   * @param {import('./network.js').Network} network
+   * @param {import('./network.js').FaceFinder} network
    * @param {SearchOptions} search
    * @param {number} modelBytes
    */
-  constructor(network, { inputSize = INPUT_SIZE, scoreThreshold = 0.5, retry = false }, modelBytes) {
+  constructor(network, { minFace = MIN_FACE, scoreThreshold = THRESHOLD }, modelBytes) {
     this.#network = network;
-    this.#inputSize = inputSize;
+    this.#minFace = minFace;
     this.#threshold = scoreThreshold;
-    this.#retry = retry;
     this.#modelBytes = modelBytes;
   }
 
@@ -139,14 +148,7 @@ export class FaceNet {
     const fetch = fetchOf(options);
     const [backend, bytes] = await Promise.all([loadBackend(options), fetchModel(options.modelUrl, fetch, option)]);
     readMetadata(bytes, option);
-    const { inputSize = INPUT_SIZE } = options;
-    const network = await backend.openDetector(bytes, inputSize, option);
-    if (network.outputs === (inputSize / STRIDE) ** 2 * ANCHORS.length * VALUES) return new FaceNet(network, options, bytes.byteLength);
-    await network.release();
-    throw new EmotionError(
-      'model_invalid',
-      `the model at ${option} is not the face detector written by "python -m pyojeong.faceapi.nets --out DIR"`,
-    );
+    return new FaceNet(await backend.openFaces(bytes, option), options, bytes.byteLength);
   }
 
   /**
@@ -154,19 +156,34 @@ export class FaceNet {
    * @returns {Promise<Face[]>} by descending score
    */
   async find(frame) {
-    const faces = await this.#detect(frame);
-    if (!this.#retry || !needsRetry(faces, frame)) return faces;
-    const { padded, back } = pad(frame);
-    const retried = await this.#detect(padded);
-    return merge(retried.map(({ box, score }) => ({ box: back(box), score })), faces);
+    const longer = Math.max(frame.width, frame.height);
+    /** @type {Face[]} */
+    let faces = [];
+    for (const side of this.#sides(longer)) {
+      const largest = (side === SIDE ? MAX_FACE : LARGEST) * longer;
+      const finds = (await this.#finds(frame, viewOf(frame, side), HINT)).filter(({ box }) => sideOf(box) <= largest);
+      const threshold = side === SIDE ? this.#threshold : Math.max(this.#threshold, FINER_THRESHOLD);
+      faces = await this.#withFacesOf(finds, threshold, frame, faces);
+      const faint = finds.some((find) => !isAmong(faces, find, PART));
+      // A face at the limit of a look suggests others that are too small for it.
+      const atLimit = faces.some(({ box }) => sideOf(box) * side < SMALLEST * longer);
+      if (faces.length && !faint && !atLimit) break;
+    }
+    return faces.filter(({ box }) => sideOf(box) >= this.#minFace * longer);
   }
 
   /**
+   * Looks closely at a known face, whose box may be anybody's.
+   *
    * @param {Frame} frame
-   * @returns {Promise<Face[]>}
+   * @param {Box} box
+   * @returns {Promise<Face | null>} null if it is not found
+   * @throws {EmotionError} `bad_box`
    */
-  async #detect(frame) {
-    return decode(await this.#network.run(frame), frame, this.#inputSize, this.#threshold);
+  async lookAt(frame, box) {
+    const { x, y, width, height } = checked(box);
+    if (sideOf({ x, y, width, height }) > MAX_FACE * Math.max(frame.width, frame.height)) return null;
+    return this.#again(frame, { x, y, width, height });
   }
 
   /** @returns {DetectorInfo} */
@@ -174,7 +191,7 @@ export class FaceNet {
     return {
       ...this.#network.info(),
       modelBytes: this.#modelBytes,
-      inputSize: this.#inputSize,
+      minFace: this.#minFace,
       scoreThreshold: this.#threshold,
     };
   }
@@ -182,104 +199,197 @@ export class FaceNet {
   async release() {
     await this.#network.release();
   }
+
+  /**
+   * Returns the inputs' longer sides of the looks at a whole frame.
+   *
+   * @param {number} longer side of the frame
+   */
+  #sides(longer) {
+    const sides = [SIDE];
+    for (let side = SIDE; SMALLEST / side > this.#minFace && FINER * side <= 2 * longer; ) sides.push((side *= FINER));
+    return sides;
+  }
+
+  /**
+   * Returns the known faces and those among the finds of a look, best score first.
+   *
+   * @param {readonly Face[]} finds
+   * @param {number} threshold
+   * @param {Frame} frame
+   * @param {readonly Face[]} known
+   */
+  async #withFacesOf(finds, threshold, frame, known) {
+    const looked = [];
+    for (const find of merged(finds.filter(({ score }) => score > CANDIDATE))) {
+      if (isAmong(known, find, SAME)) continue;
+      const again = await this.#again(frame, find.box);
+      looked.push(again ? { ...again, score: Math.max(again.score, find.score) } : find);
+    }
+    const faces = [...known];
+    for (const face of byScore(looked)) {
+      // Two finds of one face may become the same in the close look.
+      if (face.score > threshold && !isAmong(faces, face, SAME)) faces.push(face);
+    }
+    return byScore(faces);
+  }
+
+  /**
+   * Returns the face at a box as a close look sees it; null if it is not there.
+   *
+   * @param {Frame} frame
+   * @param {Box} box
+   * @returns {Promise<Face | null>}
+   */
+  async #again(frame, box) {
+    const finds = merged(await this.#finds(frame, viewOf(frame, SIDE, squareAround(box)), CANDIDATE));
+    const [best] = byScore(finds.filter((find) => overlap(find.box, box) > SAME));
+    return best ?? null;
+  }
+
+  /**
+   * Returns what the network finds in a view, in pixels of the frame.
+   *
+   * @param {Frame} frame
+   * @param {View} view
+   * @param {number} least score
+   */
+  async #finds(frame, view, least) {
+    const { scores, boxes } = await this.#network.run(frame, view);
+    return decode(scores, boxes, view, least);
+  }
 }
 
 /**
  * @param {SearchOptions} options
  * @throws {EmotionError} `bad_option`
  */
-export function checkSearch({ inputSize = INPUT_SIZE, scoreThreshold = 0.5 }) {
-  if (!Number.isInteger(inputSize) || inputSize <= 0 || inputSize % STRIDE) {
-    throw new EmotionError('bad_option', `inputSize must be a multiple of 32, such as 416, not ${inputSize}`);
+export function checkSearch({ minFace = MIN_FACE, scoreThreshold = THRESHOLD }) {
+  if (!(minFace > 0 && minFace <= 1)) {
+    throw new EmotionError('bad_option', `minFace must be a share of the frame above 0, such as 0.02, not ${minFace}`);
   }
-  if (!(scoreThreshold > 0 && scoreThreshold < 1)) {
-    throw new EmotionError('bad_option', `scoreThreshold must lie between 0 and 1, such as 0.5, not ${scoreThreshold}`);
+  if (!(scoreThreshold >= CANDIDATE && scoreThreshold < 1)) {
+    throw new EmotionError('bad_option', `scoreThreshold must be from ${CANDIDATE} to 1, such as 0.75, not ${scoreThreshold}`);
   }
 }
 
 /**
- * Converts raw cells to faces in pixels, as TinyFaceDetector's extractBoxes does, but in doubles.
+ * Converts the network's outputs to finds in pixels of the frame.
  *
- * @param {Float32Array} cells rows x columns x anchors x (tx, ty, tw, th, to)
- * @param {{ width: number, height: number }} frame
- * @param {number} inputSize
- * @param {number} threshold
+ * @param {Float32Array} scores logits
+ * @param {Float32Array} boxes 16 values for each score, relative to its anchor
+ * @param {View} view
+ * @param {number} least score
  * @returns {Face[]}
  */
-function decode(cells, { width, height }, inputSize, threshold) {
-  const count = inputSize / STRIDE;
-  const [gridX, gridY] = grid(width, height, inputSize);
-  if (!gridX || !gridY) return [];
-  const stretchX = Math.max(gridX, gridY) / gridX;
-  const stretchY = Math.max(gridX, gridY) / gridY;
+function decode(scores, boxes, view, least) {
   /** @type {Face[]} */
-  const faces = [];
-  for (let at = 0; at < cells.length; at += VALUES) {
-    const [tx, ty, tw, th, to] = /** @type {[number, number, number, number, number]} */ (
-      /** @type {unknown} */ (cells.subarray(at, at + VALUES))
-    );
-    const score = sigmoid(to);
-    if (!(score > threshold)) continue;
-    const anchor = (at / VALUES) % ANCHORS.length;
-    const cell = Math.floor(at / VALUES / ANCHORS.length);
-    const [anchorWidth, anchorHeight] = /** @type {readonly [number, number]} */ (ANCHORS[anchor]);
-    const w = ((Math.exp(tw) * anchorWidth) / count) * stretchX;
-    const h = ((Math.exp(th) * anchorHeight) / count) * stretchY;
-    const x = (((cell % count) + sigmoid(tx)) / count) * stretchX - w / 2;
-    const y = ((Math.floor(cell / count) + sigmoid(ty)) / count) * stretchY - h / 2;
-    faces.push({ box: { x, y, width: w, height: h }, score });
+  const finds = [];
+  let at = 0;
+  for (const [stride, anchors] of MAPS) {
+    const columns = view.width / stride;
+    for (const end = at + columns * (view.height / stride) * anchors, start = at; at < end; at++) {
+      const score = 1 / (1 + Math.exp(-(/** @type {number} */ (scores[at]))));
+      if (!(score > least)) continue;
+      const cell = Math.floor((at - start) / anchors);
+      const anchorX = ((cell % columns) + 0.5) * stride;
+      const anchorY = (Math.floor(cell / columns) + 0.5) * stride;
+      finds.push({ ...faceOf(boxes.subarray(at * VALUES, (at + 1) * VALUES), anchorX, anchorY, view), score });
+    }
   }
-  return suppress(faces).map(({ box, score }) => ({
-    box: { x: box.x * width, y: box.y * height, width: box.width * width, height: box.height * height },
-    score,
-  }));
+  return finds;
 }
 
 /**
- * Applies non-maximum suppression.
+ * @param {Float32Array} values center, size and six landmarks
+ * @param {number} anchorX
+ * @param {number} anchorY
+ * @param {View} view
+ * @returns {{ box: Box, landmarks: Landmarks }}
+ */
+function faceOf(values, anchorX, anchorY, { scaleX, scaleY, originX, originY }) {
+  const point = (/** @type {number} */ index) => ({
+    x: (/** @type {number} */ (values[index * 2]) + anchorX) * scaleX + originX,
+    y: (/** @type {number} */ (values[index * 2 + 1]) + anchorY) * scaleY + originY,
+  });
+  const center = point(0);
+  const width = /** @type {number} */ (values[2]) * scaleX;
+  const height = /** @type {number} */ (values[3]) * scaleY;
+  const [rightEye, leftEye, noseTip, mouth, rightEar, leftEar] = /** @type {[Point, Point, Point, Point, Point, Point]} */ (
+    [2, 3, 4, 5, 6, 7].map(point)
+  );
+  return {
+    box: { x: center.x - width / 2, y: center.y - height / 2, width, height },
+    landmarks: { rightEye, leftEye, noseTip, mouth, rightEar, leftEar },
+  };
+}
+
+/**
+ * Returns one face for each group of finds that overlap its best, with box and landmarks weighted by the scores.
  *
- * @param {Face[]} faces
+ * @param {readonly Face[]} finds
  * @returns {Face[]} by descending score
  */
-function suppress(faces) {
-  let rest = [...faces].sort((a, b) => a.score - b.score);
-  const kept = [];
-  for (let best = rest.pop(); best; best = rest.pop()) {
+function merged(finds) {
+  let rest = byScore(finds);
+  const faces = [];
+  for (let [best] = rest; best; [best] = rest) {
     const { box } = best;
-    kept.push(best);
-    rest = rest.filter((face) => overlap(face.box, box) <= MAX_OVERLAP);
+    const group = rest.filter((find) => find === best || overlap(find.box, box) > SAME);
+    faces.push(weighted(group, best));
+    rest = rest.filter((find) => !group.includes(find));
   }
-  return kept;
+  return faces;
 }
 
 /**
- * Returns the intersection over union of two boxes.
- *
- * @param {Box} a
- * @param {Box} b
- * @returns {number} 0..1; NaN if neither has an area
+ * @param {readonly Face[]} group
+ * @param {Face} best
+ * @returns {Face}
  */
-export function overlap(a, b) {
-  const across = Math.min(a.x + a.width, b.x + b.width) - Math.max(a.x, b.x);
-  const down = Math.min(a.y + a.height, b.y + b.height) - Math.max(a.y, b.y);
-  const shared = Math.max(0, across) * Math.max(0, down);
-  return shared / (a.width * a.height + b.width * b.height - shared);
+function weighted(group, best) {
+  const total = group.reduce((sum, { score }) => sum + score, 0);
+  const mean = (/** @type {(face: Face) => number} */ value) =>
+    group.reduce((sum, face) => sum + face.score * value(face), 0) / total;
+  const [x, y] = [mean(({ box }) => box.x), mean(({ box }) => box.y)];
+  const names = /** @type {(keyof Landmarks)[]} */ (Object.keys(best.landmarks));
+  const points = names.map((name) => [name, { x: mean(({ landmarks }) => landmarks[name].x), y: mean(({ landmarks }) => landmarks[name].y) }]);
+  return {
+    box: { x, y, width: mean(({ box }) => box.x + box.width) - x, height: mean(({ box }) => box.y + box.height) - y },
+    score: best.score,
+    landmarks: Object.fromEntries(points),
+  };
 }
 
 /**
- * Returns width and height of the frame in the detector's input; 0 for a side that rounds to nothing.
+ * Returns whether a find overlaps one of the faces by more than `share`.
  *
- * @param {number} width
- * @param {number} height
- * @param {number} size
- * @returns {[number, number]}
+ * @param {readonly Face[]} faces
+ * @param {Face} find
+ * @param {number} share
  */
-function grid(width, height, size) {
-  const scale = size / Math.max(width, height);
-  return [Math.round(width * scale), Math.round(height * scale)];
+function isAmong(faces, find, share) {
+  return faces.some(({ box }) => overlap(box, find.box) > share);
 }
 
-/** @param {number} x */
-function sigmoid(x) {
-  return 1 / (1 + Math.exp(-x));
+/** @param {readonly Face[]} faces */
+function byScore(faces) {
+  return [...faces].sort((a, b) => b.score - a.score);
+}
+
+/** @param {Box} box */
+function sideOf({ width, height }) {
+  return Math.max(width, height);
+}
+
+/**
+ * Returns the region of a close look.
+ *
+ * @param {Box} box
+ */
+function squareAround(box) {
+  const side = Math.max(1, Math.floor(CLOSE * sideOf(box) + 0.5));
+  const x = Math.floor((box.x + (box.x + box.width) - side) / 2 + 0.5);
+  const y = Math.floor((box.y + (box.y + box.height) - side) / 2 + 0.5);
+  return { x, y, width: side, height: side };
 }

@@ -7,11 +7,10 @@ import { readGraph } from './graph.js';
 import { kernelsModule } from './kernels.js';
 import { pattern } from './options.js';
 import { UnknownGraphError, planOf } from './plan.js';
+import { SIDE } from './view.js';
 
 /** @typedef {import('./patch.js').Frame} Frame */
 
-// Side in pixels of the input that BlazeFace was trained on.
-const FINDER_SIDE = 128;
 const MOST_SIZES = 3;
 
 /** @type {import('./network.js').RuntimeInfo} */
@@ -37,12 +36,13 @@ export async function loadBackend() {
       const { engine, pixels } = await start(module, plan, (layout) => new ResizedPixels(layout, plan, Math.fround));
       return network(output, (patch) => {
         const region = { x: 0, y: 0, width: patch.width, height: patch.height };
-        pixels.write(engine, patch, { region, step: 1, columns: size, rows: size, left: 0, top: 0 });
+        const whole = { step: 1, firstX: 0, firstY: 0, wide: patch.width, high: patch.height, left: 0, top: 0 };
+        pixels.write(engine, patch, { region, ...whole, columns: size, rows: size });
         engine.run();
         return softmax(engine.read(output));
       });
     }),
-    openDetector: guarded(async (bytes, size, option) => {
+    openCells: guarded(async (bytes, size, option) => {
       const plan = planned(readGraph(bytes, option), { height: size, width: size }, option);
       const output = outputOf(plan, 'cells', option);
       const { engine, pixels } = await start(module, plan, (layout) => new FramePixels(layout, plan));
@@ -51,10 +51,10 @@ export async function loadBackend() {
         return engine.read(output);
       });
     }),
-    openFaceFinder: guarded(async (bytes, option) => {
+    openFaces: guarded(async (bytes, option) => {
       const graph = readGraph(bytes, option);
       const finder = new FaceFinder(module, graph, option);
-      await finder.engineOf(FINDER_SIDE, FINDER_SIDE);
+      await finder.engineOf(SIDE, SIDE);
       return finder;
     }),
   };
@@ -101,7 +101,7 @@ class FaceFinder {
 
   /**
    * @param {Frame} frame
-   * @param {import('./network.js').View} view
+   * @param {import('./view.js').View} view
    */
   async run(frame, view) {
     const { engine, pixels } = await this.engineOf(view.width, view.height);
@@ -142,7 +142,10 @@ class FaceFinder {
  * @param {string} option
  */
 async function started(module, plan, option) {
-  if (!plan.outputs.has('scores') || !plan.outputs.has('boxes')) throw unsupported('it has no "scores" and "boxes"', option);
+  if (!plan.outputs.has('scores') || !plan.outputs.has('boxes')) {
+    const remedy = 'write it with "python -m pyojeong.detection.graph --out DIR"';
+    throw new EmotionError('model_invalid', `the model at ${option} is not the face detector; ${remedy}`);
+  }
   return start(module, plan, (layout) => new ResizedPixels(layout, plan, Number));
 }
 

@@ -4,6 +4,7 @@ import { EmotionError } from './errors.js';
 import { taps } from './sampling.js';
 
 /** @typedef {import('./patch.js').Frame} Frame */
+/** @typedef {Omit<import('./view.js').View, 'width' | 'height' | 'scaleX' | 'scaleY' | 'originX' | 'originY'>} Fit */
 /** @typedef {import('./layout.js').Layout} Layout */
 /** @typedef {import('./engine.js').Engine} Engine */
 
@@ -11,13 +12,6 @@ const STRIP = 2 ** 19; // bytes; two rows of the widest picture that browsers ca
 const STRIP_ROWS = 512;
 const MAX_SIDE = 2 ** 14; // pixels of a region's side; its taps must have room
 const ONE = 2 ** 22; // a tap's weight of 1, as in kernels.c
-
-/**
- * Where a region of a frame, thinned to every n-th pixel (`step`) of every n-th row, goes in a network's input: it is
- * resized to `columns` x `rows` pixels, `left` and `top` pixels from the input's corner, with black around it.
- *
- * @typedef {{ region: import('./patch.js').Region, step: number, columns: number, rows: number, left: number, top: number }} View
- */
 
 /** The input of a network that sees resized bytes: an antialiased triangle filter, as Pillow's and onnxruntime's. */
 export class ResizedPixels {
@@ -48,18 +42,15 @@ export class ResizedPixels {
   /**
    * @param {Engine} engine
    * @param {Frame} frame
-   * @param {View} view
+   * @param {Fit} view
    * @throws {EmotionError} `bad_source`
    */
-  write(engine, frame, { region, step, columns, rows, left, top }) {
+  write(engine, frame, { region, step, firstX, firstY, wide, high, columns, rows, left, top }) {
     const { width, height } = region;
     if (Math.max(width, height) > MAX_SIDE) {
       throw new EmotionError('bad_source', `a patch of ${width} x ${height} pixels is too large; make the picture smaller first`);
     }
     const { kernels, words } = engine;
-    const start = Math.floor(step / 2);
-    const counts = [width, height].map((length) => Math.ceil((length - start) / step));
-    const [wide, high] = /** @type {[number, number]} */ (counts);
     this.#across.set(engine, wide, columns);
     this.#down.set(engine, high, rows);
     words.set([columns, rows, left, top], this.#fit / 4);
@@ -68,9 +59,9 @@ export class ResizedPixels {
       const to = Math.min(from + most, high);
       for (let line = from; line < to; line++) {
         const { bytes } = engine;
-        copyRow(bytes, this.#strip + 4 * width * (line - from), frame, region, region.y + start + step * line);
+        copyRow(bytes, this.#strip + 4 * width * (line - from), frame, region, region.y + firstY + step * line);
       }
-      const first = this.#strip + 4 * start;
+      const first = this.#strip + 4 * firstX;
       kernels.resize(first, 4 * width, 4 * step, from, to, this.#across.at, this.#down.at, this.#fit, this.#lines, this.#sums);
     }
     kernels.normalize(this.#sums, engine.inputAt, this.#fit, ...this.#scale);

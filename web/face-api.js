@@ -8,6 +8,8 @@ import { loaded, sizeOf } from './source.js';
 export { EmotionError };
 
 /** @typedef {import('./onnx_emotion_api.js').EmotionOptions} EmotionOptions */
+/** @typedef {import('./alignment.js').AlignmentPoints} AlignmentPoints */
+/** @typedef {import('./alignment.js').Point} Point */
 /** @typedef {import('./patch.js').Box} Box */
 /** @typedef {import('./source.js').Source} Source */
 /** @typedef {Record<string, number> & { asSortedArray(): { expression: string, probability: number }[] }} Expressions */
@@ -56,6 +58,14 @@ export const MAPPING = Object.freeze({
   슬픔: 'sad',
   중립: 'neutral',
 });
+
+// Of the 68 landmarks of iBUG 300-W: the person's right eye, left eye, and mouth.
+const LANDMARK_COUNT = 68;
+const PARTS = /** @type {const} */ ([
+  [36, 42],
+  [42, 48],
+  [48, 68],
+]);
 
 /** @type {WeakMap<object, () => Promise<void>>} */
 const installed = new WeakMap();
@@ -147,8 +157,9 @@ function replace(faceapi, { all, single, base }, adapter, { names, words, reject
   const classifyAll = async (/** @type {EmotionAPI} */ api, /** @type {any[]} */ faces, /** @type {any} */ source) => {
     const results = [];
     for (const face of faces) {
-      const box = boxOf(face, sizeOf(source));
-      results.push(faceapi.extendWithFaceExpressions(face, await classify(api, source, box)));
+      const size = sizeOf(source);
+      const known = { box: boxOf(face, size), landmarks: landmarksOf(face, size) };
+      results.push(faceapi.extendWithFaceExpressions(face, await classify(api, source, known)));
     }
     return results;
   };
@@ -269,14 +280,40 @@ function boxOf(face, size) {
 }
 
 /**
+ * Returns eyes and mouth of a result of `withFaceLandmarks()`; undefined where the page asked for none.
+ *
+ * @param {any} face
+ * @param {{ width: number, height: number }} size
+ * @returns {AlignmentPoints | undefined}
+ */
+function landmarksOf({ landmarks }, size) {
+  if (landmarks?.positions?.length !== LANDMARK_COUNT) return undefined;
+  const { imageWidth, imageHeight } = landmarks;
+  const resized = imageWidth !== size.width || imageHeight !== size.height;
+  const { positions } = resized ? landmarks.forSize(size.width, size.height) : landmarks;
+  const [rightEye, leftEye, mouth] = /** @type {[Point, Point, Point]} */ (PARTS.map(([from, to]) => middle(positions.slice(from, to))));
+  return { rightEye, leftEye, mouth };
+}
+
+/**
+ * @param {Point[]} points
+ * @returns {Point}
+ */
+function middle(points) {
+  const sum = points.reduce((total, { x, y }) => ({ x: total.x + x, y: total.y + y }), { x: 0, y: 0 });
+  return { x: sum.x / points.length, y: sum.y / points.length };
+}
+
+/**
  * @param {FaceApiModule} faceapi
  * @param {readonly string[]} names
  * @param {readonly string[]} words
- * @returns {(api: EmotionAPI, source: Source, box?: Box) => Promise<Expressions>}
+ * @returns {(api: EmotionAPI, source: Source, known?: { box: Box, landmarks: AlignmentPoints | undefined }) => Promise<Expressions>}
  */
 function makeClassify({ FaceExpressions }, names, words) {
-  return async (api, source, box) => {
-    const probabilities = Object.values(await api.predictFromImage(source, box, { boxKind: 'detector' }));
+  return async (api, source, known) => {
+    const options = /** @type {const} */ ({ boxKind: 'detector', ...(known?.landmarks && { landmarks: known.landmarks }) });
+    const probabilities = Object.values(await api.predictFromImage(source, known?.box, options));
     const sums = names.map((name) => probabilities.reduce((sum, value, at) => sum + (words[at] === name ? value : 0), 0));
     // face-api.js recognizes its results by their class and draws the values of asSortedArray.
     const expressions = Object.create(FaceExpressions.prototype);

@@ -3,6 +3,7 @@
 export { EmotionAnalyzer, WorkerAnalyzer } from './analyzer.js';
 export { FaceDetector } from './detector.js';
 export { EmotionAPI, EmotionError } from './onnx_emotion_api.js';
+export { TinyFaceDetector } from './tiny-face-detector.js';
 
 /** @typedef {import('./analyzer.js').AnalyzerInfo} AnalyzerInfo */
 /** @typedef {import('./analyzer.js').AnalyzerOptions} AnalyzerOptions */
@@ -17,4 +18,5 @@ export { EmotionAPI, EmotionError } from './onnx_emotion_api.js';
 /** @typedef {import('./onnx_emotion_api.js').EmotionOptions} EmotionOptions */
 /** @typedef {import('./onnx_emotion_api.js').ErrorCode} ErrorCode */
 /** @typedef {import('./onnx_emotion_api.js').PredictOptions} PredictOptions */
+/** @typedef {import('./alignment.js').Landmarks} Landmarks */
 /** @typedef {import('./onnx_emotion_api.js').Source} Source */

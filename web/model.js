@@ -15,6 +15,8 @@ const GREATEST_ASPECT = 2;
  * @property {number} offset how far the patch's center lies below the box's, as a share of the same side; negative: above
  * @property {number} aspect width / height of the patch before it is resized to a square; 1 if the metadata has none
  * @property {import('./patch.js').BoxKind} boxKind the kind of box that margin and offset refer to
+ * @property {'box' | 'landmarks'} alignedBy by what a face is framed; with `landmarks`, the box's rule serves faces whose
+ *   landmarks are not known
  * @property {number | null} size side of the network's input in pixels
  * @property {string | null} version of pyojeong that exported the model
  * @property {boolean} synthetic whether it was trained on synthetic faces, so that its answers say nothing about real ones
@@ -56,12 +58,12 @@ export async function loadModel({ modelUrl, classesUrl, fetch }) {
  * @throws {EmotionError} `model_invalid`
  */
 function factsOf(classes, metadata) {
-  const { margin, offset, aspect = '1', box_kind: boxKind } = metadata;
-  const known = boxKind === 'annotator' || boxKind === 'detector';
-  if (!known || !Number.isFinite(Number(margin)) || !Number.isFinite(Number(offset))) {
+  const { margin, offset, aspect = '1', box_kind: boxKind, aligned_by: alignedBy = 'box' } = metadata;
+  const known = boxKind === 'annotator' || boxKind === 'detector' || boxKind === 'blazeface';
+  if (!known || (alignedBy !== 'box' && alignedBy !== 'landmarks') || !Number.isFinite(Number(margin)) || !Number.isFinite(Number(offset))) {
     throw new EmotionError(
       'model_invalid',
-      'the model at modelUrl does not define its crop ("margin", "offset" and "box_kind" in its metadata); ' +
+      'the model at modelUrl does not define its crop ("margin", "offset", "box_kind" and "aligned_by" in its metadata); ' +
         'export it with this version of "pyojeong export"',
     );
   }
@@ -79,6 +81,7 @@ function factsOf(classes, metadata) {
     offset: Number(offset),
     aspect: Number(aspect),
     boxKind,
+    alignedBy,
     size: metadata.size === undefined ? null : Number(metadata.size),
     version: metadata.version ?? null,
     synthetic: metadata.synthetic === 'true',

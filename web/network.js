@@ -24,29 +24,22 @@ import { engineOf } from './options.js';
  */
 
 /**
- * What BlazeFace sees: a region of a frame as in {@link import('./engine-pixels.js').View}, in an input of `width` x
- * `height` pixels, which are multiples of 16.
- *
- * @typedef {import('./engine-pixels.js').View & { width: number, height: number }} View
- */
-
-/**
- * BlazeFace, ready to run. `scores` are logits, one for each anchor, `boxes` 16 numbers for each.
+ * The network of `FaceDetector`, ready to run. `scores` are logits, one for each anchor, `boxes` 16 numbers for each.
  *
  * @typedef {object} FaceFinder
- * @property {(frame: Frame, view: View) => Promise<{ scores: Float32Array, boxes: Float32Array }>} run
+ * @property {(frame: Frame, view: import('./view.js').View) => Promise<{ scores: Float32Array, boxes: Float32Array }>} run
  * @property {() => RuntimeInfo} info
- * @property {() => Promise<void>} release
+ * @property {() => Promise<void>} release frees its memory
  */
-
-/** @typedef {(bytes: Uint8Array, size: number, option: string) => Promise<Network>} Opener */
 
 /**
  * What opens networks. `size` is the side of a network's input in pixels, `option` the name of the option with the
  * address of its file, for errors.
  *
- * @typedef {{ openExpression: Opener, openDetector: Opener,
- *   openFaceFinder?: (bytes: Uint8Array, option: string) => Promise<FaceFinder> }} Backend
+ * @typedef {object} Backend
+ * @property {(bytes: Uint8Array, size: number, option: string) => Promise<Network>} openExpression
+ * @property {(bytes: Uint8Array, size: number, option: string) => Promise<Network>} openCells of TinyFaceDetector
+ * @property {(bytes: Uint8Array, option: string) => Promise<FaceFinder>} openFaces
  */
 
 /**

@@ -23,9 +23,12 @@ export { EmotionError };
 
 /**
  * @typedef {object} PredictOptions
- * @property {BoxKind} [boxKind] the kind of box: `'detector'` for one of TinyFaceDetector, `'annotator'` for one that a
- *   person drew around the face, as AI Hub's annotators did. A box of another kind than the model's (`info().boxKind`)
- *   is converted. Default: the model's kind
+ * @property {BoxKind} [boxKind] the kind of box: `'blazeface'` for one of `FaceDetector`, `'detector'` for one of
+ *   TinyFaceDetector, `'annotator'` for one that a person drew around the face, as AI Hub's annotators did. A box of
+ *   another kind than the model's (`info().boxKind`) is converted. Default: the model's kind
+ * @property {import('./alignment.js').AlignmentPoints} [landmarks] eyes and mouth of the face in pixels of the source, such
+ *   as those of `FaceDetector`. A model that is aligned by landmarks (`info().alignedBy`) uses them instead of the box, any
+ *   other ignores them. Only for the three `predictFrom…`
  */
 
 /** Classifies the expression of a face in an image, a video or a canvas. */
@@ -83,7 +86,7 @@ export class EmotionAPI {
    * @param {PredictOptions} [options]
    * @returns {Promise<Record<string, number>>} probability by class name, in the order of `outputKeys`, sum 1
    * @throws {EmotionError} `not_initialized`, `disposed`, `bad_source`, `source_not_ready`, `empty_source`,
-   *   `tainted_source`, `bad_box`, `bad_option`, `runtime_failed`
+   *   `tainted_source`, `bad_box`, `bad_landmarks`, `bad_option`, `runtime_failed`
    */
   async predictFromImage(source, box, options) {
     return this.#predict(source, box, options);
@@ -124,12 +127,14 @@ export class EmotionAPI {
    * @param {Box | null} [box]
    * @param {PredictOptions} [options]
    */
-  async #predict(source, box, { boxKind } = {}) {
+  async #predict(source, box, { boxKind, landmarks } = {}) {
     this.#head.ready();
     // Does not wait otherwise, not even for a microtask, so that the pixels are those at the time of the call.
     if (isLoading(source)) await loaded(source);
-    return this.#head.use(async (head) =>
-      head.name(await head.run(this.#reader.patch(source, box, head.facts, boxKind))),
-    );
+    return this.#head.use(async (head) => {
+      const turned = landmarks && head.facts.alignedBy === 'landmarks';
+      const patch = turned ? this.#reader.turned(source, landmarks) : this.#reader.patch(source, box, head.facts, boxKind);
+      return head.name(await head.run(patch));
+    });
   }
 }

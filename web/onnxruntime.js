@@ -4,6 +4,7 @@ import { EmotionError, messageOf } from './errors.js';
 import { fetchOf, pattern } from './options.js';
 import { compute, describe, loadRuntime, openNetwork } from './runtime.js';
 import { sample } from './sampling.js';
+import { pixelsOf } from './view.js';
 
 /** @typedef {import('./network.js').Network} Network */
 /** @typedef {import('./patch.js').Frame} Frame */
@@ -26,7 +27,8 @@ export async function loadBackend(options) {
       wrong: `the model at ${option} does not turn "image" (uint8 [N, H, W, 4]) into "probabilities"; export it with ` +
         '"pyojeong export"',
     }),
-    openDetector: (bytes, size, option) => open(runtime, bytes, option, fetch, runFrame(size), {
+    openFaces: (bytes, option) => openFaces(runtime, bytes, option, fetch),
+    openCells: (bytes, size, option) => open(runtime, bytes, option, fetch, runFrame(size), {
       // Not square, because detectors of the old format accept only squares.
       frame: { data: pattern(32 * 16 * 4), width: 32, height: 16 },
       wrong: `the model at ${option} is not the face detector written by "python -m pyojeong.faceapi.nets --out DIR"`,
@@ -58,6 +60,47 @@ function open(runtime, bytes, option, fetch, run, { frame, wrong }) {
     };
     return { network, output };
   });
+}
+
+/**
+ * @param {Runtime} runtime
+ * @param {Uint8Array} bytes
+ * @param {string} option
+ * @param {typeof globalThis.fetch} fetch
+ * @returns {Promise<import('./network.js').FaceFinder>}
+ */
+function openFaces(runtime, bytes, option, fetch) {
+  return openNetwork(runtime, bytes, option, fetch, async (session) => {
+    // Not square, because networks of a fixed size accept only squares.
+    const trial = { data: pattern(32 * 16 * 4), width: 32, height: 16 };
+    const { boxes } = await runView(runtime, session, trial).catch((error) => {
+      throw new EmotionError(
+        'model_invalid',
+        `the model at ${option} is not the face detector written by "python -m pyojeong.detection.graph --out DIR"`,
+        error,
+      );
+    });
+    const network = {
+      run: (/** @type {Frame} */ frame, /** @type {import('./view.js').View} */ view) => runView(runtime, session, pixelsOf(frame, view)),
+      info: () => describe(runtime),
+      release: () => session.release(),
+    };
+    return { network, output: boxes };
+  });
+}
+
+/**
+ * @param {Runtime} runtime
+ * @param {InferenceSession} session
+ * @param {Frame} pixels
+ */
+async function runView(runtime, session, { data, width, height }) {
+  const image = new runtime.ort.Tensor('uint8', data, [1, height, width, 4]);
+  const outputs = await compute(runtime, session, { image });
+  const scores = /** @type {Float32Array} */ (outputs.scores?.data);
+  const boxes = /** @type {Float32Array} */ (outputs.boxes?.data);
+  if (boxes.length !== scores.length * 16) throw new Error('the outputs do not belong together');
+  return { scores, boxes };
 }
 
 /** @type {Run} */

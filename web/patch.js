@@ -7,15 +7,16 @@ import { EmotionError } from './errors.js';
  */
 
 /**
- * Who drew the box: a person, as AI Hub's annotators did, or TinyFaceDetector.
+ * Who drew the box: a person, as AI Hub's annotators did, face-api.js's TinyFaceDetector, or `FaceDetector`.
  *
- * @typedef {'annotator' | 'detector'} BoxKind
+ * @typedef {'annotator' | 'detector' | 'blazeface'} BoxKind
  */
 
 /**
- * The crop of a model: margin, offset and aspect (width / height), and the kind of box that they refer to.
+ * The crop of a model: margin, offset and aspect (width / height), the kind of box that they refer to, and whether faces
+ * with known landmarks are turned upright instead (`turnedRegion`).
  *
- * @typedef {{ margin: number, offset: number, aspect: number, boxKind: BoxKind }} Framing
+ * @typedef {{ margin: number, offset: number, aspect: number, boxKind: BoxKind, alignedBy: 'box' | 'landmarks' }} Framing
  */
 
 /**
@@ -36,11 +37,12 @@ const MAX_SIDE = 3; // times the longer side of the source
 // In pixels: wasm's memory holds several intermediate copies of a patch.
 const MAX_PIXELS = 2 ** 27;
 
-// As in pyojeong.core.geometry, which documents how they were measured.
-const DETECTOR_ASPECT = 1.19;
-const ANNOTATOR_WIDTH = 0.93;
-const ANNOTATOR_HEIGHT = 1.06;
-const ANNOTATOR_RISE = 0.164;
+// As in pyojeong.core.geometry, which documents how they were measured: an annotator's box in longer sides of a
+// detector's, and the detector's width / height.
+const RELATIONS = {
+  detector: { width: 0.93, height: 1.06, rise: 0.164, aspect: 1.19 },
+  blazeface: { width: 1.14, height: 1.27, rise: 0.175, aspect: 1 },
+};
 
 /**
  * Returns the region of a box that the network sees, equal to `pyojeong.core.geometry.patch_region`.
@@ -72,16 +74,33 @@ export function patchRegion(box, margin, offset, aspect) {
  * @throws {EmotionError} `bad_option`
  */
 export function boxAs(target, box, kind) {
-  if (kind !== 'annotator' && kind !== 'detector') {
-    throw new EmotionError('bad_option', `boxKind must be "annotator" or "detector", not ${JSON.stringify(kind)}`);
+  if (kind !== 'annotator' && !Object.hasOwn(RELATIONS, kind)) {
+    const kinds = 'boxKind must be "annotator", "detector" or "blazeface"';
+    throw new EmotionError('bad_option', `${kinds}, not ${JSON.stringify(kind)}`);
   }
   if (target === kind) return box;
-  if (target === 'annotator') {
-    const longer = longerOf(box);
-    return centered(box, ANNOTATOR_WIDTH * longer, ANNOTATOR_HEIGHT * longer, -ANNOTATOR_RISE * longer);
-  }
-  const longer = longerOf(box) / ANNOTATOR_HEIGHT;
-  return centered(box, longer, longer / DETECTOR_ASPECT, ANNOTATOR_RISE * longer);
+  const drawn = kind === 'annotator' ? box : annotatorBox(box, RELATIONS[kind]);
+  return target === 'annotator' ? drawn : detectorBox(drawn, RELATIONS[target]);
+}
+
+/**
+ * @param {Box} box
+ * @param {typeof RELATIONS.detector} relation
+ * @returns {Box}
+ */
+function annotatorBox(box, { width, height, rise }) {
+  const longer = longerOf(box);
+  return centered(box, width * longer, height * longer, -rise * longer);
+}
+
+/**
+ * @param {Box} box
+ * @param {typeof RELATIONS.detector} relation
+ * @returns {Box}
+ */
+function detectorBox(box, { height, rise, aspect }) {
+  const longer = longerOf(box) / height;
+  return centered(box, longer, longer / aspect, rise * longer);
 }
 
 // Computed from the corners, as in Python: x + width - x is not always equal to width.
@@ -148,22 +167,6 @@ export function regionOf(box, framing, boxKind, { width, height }) {
 }
 
 /**
- * Returns whether the patch of a box overlaps the frame and is not far too large.
- *
- * @param {{ width: number, height: number }} size of the frame
- * @param {Box} box
- * @param {Framing} framing
- * @param {BoxKind} boxKind
- * @throws {EmotionError} `bad_box`, `bad_option`
- */
-export function hasPatch({ width, height }, box, framing, boxKind) {
-  const region = regionOf(box, framing, boxKind, { width, height });
-  const { x, y } = region;
-  const inside = x < width && y < height && x + region.width > 0 && y + region.height > 0;
-  return inside && Math.max(region.width, region.height) <= MAX_SIDE * Math.max(width, height);
-}
-
-/**
  * @param {readonly (Box | null)[] | undefined} boxes
  * @returns {readonly (Box | null)[] | undefined}
  * @throws {EmotionError} `bad_box`
@@ -221,4 +224,18 @@ export function overlapOf(region, size) {
     throw new EmotionError('bad_box', `the box lies outside of the source (${size.width} x ${size.height} pixels)`);
   }
   return { x, y, width, height };
+}
+
+/**
+ * Returns the intersection over union of two boxes.
+ *
+ * @param {Box} a
+ * @param {Box} b
+ * @returns {number} 0..1; NaN if neither has an area
+ */
+export function overlap(a, b) {
+  const across = Math.min(a.x + a.width, b.x + b.width) - Math.max(a.x, b.x);
+  const down = Math.min(a.y + a.height, b.y + b.height) - Math.max(a.y, b.y);
+  const shared = Math.max(0, across) * Math.max(0, down);
+  return shared / (a.width * a.height + b.width * b.height - shared);
 }

@@ -1,4 +1,4 @@
-import { overlap } from './detector.js';
+import { overlap } from './patch.js';
 
 /** @typedef {import('./patch.js').Box} Box */
 /** @typedef {{ box: Box, values: Float32Array, seen: number }} Track */

@@ -1,3 +1,4 @@
+import { cutTurned, partAround, turnedRegion } from './alignment.js';
 import { EmotionError, messageOf } from './errors.js';
 import { cut, overlapOf, regionOf } from './patch.js';
 
@@ -108,6 +109,21 @@ export class PixelReader {
     const size = sizeOf(source);
     const region = regionOf(box, framing, boxKind, size);
     return this.#read(source, overlapOf(region, size), region);
+  }
+
+  /**
+   * Returns the patch that is upright on a face, black outside the source.
+   *
+   * @param {Source} source
+   * @param {import('./alignment.js').AlignmentPoints} landmarks
+   * @returns {Frame}
+   * @throws {EmotionError} `bad_source`, `source_not_ready`, `empty_source`, `bad_landmarks`, `tainted_source`
+   */
+  turned(source, landmarks) {
+    const region = turnedRegion(landmarks);
+    const part = partAround(region, sizeOf(source));
+    if (!part.width || !part.height) throw new EmotionError('bad_landmarks', 'the landmarks lie outside of the source');
+    return cutTurned(this.#read(source, part, part), region, part);
   }
 
   /**

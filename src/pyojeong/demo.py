@@ -21,7 +21,7 @@ from pyojeong.analyzer import MODEL as PACKAGE_MODEL
 from pyojeong.core.errors import InputError
 from pyojeong.core.files import json_value
 from pyojeong.core.workspace import K7_MODEL, K7_RUN
-from pyojeong.faceapi.nets import MODELS, graph_path
+from pyojeong.detection.graph import graph_path
 
 log = logging.getLogger(__name__)
 
@@ -35,9 +35,10 @@ PACKAGE_FOLDER = "pretrained"
 """Where the package's own model is served, beside the workspace's run."""
 
 _FACEAPI = "node_modules/@vladmandic/face-api"
+_FACEAPI_NETS = ("tiny_face_detector", "face_expression")
 _FACEAPI_FILES = (
     f"{_FACEAPI}/dist/face-api.esm.js",
-    *(f"{_FACEAPI}/model/{model}_model{end}" for model in MODELS for end in (".bin", "-weights_manifest.json")),
+    *(f"{_FACEAPI}/model/{model}_model{end}" for model in _FACEAPI_NETS for end in (".bin", "-weights_manifest.json")),
 )
 _FACEAPI_WASM = tuple(
     f"node_modules/@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm{kind}.wasm" for kind in ("", "-simd")
@@ -221,7 +222,7 @@ def _routes(root: Path, models: list[_Model]) -> dict[str, Path | bytes]:
         f"/{K7_RUN}/classes.json": documented.classes,
         **{f"/{model.folder}/{model.file.name}": model.file for model in models},
         **{f"/{model.folder}/classes.json": model.classes for model in models},
-        **{f"/faceapi/{name}.onnx": graph_path(name) for name in MODELS},
+        "/detection/blazeface.onnx": graph_path(),
         AVAILABLE: json.dumps(available).encode(),
         "/web/": _folder_of(
             root, "web/onnx_emotion_api.js", "the demo page is part of the repository; run this command in a checkout"

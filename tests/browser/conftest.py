@@ -26,7 +26,8 @@ from pyojeong.core import geometry
 from pyojeong.core.labels import KOREAN
 from pyojeong.core.workspace import K7_RUN
 from pyojeong.demo import DEMO, make_server
-from pyojeong.faceapi.nets import graph_path
+from pyojeong.detection.graph import graph_path
+from pyojeong.faceapi import nets
 from tests.browser.chromium import find_chromium
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -128,7 +129,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     (root / "blank.html").write_text('<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,">')
     write_model(root / RUN / "k7_mnv3s_160.onnx")
     (root / RUN / "classes.json").write_text(json.dumps({"classes": KOREAN}), encoding="utf-8")
-    shutil.copy(graph_path("tiny_face_detector"), root / "models/detector.onnx")
+    shutil.copy(graph_path(), root / "models/detector.onnx")
+    shutil.copy(nets.graph_path("tiny_face_detector"), root / "models/tiny.onnx")
     shutil.copy(MODEL, root / "models/basic7.onnx")
     command = [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", str(root)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:

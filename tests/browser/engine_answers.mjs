@@ -1,14 +1,15 @@
 /** Answers the questions of test_engine.py from raw pixels, in Node.js and in any browser. */
 
 import { loadBackend } from '../../web/engine-networks.js';
+import { viewOf } from '../../web/view.js';
 
 /**
- * @param {{ pixels: string, width: number, height: number, model?: string, inputSize?: number, view?: object }[]} questions
+ * @param {{ pixels: string, width: number, height: number, model?: string, inputSize?: number, side?: number, region?: object }[]} questions
  * @param {(name: string) => Promise<ArrayBuffer>} read reads a file of the test
  * @param {typeof import('../../web/index.js')} modules
  * @returns {Promise<number[][]>} probabilities; or x, y, width and height of each face; or BlazeFace's scores and boxes
  */
-export async function answersTo(questions, read, { EmotionAPI, FaceDetector }) {
+export async function answersTo(questions, read, { EmotionAPI, TinyFaceDetector }) {
   const fetch = async (name) => new Response(await read(name));
   const made = new Map();
   const get = async (key, make) => {
@@ -19,18 +20,18 @@ export async function answersTo(questions, read, { EmotionAPI, FaceDetector }) {
     return made.get(key);
   };
   const answers = [];
-  const finder = await (await loadBackend()).openFaceFinder(new Uint8Array(await read('blazeface.onnx')), 'detectorUrl');
-  for (const { pixels, width, height, model, inputSize, view } of questions) {
+  const finder = await (await loadBackend()).openFaces(new Uint8Array(await read('blazeface.onnx')), 'detectorUrl');
+  for (const { pixels, width, height, model, inputSize, side, region } of questions) {
     const image = { data: new Uint8Array(await read(pixels)), width, height };
     if (model) {
       const api = await get(model, () => new EmotionAPI({ modelUrl: model, fetch }));
       answers.push(Object.values(await api.predictFromImage(image)));
-    } else if (view) {
-      const { scores, boxes } = await finder.run(image, view);
+    } else if (side) {
+      const { scores, boxes } = await finder.run(image, viewOf(image, side, region ?? undefined));
       answers.push([...scores, ...boxes]);
     } else {
       const options = { modelUrl: 'detector.onnx', inputSize, scoreThreshold: 0.1, fetch };
-      const detector = await get(inputSize, () => new FaceDetector(options));
+      const detector = await get(inputSize, () => new TinyFaceDetector(options));
       const faces = await detector.detect(image);
       answers.push(faces.flatMap(({ box: { x, y, width: wide, height: high } }) => [x, y, wide, high]));
     }

@@ -8,7 +8,7 @@ from PIL import Image
 
 from pyojeong.analyzer import Analyzer
 from pyojeong.core.labels import KOREAN
-from pyojeong.faceapi.detector import FaceApi
+from pyojeong.detection.detector import Detector
 from tests.browser.conftest import FACTS, RUN
 from tests.browser.faces import draw_group, draw_tight, pixels_of
 
@@ -19,7 +19,7 @@ async () => {
   const { EmotionAnalyzer } = await import('/web/analyzer.js');
   window.run = '/models/mobilenetv3_classifier/runs/finetune_K7_160/';
   window.makeAnalyzer = (more) => new EmotionAnalyzer({ modelUrl: run + 'k7_mnv3s_160.onnx',
-    classesUrl: run + 'classes.json', detectorUrl: '/models/detector.onnx', inputSize: 224, ...more });
+    classesUrl: run + 'classes.json', detectorUrl: '/models/detector.onnx', minFace: 0.1, ...more });
   window.picture = async (url) => { const img = new Image(); img.src = url; await img.decode(); return img; };
   window.codeOf = async (make) => { try { await make(); } catch (error) { return [error.code, error.message]; }
     return ['no error', '']; };
@@ -31,26 +31,27 @@ def test_each_face_gets_the_answer_of_its_own_box(tab: Any, page: Any, site: Any
     image = draw_group(900, 400, people=3, seed=4)
     faces, keys, info, timings = page.evaluate(
         """async (address) => {
-          const analyzer = makeAnalyzer({ inputSize: 416 });
+          const analyzer = makeAnalyzer({ minFace: 0.02 });
           await analyzer.init();
           const faces = await analyzer.analyze(await picture(address));
           return [faces, analyzer.outputKeys, analyzer.info(), analyzer.timings];
         }""",
         site.put("group.png", image),
     )
-    expected = FaceApi(threads=1).detect(pixels_of(image))
+    expected = Detector(threads=1).detect(pixels_of(image))
     assert len(faces) == len(expected) == 3
     for face, detection in zip(faces, expected, strict=True):
         box = face["box"]
         min_x, min_y, max_x, max_y = detection.box
-        assert box == pytest.approx({"x": min_x, "y": min_y, "width": max_x - min_x, "height": max_y - min_y}, abs=1e-3)
-        answer = oracle(image, (box["x"], box["y"], box["width"], box["height"]), "detector")
+        assert box == pytest.approx({"x": min_x, "y": min_y, "width": max_x - min_x, "height": max_y - min_y}, abs=0.1)
+        assert face["landmarks"]["mouth"]["y"] > face["landmarks"]["leftEye"]["y"]
+        answer = oracle(image, (box["x"], box["y"], box["width"], box["height"]), "blazeface")
         assert face["emotions"] == pytest.approx(answer, abs=1e-4)
         assert face["label"] == max(answer, key=answer.__getitem__)
-        assert face["score"] == pytest.approx(detection.score, abs=1e-5)
+        assert face["score"] == pytest.approx(detection.score, abs=1e-4)
     assert tuple(keys) == KOREAN
-    assert (info["inputSize"], info["scoreThreshold"], info["scheme"]) == (416, 0.5, "K7")
-    assert info["modelBytes"] < info["detectorBytes"]
+    assert (info["minFace"], info["scoreThreshold"], info["scheme"]) == (0.02, 0.75, "K7")
+    assert 0 < info["modelBytes"] < info["detectorBytes"]
     assert timings.keys() == {"read", "detect", "classify"}
     assert min(timings.values()) >= 0
     tab.assert_clean(site.origin)
@@ -59,16 +60,11 @@ def test_each_face_gets_the_answer_of_its_own_box(tab: Any, page: Any, site: Any
 def test_a_tight_portrait_gets_the_answer_that_python_gives(page: Any, site: Any) -> None:
     pixels = draw_tight(12)
     python = Analyzer(site.root / RUN / "k7_mnv3s_160.onnx", threads=1)
-    found, without = page.evaluate(
+    found = page.evaluate(
         """async (address) => {
-          const img = await picture(address);
-          const answers = [];
-          for (const more of [{ inputSize: 416 }, { inputSize: 416, retry: false }]) {
-            const analyzer = makeAnalyzer(more);
-            await analyzer.init();
-            answers.push(await analyzer.analyze(img));
-          }
-          return answers;
+          const analyzer = makeAnalyzer();
+          await analyzer.init();
+          return analyzer.analyze(await picture(address));
         }""",
         site.put("tight.png", Image.fromarray(pixels)),
     )
@@ -76,11 +72,11 @@ def test_a_tight_portrait_gets_the_answer_that_python_gives(page: Any, site: Any
     (face,) = found
     min_x, min_y, max_x, max_y = expected.box
     box = {"x": min_x, "y": min_y, "width": max_x - min_x, "height": max_y - min_y}
-    assert face["box"] == pytest.approx(box, abs=1e-3)
-    assert face["score"] == pytest.approx(expected.score, abs=1e-5)
-    assert face["emotions"] == pytest.approx(expected.emotions, abs=1e-4)
+    # A thousandth of the face; its crop then begins at the same pixel or the next.
+    assert face["box"] == pytest.approx(box, abs=1e-3 * (max_x - min_x))
+    assert face["score"] == pytest.approx(expected.score, abs=1e-4)
+    assert face["emotions"] == pytest.approx(expected.emotions, abs=0.01)
     assert face["label"] == expected.label
-    assert without == []
 
 
 def test_a_model_of_another_aspect_gets_the_answers_that_python_gives(
@@ -110,9 +106,9 @@ def test_a_model_of_another_aspect_gets_the_answers_that_python_gives(
     for faces, aspect in found:
         assert aspect == 0.6
         for face, python in zip(faces, expected, strict=True):
-            assert face["emotions"] == pytest.approx(python.emotions, abs=1e-4)
+            assert face["emotions"] == pytest.approx(python.emotions, abs=0.01)
     square = Analyzer(site.root / RUN / "k7_mnv3s_160.onnx", threads=1).analyze(pixels_of(image))
-    assert square[0].emotions != pytest.approx(expected[0].emotions, abs=0.01)
+    assert square[0].emotions != pytest.approx(expected[0].emotions, abs=0.02)
 
 
 def test_given_boxes_are_classified_without_searching(page: Any, site: Any, oracle: Any, painter: Any) -> None:
@@ -182,7 +178,7 @@ def test_misuse_has_a_name(page: Any) -> None:
         "() => makeAnalyzer({ detectorUrl: undefined })": ("bad_option", "detectorUrl"),
         "() => makeAnalyzer({ modelUrl: undefined })": ("bad_option", "modelUrl"),
         "() => makeAnalyzer({ halfLife: -1 })": ("bad_option", "halfLife"),
-        "() => makeAnalyzer({ inputSize: 100 })": ("bad_option", "inputSize"),
+        "() => makeAnalyzer({ minFace: 3 })": ("bad_option", "minFace"),
         "() => makeAnalyzer({ detectorUrl: '/none.onnx' }).init()": ("model_not_found", "detectorUrl"),
         "() => makeAnalyzer({ modelUrl: '/none.onnx' }).init()": ("model_not_found", "modelUrl"),
         "() => makeAnalyzer().analyze(new ImageData(4, 4))": ("not_initialized", "init()"),

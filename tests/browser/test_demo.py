@@ -12,7 +12,7 @@ from pyojeong.analyzer import MODEL
 from pyojeong.core.labels import ENGLISH, FACEAPI, KOREAN
 from pyojeong.core.workspace import K7_MODEL, K7_RUN
 from pyojeong.demo import DEMO, make_server
-from pyojeong.faceapi.detector import FaceApi
+from pyojeong.detection.detector import Detector
 from tests.browser.conftest import FACTS, Oracle
 from tests.browser.faces import as_address, draw_group, pixels_of
 from tests.browser.pages import assert_shows, bars_of
@@ -107,10 +107,10 @@ def test_every_face_of_a_picture_is_marked_and_the_largest_described(page: Any, 
     page.locator("#box-text", has_text="얼굴 3개").wait_for()
     page.locator("#box-spoken[role=status]", has_text="얼굴 3개").wait_for()
     assert page.locator("#faces .face").count() == 3
-    found = FaceApi(threads=1).detect(pixels_of(image))
+    found = Detector(threads=1).detect(pixels_of(image))
     largest = max((detection.box for detection in found), key=lambda box: (box[2] - box[0]) * (box[3] - box[1]))
     width, height = largest[2] - largest[0], largest[3] - largest[1]
-    assert_shows(page, oracle(image, (largest[0], largest[1], width, height), "detector"))
+    assert_shows(page, oracle(image, (largest[0], largest[1], width, height), "blazeface"))
     chosen = page.locator("#faces .chosen span").inner_text()
     assert chosen.split()[0] == page.locator("#answer").inner_text().split()[0]
 

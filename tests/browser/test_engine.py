@@ -90,21 +90,8 @@ class Cases:
         scores, boxes = (
             np.asarray(output) for output in session.run(["scores", "boxes"], {"image": seen.pixels[None]})
         )
-        height, width, _ = pixels.shape
-        x, y, across, down = region or (0, 0, width, height)
-        columns, rows = round(across / seen.scale[0]), round(down / seen.scale[1])
-        high, wide, _ = seen.pixels.shape
-        view = {
-            "region": {"x": x, "y": y, "width": across, "height": down},
-            "step": max(1, max(across, down) // (4 * side)),
-            "columns": columns,
-            "rows": rows,
-            "left": (wide - columns) // 2,
-            "top": (high - rows) // 2,
-            "width": wide,
-            "height": high,
-        }
-        self.ask(pixels, [*scores.ravel().tolist(), *boxes.ravel().tolist()], view=view)
+        place = region and dict(zip(("x", "y", "width", "height"), region, strict=True))
+        self.ask(pixels, [*scores.ravel().tolist(), *boxes.ravel().tolist()], side=side, region=place)
 
     def classify(self, model: str, pictures: list[Pixels]) -> None:
         classifier = Classifier(self.folder / model)
@@ -114,7 +101,7 @@ class Cases:
     def assert_equal(self, answers: list[list[float]]) -> None:
         assert len(answers) == len(self.expected) > 0
         for question, ours, python in zip(self.questions, answers, self.expected, strict=True):
-            if "view" in question:  # logits, and pixels of an input of 128 and more
+            if "side" in question:  # logits, and pixels of an input of 128 and more
                 assert ours == pytest.approx(python, abs=1e-2, rel=1e-5), question
             else:  # probabilities, or pixels
                 assert ours == pytest.approx(python, abs=1e-4 if "model" in question else 1e-3, rel=0), question

@@ -84,8 +84,8 @@ def test_a_foreign_network_is_named_and_another_engine_offered(page: Any, site: 
     (site.root / "models/foreign.onnx").write_bytes(graph_path("face_expression").read_bytes())
     _, code, message = page.evaluate(
         """async () => {
-          const { FaceDetector } = await import('/web/detector.js');
-          return codeOf(() => new FaceDetector({ modelUrl: '/models/foreign.onnx' }).init());
+          const { TinyFaceDetector } = await import('/web/tiny-face-detector.js');
+          return codeOf(() => new TinyFaceDetector({ modelUrl: '/models/foreign.onnx' }).init());
         }"""
     )
     assert code == "model_unsupported"

@@ -3,12 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from pyojeong.analyzer import MODEL
+from pyojeong.classifier import Classifier
 from pyojeong.core.labels import FACEAPI, KOREAN
 from tests.browser.conftest import FACTS, Oracle
-from tests.browser.faces import draw_group
+from tests.browser.faces import draw_group, pixels_of
 
 pytestmark = pytest.mark.browser
 
@@ -21,6 +24,9 @@ OURS = {
     "슬픔": "sad",
     "중립": "neutral",
 }
+EYE, OTHER_EYE, MOUTH = slice(36, 42), slice(42, 48), slice(48, 68)
+"""Places of the person's right eye, left eye and mouth among face-api.js's 68 landmarks."""
+
 MODELS = "/node_modules/@vladmandic/face-api/model"
 
 # What such a page does; the weights of the two packages are the same bytes.
@@ -120,6 +126,29 @@ def test_every_way_of_asking_gets_our_probabilities(tab: Any, page: Any, site: A
     assert (found["nobody"], found["drawn"], found["known"]) == (True, True, True)
     assert [entry["expression"] for entry in found["sorted"]] == sorted(answers[0], key=answers[0].get, reverse=True)
     assert tab.errors == [line for line in tab.errors if "willReadFrequently" in line]
+
+
+def test_landmarks_of_the_page_turn_the_face_upright(page: Any, site: Any) -> None:
+    image = draw_group(480, 320, people=2)
+    found = page.evaluate(
+        """async () => {
+          await installed({ modelUrl: '/models/basic7.onnx' });
+          const upright = await faceapi.detectAllFaces(photo, options).withFaceLandmarks(true).withFaceExpressions();
+          const byBox = await faceapi.detectAllFaces(photo, options).withFaceExpressions();
+          const points = ({ landmarks }) => landmarks.positions.map(({ x, y }) => [x, y]);
+          return { upright: upright.map((face) => [points(face), plain(face)]), byBox: byBox.map(plain) };
+        }"""
+    )
+    classifier = Classifier(MODEL)
+    assert classifier.framing.aligned_by == "landmarks"
+    for (positions, answer), by_box in zip(found["upright"], found["byBox"], strict=True):
+        right_eye, left_eye, mouth = (
+            (float(x), float(y)) for x, y in (np.mean(positions[part], 0) for part in (EYE, OTHER_EYE, MOUTH))
+        )
+        landmarks = [right_eye, left_eye, mouth, mouth, mouth, mouth]
+        expected = classifier.predict(pixels_of(image), None, landmarks=landmarks)
+        assert answer == pytest.approx(expected, abs=2e-3)
+        assert answer != pytest.approx(by_box, abs=2e-3)
 
 
 def test_batches_are_answered_with_lists(page: Any) -> None:

@@ -1,29 +1,37 @@
 """What `npm pack` makes, installed into an empty Vite project: its README's snippets run there as they are printed."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pyojeong.core.labels import FACEAPI, KOREAN
+from pyojeong.detection.graph import graph_path
 from tests.browser.faces import draw_group
 
 pytestmark = pytest.mark.browser
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MODULES = REPOSITORY / "node_modules"
-ENTRIES = (".", "./emotion", "./detector", "./analyzer", "./worker", "./face-api")
+ENTRIES = (".", "./emotion", "./detector", "./tiny-face-detector", "./analyzer", "./worker", "./face-api")
 MODEL_FILES = ("basic7_mnv3s_160_8bit.onnx", "classes.json")
+DETECTOR_FILES = ("blazeface.onnx", "LICENSE-blazeface")
 # What a developer would look at after each snippet of the README.
 RESULTS = ("emotions", "faces", "results.map((face) => ({ ...face.expressions }))")
 
 
-def run(*command: str | Path, cwd: Path) -> str:
-    done = subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True, check=False)
+def run(*command: str | Path, cwd: Path, environment: Mapping[str, str] | None = None) -> str:
+    words = [str(part) for part in command]
+    env = {**os.environ, **(environment or {})}
+    done = subprocess.run(words, cwd=cwd, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -65,6 +73,7 @@ def test_the_package_holds_modules_types_and_license_and_nothing_else(project: P
     modules = {path.name for path in (REPOSITORY / "web").glob("*.js")}
     types = {f"types/{name.removesuffix('.js')}.d.ts" for name in modules}
     models = {f"models/{name}" for name in MODEL_FILES if (REPOSITORY / "src/pyojeong/pretrained" / name).is_file()}
+    models |= {f"models/{name}" for name in DETECTOR_FILES}
     assert files == {"package.json", "README.md", "LICENSE"} | modules | types | models
 
 
@@ -76,12 +85,16 @@ def test_the_package_s_own_model_is_packed_where_it_is_there(tmp_path: Path) -> 
     shutil.copy(REPOSITORY / "web/pack.mjs", tmp_path / "web")
     for name in (*MODEL_FILES, "notes.txt"):
         (models / name).write_text(name)
-    run("node", "pack.mjs", cwd=tmp_path / "web")
-    packed = {path.name: path.read_text() for path in (tmp_path / "web/models").iterdir()}
-    assert packed == {name: name for name in MODEL_FILES}
+    pack = partial(run, "node", "pack.mjs", cwd=tmp_path / "web", environment={"PYTHON": sys.executable})
+    pack()
+    packed = {path.name: path for path in (tmp_path / "web/models").iterdir()}
+    assert set(packed) == {*MODEL_FILES, *DETECTOR_FILES}
+    assert [packed[name].read_text() for name in MODEL_FILES] == [*MODEL_FILES]
+    assert packed["blazeface.onnx"].read_bytes() == graph_path().read_bytes()
+    assert "Apache License" in packed["LICENSE-blazeface"].read_text()
     shutil.rmtree(models)
-    run("node", "pack.mjs", cwd=tmp_path / "web")
-    assert not (tmp_path / "web/models").exists()
+    pack()
+    assert {path.name for path in (tmp_path / "web/models").iterdir()} == {*DETECTOR_FILES}
 
 
 def test_the_model_is_found_under_the_package_s_name(project: Path) -> None:
@@ -101,9 +114,9 @@ def test_the_types_tell_right_from_wrong(project: Path) -> None:
         export async function use(video: HTMLVideoElement): Promise<FaceEmotions[] | null> {
           const api = new EmotionAPI({ modelUrl: '/m.onnx', provider: 'webgpu' });
           const sum: number = Object.values(await api.predictFromVideo(video)).reduce((a, b) => a + b);
-          const [face] = await new FaceDetector({ modelUrl: '/d.onnx', inputSize: 320 }).detect(video);
+          const [face] = await new FaceDetector({ modelUrl: '/d.onnx', minFace: 0.1 }).detect(video);
           await install(faceapi, { modelUrl: '/m.onnx', mapping: { ...MAPPING, 당황: 'disgusted' } });
-          console.log(sum, face?.box.width);
+          console.log(sum, face?.box.width, face?.landmarks.leftEye.x);
           return (await EmotionAnalyzer.inWorker({ modelUrl: '/m.onnx', detectorUrl: '/d.onnx' })).analyze(video);
         }"""
     )
@@ -161,7 +174,7 @@ def test_the_snippets_of_the_readme_run_in_a_vite_build(
     models = site.root / "models"
     served = {
         "k7_mnv3s_160.onnx": models / "mobilenetv3_classifier/runs/finetune_K7_160/k7_mnv3s_160.onnx",
-        "tiny_face_detector.onnx": models / "detector.onnx",
+        "blazeface.onnx": models / "detector.onnx",
         "face-api-models": MODULES / "@vladmandic/face-api/model",
         "portrait.png": built / "portrait.png",
         "assets": built / "assets",

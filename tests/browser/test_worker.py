@@ -17,7 +17,7 @@ async () => {
   window.EmotionAnalyzer = EmotionAnalyzer;
   const run = '/models/mobilenetv3_classifier/runs/finetune_K7_160/';
   window.given = { modelUrl: run + 'k7_mnv3s_160.onnx', classesUrl: run + 'classes.json',
-    detectorUrl: '/models/detector.onnx', inputSize: 224, scoreThreshold: 0.3 };
+    detectorUrl: '/models/detector.onnx', minFace: 0.1 };
   window.inWorker = (more) => EmotionAnalyzer.inWorker({ ...given, ...more });
   window.picture = async (url) => { const img = new Image(); img.src = url; await img.decode(); return img; };
   window.codeOf = async (make) => { try { await make(); } catch (error) { return [error.code, error.message]; }

@@ -71,7 +71,7 @@ async function useModel(url) {
   const next = await EmotionAnalyzer.inWorker({
     modelUrl: model.url,
     classesUrl: model.classesUrl,
-    detectorUrl: '../../faceapi/tiny_face_detector.onnx',
+    detectorUrl: '../../detection/blazeface.onnx',
   });
   if (url !== models.value) {
     // Another model was chosen while this one was loading.

@@ -1,6 +1,6 @@
 /** Runs face-api.js on the same picture for comparison, on the page's own thread. */
 
-import { overlap } from '../detector.js';
+import { overlap } from '../patch.js';
 
 const PACKAGE = '/node_modules/@vladmandic/face-api/';
 const WASM = '/node_modules/@tensorflow/tfjs-backend-wasm/dist/';

@@ -72,7 +72,9 @@ class View:
         height, width = part.shape[:2]
         longer = max(height, width)
         step = max(1, longer // (_SAMPLES * side))
-        thin = part[step // 2 :: step, step // 2 :: step]
+        # From the middle of the first step on; a thin strip may be shorter than that.
+        first_row, first_column = (min(step // 2, (length - 1) // 2) for length in (height, width))
+        thin = part[first_row::step, first_column::step]
         columns, rows = (max(1, math.floor(length * side / longer + 0.5)) for length in (width, height))
         small = np.asarray(Image.fromarray(thin).resize((columns, rows), Image.Resampling.BILINEAR))
         across, down = (side, side) if side == SIDE else (-(-length // 16) * 16 for length in (columns, rows))
