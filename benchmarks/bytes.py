@@ -10,7 +10,9 @@ Without --model the benchmark exports a network with random weights, which compr
 
 import argparse
 import gzip
+import json
 import re
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -37,6 +39,14 @@ ENTRIES = {
 }
 _IMPORT = re.compile(r"^(?:import|export) (?:[^'\"]* from )?'(\./[^']+)';|import\('(\./[^']+)'\)\)\.", re.MULTILINE)
 _ONLY_ONNXRUNTIME = "onnxruntime.js"
+_BUNDLE = """
+  const { rolldown } = await import('rolldown');
+  const bundle = await rolldown({ input: process.argv[1], external: [/onnxruntime-web/] });
+  const { output } = await bundle.generate({ format: 'esm', minify: true });
+  // What loads onnxruntime-web is a chunk of its own, which other pages do not load.
+  const needed = output.filter(({ name }) => name !== 'onnxruntime');
+  console.log(JSON.stringify(needed.map(({ code }) => code)));
+"""
 
 
 def main() -> None:
@@ -49,6 +59,9 @@ def main() -> None:
     print("| what | bytes | gzip -9 |\n|---|---|---|")
     for name, entries in ENTRIES.items():
         row(name, [path.read_bytes() for path in imported_by([WEB / entry for entry in entries])])
+    bundle = ["node", "--input-type=module", "-e", _BUNDLE, str(WEB / "analyzer.js")]
+    chunks = json.loads(subprocess.run(bundle, cwd=REPOSITORY, capture_output=True, check=True).stdout)
+    row("`pyojeong/analyzer`, bundled and minified by Vite's bundler", [chunk.encode() for chunk in chunks])
     row("of it the engine's WebAssembly in base64", read(WEB, "engine-wasm.js"))
     row("onnxruntime-web/wasm", read(ORT, "ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"))
     row("onnxruntime-web/webgpu", read(ORT, "ort.webgpu.bundle.min.mjs", "ort-wasm-simd-threaded.asyncify.wasm"))

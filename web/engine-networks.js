@@ -138,7 +138,7 @@ class FaceFinder {
 
 /**
  * @param {WebAssembly.Module} module
- * @param {import('./plan.js').Plan} plan
+ * @param {import('./layers.js').Plan} plan
  * @param {string} option
  */
 async function started(module, plan, option) {
@@ -151,7 +151,7 @@ async function started(module, plan, option) {
 
 /**
  * @param {Engine} engine
- * @param {import('./plan.js').FeatureMap[]} maps
+ * @param {import('./layers.js').FeatureMap[]} maps
  */
 function joined(engine, maps) {
   const parts = maps.map((map) => engine.read(map));
@@ -164,7 +164,7 @@ function joined(engine, maps) {
 }
 
 /**
- * @param {import('./plan.js').Plan} plan
+ * @param {import('./layers.js').Plan} plan
  * @param {string} name
  * @param {string} option
  */
@@ -181,7 +181,7 @@ const REMEDIES = {
 };
 
 /**
- * @param {import('./plan.js').FeatureMap} output
+ * @param {import('./layers.js').FeatureMap} output
  * @param {(frame: Frame) => Float32Array} compute
  * @returns {import('./network.js').Network}
  */
@@ -218,7 +218,7 @@ function planned(graph, size, option) {
 /**
  * @template T
  * @param {WebAssembly.Module} module
- * @param {import('./plan.js').Plan} plan
+ * @param {import('./layers.js').Plan} plan
  * @param {(layout: import('./layout.js').Layout) => T} newPixels
  * @returns {Promise<{ engine: Engine, pixels: T }>}
  */

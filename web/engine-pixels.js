@@ -25,7 +25,7 @@ export class ResizedPixels {
 
   /**
    * @param {Layout} layout
-   * @param {import('./plan.js').Plan} plan
+   * @param {import('./layers.js').Plan} plan
    * @param {(value: number) => number} round of intermediate results: `Math.fround` for the weights that onnxruntime
    *   computes (upsample_antialias.h), the identity for Pillow's
    */
@@ -168,7 +168,7 @@ export class FramePixels {
 
   /**
    * @param {Layout} layout
-   * @param {import('./plan.js').Plan} plan
+   * @param {import('./layers.js').Plan} plan
    */
   constructor(layout, { input, gain, offset }) {
     this.#size = this.#black = input.width;

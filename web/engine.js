@@ -3,9 +3,9 @@
 import { instantiate } from './kernels.js';
 import { LANES, Layout } from './layout.js';
 
-/** @typedef {import('./plan.js').FeatureMap} FeatureMap */
-/** @typedef {import('./plan.js').Layer} Layer */
-/** @typedef {import('./plan.js').Plan} Plan */
+/** @typedef {import('./layers.js').FeatureMap} FeatureMap */
+/** @typedef {import('./layers.js').Layer} Layer */
+/** @typedef {import('./layers.js').Plan} Plan */
 /** @typedef {import('./kernels.js').Kernels} Kernels */
 
 /**

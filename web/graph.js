@@ -58,6 +58,25 @@ export function readGraph(bytes, option) {
 }
 
 /**
+ * Returns the window of a convolution that is the same across and down.
+ *
+ * @param {Node} node
+ * @param {readonly number[]} shape of its weights
+ * @returns {{ kernel: number, stride: number, before: number, after: number, groups: number } | null} sides in pixels;
+ *   zeros `before` are above and on the left
+ */
+export function windowOf({ attributes }, [, , kernel = 0, across = 0]) {
+  const numbers = (/** @type {string} */ name) => /** @type {number[]} */ (attributes[name] ?? []);
+  const [stride = 1, strideX = 1] = numbers('strides');
+  const [top = 0, left = 0, bottom = 0, right = 0] = numbers('pads');
+  const [dilation = 1] = numbers('dilations');
+  const [groups = 1] = numbers('group');
+  const isEven = kernel === across && stride === strideX && top === left && bottom === right && dilation === 1;
+  if (!isEven || (attributes.auto_pad ?? 'NOTSET') !== 'NOTSET') return null;
+  return { kernel, stride, before: top, after: bottom, groups };
+}
+
+/**
  * Expands a tensor of few bits.
  *
  * @param {Node} node

@@ -1,8 +1,8 @@
 /** Plans the memory of a network and packs its weights in the order in which the kernels read them. */
 
-/** @typedef {import('./plan.js').FeatureMap} FeatureMap */
-/** @typedef {import('./plan.js').Layer} Layer */
-/** @typedef {import('./plan.js').Tensor} Tensor */
+/** @typedef {import('./layers.js').FeatureMap} FeatureMap */
+/** @typedef {import('./layers.js').Layer} Layer */
+/** @typedef {import('./layers.js').Tensor} Tensor */
 
 /**
  * Where a map lies. `at` is the address of its `Map` in kernels.c, `data` that of its first pixel; `shape` and `blocks`

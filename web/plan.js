@@ -3,51 +3,22 @@
  * padding become part of the layer that they belong to.
  */
 
+import { windowOf } from './graph.js';
+
 /** @typedef {import('./graph.js').Graph} Graph */
 /** @typedef {import('./graph.js').Node} Node */
 /** @typedef {import('./graph.js').Tensor} Tensor */
 
-/**
- * A map of features between two layers; a vector of features is a map of one pixel.
- *
- * @typedef {object} FeatureMap
- * @property {number} channels
- * @property {number} height
- * @property {number} width
- * @property {number} border pixels of zeros that a layer reads around it
- */
-
-/** @typedef {'none' | 'relu' | 'slope' | 'hard_swish' | 'hard_sigmoid'} Activation */
-
-/**
- * @typedef {object} Layer
- * @property {'first' | 'depthwise' | 'pointwise' | 'dense' | 'max_pool' | 'average' | 'scale'} kind
- * @property {FeatureMap} input
- * @property {FeatureMap} output
- * @property {FeatureMap | null} residual added before the activation; for `scale` the gates
- * @property {Tensor | null} weights [output channels, input channels, rows, columns]
- * @property {Float32Array | null} bias
- * @property {number} kernel side in pixels
- * @property {number} stride
- * @property {number} pad zeros above and on the left
- * @property {Activation} activation
- * @property {Float32Array | null} slope of negative values, one for all channels or one each; for `slope`
- */
-
-/**
- * @typedef {object} Plan
- * @property {FeatureMap} input red, green and blue
- * @property {Float32Array} gain by which each color is multiplied, and
- * @property {Float32Array} offset what is added after that, if `input` is made from bytes
- * @property {Layer[]} layers
- * @property {Map<string, FeatureMap[]>} outputs maps of each output of the graph, in order, to be joined by the caller
- * @property {boolean} softmax whether the output is still to be normalized
- */
+/** @typedef {import('./layers.js').Activation} Activation */
+/** @typedef {import('./layers.js').FeatureMap} FeatureMap */
+/** @typedef {import('./layers.js').Layer} Layer */
+/** @typedef {import('./layers.js').Plan} Plan */
 
 /**
  * `maps` are several maps that the graph has joined to one list of numbers.
  *
- * @typedef {{ constant: Tensor } | { map: FeatureMap } | { maps: FeatureMap[] } | { size: true } | { picture: true }} Value
+ * @typedef {{ constant: Tensor } | { map: FeatureMap } | { maps: FeatureMap[] }
+ *   | { size: true, tail?: Float32Array | undefined } | { picture: true }} Value
  */
 
 /**
@@ -127,7 +98,21 @@ class Planner {
     }
     if (has('maps')) return node.operator === 'Identity' ? /** @type {Value} */ (first) : null;
     if (has('picture')) return this.#pictureOf(node, second);
-    return has('size') ? { size: true } : null;
+    // The shape that a picture is resized to ends with a constant.
+    const tail = node.operator === 'Concat' && second && 'constant' in second ? second.constant.values : undefined;
+    return has('size') ? { size: true, tail } : null;
+  }
+
+  /**
+   * Returns whether a picture is resized to the network's input by the filter that the engine has.
+   *
+   * @param {Node} node
+   */
+  #isOurResize({ inputs, attributes }) {
+    const sizes = this.#values.get(inputs[3] ?? '');
+    const { height, width } = this.input;
+    const isOurSize = sizes && 'size' in sizes && sizes.tail?.join() === `3,${height},${width}`;
+    return isOurSize && attributes.mode === 'linear' && attributes.antialias?.[0] === 1 && attributes.exclude_outside?.[0] === 1;
   }
 
   /**
@@ -140,6 +125,7 @@ class Planner {
   #pictureOf(node, operand) {
     const { operator } = node;
     if (operator === 'Shape') return { size: true };
+    if (operator === 'Resize' && !this.#isOurResize(node)) return null;
     if (['Transpose', 'Slice', 'Resize', 'Cast'].includes(operator)) return { picture: true };
     if (operator === 'Conv') return this.#convolutionOf(node, this.input);
     if (!operand || !('constant' in operand)) return null;
@@ -194,11 +180,12 @@ class Planner {
       case 'Softmax':
         this.softmax = true;
         return { map };
+      case 'Transpose':
+        return String(node.attributes.perm) === '0,2,3,1' ? { map } : null;
       case 'Reshape':
       case 'Unsqueeze':
       case 'Flatten':
       case 'Identity':
-      case 'Transpose':
         return { map };
       default:
         return null;
@@ -210,26 +197,21 @@ class Planner {
    * @param {FeatureMap} map
    * @returns {Value | null}
    */
-  #convolutionOf({ inputs, attributes }, map) {
-    const [weights, bias] = this.#constants(inputs.slice(1));
-    if (!weights) return null;
-    const [count = 0, depth = 0, kernel = 0, across = 0] = weights.shape;
-    const [group = 1] = attributes.group ?? [];
-    const [stride = 1, strideX = 1] = /** @type {number[]} */ (attributes.strides ?? []);
-    const [top = 0, left = 0, bottom = 0, right = 0] = /** @type {number[]} */ (attributes.pads ?? []);
-    const [dilation = 1] = attributes.dilations ?? [];
-    const paddings = [top, bottom];
-    const sameSides = kernel === across && stride === strideX && top === left && bottom === right && dilation === 1;
-    if (!sameSides || (attributes.auto_pad ?? 'NOTSET') !== 'NOTSET') return null;
-    const kind = map === this.input ? 'first' : group === 1 ? 'pointwise' : 'depthwise';
-    const fits = { first: depth === 3 && count % 8 === 0, depthwise: depth === 1 && count === map.channels, pointwise: depth === map.channels };
-    if (!fits[kind] || (kind === 'pointwise' && (kernel !== 1 || stride !== 1 || top + bottom))) return null;
-    if (kind !== 'pointwise' && !KERNELS[kind].includes(`${kernel}/${stride}`)) return null;
-    map.border = Math.max(map.border, ...paddings);
-    const side = (/** @type {number} */ length) => Math.floor((length + top + bottom - kernel) / stride) + 1;
+  #convolutionOf(node, map) {
+    const [weights, bias] = this.#constants(node.inputs.slice(1));
+    const window = weights && windowOf(node, weights.shape);
+    if (!window) return null;
+    const { kernel, stride, before, after } = window;
+    const [count = 0, depth = 0] = weights.shape;
+    const kind = map === this.input ? 'first' : count === map.channels && depth === 1 ? 'depthwise' : 'pointwise';
+    const isOurs = { first: depth === 3 && count % 8 === 0, depthwise: window.groups === count, pointwise: depth === map.channels };
+    if (!isOurs[kind] || !KERNELS[kind].includes(`${kernel}/${stride}`)) return null;
+    if (kind === 'pointwise' && before + after) return null;
+    map.border = Math.max(map.border, before, after);
+    const side = (/** @type {number} */ length) => Math.floor((length + before + after - kernel) / stride) + 1;
     const output = { channels: count, height: side(map.height), width: side(map.width), border: 0 };
-    const dense = kind === 'pointwise' && map.height * map.width === 1;
-    return this.#push(dense ? 'dense' : kind, map, output, { weights, bias: bias?.values ?? null, kernel, stride, pad: top });
+    const isDense = kind === 'pointwise' && map.height * map.width === 1;
+    return this.#push(isDense ? 'dense' : kind, map, output, { weights, bias: bias?.values ?? null, kernel, stride, pad: before });
   }
 
   /**
@@ -382,7 +364,7 @@ function joined(values) {
 }
 
 // Side of the kernel and stride, as the engine has them.
-const KERNELS = { first: ['3/1', '3/2', '5/2'], depthwise: ['3/1', '3/2', '5/1', '5/2'] };
+const KERNELS = { first: ['3/1', '3/2', '5/2'], depthwise: ['3/1', '3/2', '5/1', '5/2'], pointwise: ['1/1'] };
 
 /**
  * @param {Node} node
