@@ -1,11 +1,13 @@
-"""Compare the speed of the browser package with face-api.js on its tfjs wasm backend, in Chromium, on one thread each.
+"""Compare the speed of the browser package with face-api.js and onnxruntime-web, in Chromium, on one thread each.
 
 All contenders run in one page and take turns, one call each, so that a busy machine slows all of them; the ratio is
 that of the medians. Each reads the same canvas and does all its own work: reading pixels, resizing, network, decoding.
+The cold start is the time from opening a page with an empty cache to its first answer; the two pages take turns too.
 
-    python benchmarks/browser.py [--rounds 100] [--model k7_mnv3s_160.onnx]
+    python benchmarks/browser.py [--rounds 100] [--starts 10] [--layers] [--model k7_mnv3s_160.onnx]
 
-Without --model the benchmark exports a network with random weights, which is equally fast.
+Without --model the benchmark exports a network with random weights, which is equally fast. --layers prints the speed of
+each step of the engine.
 """
 
 import argparse
@@ -22,9 +24,10 @@ from typing import Any
 
 from machine import processor
 from PIL import Image
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
 from pyojeong.core.files import read_json
+from pyojeong.detection import graph as blazeface
 from pyojeong.export.eight_bit import quantize_weights
 from pyojeong.faceapi.nets import graph_path
 from pyojeong.sample.drawing import draw_face
@@ -36,29 +39,39 @@ from tests.browser.chromium import find_chromium  # noqa: E402 - needs the path 
 
 COMPARISONS = {
     # name: contender, reference, goal for the ratio
-    "expression_vs_faceapi": ("our head", "face-api's head", 0.8),
-    "detector_vs_faceapi": ("our detector", "face-api's detector", 0.45),
-    "frame_vs_faceapi": ("our frame", "face-api's frame", 0.5),
+    "expression_vs_faceapi": ("our head", "face-api's head", 0.38),
+    "expression_vs_onnxruntime": ("our head", "our head on onnxruntime-web", 0.5),
     "expression_8bit_vs_fp32": ("our head, 8-bit weights", "our head", 1.05),
+    "tiny_detector_vs_faceapi": ("TinyFaceDetector on our engine", "face-api's detector", 0.27),
+    "tiny_detector_vs_onnxruntime": ("TinyFaceDetector on our engine", "TinyFaceDetector on onnxruntime-web", 0.61),
+    "frame_vs_faceapi": ("our frame", "face-api's frame", 0.12),
+    "tiny_frame_vs_faceapi": ("a frame with TinyFaceDetector", "face-api's frame", 0.3),
+    "detector_vs_faceapi": ("our detector", "face-api's detector", 0.12),
+    "detector_vs_onnxruntime": ("our detector", "our detector on onnxruntime-web", 0.5),
+    "cold_start_vs_faceapi": ("our first answer", "face-api's first answer", 0.4),
 }
 FRAME = (640, 480)
 
 PAGE = """
 async (rounds) => {
   const faceapi = await import('/node_modules/@vladmandic/face-api/dist/face-api.esm.js');
-  const { EmotionAPI, FaceDetector, EmotionAnalyzer } = await import('/web/index.js');
+  const { EmotionAPI, EmotionAnalyzer, FaceDetector, TinyFaceDetector } = await import('/web/index.js');
   faceapi.tf.setWasmPaths('/node_modules/@tensorflow/tfjs-backend-wasm/dist/');
   await faceapi.tf.setBackend('wasm');
   await faceapi.tf.ready();
   await faceapi.nets.tinyFaceDetector.loadFromUri('/node_modules/@vladmandic/face-api/model');
   await faceapi.nets.faceExpressionNet.loadFromUri('/node_modules/@vladmandic/face-api/model');
 
-  const models = { modelUrl: '/fp32.onnx', detectorUrl: '/detector.onnx' };
+  const models = { modelUrl: '/fp32.onnx', detectorUrl: '/blazeface.onnx' };
   const head = new EmotionAPI(models);
   const small = new EmotionAPI({ modelUrl: '/8bit.onnx' });
-  const detector = new FaceDetector({ modelUrl: '/detector.onnx' });
+  const foreign = new EmotionAPI({ ...models, engine: 'onnxruntime' });
+  const detector = new FaceDetector({ modelUrl: '/blazeface.onnx' });
+  const foreignDetector = new FaceDetector({ modelUrl: '/blazeface.onnx', engine: 'onnxruntime' });
+  const tiny = new TinyFaceDetector({ modelUrl: '/tiny.onnx' });
+  const foreignTiny = new TinyFaceDetector({ modelUrl: '/tiny.onnx', engine: 'onnxruntime' });
   const analyzer = new EmotionAnalyzer(models);
-  for (const part of [head, small, detector, analyzer]) await part.init();
+  for (const part of [head, small, foreign, detector, foreignDetector, tiny, foreignTiny, analyzer]) await part.init();
 
   const image = new Image();
   image.src = '/frame.png';
@@ -75,10 +88,17 @@ async (rounds) => {
   const contenders = {
     'our head': () => head.predictFromCanvas(face),
     'our head, 8-bit weights': () => small.predictFromCanvas(face),
+    'our head on onnxruntime-web': () => foreign.predictFromCanvas(face),
     "face-api's head": () => faceapi.nets.faceExpressionNet.predictExpressions(face),
     'our detector': () => detector.detect(frame),
+    'our detector on onnxruntime-web': () => foreignDetector.detect(frame),
+    'TinyFaceDetector on our engine': () => tiny.detect(frame),
+    'TinyFaceDetector on onnxruntime-web': () => foreignTiny.detect(frame),
     "face-api's detector": () => faceapi.detectAllFaces(frame, options).run(),
     'our frame': () => analyzer.analyze(frame),
+    "a frame with TinyFaceDetector": async () => {
+      for (const { box } of await tiny.detect(frame)) await head.predictFromCanvas(frame, box, { boxKind: 'detector' });
+    },
     "face-api's frame": async () => faceapi.detectAllFaces(frame, options).withFaceExpressions(),
   };
   const times = Object.fromEntries(Object.keys(contenders).map((name) => [name, []]));
@@ -99,27 +119,75 @@ async (rounds) => {
 """
 
 
+COLD = {
+    "our first answer": """
+  const { EmotionAnalyzer } = await import('/web/analyzer.js');
+  const analyzer = new EmotionAnalyzer({ modelUrl: '/8bit.onnx', detectorUrl: '/blazeface.onnx' });
+  await analyzer.init();
+  return (await analyzer.analyze(frame)).length;""",
+    "face-api's first answer": """
+  const faceapi = await import('/node_modules/@vladmandic/face-api/dist/face-api.esm.js');
+  faceapi.tf.setWasmPaths('/node_modules/@tensorflow/tfjs-backend-wasm/dist/');
+  await faceapi.tf.setBackend('wasm');
+  await faceapi.tf.ready();
+  await faceapi.nets.tinyFaceDetector.loadFromUri('/node_modules/@vladmandic/face-api/model');
+  await faceapi.nets.faceExpressionNet.loadFromUri('/node_modules/@vladmandic/face-api/model');
+  const options = new faceapi.TinyFaceDetectorOptions({ inputSize: 416, scoreThreshold: 0.5 });
+  return (await faceapi.detectAllFaces(frame, options).withFaceExpressions()).length;""",
+}
+
+LAYERS = """
+async () => {
+  const { readGraph } = await import('/web/graph.js');
+  const { planOf } = await import('/web/plan.js');
+  const { Engine } = await import('/web/engine.js');
+  const { kernelsModule } = await import('/web/kernels.js');
+  const rows = [];
+  for (const [name, side] of [['fp32', 160], ['tiny', 416], ['blazeface', 128]]) {
+    const bytes = new Uint8Array(await (await fetch(`/${name}.onnx`)).arrayBuffer());
+    const plan = planOf(readGraph(bytes, name), { height: side, width: side });
+    const engine = await Engine.start(await kernelsModule(), plan, () => {});
+    for (let round = 0; round < 50; round++) engine.run();
+    for (const { label, ms, products } of engine.profile(200)) rows.push([name, label, ms, products / ms / 1e6]);
+  }
+  return rows;
+}
+"""
+
+
 def main() -> None:
     """Run the benchmark and print table and ratios."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--starts", type=int, default=10, help="pages opened for the cold start, per contender")
+    parser.add_argument("--layers", action="store_true", help="print the speed of each step of the engine")
     parser.add_argument("--model", type=Path, help="exported ONNX file")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         site = Path(folder)
         fill_site(site, options.model)
-        results, browser = measure(site, options.rounds)
+        with opened(site) as (chromium, origin):
+            results = evaluate(chromium, origin, PAGE, options.rounds)
+            starts = cold_starts(chromium, origin, options.starts)
+            layers = evaluate(chromium, origin, LAYERS, None) if options.layers else []
+            version = chromium.version
     versions = {name: read_json(REPOSITORY / "node_modules" / name / "package.json")["version"] for name in PACKAGES}
-    print(f"{processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; Chromium {browser}; one thread each")
-    print(", ".join(f"{name} {version}" for name, version in versions.items()) + f" ({results['backend']})")
-    print(f"{FRAME[0]} x {FRAME[1]} canvas, {results['faces']} face, {options.rounds} rounds\n")
-    medians = {name: statistics.median(times) for name, times in results["times"].items()}
+    print(f"{processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; Chromium {version}; one thread each")
+    print(", ".join(f"{name} {number}" for name, number in versions.items()) + f" ({results['backend']})")
+    print(
+        f"{FRAME[0]} x {FRAME[1]} canvas, {results['faces']} face, {options.rounds} rounds, {options.starts} starts\n"
+    )
+    times: dict[str, list[float]] = {**results["times"], **starts}
+    medians = {name: statistics.median(values) for name, values in times.items()}
     print("| what | median ms | fastest ms |\n|---|---|---|")
-    for name, times in results["times"].items():
-        print(f"| {name} | {medians[name]:.1f} | {min(times):.1f} |")
+    for name, values in times.items():
+        print(f"| {name} | {medians[name]:.1f} | {min(values):.1f} |")
     print()
     for name, (ours, theirs, goal) in COMPARISONS.items():
-        print(f"RATIO {name} {medians[ours] / medians[theirs]:.3f} goal {goal}")
+        fastest = min(times[ours]) / min(times[theirs])
+        print(f"RATIO {name} {medians[ours] / medians[theirs]:.3f} goal {goal} (of the fastest {fastest:.3f})")
+    for network, label, milliseconds, speed in layers:
+        print(f"{network}: {label}: {milliseconds:.3f} ms, {speed:.1f} G multiply-adds a second")
 
 
 PACKAGES = ("@vladmandic/face-api", "@tensorflow/tfjs-backend-wasm", "onnxruntime-web")
@@ -133,7 +201,8 @@ def fill_site(site: Path, model: Path | None) -> None:
     full = model.read_bytes() if model else random_model(site)
     (site / "fp32.onnx").write_bytes(full)
     (site / "8bit.onnx").write_bytes(quantize_weights(full))
-    (site / "detector.onnx").write_bytes(graph_path("tiny_face_detector").read_bytes())
+    (site / "tiny.onnx").write_bytes(graph_path("tiny_face_detector").read_bytes())
+    (site / "blazeface.onnx").write_bytes(blazeface.graph_path().read_bytes())
     frame = Image.new("RGB", FRAME, (110, 120, 130))
     portrait, _ = draw_face("기쁨", 3, (360, 480))
     frame.paste(Image.fromarray(portrait), (140, 0))
@@ -158,19 +227,53 @@ def random_model(folder: Path) -> bytes:
     return build(checkpoint)
 
 
-def measure(site: Path, rounds: int) -> tuple[dict[str, Any], str]:
-    """Return the results of the page, with milliseconds by contender, and the browser's version."""
+@contextmanager
+def opened(site: Path) -> Iterator[tuple[Browser, str]]:
+    """A Chromium and the address of ``site``."""
     with serving(site) as origin, sync_playwright() as playwright:
         chromium = playwright.chromium.launch(
             executable_path=find_chromium(), args=["--disable-gpu"], chromium_sandbox=os.geteuid() != 0
         )
-        page = chromium.new_page()
-        page.set_default_timeout(0)
-        page.goto(f"{origin}/blank.html")
-        results: dict[str, Any] = page.evaluate(PAGE, rounds)
-        version = chromium.version
+        yield chromium, origin
         chromium.close()
-    return results, version
+
+
+def evaluate(chromium: Browser, origin: str, script: str, argument: Any) -> Any:
+    """Run a script in a page of its own, whose caches are empty."""
+    context = chromium.new_context()
+    page = context.new_page()
+    page.set_default_timeout(0)
+    page.goto(f"{origin}/blank.html")
+    result = page.evaluate(script, argument)
+    context.close()
+    return result
+
+
+def cold_starts(chromium: Browser, origin: str, count: int) -> dict[str, list[float]]:
+    """Return milliseconds from the start of a script to the first answer, in pages with empty caches."""
+    times: dict[str, list[float]] = {name: [] for name in COLD}
+    for _ in range(count):
+        for name, script in COLD.items():
+            milliseconds, faces = evaluate(
+                chromium,
+                origin,
+                f"""async () => {{
+                  const image = new Image();
+                  image.src = '/frame.png';
+                  await image.decode();
+                  const {{ width, height }} = image;
+                  const frame = Object.assign(document.createElement('canvas'), {{ width, height }});
+                  frame.getContext('2d', {{ willReadFrequently: true }}).drawImage(image, 0, 0);
+                  const start = performance.now();
+                  const faces = await (async () => {{ {script} }})();
+                  return [performance.now() - start, faces];
+                }}""",
+                None,
+            )
+            if faces != 1:
+                raise SystemExit(f"{name}: {faces} faces instead of 1")
+            times[name].append(milliseconds)
+    return times
 
 
 @contextmanager

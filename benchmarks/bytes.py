@@ -1,6 +1,7 @@
 """Count the bytes that a page downloads for each entry point, the runtime and the models, and for face-api.js.
 
-Modules are counted as they are served, unbundled and unminified, with everything that they import.
+Modules are counted as they are served, unbundled and unminified, with everything that they load with the package's own
+engine. The last rows are all that a page loads to detect faces and to classify their expressions.
 
     python benchmarks/bytes.py [--model k7_mnv3s_160.onnx]
 
@@ -9,11 +10,14 @@ Without --model the benchmark exports a network with random weights, which compr
 
 import argparse
 import gzip
+import json
 import re
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from pyojeong.detection import graph as blazeface
 from pyojeong.export.eight_bit import quantize_weights
 from pyojeong.faceapi.nets import graph_path
 
@@ -33,7 +37,16 @@ ENTRIES = {
     "`pyojeong/face-api` (adapter)": ["face-api.js"],
     "`pyojeong` (all but the adapter)": ["index.js", "worker.js"],
 }
-_IMPORT = re.compile(r"^(?:import|export) (?:[^'\"]* from )?'(\./[^']+)';", re.MULTILINE)
+_IMPORT = re.compile(r"^(?:import|export) (?:[^'\"]* from )?'(\./[^']+)';|import\('(\./[^']+)'\)\)\.", re.MULTILINE)
+_ONLY_ONNXRUNTIME = "onnxruntime.js"
+_BUNDLE = """
+  const { rolldown } = await import('rolldown');
+  const bundle = await rolldown({ input: process.argv[1], external: [/onnxruntime-web/] });
+  const { output } = await bundle.generate({ format: 'esm', minify: true });
+  // What loads onnxruntime-web is a chunk of its own, which other pages do not load.
+  const needed = output.filter(({ name }) => name !== 'onnxruntime');
+  console.log(JSON.stringify(needed.map(({ code }) => code)));
+"""
 
 
 def main() -> None:
@@ -46,15 +59,25 @@ def main() -> None:
     print("| what | bytes | gzip -9 |\n|---|---|---|")
     for name, entries in ENTRIES.items():
         row(name, [path.read_bytes() for path in imported_by([WEB / entry for entry in entries])])
+    bundle = ["node", "--input-type=module", "-e", _BUNDLE, str(WEB / "analyzer.js")]
+    chunks = json.loads(subprocess.run(bundle, cwd=REPOSITORY, capture_output=True, check=True).stdout)
+    row("`pyojeong/analyzer`, bundled and minified by Vite's bundler", [chunk.encode() for chunk in chunks])
+    row("of it the engine's WebAssembly in base64", read(WEB, "engine-wasm.js"))
     row("onnxruntime-web/wasm", read(ORT, "ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"))
     row("onnxruntime-web/webgpu", read(ORT, "ort.webgpu.bundle.min.mjs", "ort-wasm-simd-threaded.asyncify.wasm"))
     row("expression model, float32", [full])
     row("expression model, 8-bit variant", [quantize_weights(full)])
-    row("face detector", [graph_path("tiny_face_detector").read_bytes()])
+    row("face detector", [blazeface.graph_path().read_bytes()])
+    row("TinyFaceDetector", [graph_path("tiny_face_detector").read_bytes()])
     row("@vladmandic/face-api (with tfjs)", read(FACEAPI, "dist/face-api.esm.js"))
     row("tfjs wasm backend (SIMD)", read(MODULES, "@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-simd.wasm"))
     row("its expression model", weights("face_expression"))
     row("its face detector", weights("tiny_face_detector"))
+    page = [path.read_bytes() for path in imported_by([WEB / "analyzer.js"])]
+    row("**a page with EmotionAnalyzer**", [*page, blazeface.graph_path().read_bytes(), quantize_weights(full)])
+    theirs = [*read(FACEAPI, "dist/face-api.esm.js"), *weights("face_expression"), *weights("tiny_face_detector")]
+    wasm = read(MODULES, "@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-simd.wasm")
+    row("**a page with face-api.js**", [*theirs, *wasm])
 
 
 def imported_by(entries: list[Path]) -> list[Path]:
@@ -65,7 +88,8 @@ def imported_by(entries: list[Path]) -> list[Path]:
         path = waiting.pop()
         if path not in modules:
             modules.append(path)
-            waiting += [(path.parent / name).resolve() for name in _IMPORT.findall(path.read_text(encoding="utf-8"))]
+            names = (first or second for first, second in _IMPORT.findall(path.read_text(encoding="utf-8")))
+            waiting += [(path.parent / name).resolve() for name in names if not name.endswith(_ONLY_ONNXRUNTIME)]
     return modules
 
 

@@ -1,10 +1,10 @@
-import { EmotionError } from './errors.js';
+import { cutTurned, turnedRegion } from './alignment.js';
 import { FaceNet, checkSearch } from './detector.js';
+import { EmotionError } from './errors.js';
 import { Head, checkModelUrl } from './head.js';
 import { Lifecycle } from './lifecycle.js';
-import { cutTurned, turnedRegion } from './alignment.js';
+import { checkRuntime } from './options.js';
 import { cut, listOf } from './patch.js';
-import { checkProvider } from './runtime.js';
 import { Smoother } from './smoothing.js';
 import { PixelReader, loaded } from './source.js';
 
@@ -34,7 +34,7 @@ import { PixelReader, loaded } from './source.js';
  *   omitted
  */
 
-/** @typedef {AnalysisOptions & import('./head.js').HeadOptions & import('./detector.js').SearchOptions & import('./runtime.js').RuntimeOptions} AnalyzerOptions */
+/** @typedef {AnalysisOptions & import('./head.js').HeadOptions & import('./detector.js').SearchOptions & import('./options.js').RuntimeOptions} AnalyzerOptions */
 
 /** @typedef {import('./head.js').EmotionInfo & { detectorBytes: number, minFace: number, scoreThreshold: number }} AnalyzerInfo */
 
@@ -195,7 +195,7 @@ function patchOf(frame, { box, landmarks }, head, boxKind) {
  */
 export function checkAnalyzer(options) {
   checkModelUrl(options);
-  checkProvider(options);
+  checkRuntime(options);
   checkSearch(options);
   if (!options.detectorUrl) {
     throw new EmotionError(

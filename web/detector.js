@@ -4,8 +4,9 @@ import { EmotionError } from './errors.js';
 import { checkModelUrl } from './head.js';
 import { Lifecycle } from './lifecycle.js';
 import { fetchModel, readMetadata } from './model.js';
+import { loadBackend } from './network.js';
+import { checkRuntime, fetchOf } from './options.js';
 import { checked, overlap } from './patch.js';
-import { checkProvider, compute, describe, fetchOf, loadRuntime, openNetwork, pattern } from './runtime.js';
 import { PixelReader, loaded } from './source.js';
 import { SIDE, viewOf } from './view.js';
 
@@ -34,11 +35,11 @@ export { EmotionError };
  */
 
 /**
- * @typedef {{ modelUrl: string | URL } & SearchOptions & import('./runtime.js').RuntimeOptions} DetectorOptions
+ * @typedef {{ modelUrl: string | URL } & SearchOptions & import('./options.js').RuntimeOptions} DetectorOptions
  *   `modelUrl` is the address of `blazeface.onnx`, written by `python -m pyojeong.detection.graph`
  */
 
-/** @typedef {import('./runtime.js').RuntimeInfo & { modelBytes: number, minFace: number, scoreThreshold: number }} DetectorInfo */
+/** @typedef {import('./network.js').RuntimeInfo & { modelBytes: number, minFace: number, scoreThreshold: number }} DetectorInfo */
 
 // As in pyojeong.detection.detector, which documents the choices.
 const FINER = 3;
@@ -73,7 +74,7 @@ export class FaceDetector {
    */
   constructor(options) {
     checkModelUrl(options);
-    checkProvider(options);
+    checkRuntime(options);
     checkSearch(options);
     this.#net = new Lifecycle('FaceDetector', () => FaceNet.load(options, 'modelUrl'), (net) => net.release());
   }
@@ -120,21 +121,18 @@ export class FaceDetector {
 
 /** The detector network, from frame to faces. */
 export class FaceNet {
-  #runtime;
-  #session;
+  #network;
   #minFace;
   #threshold;
   #modelBytes;
 
   /**
-   * @param {import('./runtime.js').Runtime} runtime
-   * @param {import('./runtime.js').InferenceSession} session
+   * @param {import('./network.js').FaceFinder} network
    * @param {SearchOptions} search
    * @param {number} modelBytes
    */
-  constructor(runtime, session, { minFace = MIN_FACE, scoreThreshold = THRESHOLD }, modelBytes) {
-    this.#runtime = runtime;
-    this.#session = session;
+  constructor(network, { minFace = MIN_FACE, scoreThreshold = THRESHOLD }, modelBytes) {
+    this.#network = network;
     this.#minFace = minFace;
     this.#threshold = scoreThreshold;
     this.#modelBytes = modelBytes;
@@ -148,12 +146,9 @@ export class FaceNet {
    */
   static async load(options, option) {
     const fetch = fetchOf(options);
-    const [runtime, bytes] = await Promise.all([loadRuntime(options), fetchModel(options.modelUrl, fetch, option)]);
+    const [backend, bytes] = await Promise.all([loadBackend(options), fetchModel(options.modelUrl, fetch, option)]);
     readMetadata(bytes, option);
-    return openNetwork(runtime, bytes, option, fetch, async (session) => {
-      const net = new FaceNet(runtime, session, options, bytes.byteLength);
-      return { network: net, output: await net.#check(option) };
-    });
+    return new FaceNet(await backend.openFaces(bytes, option), options, bytes.byteLength);
   }
 
   /**
@@ -166,7 +161,7 @@ export class FaceNet {
     let faces = [];
     for (const side of this.#sides(longer)) {
       const largest = (side === SIDE ? MAX_FACE : LARGEST) * longer;
-      const finds = (await this.#finds(viewOf(frame, side), HINT)).filter(({ box }) => sideOf(box) <= largest);
+      const finds = (await this.#finds(frame, viewOf(frame, side), HINT)).filter(({ box }) => sideOf(box) <= largest);
       const threshold = side === SIDE ? this.#threshold : Math.max(this.#threshold, FINER_THRESHOLD);
       faces = await this.#withFacesOf(finds, threshold, frame, faces);
       const faint = finds.some((find) => !isAmong(faces, find, PART));
@@ -194,7 +189,7 @@ export class FaceNet {
   /** @returns {DetectorInfo} */
   info() {
     return {
-      ...describe(this.#runtime),
+      ...this.#network.info(),
       modelBytes: this.#modelBytes,
       minFace: this.#minFace,
       scoreThreshold: this.#threshold,
@@ -202,7 +197,7 @@ export class FaceNet {
   }
 
   async release() {
-    await this.#session.release();
+    await this.#network.release();
   }
 
   /**
@@ -247,7 +242,7 @@ export class FaceNet {
    * @returns {Promise<Face | null>}
    */
   async #again(frame, box) {
-    const finds = merged(await this.#finds(viewOf(frame, SIDE, squareAround(box)), CANDIDATE));
+    const finds = merged(await this.#finds(frame, viewOf(frame, SIDE, squareAround(box)), CANDIDATE));
     const [best] = byScore(finds.filter((find) => overlap(find.box, box) > SAME));
     return best ?? null;
   }
@@ -255,36 +250,13 @@ export class FaceNet {
   /**
    * Returns what the network finds in a view, in pixels of the frame.
    *
+   * @param {Frame} frame
    * @param {View} view
    * @param {number} least score
    */
-  async #finds(view, least) {
-    const { scores, boxes } = await this.#run(view);
+  async #finds(frame, view, least) {
+    const { scores, boxes } = await this.#network.run(frame, view);
     return decode(scores, boxes, view, least);
-  }
-
-  /** @param {Frame} view */
-  async #run({ data, width, height }) {
-    const image = new this.#runtime.ort.Tensor('uint8', data, [1, height, width, 4]);
-    const outputs = await compute(this.#runtime, this.#session, { image });
-    const scores = /** @type {Float32Array} */ (outputs.scores?.data);
-    const boxes = /** @type {Float32Array} */ (outputs.boxes?.data);
-    if (boxes.length !== scores.length * VALUES) throw new Error('the outputs do not belong together');
-    return { scores, boxes };
-  }
-
-  /** @param {string} option */
-  async #check(option) {
-    try {
-      // Not square, because networks of a fixed size accept only squares.
-      return (await this.#run({ data: pattern(32 * 16 * 4), width: 32, height: 16 })).boxes;
-    } catch (error) {
-      throw new EmotionError(
-        'model_invalid',
-        `the model at ${option} is not the face detector written by "python -m pyojeong.detection.graph --out DIR"`,
-        error,
-      );
-    }
   }
 }
 

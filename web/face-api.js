@@ -1,6 +1,6 @@
 /** Replaces face-api.js's expressions with those of our network, without changes to the page's other code. */
 
-import { EmotionError } from './errors.js';
+import { EmotionError, messageOf } from './errors.js';
 import { Lifecycle } from './lifecycle.js';
 import { EmotionAPI } from './onnx_emotion_api.js';
 import { loaded, sizeOf } from './source.js';
@@ -15,6 +15,7 @@ export { EmotionError };
 /** @typedef {Record<string, number> & { asSortedArray(): { expression: string, probability: number }[] }} Expressions */
 /** @typedef {{ shape: number[], data(): Promise<ArrayLike<number>> }} TensorLike */
 /** @typedef {{ parentTask: PromiseLike<any>, input: unknown, run(): Promise<any> }} Task */
+/** @typedef {{ all: any, single: any, base: any }} Prototypes of the tasks of `withFaceExpressions` and of all tasks */
 
 /**
  * The parts of face-api.js that this module uses; `@vladmandic/face-api` and `face-api.js` both have them.
@@ -31,7 +32,13 @@ export { EmotionError };
  * @typedef {object} InstallOptions
  * @property {'face-api' | 'own'} [keys] names of the probabilities: face-api.js's seven words, or the model's classes
  * @property {Record<string, string>} [mapping] from the model's classes to face-api.js's words; default `MAPPING`
+ * @property {boolean} [rejectTasks] whether a page that awaits a failing task of face-api.js gets the error. face-api.js
+ *   alone never settles such a task, because its `then` ignores the second argument; true replaces `then` of all tasks
+ *   while the adapter is installed. Default false
  */
+
+/** The versions that the tests run with. */
+const TESTED = '@vladmandic/face-api 1.7.15 and face-api.js 0.22.2';
 
 /** face-api.js's words, in its order. */
 const WORDS = ['neutral', 'happy', 'sad', 'angry', 'fearful', 'disgusted', 'surprised'];
@@ -71,10 +78,11 @@ const installed = new WeakMap();
  * @param {FaceApiModule} faceapi the module `@vladmandic/face-api`, or `face-api.js` 0.22.2
  * @param {EmotionOptions & InstallOptions} options
  * @returns {Promise<EmotionAPI>} the classifier in use
- * @throws {EmotionError} `bad_option`, and the errors of `EmotionAPI.init`
+ * @throws {EmotionError} `bad_option`, `faceapi_unsupported`, and the errors of `EmotionAPI.init`
  */
 export async function install(faceapi, options) {
   checkModule(faceapi);
+  const prototypes = prototypesOf(faceapi);
   const api = new EmotionAPI(options);
   await api.init();
   const adapter = new Lifecycle('adapter', async () => api, async () => api.dispose());
@@ -83,7 +91,8 @@ export async function install(faceapi, options) {
     await adapter.start();
     // Both without an await in between, or another call could get there first.
     const ending = uninstall(faceapi);
-    replace(faceapi, adapter, options.keys === 'own' ? words : WORDS, words);
+    const names = options.keys === 'own' ? words : WORDS;
+    replace(faceapi, prototypes, adapter, { names, words, rejects: options.rejectTasks ?? false });
     await ending;
   } catch (error) {
     await api.dispose();
@@ -136,15 +145,13 @@ function wordsOf(classes, { keys = 'face-api', mapping = MAPPING }) {
 
 /**
  * @param {FaceApiModule} faceapi
+ * @param {Prototypes} prototypes
  * @param {Lifecycle<EmotionAPI>} adapter
- * @param {readonly string[]} names of the probabilities
- * @param {readonly string[]} words the name that each class of the model counts towards
+ * @param {{ names: readonly string[], words: readonly string[], rejects: boolean }} choices `names` are those of the
+ *   probabilities, `words` the name that each class of the model counts towards
  */
-function replace(faceapi, adapter, names, words) {
+function replace(faceapi, { all, single, base }, adapter, { names, words, rejects }) {
   const { faceExpressionNet } = faceapi.nets;
-  const all = taskAfter(faceapi.detectAllFaces);
-  const single = taskAfter(faceapi.detectSingleFace);
-  const base = ownerOf(all, 'then');
   const originals = { all: all.run, single: single.run, then: base.then };
   const classify = makeClassify(faceapi, names, words);
   const classifyAll = async (/** @type {EmotionAPI} */ api, /** @type {any[]} */ faces, /** @type {any} */ source) => {
@@ -173,10 +180,11 @@ function replace(faceapi, adapter, names, words) {
     const [result] = await adapter.use((api) => classifyAll(api, face ? [face] : [], source));
     return result;
   };
-  // face-api.js's own `then` ignores the second argument, so a page that awaits a failing task waits forever.
-  base.then = function (/** @type {any} */ fulfilled, /** @type {any} */ rejected) {
-    return this.run().then(fulfilled, rejected);
-  };
+  if (rejects) {
+    base.then = function (/** @type {any} */ fulfilled, /** @type {any} */ rejected) {
+      return this.run().then(fulfilled, rejected);
+    };
+  }
   faceExpressionNet.predictExpressions = async (/** @type {unknown} */ input) => {
     const batch = batchOf(input);
     const sources = await Promise.all((batch ?? [input]).map(sourceOf));
@@ -195,27 +203,56 @@ function replace(faceapi, adapter, names, words) {
 }
 
 /**
- * Returns the prototype of the task that `withFaceExpressions` creates, a class that neither package exports; with
- * landmarks the task is of a subclass, which inherits `run`.
+ * Returns the classes that are changed, which neither package exports, after checking that they are as in the versions
+ * that were tested.
  *
- * @param {(input: any) => any} detect
+ * @param {FaceApiModule} faceapi
+ * @returns {Prototypes}
+ * @throws {EmotionError} `faceapi_unsupported`
  */
-function taskAfter(detect) {
-  // `withFaceExpressions` starts the detection, so it is called on an object without one.
-  const idle = { input: null, runAndExtendWithFaceDetections: async () => [], runAndExtendWithFaceDetection: async () => {} };
-  const { withFaceExpressions } = Object.getPrototypeOf(detect(null));
-  return Object.getPrototypeOf(withFaceExpressions.call(idle));
+function prototypesOf(faceapi) {
+  try {
+    const [all, single] = [faceapi.detectAllFaces, faceapi.detectSingleFace].map(prototypeAfter);
+    const base = ownerOf(all, 'then');
+    if (!base || base !== ownerOf(single, 'then')) throw new Error('its tasks have no common "then"');
+    return { all, single, base };
+  } catch (error) {
+    throw new EmotionError(
+      'faceapi_unsupported',
+      `this version of face-api.js is built differently (${messageOf(error)}); the adapter was tested with ${TESTED}`,
+      error,
+    );
+  }
 }
 
 /**
- * Returns the prototype in the chain that has a method of its own.
+ * Returns the prototype of the task that `withFaceExpressions` creates; with landmarks the task is of a subclass, which
+ * inherits `run`.
+ *
+ * @param {(input: any) => any} detect
+ */
+function prototypeAfter(detect) {
+  // `withFaceExpressions` starts the detection, so it is called on an object without one.
+  const idle = { input: null, runAndExtendWithFaceDetections: async () => [], runAndExtendWithFaceDetection: async () => {} };
+  const { withFaceExpressions } = Object.getPrototypeOf(detect(null));
+  const task = withFaceExpressions.call(idle);
+  const missing = ['parentTask', 'input'].find((field) => !(field in task));
+  if (missing) throw new Error(`its tasks have no "${missing}"`);
+  const prototype = Object.getPrototypeOf(task);
+  if (!Object.hasOwn(prototype, 'run')) throw new Error('its tasks have no "run" of their own');
+  return prototype;
+}
+
+/**
+ * Returns the prototype in the chain that has a method of its own; null if none has it.
  *
  * @param {any} prototype
  * @param {string} method
  * @returns {any}
  */
 function ownerOf(prototype, method) {
-  return Object.hasOwn(prototype, method) ? prototype : ownerOf(Object.getPrototypeOf(prototype), method);
+  if (!prototype || Object.hasOwn(prototype, method)) return prototype;
+  return ownerOf(Object.getPrototypeOf(prototype), method);
 }
 
 /**

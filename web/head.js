@@ -1,10 +1,11 @@
-import { EmotionError, messageOf } from './errors.js';
+import { EmotionError } from './errors.js';
 import { loadModel } from './model.js';
-import { compute, describe, fetchOf, loadRuntime, openNetwork, pattern } from './runtime.js';
+import { loadBackend } from './network.js';
+import { fetchOf } from './options.js';
 
-/** @typedef {import('./runtime.js').RuntimeOptions} RuntimeOptions */
+/** @typedef {import('./options.js').RuntimeOptions} RuntimeOptions */
 
-const TRIAL_SIDE = 120; // pixels; differs from the network's input, so that the first run includes resizing
+const USUAL_SIZE = 160; // pixels; side of the network's input if the metadata of an old model do not say
 
 /**
  * @typedef {object} HeadOptions
@@ -12,23 +13,20 @@ const TRIAL_SIDE = 120; // pixels; differs from the network's input, so that the
  * @property {string | URL} [classesUrl] its classes.json; default: the names inside the model
  */
 
-/** @typedef {import('./runtime.js').RuntimeInfo & { modelBytes: number } & Omit<import('./model.js').ModelFacts, 'classes'>} EmotionInfo */
+/** @typedef {import('./network.js').RuntimeInfo & { modelBytes: number } & Omit<import('./model.js').ModelFacts, 'classes'>} EmotionInfo */
 
 /** The expression network, from patch to probabilities. */
 export class Head {
-  #runtime;
-  #session;
+  #network;
   #modelBytes;
 
   /**
-   * @param {import('./runtime.js').Runtime} runtime
-   * @param {import('./runtime.js').InferenceSession} session
+   * @param {import('./network.js').Network} network
    * @param {import('./model.js').ModelFacts} facts
    * @param {number} modelBytes
    */
-  constructor(runtime, session, facts, modelBytes) {
-    this.#runtime = runtime;
-    this.#session = session;
+  constructor(network, facts, modelBytes) {
+    this.#network = network;
     this.facts = facts;
     this.#modelBytes = modelBytes;
   }
@@ -42,11 +40,16 @@ export class Head {
    */
   static async load(options) {
     const fetch = fetchOf(options);
-    const [runtime, { bytes, facts }] = await Promise.all([loadRuntime(options), loadModel({ ...options, fetch })]);
-    return openNetwork(runtime, bytes, 'modelUrl', fetch, async (session) => {
-      const head = new Head(runtime, session, facts, bytes.byteLength);
-      return { network: head, output: await head.#check() };
-    });
+    const [backend, { bytes, facts }] = await Promise.all([loadBackend(options), loadModel({ ...options, fetch })]);
+    const network = await backend.openExpression(bytes, facts.size ?? USUAL_SIZE, 'modelUrl');
+    const { classes } = facts;
+    if (network.outputs === classes.length) return new Head(network, facts, bytes.byteLength);
+    await network.release();
+    throw new EmotionError(
+      'class_mismatch',
+      `the model has ${network.outputs} outputs, but there are ${classes.length} class names (${classes.join(', ')}); ` +
+        'modelUrl and classesUrl must come from the same export',
+    );
   }
 
   /**
@@ -54,20 +57,8 @@ export class Head {
    * @returns {Promise<Float32Array>} probabilities in class order
    * @throws {EmotionError} `bad_source`, `runtime_failed`
    */
-  async run({ data, width, height }) {
-    const image = new this.#runtime.ort.Tensor('uint8', data, [1, height, width, 4]);
-    try {
-      const { probabilities } = await compute(this.#runtime, this.#session, { image });
-      return /** @type {Float32Array} */ (probabilities?.data);
-    } catch (error) {
-      // The network worked on its first run, so if wasm fails now, the patch is too large for its memory.
-      if (this.#runtime.provider === 'webgpu') throw error;
-      throw new EmotionError(
-        'bad_source',
-        `a patch of ${width} x ${height} pixels is too large (${messageOf(error)}); make the picture smaller first`,
-        error,
-      );
-    }
+  async run(patch) {
+    return this.#network.run(patch);
   }
 
   /**
@@ -83,36 +74,11 @@ export class Head {
   /** @returns {EmotionInfo} */
   info() {
     const { classes: _, ...facts } = this.facts;
-    return { ...describe(this.#runtime), modelBytes: this.#modelBytes, ...facts };
+    return { ...this.#network.info(), modelBytes: this.#modelBytes, ...facts };
   }
 
   async release() {
-    await this.#session.release();
-  }
-
-  async #check() {
-    const { classes } = this.facts;
-    const probabilities = await this.#runOnce();
-    const count = probabilities.length;
-    if (count === classes.length) return probabilities;
-    throw new EmotionError(
-      'class_mismatch',
-      `the model has ${count} outputs, but there are ${classes.length} class names (${classes.join(', ')}); ` +
-        'modelUrl and classesUrl must come from the same export',
-    );
-  }
-
-  async #runOnce() {
-    try {
-      return await this.run({ data: pattern(TRIAL_SIDE ** 2 * 4), width: TRIAL_SIDE, height: TRIAL_SIDE });
-    } catch (error) {
-      throw new EmotionError(
-        'model_invalid',
-        'the model at modelUrl does not turn "image" (uint8 [N, H, W, 4]) into "probabilities"; export it with ' +
-          '"pyojeong export"',
-        error,
-      );
-    }
+    await this.#network.release();
   }
 }
 

@@ -1,4 +1,5 @@
 import { EmotionError, messageOf } from './errors.js';
+import { fieldsOf, invalid } from './protobuf.js';
 
 // As in pyojeong.core.geometry.ASPECTS.
 const LEAST_ASPECT = 0.5;
@@ -192,66 +193,11 @@ export function readMetadata(bytes, option) {
   let hasGraph = false;
   for (const [field, content] of fieldsOf(bytes, option)) {
     if (field === 7) hasGraph = true;
-    if (field !== 14 || !content) continue;
+    if (field !== 14 || typeof content === 'number') continue;
     const entry = new Map(fieldsOf(content, option));
-    metadata[decoder.decode(entry.get(1) ?? undefined)] = decoder.decode(entry.get(2) ?? undefined);
+    const [key, value] = [1, 2].map((part) => decoder.decode(/** @type {Uint8Array | undefined} */ (entry.get(part))));
+    metadata[/** @type {string} */ (key)] = value;
   }
   if (!hasGraph) throw invalid('it contains no graph', option);
   return metadata;
-}
-
-/**
- * Yields the top-level fields of a protobuf message; content is null for numbers.
- *
- * @param {Uint8Array} bytes
- * @param {string} option
- * @returns {Generator<[number, Uint8Array | null]>}
- */
-function* fieldsOf(bytes, option) {
-  let at = 0;
-  const varint = () => {
-    let value = 0;
-    for (let scale = 1; ; scale *= 128) {
-      const byte = bytes[at++];
-      if (byte === undefined) throw truncated(bytes.length, option);
-      value += (byte & 127) * scale;
-      if (byte < 128) return value;
-      if (scale > 2 ** 63) throw invalid('a number in it has more than ten bytes', option);
-    }
-  };
-  while (at < bytes.length) {
-    const tag = varint();
-    const kind = tag % 8;
-    /** @type {Uint8Array | null} */
-    let content = null;
-    if (kind === 0) varint();
-    else if (kind === 1) at += 8;
-    else if (kind === 5) at += 4;
-    else if (kind === 2) {
-      const length = varint();
-      content = bytes.subarray(at, at + length);
-      at += length;
-    } else throw invalid(`it is not a protobuf message (wire type ${kind})`, option);
-    if (at > bytes.length) throw truncated(bytes.length, option);
-    yield [Math.floor(tag / 8), content];
-  }
-}
-
-/**
- * @param {string} why
- * @param {string} option
- */
-function invalid(why, option) {
-  return new EmotionError('model_invalid', `the file at ${option} is not an ONNX model: ${why}`);
-}
-
-/**
- * @param {number} length
- * @param {string} option
- */
-function truncated(length, option) {
-  return new EmotionError(
-    'model_truncated',
-    `the model at ${option} ends too early (${length} bytes received); copy or export the file again`,
-  );
 }

@@ -8,7 +8,7 @@
 import { EmotionError } from './errors.js';
 import { Head, checkModelUrl } from './head.js';
 import { Lifecycle } from './lifecycle.js';
-import { checkProvider } from './runtime.js';
+import { checkRuntime } from './options.js';
 import { PixelReader, isLoading, loaded } from './source.js';
 
 export { EmotionError };
@@ -17,9 +17,9 @@ export { EmotionError };
 /** @typedef {import('./patch.js').Box} Box */
 /** @typedef {import('./patch.js').BoxKind} BoxKind */
 /** @typedef {import('./source.js').Source} Source */
-/** @typedef {import('./runtime.js').Ort} Ort */
+/** @typedef {import('./options.js').Ort} Ort */
 /** @typedef {import('./head.js').EmotionInfo} EmotionInfo */
-/** @typedef {import('./head.js').HeadOptions & import('./runtime.js').RuntimeOptions} EmotionOptions */
+/** @typedef {import('./head.js').HeadOptions & import('./options.js').RuntimeOptions} EmotionOptions */
 
 /**
  * @typedef {object} PredictOptions
@@ -46,7 +46,7 @@ export class EmotionAPI {
    */
   constructor(options) {
     checkModelUrl(options);
-    checkProvider(options);
+    checkRuntime(options);
     this.#head = new Lifecycle('EmotionAPI', () => Head.load(options), (head) => head.release());
   }
 

@@ -1,6 +1,6 @@
 /** Detects a Content-Security-Policy that blocks the workers of onnxruntime-web. */
 
-/** @typedef {import('./runtime.js').Ort} Ort */
+/** @typedef {import('./options.js').Ort} Ort */
 
 /** @type {WeakMap<Ort, Error>} kept until the page is reloaded, because onnxruntime-web does not recover */
 const forbidden = new WeakMap();

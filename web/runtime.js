@@ -1,19 +1,11 @@
 import { EmotionError, messageOf } from './errors.js';
+import { absolute } from './options.js';
 import { threadsOf, watchPolicy } from './policy.js';
 
-/** @typedef {typeof import('onnxruntime-web/wasm')} Ort */
+/** @typedef {import('./options.js').Ort} Ort */
+/** @typedef {import('./options.js').Provider} Provider */
+/** @typedef {import('./options.js').RuntimeOptions} RuntimeOptions */
 /** @typedef {import('onnxruntime-web/wasm').InferenceSession} InferenceSession */
-/** @typedef {'wasm' | 'webgpu'} Provider */
-
-/**
- * @typedef {object} RuntimeOptions
- * @property {Provider} [provider] `'wasm'` (the default), or `'webgpu'`, which falls back to `'wasm'` if WebGPU is
- *   unavailable or computes wrong values
- * @property {string | URL} [wasmBasePath] the address of onnxruntime-web's dist folder
- * @property {Ort} [ort] the module `onnxruntime-web/wasm` (`onnxruntime-web/webgpu` for WebGPU), if the page has
- *   loaded it already
- * @property {typeof globalThis.fetch} [fetch] loads models and class names; default: the global `fetch`
- */
 
 /**
  * @typedef {object} Runtime
@@ -21,15 +13,6 @@ import { threadsOf, watchPolicy } from './policy.js';
  * @property {string | null} wasmUrl null if `ort` finds it on its own
  * @property {Provider} provider
  * @property {string} providerWhy
- */
-
-/**
- * @typedef {object} RuntimeInfo
- * @property {Provider} provider in use
- * @property {string} providerWhy reason for this provider
- * @property {number} threads
- * @property {string} threadsWhy reason for this number of threads
- * @property {string} runtimeVersion of onnxruntime-web
  */
 
 const FILES = {
@@ -40,20 +23,6 @@ const MAX_THREADS = 4; // an estimate, not measured
 const TOLERANCE = 0.01; // of WebGPU's values, absolute up to 1, relative above: it sums in a different order
 // Start of onnxruntime-web's message if WebAssembly does not start.
 const NO_BACKEND = 'no available backend found';
-
-/**
- * @param {RuntimeOptions} options
- * @throws {EmotionError} `bad_option`
- */
-export function checkProvider({ provider = 'wasm' }) {
-  if (provider === 'wasm' || provider === 'webgpu') return;
-  throw new EmotionError('bad_option', `provider must be "wasm" or "webgpu", not ${JSON.stringify(provider)}`);
-}
-
-/** @param {{ fetch?: typeof globalThis.fetch }} options */
-export function fetchOf({ fetch }) {
-  return fetch ?? globalThis.fetch.bind(globalThis);
-}
 
 /**
  * Finds onnxruntime-web and sets its paths and threads.
@@ -165,15 +134,6 @@ async function startOrRelease(session, start) {
 }
 
 /**
- * Returns bytes for the first run of a network; no two rows are equal, so that faulty operators show.
- *
- * @param {number} length
- */
-export function pattern(length) {
-  return Uint8Array.from({ length }, (_, at) => (at * at) % 251);
-}
-
-/**
  * @param {Float32Array} gpu
  * @param {Float32Array} wasm
  */
@@ -261,13 +221,14 @@ function create({ ort }, bytes, provider) {
 
 /**
  * @param {Runtime} runtime
- * @returns {RuntimeInfo}
+ * @returns {import('./network.js').RuntimeInfo}
  */
 export function describe({ ort, provider, providerWhy }) {
   const isolated = globalThis.crossOriginIsolated;
   const threads = threadsOf(ort);
   const isDefault = threads === defaultThreads();
   return {
+    engine: 'onnxruntime',
     provider,
     providerWhy,
     threads,
@@ -301,21 +262,6 @@ async function importFrom(url) {
 function folderUrl(path) {
   const url = absolute(path, 'wasmBasePath');
   return url.endsWith('/') ? url : `${url}/`;
-}
-
-/**
- * Returns an absolute address; a relative one is resolved against the page.
- *
- * @param {string | URL} path
- * @param {string} option its name, for errors
- * @throws {EmotionError} `bad_option`
- */
-export function absolute(path, option) {
-  try {
-    return new URL(path, globalThis.document?.baseURI ?? globalThis.location.href).href;
-  } catch (error) {
-    throw new EmotionError('bad_option', `${option} must be a valid address, not ${JSON.stringify(path)}`, error);
-  }
 }
 
 function neighborFolder() {

@@ -71,7 +71,7 @@ function evenWithPadding(length, size) {
  * @param {number} side of the source
  * @param {number} size of the result
  */
-function taps(side, size) {
+export function taps(side, size) {
   const step = Math.fround(side / size);
   const low = new Int32Array(size);
   const high = new Int32Array(size);

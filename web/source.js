@@ -1,6 +1,6 @@
 import { cutTurned, partAround, turnedRegion } from './alignment.js';
 import { EmotionError, messageOf } from './errors.js';
-import { overlapOf, regionOf } from './patch.js';
+import { cut, overlapOf, regionOf } from './patch.js';
 
 /** @typedef {import('./patch.js').Box} Box */
 /** @typedef {import('./patch.js').BoxKind} BoxKind */
@@ -8,11 +8,14 @@ import { overlapOf, regionOf } from './patch.js';
 /** @typedef {import('./patch.js').Frame} Frame */
 /** @typedef {import('./patch.js').Region} Region */
 
+/** @typedef {{ data: Uint8Array | Uint8ClampedArray, width: number, height: number }} RawImage RGBA, top row first */
+
 /**
- * Anything that pixels can be read from.
+ * Anything that pixels can be read from. Without a canvas, as in Node.js, only pixels in memory: `ImageData` or an object
+ * like it.
  *
  * @typedef {HTMLImageElement | HTMLVideoElement | HTMLCanvasElement | OffscreenCanvas | ImageBitmap | ImageData
- *   | VideoFrame} Source
+ *   | VideoFrame | RawImage} Source
  */
 
 const SOURCES = 'an img, video or canvas element, OffscreenCanvas, ImageBitmap, ImageData or VideoFrame';
@@ -102,6 +105,7 @@ export class PixelReader {
    *   `bad_option`
    */
   patch(source, box, framing, boxKind) {
+    if (inMemory(source)) return cut(opaque(source), box ?? null, framing, boxKind);
     const size = sizeOf(source);
     const region = regionOf(box, framing, boxKind, size);
     return this.#read(source, overlapOf(region, size), region);
@@ -130,6 +134,7 @@ export class PixelReader {
    * @throws {EmotionError} `bad_source`, `source_not_ready`, `empty_source`, `tainted_source`
    */
   frame(source) {
+    if (inMemory(source)) return opaque(source);
     const whole = { x: 0, y: 0, ...sizeOf(source) };
     return this.#read(source, whole, whole);
   }
@@ -152,7 +157,7 @@ export class PixelReader {
     context.clearRect(0, 0, width, height);
     try {
       if ('data' in source) {
-        context.putImageData(source, -region.x, -region.y);
+        context.putImageData(/** @type {ImageData} */ (source), -region.x, -region.y);
       } else {
         draw(context, source, part, region);
       }
@@ -186,8 +191,42 @@ export class PixelReader {
 }
 
 /**
+ * Returns whether the source has to be read without a canvas: it has its pixels in memory, and there is no canvas, or it
+ * is no `ImageData`, which a canvas requires.
+ *
+ * @param {Source} source
+ * @returns {source is RawImage}
+ */
+function inMemory(source) {
+  if (!source || typeof source !== 'object' || !('data' in source)) return false;
+  return typeof ImageData === 'undefined' || !(source instanceof ImageData);
+}
+
+/**
+ * Returns pixels over black, as a canvas without alpha has them.
+ *
+ * @param {RawImage} source
+ * @returns {Frame}
+ * @throws {EmotionError} `bad_source`, `empty_source`
+ */
+function opaque(source) {
+  const { width, height } = sizeOf(source);
+  const { buffer, byteOffset, length } = source.data;
+  if (!buffer || length !== 4 * width * height) {
+    const need = `${width} x ${height} pixels of ${4 * width * height} bytes RGBA`;
+    throw new EmotionError('bad_source', `the source has ${length} bytes instead of ${need}; the source must be ${SOURCES}`);
+  }
+  const data = new Uint8Array(buffer, byteOffset, length);
+  let at = 3;
+  while (at < length && data[at] === 255) at += 4;
+  if (at > length) return { data, width, height };
+  const over = data.map((value, index) => Math.round((value * /** @type {number} */ (data[index | 3])) / 255));
+  return { data: over, width, height };
+}
+
+/**
  * @param {CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D} context
- * @param {Exclude<Source, ImageData>} source
+ * @param {Exclude<Source, ImageData | RawImage>} source
  * @param {Region} part of the region that lies in the source
  * @param {Region} region
  */

@@ -4,9 +4,9 @@ import { EmotionError } from './errors.js';
 import { checkModelUrl } from './head.js';
 import { Lifecycle } from './lifecycle.js';
 import { fetchModel, readMetadata } from './model.js';
+import { loadBackend } from './network.js';
+import { checkRuntime, fetchOf } from './options.js';
 import { overlap } from './patch.js';
-import { checkProvider, compute, describe, fetchOf, loadRuntime, openNetwork, pattern } from './runtime.js';
-import { sample } from './sampling.js';
 import { PixelReader, loaded } from './source.js';
 
 export { EmotionError };
@@ -29,11 +29,11 @@ export { EmotionError };
  */
 
 /**
- * @typedef {{ modelUrl: string | URL } & TinySearchOptions & import('./runtime.js').RuntimeOptions} TinyDetectorOptions
+ * @typedef {{ modelUrl: string | URL } & TinySearchOptions & import('./options.js').RuntimeOptions} TinyDetectorOptions
  *   `modelUrl` is the address of the file written by `python -m pyojeong.faceapi.nets`
  */
 
-/** @typedef {import('./runtime.js').RuntimeInfo & { modelBytes: number, inputSize: number, scoreThreshold: number }} TinyDetectorInfo */
+/** @typedef {import('./network.js').RuntimeInfo & { modelBytes: number, inputSize: number, scoreThreshold: number }} TinyDetectorInfo */
 
 // Width and height of TinyFaceDetector's five anchors, in cells.
 const ANCHORS = /** @type {const} */ ([
@@ -45,6 +45,7 @@ const ANCHORS = /** @type {const} */ ([
 ]);
 const VALUES = 5; // tx, ty, tw, th, to
 const STRIDE = 32; // pixels per cell
+const INPUT_SIZE = 416; // pixels; the default, as in face-api.js
 const MAX_OVERLAP = 0.4; // of two boxes that overlap more, the weaker one is dropped; TinyFaceDetector's constant
 
 /** Detects faces in an image, a video or a canvas. */
@@ -59,7 +60,7 @@ export class TinyFaceDetector {
    */
   constructor(options) {
     checkModelUrl(options);
-    checkProvider(options);
+    checkRuntime(options);
     checkSearch(options);
     this.#net = new Lifecycle('TinyFaceDetector', () => TinyFaceNet.load(options, 'modelUrl'), (net) => net.release());
   }
@@ -106,21 +107,18 @@ export class TinyFaceDetector {
 
 /** The detector network, from frame to faces. */
 class TinyFaceNet {
-  #runtime;
-  #session;
+  #network;
   #inputSize;
   #threshold;
   #modelBytes;
 
   /**
-   * @param {import('./runtime.js').Runtime} runtime
-   * @param {import('./runtime.js').InferenceSession} session
+   * @param {import('./network.js').Network} network
    * @param {TinySearchOptions} search
    * @param {number} modelBytes
    */
-  constructor(runtime, session, { inputSize = 416, scoreThreshold = 0.5 }, modelBytes) {
-    this.#runtime = runtime;
-    this.#session = session;
+  constructor(network, { inputSize = INPUT_SIZE, scoreThreshold = 0.5 }, modelBytes) {
+    this.#network = network;
     this.#inputSize = inputSize;
     this.#threshold = scoreThreshold;
     this.#modelBytes = modelBytes;
@@ -134,12 +132,16 @@ class TinyFaceNet {
    */
   static async load(options, option) {
     const fetch = fetchOf(options);
-    const [runtime, bytes] = await Promise.all([loadRuntime(options), fetchModel(options.modelUrl, fetch, option)]);
+    const [backend, bytes] = await Promise.all([loadBackend(options), fetchModel(options.modelUrl, fetch, option)]);
     readMetadata(bytes, option);
-    return openNetwork(runtime, bytes, option, fetch, async (session) => {
-      const net = new TinyFaceNet(runtime, session, options, bytes.byteLength);
-      return { network: net, output: await net.#check(option) };
-    });
+    const { inputSize = INPUT_SIZE } = options;
+    const network = await backend.openCells(bytes, inputSize, option);
+    if (network.outputs === (inputSize / STRIDE) ** 2 * ANCHORS.length * VALUES) return new TinyFaceNet(network, options, bytes.byteLength);
+    await network.release();
+    throw new EmotionError(
+      'model_invalid',
+      `the model at ${option} is not the face detector written by "python -m pyojeong.faceapi.nets --out DIR"`,
+    );
   }
 
   /**
@@ -147,38 +149,13 @@ class TinyFaceNet {
    * @returns {Promise<TinyFace[]>} by descending score
    */
   async find(frame) {
-    return decode(await this.#cells(frame), frame, this.#inputSize, this.#threshold);
-  }
-
-  /** @param {Frame} frame */
-  async #cells(frame) {
-    const size = this.#inputSize;
-    const { pixels, rows, columns } = sample(frame, size);
-    const tensor = new this.#runtime.ort.Tensor('float32', pixels, [1, rows, columns, 3]);
-    const { cells } = await compute(this.#runtime, this.#session, { pixels: tensor });
-    const values = /** @type {Float32Array} */ (cells?.data);
-    if (values.length !== (size / STRIDE) ** 2 * ANCHORS.length * VALUES) throw new Error('the output has a different number of cells');
-    return values;
-  }
-
-  /** @param {string} option */
-  async #check(option) {
-    try {
-      // Not square, because detectors of the old format accept only squares.
-      return await this.#cells({ data: pattern(32 * 16 * 4), width: 32, height: 16 });
-    } catch (error) {
-      throw new EmotionError(
-        'model_invalid',
-        `the model at ${option} is not the face detector written by "python -m pyojeong.faceapi.nets --out DIR"`,
-        error,
-      );
-    }
+    return decode(await this.#network.run(frame), frame, this.#inputSize, this.#threshold);
   }
 
   /** @returns {TinyDetectorInfo} */
   info() {
     return {
-      ...describe(this.#runtime),
+      ...this.#network.info(),
       modelBytes: this.#modelBytes,
       inputSize: this.#inputSize,
       scoreThreshold: this.#threshold,
@@ -186,7 +163,7 @@ class TinyFaceNet {
   }
 
   async release() {
-    await this.#session.release();
+    await this.#network.release();
   }
 }
 
@@ -194,7 +171,7 @@ class TinyFaceNet {
  * @param {TinySearchOptions} options
  * @throws {EmotionError} `bad_option`
  */
-function checkSearch({ inputSize = 416, scoreThreshold = 0.5 }) {
+function checkSearch({ inputSize = INPUT_SIZE, scoreThreshold = 0.5 }) {
   if (!Number.isInteger(inputSize) || inputSize <= 0 || inputSize % STRIDE) {
     throw new EmotionError('bad_option', `inputSize must be a multiple of 32, such as 416, not ${inputSize}`);
   }

@@ -4,10 +4,28 @@
 /** @typedef {import('./patch.js').Region} Region */
 
 /**
- * A region of a frame in the network's input: RGBA bytes, black around the region. Position x of the input lies at
- * `originX + x * scaleX` in the frame.
+ * Where a region of a frame goes in a network's input of `width` x `height` pixels. Of the region every `step`-th pixel of
+ * every `step`-th row counts, from its pixel (`firstX`, `firstY`) on, `wide` x `high` in all. They are resized to
+ * `columns` x `rows`, which lie `left` and `top` pixels from the corner of the input, with black around them. Position x
+ * of the input lies at `originX + x * scaleX` in the frame.
  *
- * @typedef {Frame & { scaleX: number, scaleY: number, originX: number, originY: number }} View
+ * @typedef {object} View
+ * @property {Region} region
+ * @property {number} step
+ * @property {number} firstX
+ * @property {number} firstY
+ * @property {number} wide
+ * @property {number} high
+ * @property {number} columns
+ * @property {number} rows
+ * @property {number} left
+ * @property {number} top
+ * @property {number} width
+ * @property {number} height
+ * @property {number} scaleX
+ * @property {number} scaleY
+ * @property {number} originX
+ * @property {number} originY
  */
 
 /** Taps of a resize: for each target position its first source position and its weights, as Pillow computes them. */
@@ -21,7 +39,7 @@ const BITS = 22; // of the fraction of a weight; Pillow's PRECISION_BITS
 /**
  * Returns the view of a region, black outside the frame, whose longer side has `side` pixels.
  *
- * @param {Frame} frame
+ * @param {{ width: number, height: number }} frame
  * @param {number} side
  * @param {Region} [region] default: the whole frame
  * @returns {View}
@@ -38,12 +56,24 @@ export function viewOf(frame, side, region = { x: 0, y: 0, width: frame.width, h
   const firstY = firstOf(region.height, step);
   const wide = Math.ceil((region.width - firstX) / step);
   const high = Math.ceil((region.height - firstY) / step);
+  const scaleX = (wide * step) / columns;
+  const scaleY = (high * step) / rows;
+  const [originX, originY] = [region.x - left * scaleX, region.y - top * scaleY];
+  return { region, step, firstX, firstY, wide, high, columns, rows, left, top, width, height, scaleX, scaleY, originX, originY };
+}
+
+/**
+ * Returns the pixels of a view, for onnxruntime-web; the package's engine resizes on its own.
+ *
+ * @param {Frame} frame
+ * @param {View} view
+ * @returns {Frame}
+ */
+export function pixelsOf(frame, { region, step, firstX, firstY, wide, high, columns, rows, left, top, width, height }) {
   const narrow = squeeze(frame, { x: region.x + firstX, y: region.y + firstY, step }, taps(wide, columns), high);
   const data = new Uint8Array(width * height * 4);
   flatten(narrow, columns, taps(high, rows), data, (top * width + left) * 4, width * 4);
-  const scaleX = (wide * step) / columns;
-  const scaleY = (high * step) / rows;
-  return { data, width, height, scaleX, scaleY, originX: region.x - left * scaleX, originY: region.y - top * scaleY };
+  return { data, width, height };
 }
 
 /**

@@ -1,7 +1,7 @@
 import { checkAnalyzer } from './analysis.js';
 import { EmotionError, messageOf } from './errors.js';
 import { checked, listOf } from './patch.js';
-import { absolute } from './runtime.js';
+import { absolute } from './options.js';
 import { isLoading, loaded, sizeOf, tainted, unreadable } from './source.js';
 
 /** @typedef {import('./analysis.js').AnalyzerOptions} AnalyzerOptions */
@@ -253,7 +253,7 @@ function lost(why) {
  * Returns a copy of the pixels that can be sent to a worker.
  *
  * @param {Source} source
- * @returns {Promise<ImageBitmap | VideoFrame | ImageData>}
+ * @returns {Promise<ImageBitmap | VideoFrame | ImageData | import('./source.js').RawImage>}
  */
 async function capture(source) {
   if ('data' in source || 'displayWidth' in source || source instanceof ImageBitmap) return source;

@@ -149,25 +149,46 @@ def page(request: pytest.FixtureRequest, tab: Tab, site: Site) -> Page:
     return tab.page
 
 
-def write_model(path: Path, *, outputs: int = 7, metadata: dict[str, str] | None = None, seed: int = 7) -> None:
-    """Write a network with the exported one's inputs and outputs: patch -> 16 x 16 -> linear -> softmax."""
-    weights = np.random.default_rng(seed).normal(0, 0.2, (3 * 16 * 16, outputs)).astype(np.float32)
+def write_model(path: Path, *, outputs: int = 7, metadata: dict[str, str] | None = None, seed: int = 0) -> None:
+    """Write a small network of the exported one's layers: patch -> 16 x 16 -> convolutions -> mean -> softmax."""
+    random = np.random.default_rng(seed)
+
+    def weights(*shape: int) -> Any:
+        return random.normal(0, 3 / np.sqrt(np.prod(shape[1:])), shape).astype(np.float32)
+
     constants = {
-        "weights": weights,
-        "white": np.array(255, np.float32),
-        "size": np.array([16, 16]),
+        "colors": weights(16, 3, 3, 3),
+        "places": weights(16, 1, 5, 5),
+        "mix": weights(24, 16, 1, 1),
+        "bias": weights(24),
+        "dense": weights(outputs, 24) / 5,
+        "dense_bias": np.zeros(outputs, np.float32),
+        "gain": np.full((1, 3, 1, 1), 1 / 64, np.float32),
+        "offset": np.full((1, 3, 1, 1), -2, np.float32),
+        "side": np.array([3, 16, 16]),
         "zero": np.array([0]),
         "three": np.array([3]),
+        "one": np.array([1]),
+        "area": np.array([2, 3]),
     }
     nodes = [
-        helper.make_node("Slice", ["image", "zero", "three", "three"], ["rgb"]),
-        helper.make_node("Cast", ["rgb"], ["levels"], to=TensorProto.FLOAT),
-        helper.make_node("Transpose", ["levels"], ["planes"], perm=[0, 3, 1, 2]),
-        helper.make_node("Resize", ["planes", "", "", "size"], ["small"], mode="linear", antialias=1, axes=[2, 3]),
-        helper.make_node("Div", ["small", "white"], ["shares"]),
-        helper.make_node("Flatten", ["shares"], ["flat"]),
-        helper.make_node("MatMul", ["flat", "weights"], ["logits"]),
-        helper.make_node("Softmax", ["logits"], ["probabilities"]),
+        helper.make_node("Transpose", ["image"], ["planes"], perm=[0, 3, 1, 2]),
+        helper.make_node("Slice", ["planes", "zero", "three", "one"], ["rgb"]),
+        helper.make_node("Shape", ["rgb"], ["count"], start=0, end=1),
+        helper.make_node("Concat", ["count", "side"], ["sizes"], axis=0),
+        helper.make_node("Resize", ["rgb", "", "", "sizes"], ["small"], mode="linear", antialias=1, exclude_outside=1),
+        helper.make_node("Cast", ["small"], ["levels"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["levels", "gain"], ["scaled"]),
+        helper.make_node("Add", ["scaled", "offset"], ["pixels"]),
+        helper.make_node("Conv", ["pixels", "colors"], ["a"], strides=[2, 2], pads=[1, 1, 1, 1]),
+        helper.make_node("HardSwish", ["a"], ["b"]),
+        helper.make_node("Conv", ["b", "places"], ["c"], group=16, pads=[2, 2, 2, 2]),
+        helper.make_node("Relu", ["c"], ["d"]),
+        helper.make_node("Conv", ["d", "mix", "bias"], ["e"]),
+        helper.make_node("HardSwish", ["e"], ["f"]),
+        helper.make_node("ReduceMean", ["f", "area"], ["features"], keepdims=0),
+        helper.make_node("Gemm", ["features", "dense", "dense_bias"], ["logits"], transB=1),
+        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
     ]
     graph = helper.make_graph(
         nodes,

@@ -1,7 +1,6 @@
 """The demo page, from the server that `pyojeong demo` starts."""
 
 import json
-import os
 import shutil
 import threading
 from pathlib import Path
@@ -38,10 +37,9 @@ def test_a_chosen_picture_gets_bars_in_class_order(tab: Any, page: Any, origin: 
     tab.assert_clean(origin)
 
 
-def test_threads_are_used_where_there_are_cores(page: Any) -> None:
+def test_the_package_computes_on_its_own_engine(page: Any) -> None:
     info = page.evaluate("() => api.info()")
-    assert info["threads"] == min(4, os.cpu_count() or 1)
-    assert page.evaluate("() => crossOriginIsolated") is True
+    assert (info["engine"], info["threads"]) == ("pyojeong", 1)
 
 
 def test_a_dragged_box_is_what_is_classified(page: Any, oracle: Any, face: Any) -> None:

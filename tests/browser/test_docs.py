@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +56,8 @@ def test_the_module_by_its_name(tab: Any, site: Any, oracle: Any, painter: Any) 
         shutil.copy(run / name, site.root / name)
     image = painter(320, 240, seed=32)
     image.save(site.root / "named.png")
-    (snippet,) = snippets(GUIDE, "js")
-    names = {
-        "onnxruntime-web/wasm": "/node_modules/onnxruntime-web/dist/ort.wasm.bundle.min.mjs",
-        "pyojeong": "/web/index.js",
-    }
+    snippet, _ = snippets(GUIDE, "js")
+    names = {"pyojeong": "/web/index.js"}
     ask = "await api.predictFromImage(document.querySelector('img'), { x: 100, y: 60, width: 90, height: 120 })"
     (site.root / "named.html").write_text(
         f"""<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><img src="named.png" alt="">
@@ -72,6 +70,23 @@ def test_the_module_by_its_name(tab: Any, site: Any, oracle: Any, painter: Any) 
     tab.page.wait_for_function("() => window.answer")
     assert_close(tab.page.evaluate("() => answer"), oracle(image, BOX))
     tab.assert_clean(site.origin)
+
+
+def test_the_module_in_node(site: Any, oracle: Any, painter: Any, tmp_path: Path) -> None:
+    shutil.copy(site.root / "models/mobilenetv3_classifier/runs/finetune_K7_160/k7_mnv3s_160.onnx", tmp_path)
+    image = painter(320, 240, seed=33)
+    (tmp_path / "image.rgba").write_bytes(image.convert("RGBA").tobytes())
+    _, snippet = snippets(GUIDE, "js")
+    program = snippet.replace("'pyojeong'", f"'{(REPOSITORY / 'web/index.js').as_uri()}'")
+    (tmp_path / "program.mjs").write_text(
+        f"""const data = await readFile('image.rgba');
+        const [width, height] = [320, 240];
+        {program}
+        console.log(JSON.stringify(emotions));""",
+        encoding="utf-8",
+    )
+    ran = subprocess.run(["node", "program.mjs"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert_close(json.loads(ran.stdout), oracle(image, BOX))
 
 
 def test_every_error_code_is_explained() -> None:

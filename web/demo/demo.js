@@ -156,12 +156,11 @@ function show(faces, shownSource) {
 
 function describePace() {
   if (!analyzer) return;
-  const { threads, modelBytes, runtimeVersion, scheme } = analyzer.info();
+  const { engine, modelBytes, scheme } = analyzer.info();
   element('figures').textContent = [
     ...pace.words(source === video),
     `모델 ${shown?.name} (${scheme}, ${(modelBytes / 1e6).toFixed(1)} MB)`,
-    `스레드 ${threads}`,
-    `onnxruntime-web ${runtimeVersion}`,
+    `엔진 ${engine}`,
   ].filter(Boolean).join(' · ');
 }
 

@@ -44,8 +44,6 @@ def quantize_weights(model: bytes) -> bytes:
     quantized = onnx.load_from_string(model)
     graph = quantized.graph
     weights = {node.input[1] for node in graph.node if node.op_type in ("Conv", "Gemm")}
-    # Filters that matrices are gathered from, see ``wasm``.
-    weights |= {node.input[0] for node in graph.node if node.op_type == "Gather"}
     constants: list[onnx.TensorProto] = []
     nodes: list[onnx.NodeProto] = []
     for tensor in graph.initializer:

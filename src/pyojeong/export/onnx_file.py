@@ -32,7 +32,6 @@ from pyojeong.core.images import Pixels
 from pyojeong.core.onnx_graph import GraphWriter
 from pyojeong.core.workspace import K7_MODEL
 from pyojeong.export.eight_bit import eight_bit_name, quantize_weights
-from pyojeong.export.wasm import optimize_for_wasm
 from pyojeong.model.checkpoint import Checkpoint
 from pyojeong.model.network import MobileNetV3Small, normalize
 
@@ -80,7 +79,6 @@ def export_onnx(checkpoint: str | Path, out_dir: str | Path | None = None, name:
 def build(trained: Checkpoint) -> bytes:
     """Return the complete graph of a checkpoint as a serialized ONNX model."""
     network = network_graph(fold_batchnorm(trained.network()), trained.size)
-    optimize_for_wasm(network)
     writer = GraphWriter()
     _add_preprocessing(writer, trained)
     writer.append(network.graph)

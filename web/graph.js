@@ -1,0 +1,242 @@
+/** Reads the graph of an ONNX file; field numbers are those of onnx.proto3. */
+
+import { fieldsOf, integersOf, invalid } from './protobuf.js';
+
+/**
+ * @typedef {object} Node
+ * @property {string} operator
+ * @property {string[]} inputs names of values; empty for a missing optional one
+ * @property {string} output name of its first output
+ * @property {Record<string, number[] | string>} attributes numbers as lists, also single ones
+ */
+
+/** @typedef {{ shape: number[], values: Float32Array }} Tensor */
+
+/**
+ * @typedef {object} Graph
+ * @property {Node[]} nodes in the order of their computation
+ * @property {Map<string, Tensor>} constants
+ * @property {string[]} inputs names, without those of constants
+ * @property {string[]} outputs names
+ */
+
+const decoder = new TextDecoder();
+
+/** ONNX's numbers of the element types that exported networks contain. */
+const FLOAT = 1;
+const INT8 = 3;
+const INT32 = 6;
+const INT64 = 7;
+const FLOAT16 = 10;
+const INT4 = 22;
+
+/**
+ * @param {Uint8Array} bytes an ONNX file
+ * @param {string} option name of the option with its address, for errors
+ * @returns {Graph}
+ * @throws {import('./errors.js').EmotionError} `model_truncated`, `model_invalid`
+ */
+export function readGraph(bytes, option) {
+  /** @type {Graph} */
+  const graph = { nodes: [], constants: new Map(), inputs: [], outputs: [] };
+  for (const [field, content] of fieldsOf(bytes, option)) {
+    if (field !== 7) continue;
+    for (const [part, message] of fieldsOf(bytesOf(content), option)) {
+      if (part === 1) graph.nodes.push(nodeOf(bytesOf(message), option));
+      if (part === 5) addTensor(graph.constants, bytesOf(message), option);
+      if (part === 11) graph.inputs.push(nameOf(bytesOf(message), option));
+      if (part === 12) graph.outputs.push(nameOf(bytesOf(message), option));
+    }
+  }
+  graph.inputs = graph.inputs.filter((name) => !graph.constants.has(name));
+  graph.nodes = graph.nodes.filter((node) => {
+    const constant = expanded(node, graph.constants);
+    if (constant) graph.constants.set(node.output, constant);
+    return !constant;
+  });
+  return graph;
+}
+
+/**
+ * Returns the window of a convolution that is the same across and down.
+ *
+ * @param {Node} node
+ * @param {readonly number[]} shape of its weights
+ * @returns {{ kernel: number, stride: number, before: number, after: number, groups: number } | null} sides in pixels;
+ *   zeros `before` are above and on the left
+ */
+export function windowOf({ attributes }, [, , kernel = 0, across = 0]) {
+  const numbers = (/** @type {string} */ name) => /** @type {number[]} */ (attributes[name] ?? []);
+  const [stride = 1, strideX = 1] = numbers('strides');
+  const [top = 0, left = 0, bottom = 0, right = 0] = numbers('pads');
+  const [dilation = 1] = numbers('dilations');
+  const [groups = 1] = numbers('group');
+  const isEven = kernel === across && stride === strideX && top === left && bottom === right && dilation === 1;
+  if (!isEven || (attributes.auto_pad ?? 'NOTSET') !== 'NOTSET') return null;
+  return { kernel, stride, before: top, after: bottom, groups };
+}
+
+/**
+ * Expands a tensor of few bits.
+ *
+ * @param {Node} node
+ * @param {Map<string, Tensor>} constants
+ * @returns {Tensor | null} null for a node that computes something else
+ */
+function expanded({ operator, inputs, attributes }, constants) {
+  const [tensor, scale] = inputs.map((name) => constants.get(name));
+  if (!tensor) return null;
+  if (operator === 'Cast') return tensor;
+  if (operator !== 'DequantizeLinear' || !scale) return null;
+  // Each scale serves a block of a row, or a whole row.
+  const [block = tensor.values.length / scale.values.length] = /** @type {number[]} */ (attributes.block_size ?? []);
+  scaleBlocks(tensor.values, scale.values, block);
+  return tensor;
+}
+
+/**
+ * @param {Float32Array} values changed in place
+ * @param {Float32Array} scales
+ * @param {number} block values that share a scale
+ */
+function scaleBlocks(values, scales, block) {
+  let at = 0;
+  for (let index = 0; index < scales.length; index++) {
+    const scale = /** @type {number} */ (scales[index]);
+    for (const end = at + block; at < end; at++) values[at] = /** @type {number} */ (values[at]) * scale;
+  }
+}
+
+/**
+ * @param {Uint8Array} message ValueInfoProto
+ * @param {string} option
+ */
+function nameOf(message, option) {
+  for (const [field, content] of fieldsOf(message, option)) if (field === 1) return textOf(content);
+  return '';
+}
+
+/**
+ * @param {Uint8Array} message NodeProto
+ * @param {string} option
+ * @returns {Node}
+ */
+function nodeOf(message, option) {
+  /** @type {Node} */
+  const node = { operator: '', inputs: [], output: '', attributes: {} };
+  for (const [field, content] of fieldsOf(message, option)) {
+    if (field === 1) node.inputs.push(textOf(content));
+    if (field === 2) node.output ||= textOf(content);
+    if (field === 4) node.operator = textOf(content);
+    if (field === 5) addAttribute(node.attributes, bytesOf(content), option);
+  }
+  return node;
+}
+
+/**
+ * @param {Record<string, number[] | string>} attributes
+ * @param {Uint8Array} message AttributeProto
+ * @param {string} option
+ */
+function addAttribute(attributes, message, option) {
+  let name = '';
+  /** @type {number[]} */
+  const numbers = [];
+  /** @type {string | undefined} */
+  let text;
+  for (const [field, content] of fieldsOf(message, option)) {
+    if (field === 1) name = textOf(content);
+    if (field === 2 || field === 7) numbers.push(...floatsOf(bytesOf(content)));
+    if (field === 3 || field === 8) numbers.push(...integersOf(content, option));
+    if (field === 4) text = textOf(content);
+  }
+  attributes[name] = text ?? numbers;
+}
+
+/**
+ * @param {Map<string, Tensor>} constants
+ * @param {Uint8Array} message TensorProto
+ * @param {string} option
+ */
+function addTensor(constants, message, option) {
+  /** @type {number[]} */
+  const shape = [];
+  let type = 0;
+  let name = '';
+  /** @type {Uint8Array | undefined} */
+  let raw;
+  for (const [field, content] of fieldsOf(message, option)) {
+    if (field === 1) shape.push(...integersOf(content, option));
+    if (field === 2) type = Number(content);
+    if (field === 8) name = textOf(content);
+    if (field === 9) raw = bytesOf(content);
+  }
+  const count = shape.reduce((product, side) => product * side, 1);
+  const values = raw && valuesOf(raw, type, count);
+  if (values?.length !== count) throw invalid(`its tensor ${name} has element type ${type} and shape [${shape.join(', ')}], but other data`, option);
+  constants.set(name, { shape, values });
+}
+
+/**
+ * @param {Uint8Array} raw little-endian
+ * @param {number} type
+ * @param {number} count of elements
+ * @returns {Float32Array | null} null for other types
+ */
+function valuesOf(raw, type, count) {
+  const { buffer } = raw.slice();
+  if (type === FLOAT) return floatsOf(raw);
+  if (type === INT8) return new Float32Array(new Int8Array(buffer));
+  if (type === INT32) return new Float32Array(new Int32Array(buffer));
+  if (type === INT64) return Float32Array.from(new BigInt64Array(buffer), Number);
+  if (type === FLOAT16) return fromHalves(new Uint16Array(buffer));
+  return type === INT4 ? fromNibbles(raw) : null;
+}
+
+/**
+ * @param {Uint8Array} pairs two integers of 4 bits per byte, the first in the low half
+ * @returns {Float32Array}
+ */
+function fromNibbles(pairs) {
+  const values = new Float32Array(2 * pairs.length);
+  for (let at = 0; at < pairs.length; at++) {
+    const pair = /** @type {number} */ (pairs[at]);
+    // Shifts of 32-bit integers extend the sign.
+    values[2 * at] = (pair << 28) >> 28;
+    values[2 * at + 1] = (pair << 24) >> 28;
+  }
+  return values;
+}
+
+/**
+ * Converts numbers of 16 bits (IEEE 754 binary16), infinities excepted.
+ *
+ * @param {Uint16Array} halves
+ * @returns {Float32Array}
+ */
+function fromHalves(halves) {
+  const values = new Float32Array(halves.length);
+  const bits = new Uint32Array(values.buffer);
+  for (let at = 0; at < halves.length; at++) {
+    const half = /** @type {number} */ (halves[at]);
+    // The same digits with float32's exponent, which is 112 higher, make numbers too small by 2^112, tiny ones included.
+    bits[at] = ((half & 0x8000) << 16) | ((half & 0x7fff) << 13);
+  }
+  for (let at = 0; at < values.length; at++) values[at] = /** @type {number} */ (values[at]) * 2 ** 112;
+  return values;
+}
+
+/** @param {Uint8Array} bytes */
+function floatsOf(bytes) {
+  return new Float32Array(bytes.slice().buffer, 0, bytes.length >> 2);
+}
+
+/** @param {Uint8Array | number} content */
+function textOf(content) {
+  return decoder.decode(bytesOf(content));
+}
+
+/** @param {Uint8Array | number} content */
+function bytesOf(content) {
+  return typeof content === 'number' ? new Uint8Array() : content;
+}
