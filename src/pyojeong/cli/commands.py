@@ -1,6 +1,5 @@
 """The commands: each parses its options, calls one function of the library and prints the result."""
 
-import json
 import shutil
 import sys
 from collections.abc import Iterable, Mapping
@@ -398,6 +397,6 @@ def _print_faces(results: Iterable[dict[str, Any]], as_json: bool, answers: str)
     failed = False
     for result in results:
         failed |= "error" in result
-        print(json.dumps(result, ensure_ascii=False) if as_json else terminal.face_lines(result, answers))
+        print(terminal.json_text(result) if as_json else terminal.face_lines(result, answers))
     if failed:
         raise typer.Exit(2)

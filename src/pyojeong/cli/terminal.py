@@ -1,5 +1,6 @@
 """Print results on a terminal; files and --json have the full precision."""
 
+import io
 import json
 import sys
 from pathlib import Path
@@ -21,9 +22,30 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
+def escape_unprintable() -> None:
+    """Print what the output's encoding lacks as escapes.
+
+    Redirected output on Windows is in the system's code page (CP949 in Korea), and a file name that is not valid text
+    (CP949 bytes, as unzip leaves them on Linux) is in no encoding. Otherwise Python would stop with an error.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def json_text(value: object, indent: int | None = None) -> str:
+    """Return a value as JSON with Hangul readable, or in ASCII where the output's encoding lacks a character."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(value, indent=indent)
+    return text
+
+
 def print_json(value: object) -> None:
-    """Print a value as indented JSON with Hangul readable."""
-    print(json.dumps(value, ensure_ascii=False, indent=2))
+    """Print a value as indented JSON, see ``json_text``."""
+    print(json_text(value, indent=2))
 
 
 def face_lines(result: dict[str, Any], probabilities: str = "expressions") -> str:

@@ -119,7 +119,7 @@ def _labels(frame: pl.DataFrame, name: str, path: Path, scheme: Scheme) -> pl.Se
             continue
         class_by_word[word] = scheme.class_of(word) or (word if word in other_classes else None)
         if class_by_word[word] is None:
-            line = line_of((words == word).arg_max() or 0)
+            line = line_of(path, (words == word).arg_max() or 0)
             raise InputError(
                 f"{path}, line {line}: the label {word!r} in column {name} is not in scheme {scheme.name} "
                 f"({', '.join(scheme.classes)}); correct the row or choose another --scheme"
@@ -137,7 +137,8 @@ def _numbers(frame: pl.DataFrame, name: str, path: Path) -> pl.Series:
     if bad.any():
         index = bad.arg_max() or 0
         raise InputError(
-            f"{path}, line {line_of(index)}: {name} is {texts[index]!r}, not a number from 0 to 1; correct the row"
+            f"{path}, line {line_of(path, index)}: {name} is {texts[index]!r}, not a number from 0 to 1; "
+            "correct the row"
         )
     return numbers
 
@@ -147,5 +148,5 @@ def _flags(frame: pl.DataFrame, path: Path) -> pl.Series:
     bad = ~texts.is_in(list(_FLAGS))
     if bad.any():
         index = bad.arg_max() or 0
-        raise InputError(f"{path}, line {line_of(index)}: detected is {texts[index]!r}; write 1 or 0")
+        raise InputError(f"{path}, line {line_of(path, index)}: detected is {texts[index]!r}; write 1 or 0")
     return texts.replace_strict(_FLAGS, return_dtype=pl.Boolean)

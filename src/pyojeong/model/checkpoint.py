@@ -17,7 +17,7 @@ from torch import Tensor
 
 from pyojeong import __version__
 from pyojeong.core.errors import InputError
-from pyojeong.core.files import whole_file
+from pyojeong.core.files import require_file, whole_file
 from pyojeong.core.geometry import BOX_KINDS, SIZE, Framing
 from pyojeong.model.network import MEAN, STD, MobileNetV3Small
 
@@ -105,12 +105,11 @@ def save_torch(values: Mapping[str, Any], path: Path) -> None:
 
 def load_torch(path: Path) -> dict[str, Any]:
     """Read a dictionary of tensors and plain values onto the CPU; InputError for anything else."""
+    require_file(path)
     try:
         # torch does not verify the checksums, so a flipped bit in a weight would go unnoticed.
         _verify_checksums(path)
         values = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
     except Exception:  # the type depends on where the file is damaged
         raise InputError(
             f"{path}: not readable as a file of tensors; it is damaged or contains code, which is not run: "
@@ -133,8 +132,7 @@ def load_weights(path: Path) -> dict[str, Tensor]:
 
     Raises InputError when the file is missing, damaged, of another kind, or holds anything but tensors.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; give a file of weights, 'imagenet' or 'random'")
+    require_file(path, "give a file of weights, 'imagenet' or 'random'")
     if path.suffix == ".npz":
         return _load_npz(path)
     if path.suffix == ".safetensors":

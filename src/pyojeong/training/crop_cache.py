@@ -8,7 +8,6 @@ in their labels (M1, M2, K7) share an array, and changed crops get a new one. Ol
 import hashlib
 import json
 import logging
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +28,7 @@ from pyojeong.core.images import ImageError, Pixels
 from pyojeong.core.labels import Scheme
 from pyojeong.core.metrics import Floats, Ints, encode
 from pyojeong.core.progress import bar
-from pyojeong.core.table import BOX_COLUMNS, VOTES, VOTES_PREFIX, line_of, numbers, read_csv, read_table
+from pyojeong.core.table import BOX_COLUMNS, VOTES, VOTES_PREFIX, line_of, numbers, read_table
 from pyojeong.core.workspace import CROP_CACHE
 
 _CHUNK = 1024
@@ -107,10 +106,9 @@ def read_crop_table(
     Raises:
         InputError: as ``table.read_table``.
     """
-    has_boxes = set(BOX_COLUMNS) <= set(read_csv(csv).columns)
-    frame = read_table(csv, scheme=scheme, root=root, boxes=has_boxes)
+    frame = read_table(csv, scheme=scheme, root=root, boxes=None)
     paths = frame["path"].to_list()
-    boxes = _boxes(frame, box_kind, framing.box_kind) if has_boxes else None
+    boxes = _boxes(frame, box_kind, framing.box_kind) if BOX_COLUMNS[0] in frame.columns else None
     return CropTable(
         csv=csv,
         paths=paths,
@@ -200,20 +198,20 @@ def _votes(frame: pl.DataFrame, csv: Path, scheme: Scheme) -> Floats | None:
             filled = frame.with_columns(pl.col(name).str.strip_chars().replace("", "0"))
             votes[:, scheme.classes.index(class_name)] += numbers(filled, name, csv).to_numpy()
     if (negative := (votes < 0).any(1)).any():
-        raise InputError(f"{csv}, line {line_of(int(negative.argmax()))}: a negative number of votes; correct the row")
+        raise InputError(
+            f"{csv}, line {line_of(csv, int(negative.argmax()))}: a negative number of votes; correct the row"
+        )
     return votes
 
 
 def _key(paths: list[str], boxes: NDArray[np.float64] | None, framing: Framing, root: Path) -> str:
     @cache
     def size_and_time(file: str) -> tuple[int, int]:
-        for form in (file, unicodedata.normalize("NFC", file)):  # the order in which images.read_bytes tries them
-            try:
-                status = (root / form).stat()
-            except OSError:
-                continue
-            return status.st_size, status.st_mtime_ns
-        return -1, 0
+        try:
+            status = images.stored_path(root, file).stat()
+        except OSError:
+            return -1, 0
+        return status.st_size, status.st_mtime_ns
 
     rows: list[Any] = [(path, *size_and_time(images.split_path(path)[0])) for path in paths]
     digest = hashlib.sha256(json.dumps([SIZE, rows], ensure_ascii=False).encode())
