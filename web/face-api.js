@@ -28,7 +28,8 @@ export { EmotionError };
 /**
  * @typedef {object} InstallOptions
  * @property {'face-api' | 'own'} [keys] names of the probabilities: face-api.js's seven words, or the model's classes
- * @property {Record<string, string>} [mapping] from the model's classes to face-api.js's words; default `MAPPING`
+ * @property {Record<string, string>} [mapping] from the model's classes to face-api.js's words; default: that of the
+ *   model's label scheme, otherwise `MAPPING`
  */
 
 /** face-api.js's words, in its order. */
@@ -69,7 +70,7 @@ export async function install(faceapi, options) {
   await api.init();
   const adapter = new Lifecycle('adapter', async () => api, async () => api.dispose());
   try {
-    const words = wordsOf(api.outputKeys, options);
+    const words = wordsOf(api.outputKeys, { ...options, mapping: options.mapping ?? { ...MAPPING, ...api.info().faceapi } });
     await adapter.start();
     // Both without an await in between, or another call could get there first.
     const ending = uninstall(faceapi);
@@ -108,7 +109,7 @@ function checkModule(faceapi) {
  * @param {InstallOptions} options
  * @returns {string[]}
  */
-function wordsOf(classes, { keys = 'face-api', mapping = MAPPING }) {
+function wordsOf(classes, { keys = 'face-api', mapping = {} }) {
   if (keys === 'own') return [...classes];
   if (keys !== 'face-api') {
     throw new EmotionError('bad_option', `keys must be "face-api" or "own", not ${JSON.stringify(keys)}`);

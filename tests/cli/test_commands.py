@@ -17,7 +17,6 @@ from pyojeong.cli.main import main
 from pyojeong.core import errors
 from pyojeong.core.files import write_json
 from pyojeong.core.geometry import BOX_KINDS
-from pyojeong.core.labels import SCHEMES
 from pyojeong.core.table import write_csv
 from pyojeong.core.workspace import SUMMARY
 from pyojeong.data.records import POLICIES
@@ -44,6 +43,9 @@ COMMANDS = (
     "run",
     "demo",
 )
+
+
+TABLES = ["--train-csv", "a.csv", "--val-csv", "b.csv", "--test-csv", "c.csv", "--out", "x"]
 
 
 def call(monkeypatch, capsys, *arguments):
@@ -114,6 +116,8 @@ def test_help_loads_nothing_heavy():
         (["export"], ["best.pt"]),
         (["demo", "--no-browser", "--model-dir", "none"], ["none"]),
         (["prepare", "nothing"], ["nothing"]),
+        (["baseline", "--csv", "test_M1.csv", "--scheme", "K9"], ["'K9'", "K7, M1, M2, BASIC7", ".toml"]),
+        (["train", *TABLES, "--scheme", "none.toml"], ["none.toml: no such file"]),
     ],
 )
 def test_a_wrong_call_is_one_line_and_exit_code_2(monkeypatch, capsys, tmp_path, arguments, words):
@@ -130,7 +134,6 @@ def test_a_wrong_call_is_one_line_and_exit_code_2(monkeypatch, capsys, tmp_path,
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["baseline", "--csv", "test_M1.csv", "--scheme", "K9"], ["--scheme", "'K9'", "'k7', 'm1', 'm2', 'basic7'"]),
         (["baseline", "--csv", "none_M1.csv", "--engine", "tf"], ["--engine", "'tf'", "'onnx', 'node'"]),
         (["prepare", "x", "--policy", "best"], ["--policy", "'best'", "'majority', 'unanimous', 'uploader'"]),
         (["evaluate", "--csv", "x.csv", "--box-kind", "my"], ["--box-kind", "'my'", "'annotator', 'detector'"]),
@@ -155,7 +158,6 @@ def test_the_choices_are_those_of_the_library():
     assert get_args(get_args(options.Library)[0]) == LIBRARIES
     assert get_args(get_args(options.Decode)[0]) == DECODINGS
     assert get_args(get_args(options.BoxKind)[0]) == BOX_KINDS
-    assert get_args(get_args(get_args(options.SchemeName)[0])[0]) == tuple(SCHEMES)
     assert tuple(options.Protocol) == PROTOCOLS
 
 

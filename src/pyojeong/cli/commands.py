@@ -2,16 +2,16 @@
 
 import shutil
 import sys
-from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from pyojeong import __version__
 from pyojeong.cli import terminal
 from pyojeong.cli.options import (
+    SCHEME_NAMES,
     AsJson,
     BoxKind,
     Decode,
@@ -32,15 +32,13 @@ from pyojeong.cli.options import (
     SkipUnreadable,
     Split,
     Workers,
+    named_files,
     short_name,
     with_outs,
 )
 from pyojeong.core.errors import InputError
 from pyojeong.core.labels import scheme_for, scheme_named
 from pyojeong.core.workspace import EVALUATIONS, FACEAPI_RESULTS, K7_MODEL, K7_RUN, SUMMARY, SUMMARY_PAGE
-
-if TYPE_CHECKING:
-    from pyojeong.evaluation.evaluation_csv import EvaluationSummary, EvaluationTable
 
 app = typer.Typer(
     help="표정: compare face-api.js and MobileNetV3-Small fairly on Korean faces, and use the package's own model.",
@@ -81,6 +79,9 @@ def prepare(
     split: Split = "person",
     seed: Seed = 1337,
     skip_unreadable: SkipUnreadable = False,
+    scheme: Annotated[
+        list[str] | None, typer.Option(help="A label scheme of your own (.toml) that gets tables too; repeatable.")
+    ] = None,
     workers: Workers = 1,
     scheduler: Scheduler = None,
 ) -> None:
@@ -89,7 +90,9 @@ def prepare(
     Also writes a summary. The exit code is 3 when archives were skipped.
     """
     from pyojeong.data.prepare import prepare as run_prepare
+    from pyojeong.data.prepare import write_view
 
+    own_schemes = [scheme_named(name) for name in scheme or []]
     preparation = run_prepare(
         source,
         root,
@@ -103,18 +106,10 @@ def prepare(
     shown = ("link", "photographs", "kept", "people", "people_per_split", "images", "drops", "warnings", "crops_made")
     values = asdict(preparation)
     terminal.print_json({key: values[key] for key in shown if values[key] is not None})
+    for own in own_schemes:
+        terminal.print_json({own.name: write_view(root, own)})
     print(f"Full summary: {root / SUMMARY_PAGE}")
-    _end_incomplete(preparation.drops)
-
-
-def _end_incomplete(drops: Mapping[str, int]) -> None:
-    """Exit with code 3 after naming what is missing, where archives or label files of SOURCE were skipped."""
-    from pyojeong.data.prepare import LOST
-
-    if lost := {reason: drops[reason] for reason in LOST if reason in drops}:
-        words = ", ".join(f"{count} {reason}" for reason, count in lost.items())
-        print(f"incomplete: {words}; the summary lists them. Everything else is done.", file=sys.stderr)
-        raise typer.Exit(3)
+    terminal.end_incomplete(preparation.drops)
 
 
 @app.command()
@@ -150,7 +145,7 @@ def baseline(
         )
     results = root / FACEAPI_RESULTS
     tables = with_outs(csv, scheme, out or [results / f"faceapi_{short_name(scheme, table)}_eval.csv" for table in csv])
-    _print_summaries(tables, evaluate(tables, face_api, root=root, workers=workers, scheduler=scheduler))
+    terminal.print_summaries(tables, evaluate(tables, face_api, root=root, workers=workers, scheduler=scheduler))
 
 
 @app.command()
@@ -174,7 +169,7 @@ def evaluate(
     contender = ModelContender.load(model, box_kind)
     results = root / EVALUATIONS
     tables = with_outs(csv, scheme, out or [results / f"{contender.title}_{table.stem}_eval.csv" for table in csv])
-    _print_summaries(tables, run_evaluate(tables, contender, root=root, workers=workers, scheduler=scheduler))
+    terminal.print_summaries(tables, run_evaluate(tables, contender, root=root, workers=workers, scheduler=scheduler))
 
 
 @app.command()
@@ -201,7 +196,7 @@ def faces(
         score_threshold=score_threshold,
         decode=decode,
     )
-    _print_faces((result.to_dict() for result in results), as_json, "expressions")
+    terminal.print_faces((result.to_dict() for result in results), as_json, "expressions")
 
 
 @app.command()
@@ -218,7 +213,7 @@ def emotions(
     """
     from pyojeong.analyzer import analyze_files
 
-    _print_faces((result.to_dict() for result in analyze_files(images, model=model)), as_json, "emotions")
+    terminal.print_faces((result.to_dict() for result in analyze_files(images, model=model)), as_json, "emotions")
 
 
 @app.command()
@@ -313,9 +308,7 @@ def report(root: Root = Path()) -> None:
 @app.command()
 def compare(
     files: Annotated[list[str], typer.Argument(metavar="NAME=CSV...", help="Contenders and their prediction files.")],
-    scheme: Annotated[
-        Literal["K7", "M1", "M2", "BASIC7"], typer.Option(case_sensitive=False, help="Label scheme of all files.")
-    ],
+    scheme: Annotated[str, typer.Option(help=f"Label scheme of all files: {SCHEME_NAMES}.")],
     out: Annotated[Path, typer.Option(help="Folder for the tables and the figure.")],
     protocol: Annotated[
         list[Protocol] | None, typer.Option(help="Which images count; repeat for several. [default: all three]")
@@ -328,12 +321,7 @@ def compare(
     from pyojeong.evaluation.protocols import PROTOCOLS
     from pyojeong.report.report import compare as run_compare
 
-    pairs = [file.partition("=") for file in files]
-    wrong = [file for file, pair in zip(files, pairs, strict=True) if not (pair[0] and pair[2])]
-    if wrong:
-        raise InputError(f"{wrong[0]!r} is not NAME=CSV; write a name for the contender and its file")
-    contenders = [(name, Path(path)) for name, _, path in pairs]
-    tables = run_compare(contenders, scheme_named(scheme), out, protocols=protocol or PROTOCOLS)
+    tables = run_compare(named_files(files), scheme_named(scheme), out, protocols=protocol or PROTOCOLS)
     terminal.print_scores(tables.scores)
     for pair in tables.paired.iter_rows(named=True):
         print(terminal.pair_lines(pair))
@@ -368,7 +356,7 @@ def run(
     terminal.print_report(done, root)
     # `make run` works in an environment that is not on the PATH.
     print(f"Next: {'pyojeong' if shutil.which('pyojeong') else sys.argv[0]} demo")
-    _end_incomplete(read_json(root / SUMMARY)["drops"])
+    terminal.end_incomplete(read_json(root / SUMMARY)["drops"])
 
 
 @app.command()
@@ -384,19 +372,3 @@ def demo(
     from pyojeong.demo import serve
 
     serve(root, port, model_dir=model_dir, open_browser=browser, announce=terminal.say)
-
-
-def _print_summaries(tables: list["EvaluationTable"], summaries: list["EvaluationSummary"]) -> None:
-    for table, summary in zip(tables, summaries, strict=True):
-        terminal.print_json({"csv": str(table.out), **asdict(summary)})
-    if not all(summary.coverage.n for summary in summaries):
-        raise typer.Exit(3)
-
-
-def _print_faces(results: Iterable[dict[str, Any]], as_json: bool, answers: str) -> None:
-    failed = False
-    for result in results:
-        failed |= "error" in result
-        print(terminal.json_text(result) if as_json else terminal.face_lines(result, answers))
-    if failed:
-        raise typer.Exit(2)

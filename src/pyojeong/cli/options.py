@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from pyojeong.core.errors import InputError
-from pyojeong.core.labels import scheme_for
+from pyojeong.core.labels import SCHEMES, scheme_for
 
 if TYPE_CHECKING:
     from pyojeong.evaluation.evaluation_csv import EvaluationTable
@@ -50,9 +50,9 @@ Profiles = Annotated[
 Outs = Annotated[
     list[Path] | None, typer.Option(help="Evaluation CSV, one for each --csv. [default: a file below models]")
 ]
+SCHEME_NAMES = f"{', '.join(SCHEMES)} or a .toml file"
 SchemeName = Annotated[
-    Literal["K7", "M1", "M2", "BASIC7"] | None,
-    typer.Option("--scheme", case_sensitive=False, help="Label scheme. [default: from the CSV's name]"),
+    str | None, typer.Option("--scheme", help=f"Label scheme: {SCHEME_NAMES}. [default: from the CSV's name]")
 ]
 
 
@@ -71,6 +71,15 @@ def with_outs(csvs: list[Path], scheme: str | None, outs: list[Path]) -> list["E
     if len(outs) != len(csvs):
         raise InputError(f"{len(csvs)} tables need as many evaluation CSVs; give one --out for each --csv")
     return [EvaluationTable(csv, scheme, out) for csv, out in zip(csvs, outs, strict=True)]
+
+
+def named_files(words: list[str]) -> list[tuple[str, Path]]:
+    """Split words such as ``ours=ours.csv`` into names and files; InputError for other words."""
+    pairs = [(word, *word.partition("=")) for word in words]
+    for word, name, _, file in pairs:
+        if not (name and file):
+            raise InputError(f"{word!r} is not NAME=CSV; write a name for the contender and its file")
+    return [(name, Path(file)) for _, name, _, file in pairs]
 
 
 def short_name(scheme: str | None, csv: Path) -> str:

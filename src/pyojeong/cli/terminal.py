@@ -3,9 +3,12 @@
 import io
 import json
 import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -14,6 +17,7 @@ from pyojeong.core.images import PROBLEMS
 if TYPE_CHECKING:
     from polars import DataFrame
 
+    from pyojeong.evaluation.evaluation_csv import EvaluationSummary, EvaluationTable
     from pyojeong.report.report import Report
 
 
@@ -46,6 +50,36 @@ def json_text(value: object, indent: int | None = None) -> str:
 def print_json(value: object) -> None:
     """Print a value as indented JSON, see ``json_text``."""
     print(json_text(value, indent=2))
+
+
+def print_summaries(tables: Iterable["EvaluationTable"], summaries: Iterable["EvaluationSummary"]) -> None:
+    """Print the summary of each evaluation; exit code 3 where one has no readable photograph."""
+    nothing = False
+    for table, summary in zip(tables, summaries, strict=True):
+        print_json({"csv": str(table.out), **asdict(summary)})
+        nothing |= not summary.coverage.n
+    if nothing:
+        raise typer.Exit(3)
+
+
+def print_faces(results: Iterable[dict[str, Any]], as_json: bool, answers: str) -> None:
+    """Print the faces of each image as they are found; exit code 2 where an image could not be read."""
+    failed = False
+    for result in results:
+        failed |= "error" in result
+        print(json_text(result) if as_json else face_lines(result, answers))
+    if failed:
+        raise typer.Exit(2)
+
+
+def end_incomplete(drops: Mapping[str, int]) -> None:
+    """Exit with code 3 after naming what is missing, where archives or label files of SOURCE were skipped."""
+    from pyojeong.data.prepare import LOST
+
+    if lost := {reason: drops[reason] for reason in LOST if reason in drops}:
+        words = ", ".join(f"{count} {reason}" for reason, count in lost.items())
+        print(f"incomplete: {words}; the summary lists them. Everything else is done.", file=sys.stderr)
+        raise typer.Exit(3)
 
 
 def face_lines(result: dict[str, Any], probabilities: str = "expressions") -> str:

@@ -58,6 +58,19 @@ class Scheme:
         """
         return self._class_by_word.get(_plain(word))
 
+    def tables(self) -> list[dict[str, Any]]:
+        """Return the scheme as the tables ``[[class]]`` of its file, see ``read_scheme``; JSON can hold them."""
+        return [
+            {
+                "name": name,
+                "aihub": [label for label, owner in self.from_korean.items() if owner == name],
+                "words": [word for word, owner in self.aliases.items() if owner == name],
+                **({"faceapi": self.faceapi[name]} if name in self.faceapi else {}),
+                **({"color": self.colors[name]} if name in self.colors else {}),
+            }
+            for name in self.classes
+        ]
+
     @cached_property
     def _class_by_word(self) -> dict[str, str]:
         english = {ENGLISH[KOREAN.index(label)]: name for label, name in self.from_korean.items()}
@@ -89,15 +102,17 @@ def read_scheme(path: Path) -> Scheme:
     if not re.fullmatch(r"[\w-]+", path.stem):
         raise InputError(f"{path}: its name names the scheme; rename it to letters, digits, _ or - and .toml")
     try:
-        return _scheme(unicodedata.normalize("NFC", path.stem), content)
+        if unknown := sorted(set(content) - {"class"}):
+            raise InputError(f"has the unknown key {unknown[0]}; a scheme has tables [[class]] only")
+        return scheme_of(unicodedata.normalize("NFC", path.stem), content.get("class"))
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 
 
-def _scheme(name: str, content: dict[str, Any]) -> Scheme:
-    tables = content.get("class")
-    if set(content) != {"class"} or not isinstance(tables, list) or len(tables) < 2:
-        raise InputError("a scheme has two or more tables [[class]] and no other key")
+def scheme_of(name: str, tables: Any) -> Scheme:
+    """Return the scheme with these tables ``[[class]]``; InputError as ``read_scheme``."""
+    if not isinstance(tables, list) or len(tables) < 2:
+        raise InputError("a scheme has two or more tables [[class]]")
     entries = [_entry(number, table) for number, table in enumerate(tables, 1)]
     classes = [entry["name"] for entry in entries]
     faceapi = {entry["name"]: entry["faceapi"] for entry in entries if "faceapi" in entry}

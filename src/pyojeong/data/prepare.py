@@ -161,10 +161,10 @@ def _require_rows(
         return
     drops = index.drops + Counter(result.reason for result in results if result.reason)
     counts = ", ".join(f"{count} {reason}" for reason, count in drops.most_common(5))
-    if drops["image_without_record"] == index.images:
+    if drops["image_without_record"] + drops["duplicate_image"] == index.images:
         remedy = "no photograph has the name that a label record gives it: were they renamed? Use the original names"
     elif reach_beyond(results):
-        remedy = RESIZED.capitalize()
+        remedy = f"of the face boxes {RESIZED}"
     elif drops["no_majority"] + drops["not_unanimous"] == index.drops.total():
         remedy = "choose another --policy, such as uploader"
     else:

@@ -68,7 +68,7 @@ class Summary:
 
 
 RESIZED = (
-    "boxes reach beyond their photographs; were these resized, or turned without their EXIF orientation? "
+    "many reach beyond their photographs; were these resized, or turned without their EXIF orientation? "
     "Use the original files"
 )
 """What it means when ``reach_beyond``."""
@@ -114,7 +114,7 @@ def summarize(index: aihub.Index, rows: pl.DataFrame, results: Sequence[crop_fil
         box_sizes=_box_sizes(rows),
         agreement=_pair_counts(rows, "label", "agreement"),
         uploader=_pair_counts(rows.with_columns(_known_word("uploader")), "label", "uploader"),
-        warnings=warnings_of(images) + ([f"boxes: {RESIZED}"] if reach_beyond(results) else []),
+        warnings=warnings_of(images) + ([f"face boxes: {RESIZED}"] if reach_beyond(results) else []),
     )
 
 

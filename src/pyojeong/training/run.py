@@ -168,6 +168,7 @@ class _Run:
         return {
             "recipe": asdict(self.recipe),
             "scheme": self.scheme.name,
+            "class": self.scheme.tables(),
             "csv": {name: str(table.csv) for name, table in self.tables.items()},
             "version": __version__,
             # Training does not depend on the test set; what is published does.
@@ -319,6 +320,7 @@ def _publish(run: _Run, network: Network, result: Result, sets: dict[str, CropSe
         state_dict=result.best_state,
         classes=scheme.classes,
         scheme=scheme.name,
+        class_tables=scheme.tables(),
         recipe=asdict(recipe),
         framing=recipe.framing,
         temperature=temperature,
