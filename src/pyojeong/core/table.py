@@ -116,6 +116,14 @@ def write_csv(frame: pl.DataFrame, path: Path) -> None:
         file.write(frame.write_csv().encode())
 
 
+def write_or_remove(frame: pl.DataFrame, path: Path) -> None:
+    """Write ``frame``; where it is empty, remove the file of an earlier run."""
+    if frame.is_empty():
+        path.unlink(missing_ok=True)
+    else:
+        write_csv(frame, path)
+
+
 def line_of(path: Path, index: int) -> int:
     """Return the line of a CSV file on which the row of 0-based ``index`` begins (the header is line 1)."""
     text, separator = _text_of(path)

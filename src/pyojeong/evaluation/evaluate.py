@@ -32,6 +32,7 @@ from pyojeong.evaluation import evaluation_csv
 from pyojeong.evaluation.contenders import Contender, Engine, PhotographAnswer, process_engine
 from pyojeong.evaluation.evaluation_csv import (
     DETECTION,
+    FACTS,
     MAY_COME,
     EvaluationSummary,
     EvaluationTable,
@@ -186,7 +187,7 @@ def _read_table(table: EvaluationTable, root: Path) -> pl.DataFrame:
     if not boxed:
         log.warning("%s: has no box columns, so each image counts as a finished face crop", table.csv)
     boxes = [pl.col(name) if boxed else pl.lit(None, pl.Float64).alias(name) for name in BOX_COLUMNS]
-    return frame.select("path", "label", *boxes, cs.by_name("person", require_all=False))
+    return frame.select("path", "label", *boxes, cs.by_name(*FACTS, require_all=False))
 
 
 def _distinct(frames: Sequence[pl.DataFrame]) -> tuple[list[Photograph], list[pl.DataFrame]]:

@@ -18,6 +18,7 @@ from typing import IO, Any
 
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 from numpy.typing import NDArray
 
 from pyojeong.core import geometry, images
@@ -28,7 +29,7 @@ from pyojeong.core.images import ImageError, Pixels
 from pyojeong.core.labels import Scheme
 from pyojeong.core.metrics import Floats, Ints, encode
 from pyojeong.core.progress import bar
-from pyojeong.core.table import BOX_COLUMNS, VOTES, VOTES_PREFIX, line_of, numbers, read_table
+from pyojeong.core.table import BOX_COLUMNS, GROUP_COLUMNS, VOTES, VOTES_PREFIX, line_of, numbers, read_table
 from pyojeong.core.workspace import CROP_CACHE
 
 _CHUNK = 1024
@@ -43,7 +44,7 @@ class CropTable:
     Attributes:
         csv: the file.
         paths: of the images, relative to the root, one per row.
-        people: the person on each image, where the CSV has the column ``person``.
+        facts: the columns ``person`` and ``table.GROUP_COLUMNS`` that the CSV has, [rows].
         boxes: float64 [rows, 4], the faces in whole photographs, of the framing's kind; None where images are crops.
         labels: class numbers of the scheme, int64 [rows].
         sets: number of each row's data set (column ``set``), int64 [rows]; all 0 without that column.
@@ -54,7 +55,7 @@ class CropTable:
 
     csv: Path
     paths: list[str]
-    people: list[str] | None
+    facts: pl.DataFrame
     boxes: NDArray[np.float64] | None
     labels: Ints
     sets: Ints
@@ -72,6 +73,7 @@ class CropSet:
         paths: of the usable rows [N].
         labels: class numbers, int64 [N].
         sets: see ``CropTable``; int64 [N].
+        facts: see ``CropTable``; [N].
         votes: see ``CropTable``; float64 [N, K] or None.
         rows: positions of the usable rows in ``pixels``, int64 [N].
         pixels: uint8 [rows of the CSV, 160, 160, 3], memory-mapped, read-only.
@@ -82,6 +84,7 @@ class CropSet:
     paths: list[str]
     labels: Ints
     sets: Ints
+    facts: pl.DataFrame
     votes: Floats | None
     rows: Ints
     pixels: Pixels
@@ -112,7 +115,7 @@ def read_crop_table(
     return CropTable(
         csv=csv,
         paths=paths,
-        people=frame["person"].to_list() if "person" in frame.columns else None,
+        facts=frame.select(cs.by_name("person", *GROUP_COLUMNS, require_all=False)),
         boxes=boxes,
         labels=encode(frame["label"].to_list(), scheme.classes),
         sets=_sets(frame),
@@ -147,7 +150,8 @@ def open_crops(table: CropTable, root: Path, workers: int = 4) -> CropSet:
         )
     paths = [table.paths[row] for row in rows]
     votes = None if table.votes is None else table.votes[rows]
-    return CropSet(table.csv, paths, table.labels[rows], table.sets[rows], votes, rows, pixels, counts)
+    labels, sets, facts = table.labels[rows], table.sets[rows], table.facts.select(pl.all().gather(rows))
+    return CropSet(table.csv, paths, labels, sets, facts, votes, rows, pixels, counts)
 
 
 def _load(array: Path, notes: Path, rows: int) -> tuple[Pixels, dict[str, str]] | None:
