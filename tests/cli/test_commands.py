@@ -183,7 +183,7 @@ def test_a_whole_run_prepares_as_told_and_says_what_was_lost(monkeypatch, capsys
     def run(root, source, profile, **options):
         told.update(options)
         write_json(root / SUMMARY, {"drops": {"unfinished_download": 2, "no_majority": 9}})
-        return Report(pl.DataFrame(), {}, root / "index.html", "")
+        return Report(pl.DataFrame(), pl.DataFrame(), {}, root / "index.html", "")
 
     monkeypatch.setattr(experiments, "run", run)
     monkeypatch.setattr(terminal, "print_report", lambda *_: None)

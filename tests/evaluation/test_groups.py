@@ -11,7 +11,7 @@ from pyojeong.core import metrics
 from pyojeong.core.labels import K7, KOREAN
 from pyojeong.core.table import write_csv
 from pyojeong.evaluation.comparison import compare
-from pyojeong.evaluation.groups import MAX_GROUPS, SIGNIFICANT, annotator_table, group_table
+from pyojeong.evaluation.groups import MAX_GROUPS, SIGNIFICANT, annotator_groups, contender_groups, group_table
 from pyojeong.evaluation.predictions import read_predictions
 from pyojeong.sample.plan import plan
 
@@ -47,7 +47,7 @@ def answers(rows: pl.DataFrame, rate: Rate, seed: int = 0, spread: float = 0.08)
 
 def scored(frame: pl.DataFrame, folder: Path) -> pl.DataFrame:
     write_csv(frame, folder / "preds.csv")
-    return group_table(read_predictions(folder / "preds.csv", K7), "ours")
+    return group_table([contender_groups(read_predictions(folder / "preds.csv", K7), "ours")])
 
 
 def significant(table: pl.DataFrame) -> set[tuple[str, str, str]]:
@@ -166,12 +166,12 @@ def test_annotators_are_scored_by_group(rows: pl.DataFrame) -> None:
         own, other = pl.col("true") == word, pl.col("true") == KOREAN[number - 1]
         votes = pl.when(own & splits).then(2).when(own).then(3).when(other & splits).then(1).otherwise(0)
         rows = rows.with_columns(votes.alias(f"votes_{word}"))
-    table = annotator_table(rows, K7)
+    table = group_table([annotator_groups(rows, K7)])
     women = {row["measure"]: row for row in table.filter(pl.col("group") == "여").iter_rows(named=True)}
     assert women["unanimous"]["value"] == pytest.approx(0.5, abs=0.05)
     assert women["annotators"]["value"] == pytest.approx(3 / 4, abs=0.03)  # of two images: 3 right answers, 1 wrong
     assert women["annotators"]["p_holm"] < 0.001
-    assert annotator_table(rows.select("path", "person", "gender"), K7).is_empty()
+    assert annotator_groups(rows.select("path", "person", "gender"), K7).is_empty()
 
 
 def test_compare_writes_the_groups_of_all_contenders(rows: pl.DataFrame, tmp_path: Path) -> None:

@@ -325,6 +325,7 @@ def compare(
     terminal.print_scores(tables.scores)
     for pair in tables.paired.iter_rows(named=True):
         print(terminal.pair_lines(pair))
+    terminal.print_groups(tables.groups)
     print(f"Tables and figure: {out}")
 
 

@@ -110,6 +110,26 @@ def pair_lines(pair: dict[str, Any]) -> str:
     return "\n".join([*lines, f"  {only}; McNemar p {pair['mcnemar_p']:.2g}"])
 
 
+def print_groups(groups: "DataFrame") -> None:
+    """Print the significant differences between groups, and which groups are too small; nothing without groups."""
+    if groups.is_empty():
+        return
+    from pyojeong.evaluation.groups import SIGNIFICANT
+
+    tested = groups.filter(groups["p_holm"].is_not_null())
+    found = tested.filter(tested["p_holm"] <= SIGNIFICANT).sort("p_holm")
+    print(f"Groups: {len(found)} of {len(tested)} differences from all others are significant (Holm)")
+    for row in found.iter_rows(named=True):
+        print(
+            f"  {row['contender']}, {row['protocol']}: {row['measure']} of {row['column']} {row['group']} "
+            f"{row['value']:.4f}, difference {row['difference']:+.4f} ({row['difference_low']:+.4f} ... "
+            f"{row['difference_high']:+.4f}), p {row['p_holm']:.2g}"
+        )
+    small = groups.filter(groups["remark"].str.starts_with("too small")).select("column", "group").rows()
+    if small:
+        print(f"  too small: {', '.join(f'{column} {group}' for column, group in sorted(set(small)))}")
+
+
 def print_report(report: "Report", root: Path) -> None:
     """Print the summary of the seven experiments, what is missing, and where the reports are."""
     columns = {
@@ -124,6 +144,7 @@ def print_report(report: "Report", root: Path) -> None:
     print_table("Seven experiments", report.summary.select(*columns).rename(columns))
     if report.notice:
         print(f"Note: {report.notice}.")
+    print_groups(report.groups)
     for name, command in report.missing.items():
         print(f"missing: {name}; make it with: {command}")
     print(f"Reports: {root / 'reports'} (open {report.page})")

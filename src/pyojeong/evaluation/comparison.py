@@ -15,7 +15,7 @@ from pyojeong.core.labels import Scheme, scheme_for, scheme_named
 from pyojeong.core.metrics import Floats, Interval, Ints
 from pyojeong.core.table import GROUP_COLUMNS, write_csv, write_or_remove
 from pyojeong.evaluation.annotators import annotator_answers
-from pyojeong.evaluation.groups import group_table
+from pyojeong.evaluation.groups import contender_groups, group_table
 from pyojeong.evaluation.predictions import all_classes, read_predictions
 from pyojeong.evaluation.protocols import (
     PROTOCOLS,
@@ -289,7 +289,7 @@ def compare(
     )
     write_csv(scores, Path(out_dir) / "compare_scores.csv")
     write_csv(pairs, Path(out_dir) / "compare_paired.csv")
-    groups = pl.concat([group_table(frame, name, protocols) for name, frame in frames.items()])
+    groups = group_table([contender_groups(frame, name, protocols) for name, frame in frames.items()])
     write_or_remove(groups, Path(out_dir) / "compare_groups.csv")
     return Comparison(scores, pairs, groups)
 

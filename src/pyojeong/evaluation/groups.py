@@ -3,8 +3,8 @@
 Every measure is a mean over images. Images of one person are alike, so intervals and tests add up the deviations of
 each person first (cluster-robust variance, Liang and Zeger 1986), with Student's t and one degree of freedom less than
 there are people in the smaller of the two sides (Cameron and Miller 2015, "A Practitioner's Guide to Cluster-Robust
-Inference", on few clusters). Where people are unknown, each image counts as a person. One contender is tested on many
-groups, so its p-values are corrected by Holm's method (1979).
+Inference", on few clusters). Where people are unknown, each image counts as a person. A table has many tests, so its
+p-values are corrected together by Holm's method (1979).
 """
 
 import logging
@@ -56,7 +56,7 @@ class GroupScore:
         difference_low: lower end of its interval.
         difference_high: upper end.
         p: of the test that the difference is 0.
-        p_holm: p after Holm's correction for all tests of the contender, see ``SIGNIFICANT``.
+        p_holm: p after Holm's correction for all tests of the table, see ``SIGNIFICANT``; set by ``group_table``.
         interval_over: ``people`` or ``images``.
         remark: why there is no interval, such as ``too small: 4 people``; empty otherwise.
     """
@@ -100,7 +100,24 @@ class _Values:
     value: Floats
 
 
-def group_table(frame: pl.DataFrame, contender: str, protocols: Sequence[str] = PROTOCOLS) -> pl.DataFrame:
+def group_table(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Put ``contender_groups`` and ``annotator_groups`` into one table, and correct all its p-values together."""
+    table = pl.concat(parts) if parts else pl.DataFrame(schema=SCHEMA)
+    comparison = ("contender", "protocol", "column", "measure")
+    # Of two groups each is the other's opposite, so both have one test.
+    test = pl.struct(*comparison, pl.when(pl.len().over(comparison) == 2).then(pl.lit("")).otherwise("group"))
+    tested = table.with_columns(test=test.rank("dense")).drop_nulls("p").unique("test", keep="first")
+    corrected = tested.select("test", p_holm=pl.Series(metrics.holm(tested["p"].to_list()), dtype=pl.Float64))
+    joined = (
+        table.drop("p_holm")
+        .with_columns(test=test.rank("dense"))
+        .join(corrected, on="test", how="left", maintain_order="left")
+    )
+    shown = pl.when(pl.col("p").is_not_null()).then("p_holm").alias("p_holm")
+    return joined.with_columns(shown).select(*SCHEMA)
+
+
+def contender_groups(frame: pl.DataFrame, contender: str, protocols: Sequence[str] = PROTOCOLS) -> pl.DataFrame:
     """Score a contender by group under each protocol it has; empty where the table has none of ``GROUP_COLUMNS``.
 
     Args:
@@ -109,7 +126,7 @@ def group_table(frame: pl.DataFrame, contender: str, protocols: Sequence[str] = 
         protocols: those to score under; ``matched`` is left out.
 
     Returns:
-        ``contender``, ``protocol`` and the fields of ``GroupScore``.
+        ``contender``, ``protocol`` and the fields of ``GroupScore``; ``p_holm`` is null, see ``group_table``.
     """
     wanted = [protocol for protocol in own_protocols(frame) if protocol in protocols and protocol in PROTOCOLS]
     rows = [
@@ -120,8 +137,8 @@ def group_table(frame: pl.DataFrame, contender: str, protocols: Sequence[str] = 
     return pl.DataFrame(rows, schema=SCHEMA)
 
 
-def annotator_table(frame: pl.DataFrame, scheme: Scheme, contender: str = "annotators") -> pl.DataFrame:
-    """Score the annotators by group, as ``group_table`` does a contender; empty where the frame has no votes."""
+def annotator_groups(frame: pl.DataFrame, scheme: Scheme, contender: str = "annotators") -> pl.DataFrame:
+    """Score the annotators by group, as ``contender_groups`` does a contender; empty where the frame has no votes."""
     answers = annotator_answers(frame, scheme)
     images, counts = np.unique(answers.row, return_counts=True)
     values = [
@@ -149,10 +166,10 @@ def _answer_values(frame: pl.DataFrame, protocol: str) -> Iterator[_Values]:
 
 
 def _scores(frame: pl.DataFrame, measures: Sequence[_Values]) -> list[GroupScore]:
-    """Score every group of every column, and correct all p-values together."""
+    """Score every group of every column."""
     known = "person" in frame.columns and not frame["person"].null_count()
     person = frame["person"].rank("dense").cast(pl.Int64).to_numpy() if known else np.arange(len(frame))
-    scores, tests = [], []
+    scores = []
     for column in GROUP_COLUMNS:
         if column not in frame.columns:
             continue
@@ -165,9 +182,7 @@ def _scores(frame: pl.DataFrame, measures: Sequence[_Values]) -> list[GroupScore
                 inside = group_of[rows] == group
                 if inside.any():
                     scores.append(_score(column, group, values.measure, value, inside, person[rows], known))
-                    # Of two groups each is the other's opposite, so both have one test.
-                    tests.append((column, values.measure, "" if len(groups) == 2 else group))
-    return _corrected(scores, tests)
+    return scores
 
 
 def _groups(column: pl.Series) -> NDArray[np.str_]:
@@ -261,13 +276,3 @@ def _error(deviations: Floats, person: Ints) -> float:
 def _interval(value: float, error: float, freedom: int, limits: tuple[float, float]) -> Interval:
     reach = metrics.t_quantile(freedom) * error
     return Interval(max(limits[0], value - reach), min(limits[1], value + reach))
-
-
-def _corrected(scores: Sequence[GroupScore], tests: Sequence[tuple[str, str, str]]) -> list[GroupScore]:
-    """Add Holm's p-values; scores with the same entry in ``tests`` share one test."""
-    p_of = {test: score.p for test, score in zip(tests, scores, strict=True) if score.p is not None}
-    corrected = dict(zip(p_of, metrics.holm([*p_of.values()]), strict=True))
-    return [
-        score if score.p is None else replace(score, p_holm=float(corrected[test]))
-        for test, score in zip(tests, scores, strict=True)
-    ]

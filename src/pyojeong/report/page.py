@@ -101,7 +101,7 @@ _PEOPLE = (
 _GROUPS = (
     "Each group against all others of its column: accuracy, coverage (the labeled face was found) and calibration "
     "(mean probability minus accuracy; above 0 the model is too sure of itself), with the annotators' agreement beside "
-    "them. 95 % intervals and tests over people where they are known, corrected by Holm for all tests of a contender. "
+    "them. 95 % intervals and tests over people where they are known, corrected by Holm for all tests of the table. "
     "A difference that is not significant is no proof of equality. 표는 Holm 보정 후 유의한 차이를 먼저 보여 줌."
 )
 _SUMMARY = (

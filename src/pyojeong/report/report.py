@@ -28,7 +28,7 @@ from pyojeong.core.workspace import (
     is_synthetic,
 )
 from pyojeong.evaluation import comparison
-from pyojeong.evaluation.groups import annotator_table, group_table
+from pyojeong.evaluation.groups import annotator_groups, contender_groups, group_table
 from pyojeong.evaluation.predictions import all_classes
 from pyojeong.evaluation.protocols import PROTOCOLS, answers, box_was_given, counts_in, own_protocols
 from pyojeong.report import figures, page
@@ -45,12 +45,14 @@ class Report:
 
     Attributes:
         summary: the rows of ``summary_overall_7exp.csv``.
+        groups: the rows of ``group_scores.csv``; empty where the test tables have no such columns.
         missing: experiment without predictions -> the command that makes them.
         page: the HTML page.
         notice: must be shown with every number; empty for real data.
     """
 
     summary: pl.DataFrame
+    groups: pl.DataFrame
     missing: dict[str, str]
     page: Path
     notice: str
@@ -94,7 +96,7 @@ def report(root: str | Path, *, seed: int = 0) -> Report:
         write_or_remove(table, out / f"{name}.csv")
     pictures = _draw(tables, matrices, notice, out / "figures")
     write_text(out / "index.html", page.render(tables, pictures, missing=missing, synthetic=synthetic))
-    return Report(tables["summary_overall_7exp"], missing, out / "index.html", notice)
+    return Report(tables["summary_overall_7exp"], tables["group_scores"], missing, out / "index.html", notice)
 
 
 def compare(
@@ -210,10 +212,10 @@ def _pairs(frames: Frames, seed: int) -> list[dict[str, Any]]:
 
 def _groups(root: Path, frames: Frames) -> pl.DataFrame:
     """Score each experiment by group, and the annotators in each scheme."""
-    tables = [group_table(frame, name) for name, frame in track(frames.items(), "groups", len(frames))]
+    parts = [contender_groups(frame, name) for name, frame in track(frames.items(), "groups", len(frames))]
     for scheme, (name, frame) in _one_per_scheme(root, frames).items():
-        tables.append(annotator_table(frame, scheme_of_experiment(name), f"annotators_{scheme}"))
-    return pl.concat(tables)
+        parts.append(annotator_groups(frame, scheme_of_experiment(name), f"annotators_{scheme}"))
+    return group_table(parts)
 
 
 def _human_ceilings(root: Path, frames: Frames, seed: int) -> list[dict[str, Any]]:
