@@ -32,6 +32,7 @@ from tests.conftest import REPOSITORY
 COMMANDS = (
     "sample",
     "prepare",
+    "collect",
     "baseline",
     "evaluate",
     "faces",

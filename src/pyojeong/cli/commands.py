@@ -113,6 +113,30 @@ def prepare(
 
 
 @app.command()
+def collect(
+    folder: Annotated[Path, typer.Argument(help="Holds a folder of photographs for each class, named after it.")],
+    root: Root = Path(),
+    name: Annotated[str | None, typer.Option(help="Name of the label scheme. [default: that of FOLDER]")] = None,
+    scheme: Annotated[
+        Path | None, typer.Option(help="A label scheme of your own (.toml). [default: one is written]")
+    ] = None,
+    seed: Seed = 1337,
+) -> None:
+    """Make tables of photographs in folders named after their classes.
+
+    Finds the face in each. Photographs of one person, in a folder of their own below the class, stay in one set.
+    """
+    from pyojeong.analyzer import face_boxes
+    from pyojeong.data.folders import collect as run_collect
+
+    own = scheme_named(str(scheme)) if scheme else None
+    collection = run_collect(folder, root, face_boxes(), name=name, scheme=own, seed=seed)
+    terminal.print_json(asdict(collection))
+    tables = " ".join(f"--{split}-csv {path}" for split, path in collection.tables.items())
+    print(f"Next: pyojeong train {tables} --scheme {scheme or collection.scheme} --box-kind detector --out models/NAME")
+
+
+@app.command()
 def baseline(
     csv: Annotated[
         list[Path],

@@ -39,16 +39,16 @@ def escape_unprintable() -> None:
 
 def json_text(value: object, indent: int | None = None) -> str:
     """Return a value as JSON with Hangul readable, or in ASCII where the output's encoding lacks a character."""
-    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    text = json.dumps(value, ensure_ascii=False, indent=indent, default=str)
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
-        return json.dumps(value, indent=indent)
+        return json.dumps(value, indent=indent, default=str)
     return text
 
 
 def print_json(value: object) -> None:
-    """Print a value as indented JSON, see ``json_text``."""
+    """Print a value as indented JSON, see ``json_text``; paths become strings."""
     print(json_text(value, indent=2))
 
 

@@ -24,6 +24,7 @@ from pyojeong.core.progress import track
 from pyojeong.core.workspace import SAMPLE_MARKER
 from pyojeong.data.label_json import described, parse_items
 from pyojeong.data.records import SCHEMA, clean_text, read_records
+from pyojeong.data.source import check_source, is_text
 
 DROPS = {
     "record_without_image": "a label record whose photograph is not in SOURCE",
@@ -119,15 +120,6 @@ def survey(source: Path) -> Survey:
     return Survey(source, files, drops)
 
 
-def check_source(source: Path) -> None:
-    """Raise InputError unless ``source`` is a folder whose name is valid text."""
-    if not source.is_dir():
-        problem = "is a file" if source.exists() else "no such folder"
-        raise InputError(f"{source}: {problem}; SOURCE is the folder that holds AI Hub's archives")
-    if not _is_text(str(source.absolute())):
-        raise InputError(f"{source}: its name is in an unknown encoding; rename it, or move the data")
-
-
 def index(listing: Survey, base: str, *, policy: str = "majority", skip_unreadable: bool = False) -> Index:
     """Match records with photographs and choose the label and box of each photograph.
 
@@ -175,7 +167,7 @@ def _walk(source: Path, drops: Counter[str]) -> Iterator[File]:
                 drops["symbolic_link"] += 1
             elif entry.is_dir():
                 folders.append(path)
-            elif not _is_text(path):
+            elif not is_text(path):
                 drops["undecodable_name"] += 1
             elif folder and entry.name == SAMPLE_MARKER:
                 raise InputError(
@@ -193,14 +185,6 @@ def _walk(source: Path, drops: Counter[str]) -> Iterator[File]:
             elif entry.is_symlink():
                 # A broken link; ``index`` reports it.
                 yield File(path, 0, 0)
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _read(source: Path, path: str, base: str, policy: str, contents: _Contents) -> None:

@@ -4,7 +4,6 @@ import errno
 import hashlib
 import json
 import logging
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -15,13 +14,14 @@ import polars as pl
 
 from pyojeong import __version__
 from pyojeong.core.errors import InputError, check_choice
-from pyojeong.core.files import alone_in, json_value, link_folder, read_json, relative_path, write_json, write_text
+from pyojeong.core.files import alone_in, json_value, read_json, write_json, write_text
 from pyojeong.core.geometry import MARGIN
 from pyojeong.core.labels import K7, KOREAN_TO_ENGLISH, Scheme
 from pyojeong.core.table import BOX_COLUMNS, GROUP_COLUMNS, VOTES, read_csv, write_csv
 from pyojeong.core.workspace import CROP_JOURNAL, CROPS_CSV, SAMPLE_MARKER, SPLITS_CSV, SUMMARY, SUMMARY_PAGE
 from pyojeong.data import aihub, crop_files, splits, summary_page
 from pyojeong.data.records import POLICIES
+from pyojeong.data.source import base_of, link_text
 from pyojeong.data.summary import PREPARED, RESIZED, Summary, reach_beyond, summarize
 
 log = logging.getLogger(__name__)
@@ -108,7 +108,7 @@ def prepare(
     _check(policy, split, seed, workers)
     settings = Settings(policy, split, seed, MARGIN, skip_unreadable)
     try:
-        base = _base(source, root)
+        base = base_of(source, root)
         with alone_in(root):
             return _prepare(root, base, settings, workers, scheduler)
     except OSError as error:
@@ -139,7 +139,7 @@ def _prepare(root: Path, base: str, settings: Settings, workers: int, scheduler:
         fingerprint=fingerprint,
         crops=_digest((root / CROP_JOURNAL).read_bytes()),
         crops_made=crops_made,
-        link=_link_text(root, base),
+        link=link_text(root, base),
     )
     # Without a summary no run takes a mixture of old and new tables for finished.
     (root / SUMMARY).unlink(missing_ok=True)
@@ -188,45 +188,6 @@ def _check(policy: str, split: str, seed: int, workers: int) -> None:
         raise InputError(f"the number of workers is {workers}; it must be at least 1")
 
 
-def _base(source: Path, root: Path) -> str:
-    """Return the path of ``source`` below ``root``, as a link in ``data_raw`` when it lies elsewhere."""
-    aihub.check_source(source)
-    real, real_root = source.resolve(), root.resolve()
-    if real_root.is_relative_to(real):
-        raise InputError(f"{source}: is the project root or contains it; name the folder that holds AI Hub's archives")
-    if (lexical := relative_path(source.absolute().as_posix(), root)) is not None:
-        return lexical
-    if real.is_relative_to(real_root):
-        return real.relative_to(real_root).as_posix()
-    return _link(real, root)
-
-
-def _link(target: Path, root: Path) -> str:
-    folder = root / "data_raw"
-    for name in (target.name, *(f"{target.name}_{number}" for number in range(2, 100))):
-        link = folder / name
-        if link.exists() and link.resolve() == target:
-            return f"data_raw/{name}"
-        if not os.path.lexists(link):
-            break
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        link_folder(link, target)
-    except (OSError, NotImplementedError) as error:
-        raise InputError(
-            f"{target}: lies outside the project root {root}, and no link to it can be created in {folder} ({error}); "
-            "move the data below the project root, or choose another --project-root"
-        ) from None
-    return f"data_raw/{link.name}"
-
-
-def _link_text(root: Path, base: str) -> str | None:
-    place = root / base
-    # A junction is a link that Path.is_symlink does not know.
-    real = place.resolve()
-    return None if real.is_relative_to(root.resolve()) else f"{base} -> {real}"
-
-
 def _fingerprint(base: str, settings: Settings, listing: aihub.Survey) -> str:
     facts = json.dumps([__version__, base, asdict(settings), listing.files, sorted(listing.drops.items())])
     return _digest(facts.encode())
@@ -257,7 +218,7 @@ def _read_preparation(root: Path, base: str) -> Preparation | None:
     try:
         content: dict[str, Any] = read_json(root / SUMMARY)
         content["settings"] = Settings(**content["settings"])
-        return Preparation(**content, crops_made=0, link=_link_text(root, base))
+        return Preparation(**content, crops_made=0, link=link_text(root, base))
     except (InputError, KeyError, TypeError):
         # Missing, damaged, or written by another version.
         return None
