@@ -19,11 +19,17 @@ from pyojeong.cli.options import (
     Images,
     InputSize,
     Library,
+    Mode,
     Model,
+    OtherOptions,
     Outs,
+    OwnScheme,
+    OwnSchemes,
     Policy,
+    Port,
+    ProfileName,
     Profiles,
-    Protocol,
+    Protocols,
     Root,
     Scheduler,
     SchemeName,
@@ -31,6 +37,7 @@ from pyojeong.cli.options import (
     Seed,
     SkipUnreadable,
     Split,
+    Tables,
     Workers,
     named_files,
     short_name,
@@ -79,9 +86,7 @@ def prepare(
     split: Split = "person",
     seed: Seed = 1337,
     skip_unreadable: SkipUnreadable = False,
-    scheme: Annotated[
-        list[str] | None, typer.Option(help="A label scheme of your own (.toml) that gets tables too; repeatable.")
-    ] = None,
+    scheme: OwnSchemes = None,
     workers: Workers = 1,
     scheduler: Scheduler = None,
 ) -> None:
@@ -117,9 +122,7 @@ def collect(
     folder: Annotated[Path, typer.Argument(help="Holds a folder of photographs for each class, named after it.")],
     root: Root = Path(),
     name: Annotated[str | None, typer.Option(help="Name of the label scheme. [default: that of FOLDER]")] = None,
-    scheme: Annotated[
-        Path | None, typer.Option(help="A label scheme of your own (.toml). [default: one is written]")
-    ] = None,
+    scheme: OwnScheme = None,
     seed: Seed = 1337,
 ) -> None:
     """Make tables of photographs in folders named after their classes.
@@ -138,12 +141,7 @@ def collect(
 
 @app.command()
 def baseline(
-    csv: Annotated[
-        list[Path],
-        typer.Option(
-            help="Table of photographs with boxes; repeat it to decode each photograph once for several tables."
-        ),
-    ],
+    csv: Tables,
     out: Outs = None,
     scheme: SchemeName = None,
     root: Root = Path(),
@@ -174,7 +172,7 @@ def baseline(
 
 @app.command()
 def evaluate(
-    csv: Annotated[list[Path], typer.Option(help="Table of photographs with boxes, or of crops.")],
+    csv: Tables,
     out: Outs = None,
     model: Model = None,
     box_kind: BoxKind = "annotator",
@@ -246,12 +244,8 @@ def train(
     val_csv: Annotated[Path, typer.Option(help="Crops that choose the epoch.")],
     test_csv: Annotated[Path, typer.Option(help="Crops that are scored once, at the end.")],
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
-    mode: Annotated[
-        Literal["probe", "finetune"], typer.Option(help="Train the head only, or everything in stages.")
-    ] = "finetune",
-    profile: Annotated[
-        str, typer.Option(help="Where the recipe comes from: full (the published one), best or sample.")
-    ] = "full",
+    mode: Mode = "finetune",
+    profile: ProfileName = "full",
     experiments: Profiles = None,
     root: Root = Path(),
     scheme: SchemeName = None,
@@ -261,9 +255,7 @@ def train(
     lr_backbone: Annotated[float | None, typer.Option(help="The backbone's learning rate. [full: 1e-4]")] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed; the same seed gives the same metrics. [1337]")] = None,
     weights: Annotated[str | None, typer.Option(help="imagenet (downloaded), random, or a file. [imagenet]")] = None,
-    option: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other field of the recipe.")
-    ] = None,
+    option: OtherOptions = None,
     box_kind: BoxKind = "annotator",
     allow_empty_class: Annotated[bool, typer.Option(help="Train even if a class has no row.")] = False,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to train.")] = "auto",
@@ -319,13 +311,20 @@ def export(
 
 
 @app.command()
-def report(root: Root = Path()) -> None:
-    """Write the report of the seven experiments.
+def report(
+    root: Root = Path(),
+    run: Annotated[Path | None, typer.Option(help="Report this training run alone, under any label scheme.")] = None,
+) -> None:
+    """Write the report of the seven experiments, or of one run.
 
     CSVs, figures and a page, from the predictions in the workspace.
     """
     from pyojeong.report.report import report as run_report
+    from pyojeong.report.run_report import report_run
 
+    if run:
+        terminal.print_run_report(report_run(run, root))
+        return
     terminal.print_report(run_report(root), root)
 
 
@@ -334,9 +333,7 @@ def compare(
     files: Annotated[list[str], typer.Argument(metavar="NAME=CSV...", help="Contenders and their prediction files.")],
     scheme: Annotated[str, typer.Option(help=f"Label scheme of all files: {SCHEME_NAMES}.")],
     out: Annotated[Path, typer.Option(help="Folder for the tables and the figure.")],
-    protocol: Annotated[
-        list[Protocol] | None, typer.Option(help="Which images count; repeat for several. [default: all three]")
-    ] = None,
+    protocol: Protocols = None,
 ) -> None:
     """Compare prediction files on their common images.
 
@@ -387,9 +384,7 @@ def run(
 @app.command()
 def demo(
     root: Root = Path(),
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; the next free one if it is taken.")
-    ] = 5173,
+    port: Port = 5173,
     model_dir: Annotated[Path | None, typer.Option(help="Folder with another model and its classes.json.")] = None,
     browser: Annotated[bool, typer.Option(help="Open the page in your browser.")] = True,
 ) -> None:

@@ -32,6 +32,21 @@ Split = Annotated[
 SkipUnreadable = Annotated[
     bool, typer.Option("--skip-unreadable", help="Count archives and label files that cannot be read, and continue.")
 ]
+Tables = Annotated[
+    list[Path], typer.Option(help="Table of photographs with boxes, or of crops; repeat it for several tables.")
+]
+OwnSchemes = Annotated[
+    list[str] | None, typer.Option(help="A label scheme of your own (.toml) that gets tables too; repeatable.")
+]
+OwnScheme = Annotated[Path | None, typer.Option(help="A label scheme of your own (.toml). [default: one is written]")]
+Mode = Annotated[Literal["probe", "finetune"], typer.Option(help="Train the head only, or everything in stages.")]
+ProfileName = Annotated[
+    str, typer.Option(help="Where the recipe comes from: full (the published one), best or sample.")
+]
+OtherOptions = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other field of the recipe.")
+]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; the next free one if it is taken.")]
 Engine = Annotated[
     Literal["onnx", "node"], typer.Option(help="onnx: our port; node: the library itself under Node.js.")
 ]
@@ -62,6 +77,11 @@ class Protocol(StrEnum):
     MATCHED = "matched"
     ALL = "all"
     GIVEN = "given"
+
+
+Protocols = Annotated[
+    list[Protocol] | None, typer.Option(help="Which images count; repeat for several. [default: all three]")
+]
 
 
 def with_outs(csvs: list[Path], scheme: str | None, outs: list[Path]) -> list["EvaluationTable"]:

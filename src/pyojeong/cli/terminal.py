@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from pyojeong.evaluation.evaluation_csv import EvaluationSummary, EvaluationTable
     from pyojeong.report.report import Report
+    from pyojeong.report.run_report import RunReport
 
 
 def say(line: str) -> None:
@@ -118,7 +119,10 @@ def print_groups(groups: "DataFrame") -> None:
 
     tested = groups.filter(groups["p_holm"].is_not_null())
     found = tested.filter(tested["p_holm"] <= SIGNIFICANT).sort("p_holm")
-    print(f"Groups: {len(found)} of {len(tested)} differences from all others are significant (Holm)")
+    if len(tested):
+        print(f"Groups: {len(found)} of {len(tested)} differences from all others are significant (Holm)")
+    else:
+        print("Groups: none is large enough to be compared")
     for row in found.iter_rows(named=True):
         print(
             f"  {row['contender']}, {row['protocol']}: {row['measure']} of {row['column']} {row['group']} "
@@ -128,6 +132,15 @@ def print_groups(groups: "DataFrame") -> None:
     small = groups.filter(groups["remark"].str.starts_with("too small")).select("column", "group").rows()
     if small:
         print(f"  too small: {', '.join(f'{column} {group}' for column, group in sorted(set(small)))}")
+
+
+def print_run_report(report: "RunReport") -> None:
+    """Print the scores of one run and where its page is."""
+    row = report.scores.row(0, named=True)
+    scores = ", ".join(f"{name} {_with_interval(row, name)}" for name in ("accuracy", "macro_f1"))
+    print(f"n {row['n']}, {scores}, intervals over {row['interval_over']}")
+    print_groups(report.groups)
+    print(f"Report: {report.page}")
 
 
 def print_report(report: "Report", root: Path) -> None:

@@ -124,7 +124,7 @@ def _picture(picture: Picture, alt: str, caption: str = "") -> str:
     )
 
 
-def _share(name: str) -> Cell:
+def share_cell(name: str) -> Cell:
     """Return a cell that shows a percentage with its interval."""
     return lambda row: (
         f"{100 * row[name]:.1f} <small>{100 * row[name + '_low']:.1f}–{100 * row[name + '_high']:.1f}</small>"
@@ -183,8 +183,8 @@ def _scores(scores: pl.DataFrame) -> str:
         "n": number("n"),
         "n all<br>전체": number("n_all"),
         "share %<br>비율": lambda row: f"{100 * row['n'] / row['n_all']:.1f}",
-        "accuracy %<br>정확도": _share("accuracy"),
-        "macro-F1 %": _share("macro_f1"),
+        "accuracy %<br>정확도": share_cell("accuracy"),
+        "macro-F1 %": share_cell("macro_f1"),
         "interval over<br>구간 단위": text("interval_over"),
     }
     return table(scores, columns, words=2)
@@ -214,8 +214,8 @@ def _people(people: pl.DataFrame) -> str:
         "scheme<br>라벨 체계": text("scheme"),
         "photographs<br>사진": number("images"),
         "answers<br>응답": number("n"),
-        "agreement %<br>일치": _share("accuracy"),
-        "macro-F1 %": _share("macro_f1"),
+        "agreement %<br>일치": share_cell("accuracy"),
+        "macro-F1 %": share_cell("macro_f1"),
         "interval over<br>구간 단위": text("interval_over"),
     }
     if people.is_empty():
