@@ -79,8 +79,7 @@ def merge_labels(folder: Path, monkeypatch: pytest.MonkeyPatch, steps: list[list
     lines = (folder / "data_shared/splits_csv/test_moods.csv").read_text(encoding="utf-8").splitlines()[1:]
     k7 = (folder / "data_shared/splits_csv/test_K7.csv").read_text(encoding="utf-8").splitlines()[1:]
     assert len(lines) == len([line for line in k7 if ",당황," not in line]) < len(k7)
-    words = {line.split(",")[1] for line in lines}
-    assert words == {"밝음", "어두움", "평온"}
+    assert {line.split(",")[1] for line in lines} == {"밝음", "어두움", "평온"}
     assert (folder / "models/evaluations/moods_test_moods_eval.csv").is_file()
 
 

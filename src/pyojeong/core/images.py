@@ -173,7 +173,7 @@ def read_bytes(root: Path, path: str) -> bytes:
         data = _plain(place) if member is None else _member(place, unicodedata.normalize("NFC", member))
     except OSError as error:
         # Windows reports that opening a folder is not permitted.
-        if error.errno in (errno.EISDIR, errno.EACCES) and (root / relative).is_dir():
+        if error.errno == errno.EISDIR or (error.errno == errno.EACCES and stored_path(root, relative).is_dir()):
             raise ImageError("folder", path) from None
         if error.errno not in _NO_SUCH_NAME:
             raise

@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 
@@ -52,17 +53,18 @@ def read_csv(path: Path) -> pl.DataFrame:
     """Read any CSV as strings, as spreadsheets write it.
 
     The encoding is UTF-8 (with or without BOM), UTF-16 with BOM, or CP949; the separator is a comma, semicolon, tab or
-    vertical bar, whichever gives the header most columns. A name of the contract is found in any case.
+    vertical bar, whichever gives the header most columns of the contract. Their names are found in any case.
 
     Raises InputError when the file is missing, empty, in another encoding, not a table, or has a column twice.
     """
-    text, separator = _text_of(path)
+    content = _content_of(path)
     try:
-        frame = pl.read_csv(io.BytesIO(text.encode()), separator=separator, infer_schema=False).fill_null("")
+        frame = pl.read_csv(io.BytesIO(content.text.encode()), separator=content.separator, infer_schema=False)
     except pl.exceptions.PolarsError as error:
-        reason = _longer_row(text, separator) or str(error).splitlines()[0]
+        reason = _longer_row(content) or str(error).splitlines()[0]
         raise InputError(f"{path}: not readable as CSV ({reason})") from None
-    header = [_contract_name(name) for name in next(_records(text, separator))[1]]
+    frame = frame.fill_null("")
+    header = [_contract_name(name) for name in next(_records(content))[1]]
     for name in header:
         # polars would rename the second one.
         if name and header.count(name) > 1:
@@ -126,15 +128,21 @@ def write_or_remove(frame: pl.DataFrame, path: Path) -> None:
 
 def line_of(path: Path, index: int) -> int:
     """Return the line of a CSV file on which the row of 0-based ``index`` begins (the header is line 1)."""
-    text, separator = _text_of(path)
-    for number, (line, _) in enumerate(_records(text, separator)):
+    for number, (line, _) in enumerate(_records(_content_of(path))):
         if number == index + 1:
             return line
     return index + 2
 
 
-def _text_of(path: Path) -> tuple[str, str]:
-    """Return the content of a CSV file and its separator."""
+class _Content(NamedTuple):
+    """The text of a CSV file from its header on, its separator, and the line of the header."""
+
+    text: str
+    separator: str
+    first_line: int = 1
+
+
+def _content_of(path: Path) -> _Content:
     require_file(path)
     data = path.read_bytes()
     if not data.strip():
@@ -145,28 +153,31 @@ def _text_of(path: Path) -> tuple[str, str]:
         text = text_of(data)
     except ValueError as error:
         raise InputError(f"{path}: {error}; save it as UTF-8") from None
-    declared = re.match(r"sep=(.)\r?\n", text)
-    if declared:
-        # Excel's own first line; it stays as an empty one, so that lines keep their numbers.
-        return text[declared.end() - 1 :], declared[1]
-    widths = {separator: len(next(_records(text, separator))[1]) for separator in SEPARATORS}
-    return text, max(SEPARATORS, key=lambda separator: widths[separator])
+    if declared := re.match(r"sep=(.)\r?\n", text):  # Excel's own first line
+        return _Content(text[declared.end() :], declared[1], 2)
+    return max((_Content(text, separator) for separator in SEPARATORS), key=_columns)
 
 
-def _records(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+def _columns(content: _Content) -> tuple[int, int]:
+    """Return how many columns of the contract the header has, and how many columns at all."""
+    _, header = next(_records(content), (0, []))
+    return sum(_contract_name(name) in _NAMES for name in header), len(header)
+
+
+def _records(content: _Content) -> Iterator[tuple[int, list[str]]]:
     """Yield the line on which each record begins, and its fields; a quoted field may hold line breaks."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    reader = csv.reader(io.StringIO(content.text, newline=""), delimiter=content.separator)
     while True:
-        line = reader.line_num + 1
+        line = content.first_line + reader.line_num
         try:
             yield line, next(reader)
         except (StopIteration, csv.Error):
             return
 
 
-def _longer_row(text: str, separator: str) -> str | None:
+def _longer_row(content: _Content) -> str | None:
     """Say which row has more fields than the header, if one has."""
-    records = _records(text, separator)
+    records = _records(content)
     width = len(next(records)[1])
     return next(
         (
