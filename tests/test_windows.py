@@ -17,6 +17,9 @@ from tests.conftest import REPOSITORY
 LONGEST = 150
 """Longest path below the project root that we choose, in characters; docs/windows.md tells how long a root may be."""
 
+# In Python's UTF-8 mode no text file would have the encoding of the system.
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "LC_ALL": "C.UTF-8", "PYTHONUTF8": "0"}
+
 SPLITS = "data_shared/splits_csv"
 CROPS = "data_shared/cropped_faces_csv"
 
@@ -31,7 +34,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(site: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(site), "PYTHONIOENCODING": "cp949", "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, **ENVIRONMENT, "PYTHONPATH": str(site), "PYTHONIOENCODING": "cp949"}
     command = [sys.executable, "-m", "pyojeong", *words]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, encoding="cp949")
 
@@ -60,7 +63,7 @@ print(refused(lambda: pathlib.Path("l").symlink_to("a")), refused(lambda: open("
 pathlib.Path("t").write_text("사진")
 print(len(pathlib.Path("t").read_bytes()), refused(lambda: os.unlink("a")))
 """
-    environment = {**os.environ, "PYTHONPATH": str(site)}
+    environment = {**os.environ, **ENVIRONMENT, "PYTHONPATH": str(site)}
     shown = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert shown.stdout.split() == ["True"] * 5 + ["False", "4", "False"], shown.stderr
 

@@ -64,13 +64,15 @@ def refuse_link(*_: Any, **__: Any) -> None:
 _open = io.open
 
 
-def open_as_windows(file: Any, mode: str = "r", *arguments: Any, **options: Any) -> Any:
+def open_as_windows(
+    file: Any, mode: str = "r", buffering: int = -1, encoding: str | None = None, *others: Any, **options: Any
+) -> Any:
     """Open a file; text without a stated encoding is CP949."""
     if set(mode) & set("wxa+"):
         check_name(file)
-    if "b" not in mode and len(arguments) < 2 and options.get("encoding") in (None, "locale"):
-        options["encoding"] = "cp949"
-    return _open(file, mode, *arguments, **options)
+    if "b" not in mode and encoding in (None, "locale"):
+        encoding = "cp949"
+    return _open(file, mode, buffering, encoding, *others, **options)
 
 
 def imitate() -> None:

@@ -5,9 +5,10 @@ import logging
 import os
 import subprocess
 import tempfile
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from pathlib import Path, PurePath, PureWindowsPath
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import IO, Any
 
 import platformdirs
@@ -186,6 +187,21 @@ def path_below(text: str, root: PurePath) -> str | None:
     if path.anchor or ".." in path.parts or not path.parts:
         return None
     return path.as_posix()
+
+
+def stored_path(root: Path, path: str) -> Path:
+    """Return ``path`` (relative to ``root``, forward slashes) as its folders spell it, whether or not it exists.
+
+    macOS decomposes Hangul (NFD), so a table and a disk may write one name in two ways.
+    """
+    place = root / path
+    if path.isascii() or place.exists():
+        return place
+    place = root
+    for part in PurePosixPath(path).parts:
+        forms = (part, *(unicodedata.normalize(form, part) for form in ("NFC", "NFD")))
+        place /= next((form for form in forms if (place / form).exists()), part)
+    return place
 
 
 def link_folder(link: Path, target: Path) -> None:

@@ -14,7 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +23,7 @@ import simplejpeg
 from PIL import Image, ImageOps
 
 from pyojeong.core.errors import InputError
-from pyojeong.core.files import relative_path
+from pyojeong.core.files import relative_path, stored_path
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -181,21 +181,6 @@ def read_bytes(root: Path, path: str) -> bytes:
     if not data:
         raise ImageError("empty", path)
     return data
-
-
-def stored_path(root: Path, path: str) -> Path:
-    """Return ``path`` (relative to ``root``, forward slashes) as its folders spell it, whether or not it exists.
-
-    macOS decomposes Hangul (NFD), so a table and a disk may write one name in two ways.
-    """
-    place = root / path
-    if path.isascii() or place.exists():
-        return place
-    place = root
-    for part in PurePosixPath(path).parts:
-        forms = (part, *(unicodedata.normalize(form, part) for form in ("NFC", "NFD")))
-        place /= next((form for form in forms if (place / form).exists()), part)
-    return place
 
 
 def read_anywhere(path: str) -> bytes:

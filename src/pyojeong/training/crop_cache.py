@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from pyojeong.core import geometry, images
 from pyojeong.core.errors import InputError
-from pyojeong.core.files import read_json, remove_leftovers, whole_file, write_json
+from pyojeong.core.files import read_json, remove_leftovers, stored_path, whole_file, write_json
 from pyojeong.core.geometry import SIZE, Framing
 from pyojeong.core.images import ImageError, Pixels
 from pyojeong.core.labels import Scheme
@@ -212,7 +212,7 @@ def _key(paths: list[str], boxes: NDArray[np.float64] | None, framing: Framing, 
     @cache
     def size_and_time(file: str) -> tuple[int, int]:
         try:
-            status = images.stored_path(root, file).stat()
+            status = stored_path(root, file).stat()
         except OSError:
             return -1, 0
         return status.st_size, status.st_mtime_ns
