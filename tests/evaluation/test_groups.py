@@ -115,7 +115,7 @@ def test_small_groups_are_named_and_not_tested(rows: pl.DataFrame, tmp_path: Pat
     marked = rows.with_columns(profession=actor)
     table = scored(answers(marked, lambda row: 0.2 if row["profession"] == "배우" else 0.75), tmp_path)
     small = table.filter(pl.col("group") == "배우")
-    assert set(small["remark"]) == {"too small: 4 people, 10 are needed"}
+    assert set(small["remark"]) == {"too small: 4 of at least 10 people"}
     assert small.select("value_low", "difference", "p", "p_holm").null_count().row(0) == (len(small),) * 4
     assert small["value"].null_count() == 0
 

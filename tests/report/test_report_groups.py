@@ -46,7 +46,7 @@ def test_the_report_scores_groups_and_names_small_ones(tmp_path: Path, no_figure
     assert set(found["column"]) == {"gender"}
     assert {"FaceAPI_M1", "Probe_M2_160", "annotators_K7"} <= set(made.groups["contender"])
     assert set(made.groups.filter(pl.col("contender") == "FaceAPI_M1")["protocol"]) == {"all", "given"}
-    assert set(made.groups.filter(pl.col("group") == "<오두막>")["remark"]) == {"too small: 1 people, 10 are needed"}
+    assert set(made.groups.filter(pl.col("group") == "<오두막>")["remark"]) == {"too small: 1 of at least 10 people"}
     page = made.page.read_text(encoding="utf-8")
     assert "Too small to be scored 표본 부족: place &lt;오두막&gt;" in page
     shown = page.split("By group")[1].split("<details>")[0]

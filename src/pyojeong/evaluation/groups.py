@@ -58,7 +58,7 @@ class GroupScore:
         p: of the test that the difference is 0.
         p_holm: p after Holm's correction for all tests of the table, see ``SIGNIFICANT``; set by ``group_table``.
         interval_over: ``people`` or ``images``.
-        remark: why there is no interval, such as ``too small: 4 people``; empty otherwise.
+        remark: why there is no interval, such as ``too small: 4 of at least 10 people``; empty otherwise.
     """
 
     column: str
@@ -227,14 +227,14 @@ def _score(
     )
     fewest, unit = (MIN_PEOPLE, "people") if known else (MIN_IMAGES, "images")
     if people < fewest:
-        return replace(result, remark=f"too small: {people} {unit}, {fewest} are needed")
+        return replace(result, remark=f"too small: {people} of at least {fewest} {unit}")
     share = measure in _SHARES
     own = _interval(mean, error, people - 1, (0.0, 1.0) if share else (-1.0, 1.0))
     if share and error == 0 and mean in (0.0, 1.0):
         own = metrics.wilson_interval(round(mean * people), people)
     result = replace(result, value_low=own.low, value_high=own.high)
     if others < fewest:
-        return replace(result, remark=f"all others together are too few: {others} {unit}, {fewest} are needed")
+        return replace(result, remark=f"all others together are too few: {others} of at least {fewest} {unit}")
     other_mean, _ = _mean_and_error(value, ~inside, person)
     difference = mean - other_mean
     error = _error_of_difference(value, inside, person)

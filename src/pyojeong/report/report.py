@@ -23,7 +23,6 @@ from pyojeong.core.workspace import (
     EXPERIMENTS,
     REPORTS,
     SPLITS_CSV,
-    SUMMARY,
     SYNTHETIC_NOTICE,
     is_synthetic,
 )
@@ -32,7 +31,7 @@ from pyojeong.evaluation.groups import annotator_groups, contender_groups, group
 from pyojeong.evaluation.predictions import all_classes
 from pyojeong.evaluation.protocols import PROTOCOLS, answers, box_was_given, counts_in, own_protocols
 from pyojeong.report import figures, page
-from pyojeong.report.sources import load, says_synthetic, scheme_of_experiment
+from pyojeong.report.sources import load, says_synthetic, scheme_of_experiment, votes_decide_labels
 
 log = logging.getLogger(__name__)
 
@@ -228,9 +227,8 @@ def _human_ceilings(root: Path, frames: Frames, seed: int) -> list[dict[str, Any
 
 
 def _one_per_scheme(root: Path, frames: Frames) -> dict[str, tuple[str, pl.DataFrame]]:
-    """Return an experiment of each scheme; none where the label policy makes the annotators' votes meaningless."""
-    # "unanimous" keeps only photographs on which all annotators agree; "uploader" takes the label from someone else.
-    if (json_value(root / SUMMARY, "settings") or {}).get("policy") in ("unanimous", "uploader"):
+    """Return an experiment of each scheme; none where the annotators' votes mean nothing."""
+    if not votes_decide_labels(root):
         return {}
     return {EXPERIMENTS[name].scheme: (name, frame) for name, frame in frames.items()}
 

@@ -19,7 +19,7 @@ from pyojeong.evaluation.groups import annotator_groups, contender_groups, group
 from pyojeong.evaluation.predictions import all_classes, read_predictions
 from pyojeong.evaluation.protocols import answers
 from pyojeong.report.page import group_card, share_cell
-from pyojeong.report.sources import with_facts
+from pyojeong.report.sources import votes_decide_labels, with_facts
 
 _STYLE = """
 .bar { display: inline-block; width: 9rem; height: .62rem; background: var(--line); border-radius: 4px;
@@ -72,7 +72,8 @@ def report_run(run: Path, root: Path) -> RunReport:
     scores = pl.DataFrame([asdict(score(given))])
     classes = pl.DataFrame({"class": given.classes, **metrics.per_class(given.counts)._asdict()})
     counts = pl.DataFrame({"true": given.classes, **dict(zip(given.classes, given.counts.T, strict=False))})
-    groups = group_table([contender_groups(frame, run.name), annotator_groups(frame, scheme)])
+    voted = frame if votes_decide_labels(root) else frame.select("path", "true")
+    groups = group_table([contender_groups(frame, run.name), annotator_groups(voted, scheme)])
     out = run / "report"
     write_csv(scores, out / "scores.csv")
     write_csv(classes, out / "per_class.csv")
@@ -85,7 +86,7 @@ def report_run(run: Path, root: Path) -> RunReport:
         card(
             "Confusions", "혼동 행렬", _confusions(counts) + note("Images by true class (rows) and answer (columns).")
         ),
-        card("Human agreement", "사람의 일치도", _people(human_ceiling(frame, scheme))),
+        card("Human agreement", "사람의 일치도", _people(human_ceiling(voted, scheme))),
         group_card(groups),
     ]
     heading = f"{escape(run.name)} <span>{escape(scheme.name)}, {len(all_classes(scheme))} classes</span>"

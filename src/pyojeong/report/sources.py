@@ -9,10 +9,19 @@ from pyojeong.core.errors import InputError
 from pyojeong.core.files import json_value
 from pyojeong.core.labels import Scheme, scheme_named
 from pyojeong.core.table import GROUP_COLUMNS, VOTES_PREFIX, read_table
-from pyojeong.core.workspace import CROPS_CSV, EXPERIMENTS, SPLITS_CSV
+from pyojeong.core.workspace import CROPS_CSV, EXPERIMENTS, SPLITS_CSV, SUMMARY
 from pyojeong.evaluation.predictions import read_predictions
 
 log = logging.getLogger(__name__)
+
+
+def votes_decide_labels(root: Path) -> bool:
+    """Whether the photographs in ``root`` were labeled by the annotators' majority, so that one can be scored.
+
+    The policy ``unanimous`` keeps only photographs on which all annotators agree; ``uploader`` takes the label from
+    someone else.
+    """
+    return (json_value(root / SUMMARY, "settings") or {}).get("policy") not in ("unanimous", "uploader")
 
 
 def scheme_of_experiment(experiment: str) -> Scheme:
