@@ -46,6 +46,8 @@ COMMANDS = (
 )
 
 
+PAGES = ("runbook", "data_prep", "own_classes", "windows")
+DOCUMENTS = ["README.md", "README.ko.md", *(f"docs/{page}.md" for page in PAGES)]
 TABLES = ["--train-csv", "a.csv", "--val-csv", "b.csv", "--test-csv", "c.csv", "--out", "x"]
 
 
@@ -72,7 +74,7 @@ def test_every_command_has_help_and_stands_in_the_runbook(monkeypatch, capsys, c
     assert f"pyojeong {command}" in (REPOSITORY / "docs" / "runbook.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("document", ["README.md", "README.ko.md", "docs/runbook.md", "docs/data_prep.md"])
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_flags_in_the_documents_exist(monkeypatch, capsys, document):
     text = (REPOSITORY / document).read_text(encoding="utf-8").replace("\\\n", " ")
     lines = [line for line in text.splitlines() if line.strip().startswith("pyojeong ")]
