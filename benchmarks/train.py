@@ -32,6 +32,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
+import polars as pl
 import torch
 from lightning_fabric import Fabric
 from machine import machine
@@ -73,7 +74,7 @@ def draw(path: Path, count: int) -> CropSet:
     labels = np.arange(count) % 7
     rows = np.arange(count)
     stored: Pixels = np.load(path, mmap_mode="r")
-    return CropSet(path, [], labels, np.zeros(count, np.int64), None, rows, stored, {})
+    return CropSet(path, [], labels, np.zeros(count, np.int64), pl.DataFrame(), None, rows, stored, {})
 
 
 def lesson_of(source: PixelSource) -> Lesson:

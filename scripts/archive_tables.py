@@ -66,6 +66,9 @@ def link_into(folder: Path, archive: Path) -> None:
     if link.is_symlink() and link.resolve() != target:
         link.unlink()
     if not link.exists():
-        link.symlink_to(target)
-    elif link.resolve() != target:
+        try:
+            link.symlink_to(target)
+        except OSError:
+            link.hardlink_to(target)  # Windows lets few users make symbolic links
+    elif not link.samefile(target):
         raise InputError(f"{link}: is another file of this name; move it away")

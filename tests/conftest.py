@@ -16,7 +16,14 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 HEAVY = {
     *("training", "model", "export", "faceapi", "detection", "sample", "report"),
-    *("test_benchmarks.py", "test_experiments.py", "test_package.py", "test_python_api.py", "test_scripts.py"),
+    *(
+        "test_benchmarks.py",
+        "test_experiments.py",
+        "test_own_classes.py",
+        "test_package.py",
+        "test_python_api.py",
+        "test_scripts.py",
+    ),
 }
 """Folders and files whose tests run torch, Node.js, pip, or draw faces and figures, which takes seconds each."""
 

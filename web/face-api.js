@@ -31,7 +31,8 @@ export { EmotionError };
 /**
  * @typedef {object} InstallOptions
  * @property {'face-api' | 'own'} [keys] names of the probabilities: face-api.js's seven words, or the model's classes
- * @property {Record<string, string>} [mapping] from the model's classes to face-api.js's words; default `MAPPING`
+ * @property {Record<string, string>} [mapping] from the model's classes to face-api.js's words; default: that of the
+ *   model's label scheme, otherwise `MAPPING`
  * @property {boolean} [rejectTasks] whether a page that awaits a failing task of face-api.js gets the error. face-api.js
  *   alone never settles such a task, because its `then` ignores the second argument; true replaces `then` of all tasks
  *   while the adapter is installed. Default false
@@ -87,7 +88,7 @@ export async function install(faceapi, options) {
   await api.init();
   const adapter = new Lifecycle('adapter', async () => api, async () => api.dispose());
   try {
-    const words = wordsOf(api.outputKeys, options);
+    const words = wordsOf(api.outputKeys, { ...options, mapping: options.mapping ?? { ...MAPPING, ...api.info().faceapi } });
     await adapter.start();
     // Both without an await in between, or another call could get there first.
     const ending = uninstall(faceapi);
@@ -127,7 +128,7 @@ function checkModule(faceapi) {
  * @param {InstallOptions} options
  * @returns {string[]}
  */
-function wordsOf(classes, { keys = 'face-api', mapping = MAPPING }) {
+function wordsOf(classes, { keys = 'face-api', mapping = {} }) {
   if (keys === 'own') return [...classes];
   if (keys !== 'face-api') {
     throw new EmotionError('bad_option', `keys must be "face-api" or "own", not ${JSON.stringify(keys)}`);

@@ -11,6 +11,8 @@ const GREATEST_ASPECT = 2;
  * @typedef {object} ModelFacts
  * @property {readonly string[]} classes class names in output order
  * @property {string | null} scheme label scheme, such as `K7`
+ * @property {Readonly<Record<string, string>>} faceapi face-api.js's word for each class that has one
+ * @property {Readonly<Record<string, string>>} colors color of each class that has one, as `#rrggbb`
  * @property {number} margin added above and below the face box, as a share of the longer side of that box
  * @property {number} offset how far the patch's center lies below the box's, as a share of the same side; negative: above
  * @property {number} aspect width / height of the patch before it is resized to a square; 1 if the metadata has none
@@ -77,6 +79,8 @@ function factsOf(classes, metadata) {
   return {
     classes: Object.freeze([...classes]),
     scheme: metadata.scheme ?? null,
+    faceapi: wordsByClass(metadata.faceapi),
+    colors: wordsByClass(metadata.colors),
     margin: Number(margin),
     offset: Number(offset),
     aspect: Number(aspect),
@@ -153,6 +157,21 @@ async function received(body, url, code, option) {
     return await body;
   } catch (error) {
     throw new EmotionError(code, `${option} (${url}) broke off during the download (${messageOf(error)}); try again`, error);
+  }
+}
+
+/**
+ * Parses an object of words by class name; empty if there is none.
+ *
+ * @param {string | undefined} text
+ * @returns {Readonly<Record<string, string>>}
+ */
+function wordsByClass(text) {
+  try {
+    const entries = Object.entries(JSON.parse(text ?? '{}') ?? {});
+    return Object.freeze(Object.fromEntries(entries.filter(([, word]) => typeof word === 'string')));
+  } catch {
+    return Object.freeze({});
   }
 }
 

@@ -1,8 +1,9 @@
 """Find the faces of an image and classify each one, as the browser's ``EmotionAnalyzer`` does."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,15 @@ class Analyzer:
         emotions = self.classifier.predict(pixels, detection.box, box_kind="blazeface", landmarks=detection.landmarks)
         landmarks = dict(zip(LANDMARKS, detection.landmarks, strict=True))
         return Face(detection.box, detection.score, landmarks, emotions, max(emotions, key=emotions.__getitem__))
+
+
+def face_boxes() -> Callable[[Pixels], list[Box]]:
+    """Return a function that finds the boxes (of ``pyojeong.detection``) of all faces, as ``Analyzer`` does."""
+    return partial(_boxes_in, Detector())
+
+
+def _boxes_in(detector: Detector, image: Pixels) -> list[Box]:
+    return [face.box for face in detector.detect(image)]
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pyojeong.core import geometry
 from pyojeong.core.alignment import Point, cut_turned, face_points, turned_region
 from pyojeong.core.errors import InputError
+from pyojeong.core.files import require_file
 from pyojeong.core.geometry import Framing
 from pyojeong.core.images import Pixels
 
@@ -37,8 +38,7 @@ class Classifier:
     """
 
     def __init__(self, model: Path, threads: int = 0) -> None:
-        if not model.is_file():
-            raise InputError(f"{model}: no such file; make one with pyojeong export")
+        require_file(model, "make one with pyojeong export")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         # Expands 8-bit weights once, here, instead of at every run.

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from pyojeong.core.errors import InputError
-from pyojeong.core.files import json_value
+from pyojeong.core.files import json_value, require_file
 from pyojeong.core.geometry import MARGIN
 from pyojeong.core.labels import SCHEMES
 from pyojeong.core.workspace import CROPS_CSV, EXPERIMENTS, K7_MODEL, K7_RUN, SAMPLE, SPLITS_CSV, SUMMARY, Experiment
@@ -55,11 +55,11 @@ def load_profile(name: str, path: Path | None = None) -> Profile:
     Raises InputError when the file is not TOML, the profile is not in it, or a key is unknown.
     """
     shown = path or "experiments.toml"
+    if path:
+        require_file(path)
     try:
-        text = path.read_text(encoding="utf-8") if path else _own_profiles()
+        text = path.read_text(encoding="utf-8-sig") if path else _own_profiles()
         profiles = tomllib.loads(text)
-    except FileNotFoundError:
-        raise InputError(f"{shown}: no such file") from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"{shown}: not readable as TOML ({error})") from None
     if not isinstance(profiles.get(name), dict):

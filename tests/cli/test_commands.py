@@ -17,7 +17,6 @@ from pyojeong.cli.main import main
 from pyojeong.core import errors
 from pyojeong.core.files import write_json
 from pyojeong.core.geometry import BOX_KINDS
-from pyojeong.core.labels import SCHEMES
 from pyojeong.core.table import write_csv
 from pyojeong.core.workspace import SUMMARY
 from pyojeong.data.records import POLICIES
@@ -33,6 +32,7 @@ from tests.conftest import REPOSITORY
 COMMANDS = (
     "sample",
     "prepare",
+    "collect",
     "baseline",
     "evaluate",
     "faces",
@@ -44,6 +44,11 @@ COMMANDS = (
     "run",
     "demo",
 )
+
+
+PAGES = ("runbook", "data_prep", "own_classes", "windows")
+DOCUMENTS = ["README.md", "README.ko.md", *(f"docs/{page}.md" for page in PAGES)]
+TABLES = ["--train-csv", "a.csv", "--val-csv", "b.csv", "--test-csv", "c.csv", "--out", "x"]
 
 
 def call(monkeypatch, capsys, *arguments):
@@ -69,7 +74,7 @@ def test_every_command_has_help_and_stands_in_the_runbook(monkeypatch, capsys, c
     assert f"pyojeong {command}" in (REPOSITORY / "docs" / "runbook.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("document", ["README.md", "README.ko.md", "docs/runbook.md", "docs/data_prep.md"])
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_flags_in_the_documents_exist(monkeypatch, capsys, document):
     text = (REPOSITORY / document).read_text(encoding="utf-8").replace("\\\n", " ")
     lines = [line for line in text.splitlines() if line.strip().startswith("pyojeong ")]
@@ -114,6 +119,8 @@ def test_help_loads_nothing_heavy():
         (["export"], ["best.pt"]),
         (["demo", "--no-browser", "--model-dir", "none"], ["none"]),
         (["prepare", "nothing"], ["nothing"]),
+        (["baseline", "--csv", "test_M1.csv", "--scheme", "K9"], ["'K9'", "K7, M1, M2, BASIC7", ".toml"]),
+        (["train", *TABLES, "--scheme", "none.toml"], ["none.toml: no such file"]),
     ],
 )
 def test_a_wrong_call_is_one_line_and_exit_code_2(monkeypatch, capsys, tmp_path, arguments, words):
@@ -130,7 +137,6 @@ def test_a_wrong_call_is_one_line_and_exit_code_2(monkeypatch, capsys, tmp_path,
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["baseline", "--csv", "test_M1.csv", "--scheme", "K9"], ["--scheme", "'K9'", "'k7', 'm1', 'm2', 'basic7'"]),
         (["baseline", "--csv", "none_M1.csv", "--engine", "tf"], ["--engine", "'tf'", "'onnx', 'node'"]),
         (["prepare", "x", "--policy", "best"], ["--policy", "'best'", "'majority', 'unanimous', 'uploader'"]),
         (["evaluate", "--csv", "x.csv", "--box-kind", "my"], ["--box-kind", "'my'", "'annotator', 'detector'"]),
@@ -155,7 +161,6 @@ def test_the_choices_are_those_of_the_library():
     assert get_args(get_args(options.Library)[0]) == LIBRARIES
     assert get_args(get_args(options.Decode)[0]) == DECODINGS
     assert get_args(get_args(options.BoxKind)[0]) == BOX_KINDS
-    assert get_args(get_args(get_args(options.SchemeName)[0])[0]) == tuple(SCHEMES)
     assert tuple(options.Protocol) == PROTOCOLS
 
 
@@ -181,7 +186,7 @@ def test_a_whole_run_prepares_as_told_and_says_what_was_lost(monkeypatch, capsys
     def run(root, source, profile, **options):
         told.update(options)
         write_json(root / SUMMARY, {"drops": {"unfinished_download": 2, "no_majority": 9}})
-        return Report(pl.DataFrame(), {}, root / "index.html", "")
+        return Report(pl.DataFrame(), pl.DataFrame(), {}, root / "index.html", "")
 
     monkeypatch.setattr(experiments, "run", run)
     monkeypatch.setattr(terminal, "print_report", lambda *_: None)

@@ -18,7 +18,7 @@ def narrow(monkeypatch):
 def test_the_summary_fits_80_columns(narrow, capsys, tmp_path):
     figures = ("coverage(%)", "Top1_Acc(%)", "all_Acc(%)", "given_Acc(%)", "Macro-F1")
     summary = pl.DataFrame([{"exp": name, "n_raw": 39154, **dict.fromkeys(figures, 42.07)} for name in EXPERIMENTS])
-    print_report(Report(summary, {}, tmp_path / "index.html", "drawn"), tmp_path)
+    print_report(Report(summary, pl.DataFrame(), {}, tmp_path / "index.html", "drawn"), tmp_path)
     shown = capsys.readouterr().out
     for word in (*EXPERIMENTS, "39154", "42.07", "Note: drawn"):
         assert word in shown

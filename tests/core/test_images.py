@@ -276,7 +276,7 @@ def test_what_cannot_be_read_has_a_reason(tmp_path: Path) -> None:
     (tmp_path / "circle.jpg").symlink_to("circle.jpg")
     expected = {
         "no.jpg": "missing",
-        "folder.jpg": "missing",
+        "folder.jpg": "folder",
         "empty.jpg/a.jpg": "missing",
         f"{'long' * 100}.jpg": "missing",
         "circle.jpg": "missing",
@@ -425,7 +425,7 @@ def test_a_pil_image_that_cannot_be_read_is_an_input_error(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("path", ["", ".", "/", ".."])
 def test_a_folder_is_no_image_file(path: str) -> None:
-    with pytest.raises(ImageError, match="no such image file"):
+    with pytest.raises(ImageError, match="is a folder; name the images in it"):
         pixels_of(path)
 
 

@@ -4,7 +4,20 @@ from pathlib import Path
 import pytest
 
 from pyojeong.core.errors import InputError
-from pyojeong.core.labels import BASIC7, ENGLISH, FACEAPI, K7, KOREAN, M1, M2, SCHEMES, scheme_for, scheme_named
+from pyojeong.core.labels import (
+    BASIC7,
+    ENGLISH,
+    FACEAPI,
+    K7,
+    KOREAN,
+    M1,
+    M2,
+    SCHEMES,
+    read_scheme,
+    scheme_for,
+    scheme_named,
+    scheme_of,
+)
 
 
 def test_k7_order_is_the_contract_of_the_browser():
@@ -57,3 +70,82 @@ def test_a_table_named_after_another_scheme_is_refused():
     assert scheme_for("M1", Path("mine.csv")) is M1
     with pytest.raises(InputError, match=r"test_M2\.csv: its name says M2, not BASIC7; .*rename"):
         scheme_for("BASIC7", Path("test_M2.csv"))
+
+
+GOOD = """
+[[class]]
+name = "웃음"
+aihub = ["기쁨"]
+words = ["smile", "Laugh"]
+faceapi = "happy"
+color = "#D99A1c"
+[[class]]
+name = "その他"
+aihub = ["상처", "슬픔"]
+faceapi = "sad"
+[[class]]
+name = "Trauer"
+faceapi = "sad"
+"""
+
+
+def test_a_scheme_of_ones_own_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "내 것.toml"
+    with pytest.raises(InputError, match="no such file"):
+        scheme_named(str(file))
+    file = tmp_path / "내_것.toml"
+    file.write_text(GOOD, encoding="utf-8-sig")
+    scheme = scheme_named(str(file))
+    assert (scheme.name, scheme.classes) == ("내_것", ("웃음", "その他", "Trauer"))
+    words = ("웃음", "SMILE", "laugh", "joy", "happy", "상처", "hurt", "その他", " trauer ", "Trauer")
+    assert [scheme.class_of(word) for word in words] == ["웃음"] * 5 + ["その他"] * 3 + ["Trauer"] * 2
+    assert scheme.class_of("sad") is None, "it is nearest to two classes"
+    assert scheme.class_of("neutral") is None
+    assert scheme.colors == {"웃음": "#D99A1c"}
+    assert scheme_of(scheme.name, scheme.tables()) == scheme
+    assert scheme_for(str(file), Path("mine.csv")) == scheme
+    with pytest.raises(InputError, match="its name says K7, not 내_것"):
+        scheme_for(str(file), Path("test_K7.csv"))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "two or more tables"),
+        ('[[class]]\nname = "a"\n', "two or more tables"),
+        ('[class]\nname = "a"\n', "two or more tables"),
+        ("name = 3", "the unknown key name"),
+        ("[[class]", "not readable as TOML"),
+        ('[[class]]\nname = "a"\n[[class]]\nname = "A"\n', "'a' belongs to the classes a and A"),
+        ('[[class]]\nname = "a"\nwords = ["B"]\n[[class]]\nname = "b"\n', "'b' belongs to the classes a and b"),
+        ('[[class]]\nname = "a"\naihub=["기쁨"]\n[[class]]\nname = "b"\naihub=["기쁨"]\n', "'기쁨' belongs to"),
+        ('[[class]]\nname = "a"\n[[class]]\nname = " b"\n', "its name is ' b'; give it one without spaces"),
+        ('[[class]]\nname = "a"\n[[class]]\nname = "b\\n"\n', "give it one without spaces or lines"),
+        ('[[class]]\nname = "a"\n[[class]]\ncolor = "#000000"\n', "class 2: its name is ''"),
+        ('[[class]]\nname = "a"\n[[class]]\nname = 3\n', "class 2: name is 3; it must be a word"),
+        ('[[class]]\nname = "a"\n[[class]]\nname = "b"\nwords = "c"\n', "words is 'c'; it must be a list of words"),
+        ('[[class]]\nname = "a"\n[[class]]\nname = "b"\naihub = ["기뿜"]\n', "aihub is '기뿜'; choose from 기쁨"),
+        ('[[class]]\nname = "a"\n[[class]]\nname = "b"\nfaceapi = "joy"\n', "faceapi is 'joy'; choose from neutral"),
+        ('[[class]]\nname = "a"\n[[class]]\nname = "b"\ncolor = "red"\n', "color is 'red'; write it as #rrggbb"),
+        ('[[class]]\nname = "a"\n[[class]]\nname = "b"\ncolour = "#000000"\n', "class 2 has the unknown key colour"),
+        ("class = [1, 2]", "class 1 is not a table"),
+    ],
+)
+def test_a_scheme_that_cannot_be_used_is_told(tmp_path: Path, text: str, words: str) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=r"mine\.toml") as caught:
+        read_scheme(file)
+    assert words in str(caught.value)
+
+
+def test_the_package_s_names_stay_its_own(tmp_path: Path) -> None:
+    (tmp_path / "k7.toml").write_text(GOOD, encoding="utf-8")
+    with pytest.raises(InputError, match="the package has a scheme K7; rename the file"):
+        scheme_named(str(tmp_path / "k7.toml"))
+    (tmp_path / "a b.toml").write_text(GOOD, encoding="utf-8")
+    with pytest.raises(InputError, match="rename it to letters, digits"):
+        read_scheme(tmp_path / "a b.toml")
+    (tmp_path / "c.toml").mkdir()
+    with pytest.raises(InputError, match="is a folder"):
+        read_scheme(tmp_path / "c.toml")

@@ -19,11 +19,14 @@ from pyojeong.core.metrics import (
     calibration_error,
     confusion_counts,
     encode,
+    holm,
     macro_f1,
     macro_f1s,
     mcnemar,
     per_class,
     row_normalized,
+    t_quantile,
+    t_test,
     wilson_interval,
 )
 from tests.published import CLASSES, COUNTS, N_RAW
@@ -259,3 +262,18 @@ def test_importing_metrics_loads_no_report_library() -> None:
     code = f"import sys, pyojeong.core.metrics; print([name for name in {list(heavy)} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_holm_equals_the_worked_example_and_keeps_the_order() -> None:
+    # Four tests: .01 * 4, .02 * 3, .03 * 2, .04 * 1, each at least as large as the one before.
+    assert holm([0.04, 0.01, 0.03, 0.02]).tolist() == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    assert holm([0.6, 0.9]).tolist() == [1, 1]
+    assert holm([]).size == 0
+
+
+def test_the_t_test_is_student_s() -> None:
+    # Table of Student's t: 2.228 is the two-sided 5 % point with 10 degrees of freedom.
+    assert t_test(2.228, 1.0, 10) == pytest.approx(0.05, abs=1e-4)
+    assert t_quantile(10) == pytest.approx(2.228, abs=1e-3)
+    assert t_test(0.0, 0.0, 10) == 1
+    assert t_test(0.1, 0.0, 10) == 0

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from pyojeong.core.errors import InputError
 from pyojeong.core.images import read_bytes
-from pyojeong.data.aihub import DROPS, Index, index, parse_items, survey
+from pyojeong.data.aihub import DROPS, Index, index, survey
+from pyojeong.data.label_json import parse_items
 from tests.archives import NO_RECORD, file_name, image_zip, jpeg, label_zip, person, record, write_zip
 
 

@@ -321,7 +321,7 @@ def test_compare_resamples_people_where_one_of_the_files_names_them(
     for pair in ("ad", "cb"):
         comparison = compare([(name, tmp_path / f"{name}.csv") for name in pair], M1, tmp_path)
         assert set(comparison.scores["interval_over"]) == {"people"}
-    with pytest.raises(InputError, match="0-0 shows '0' in one file and '7' in another"):
+    with pytest.raises(InputError, match="0-0 has the person '0' in one file and '7' in another"):
         compare([(name, tmp_path / f"{name}.csv") for name in "bd"], M1, tmp_path)
 
 

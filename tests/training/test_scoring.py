@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from pyojeong.core.errors import InputError
@@ -58,12 +59,11 @@ def test_measure_agrees_with_the_counts_and_calibrates() -> None:
 def test_predictions_name_classes_and_sum_to_one(tmp_path: Path) -> None:
     logits = np.eye(7)[[3, 0]] * 4
     empty = np.zeros((2, 160, 160, 3), np.uint8)
-    crops = CropSet(
-        tmp_path / "x.csv", ["a.jpg", "b.jpg"], np.array([3, 6]), np.zeros(2, np.int64), None, np.arange(2), empty, {}
-    )
+    labels, sets, facts = np.array([3, 6]), np.zeros(2, np.int64), pl.DataFrame({"person": ["p", "q"]})
+    crops = CropSet(tmp_path / "x.csv", ["a.jpg", "b.jpg"], labels, sets, facts, None, np.arange(2), empty, {})
     frame = predictions(crops, logits, K7, temperature=2.0)
 
-    assert frame.columns == ["path", "true", "pred", "score", *(f"p_{name}" for name in K7.classes)]
+    assert frame.columns == ["path", "true", "pred", "score", *(f"p_{name}" for name in K7.classes), "person"]
     assert frame["path"].to_list() == ["a.jpg", "b.jpg"]
     assert frame["true"].to_list() == ["불안", "중립"]
     assert frame["pred"].to_list() == ["불안", "기쁨"]

@@ -18,11 +18,12 @@ export class Bars {
    * @param {HTMLElement} answer
    * @param {HTMLElement} spoken a live region
    * @param {readonly string[]} classes
+   * @param {Readonly<Record<string, string>>} colors by class, as `#rrggbb`; other classes have the page's color
    */
-  constructor(list, answer, spoken, classes) {
+  constructor(list, answer, spoken, classes, colors = {}) {
     this.#answer = answer;
     this.#speech = new Speech(spoken);
-    list.replaceChildren(...classes.map((name) => this.#newRow(name)));
+    list.replaceChildren(...classes.map((name) => this.#newRow(name, colors[name])));
     this.clear();
   }
 
@@ -50,13 +51,17 @@ export class Bars {
     }
   }
 
-  /** @param {string} name */
-  #newRow(name) {
+  /**
+   * @param {string} name
+   * @param {string} [color]
+   */
+  #newRow(name, color) {
     const row = document.createElement('li');
     const label = document.createElement('span');
     label.append(word(name), ' ', small(TRANSLATIONS[name] ?? ''));
     const track = Object.assign(document.createElement('span'), { className: 'track', ariaHidden: 'true' });
     const fill = Object.assign(document.createElement('span'), { className: 'fill' });
+    if (color) fill.style.setProperty('--class-color', color);
     const value = Object.assign(document.createElement('span'), { className: 'value' });
     track.append(fill);
     row.append(label, track, value);

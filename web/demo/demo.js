@@ -81,7 +81,7 @@ async function useModel(url) {
   analyzer?.dispose();
   shown = model;
   analyzer = next;
-  bars = new Bars(element('bars'), element('answer'), element('spoken'), next.outputKeys);
+  bars = new Bars(element('bars'), element('answer'), element('spoken'), next.outputKeys, next.info().colors);
   element('notice').hidden = !next.info().synthetic;
   describePace();
   // For the console: api.outputKeys, api.info().

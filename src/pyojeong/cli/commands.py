@@ -1,18 +1,17 @@
 """The commands: each parses its options, calls one function of the library and prints the result."""
 
-import json
 import shutil
 import sys
-from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from pyojeong import __version__
 from pyojeong.cli import terminal
 from pyojeong.cli.options import (
+    SCHEME_NAMES,
     AsJson,
     BoxKind,
     Decode,
@@ -21,11 +20,17 @@ from pyojeong.cli.options import (
     InputSize,
     Library,
     MinFace,
+    Mode,
     Model,
+    OtherOptions,
     Outs,
+    OwnScheme,
+    OwnSchemes,
     Policy,
+    Port,
+    ProfileName,
     Profiles,
-    Protocol,
+    Protocols,
     Root,
     Scheduler,
     SchemeName,
@@ -33,16 +38,15 @@ from pyojeong.cli.options import (
     Seed,
     SkipUnreadable,
     Split,
+    Tables,
     Workers,
+    named_files,
     short_name,
     with_outs,
 )
 from pyojeong.core.errors import InputError
 from pyojeong.core.labels import scheme_for, scheme_named
 from pyojeong.core.workspace import EVALUATIONS, FACEAPI_RESULTS, K7_MODEL, K7_RUN, SUMMARY, SUMMARY_PAGE
-
-if TYPE_CHECKING:
-    from pyojeong.evaluation.evaluation_csv import EvaluationSummary, EvaluationTable
 
 app = typer.Typer(
     help="표정: compare face-api.js and MobileNetV3-Small fairly on Korean faces, and use the package's own model.",
@@ -83,6 +87,7 @@ def prepare(
     split: Split = "person",
     seed: Seed = 1337,
     skip_unreadable: SkipUnreadable = False,
+    scheme: OwnSchemes = None,
     workers: Workers = 1,
     scheduler: Scheduler = None,
 ) -> None:
@@ -91,7 +96,9 @@ def prepare(
     Also writes a summary. The exit code is 3 when archives were skipped.
     """
     from pyojeong.data.prepare import prepare as run_prepare
+    from pyojeong.data.prepare import write_view
 
+    own_schemes = [scheme_named(name) for name in scheme or []]
     preparation = run_prepare(
         source,
         root,
@@ -105,28 +112,39 @@ def prepare(
     shown = ("link", "photographs", "kept", "people", "people_per_split", "images", "drops", "warnings", "crops_made")
     values = asdict(preparation)
     terminal.print_json({key: values[key] for key in shown if values[key] is not None})
+    for own in own_schemes:
+        terminal.print_json({own.name: write_view(root, own)})
     print(f"Full summary: {root / SUMMARY_PAGE}")
-    _end_incomplete(preparation.drops)
+    terminal.end_incomplete(preparation.drops)
 
 
-def _end_incomplete(drops: Mapping[str, int]) -> None:
-    """Exit with code 3 after naming what is missing, where archives or label files of SOURCE were skipped."""
-    from pyojeong.data.prepare import LOST
+@app.command()
+def collect(
+    folder: Annotated[Path, typer.Argument(help="Holds a folder of photographs for each class, named after it.")],
+    root: Root = Path(),
+    name: Annotated[str | None, typer.Option(help="Name of the label scheme. [default: that of FOLDER]")] = None,
+    scheme: OwnScheme = None,
+    seed: Seed = 1337,
+) -> None:
+    """Make tables of photographs in folders named after their classes.
 
-    if lost := {reason: drops[reason] for reason in LOST if reason in drops}:
-        words = ", ".join(f"{count} {reason}" for reason, count in lost.items())
-        print(f"incomplete: {words}; the summary lists them. Everything else is done.", file=sys.stderr)
-        raise typer.Exit(3)
+    Finds the face in each. Photographs of one person, in a folder of their own below the class, stay in one set.
+    """
+    from pyojeong.analyzer import face_boxes
+    from pyojeong.data.folders import collect as run_collect
+
+    own = scheme_named(str(scheme)) if scheme else None
+    collection = run_collect(folder, root, face_boxes(), name=name, scheme=own, seed=seed)
+    terminal.print_json(asdict(collection))
+    tables = " ".join(f"--{split}-csv {path}" for split, path in collection.tables.items())
+    print(
+        f"Next: pyojeong train {tables} --scheme {scheme or collection.scheme} --box-kind blazeface --out models/NAME"
+    )
 
 
 @app.command()
 def baseline(
-    csv: Annotated[
-        list[Path],
-        typer.Option(
-            help="Table of photographs with boxes; repeat it to decode each photograph once for several tables."
-        ),
-    ],
+    csv: Tables,
     out: Outs = None,
     scheme: SchemeName = None,
     root: Root = Path(),
@@ -152,12 +170,12 @@ def baseline(
         )
     results = root / FACEAPI_RESULTS
     tables = with_outs(csv, scheme, out or [results / f"faceapi_{short_name(scheme, table)}_eval.csv" for table in csv])
-    _print_summaries(tables, evaluate(tables, face_api, root=root, workers=workers, scheduler=scheduler))
+    terminal.print_summaries(tables, evaluate(tables, face_api, root=root, workers=workers, scheduler=scheduler))
 
 
 @app.command()
 def evaluate(
-    csv: Annotated[list[Path], typer.Option(help="Table of photographs with boxes, or of crops.")],
+    csv: Tables,
     out: Outs = None,
     model: Model = None,
     box_kind: BoxKind = "annotator",
@@ -176,7 +194,7 @@ def evaluate(
     contender = ModelContender.load(model, box_kind)
     results = root / EVALUATIONS
     tables = with_outs(csv, scheme, out or [results / f"{contender.title}_{table.stem}_eval.csv" for table in csv])
-    _print_summaries(tables, run_evaluate(tables, contender, root=root, workers=workers, scheduler=scheduler))
+    terminal.print_summaries(tables, run_evaluate(tables, contender, root=root, workers=workers, scheduler=scheduler))
 
 
 @app.command()
@@ -203,7 +221,7 @@ def faces(
         score_threshold=score_threshold,
         decode=decode,
     )
-    _print_faces((result.to_dict() for result in results), as_json, "expressions")
+    terminal.print_faces((result.to_dict() for result in results), as_json, "expressions")
 
 
 @app.command()
@@ -222,7 +240,7 @@ def emotions(
     from pyojeong.analyzer import analyze_files
 
     results = analyze_files(images, model=model, min_face=min_face)
-    _print_faces((result.to_dict() for result in results), as_json, "emotions")
+    terminal.print_faces((result.to_dict() for result in results), as_json, "emotions")
 
 
 @app.command()
@@ -231,12 +249,8 @@ def train(
     val_csv: Annotated[Path, typer.Option(help="Crops that choose the epoch.")],
     test_csv: Annotated[Path, typer.Option(help="Crops that are scored once, at the end.")],
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
-    mode: Annotated[
-        Literal["probe", "finetune"], typer.Option(help="Train the head only, or everything in stages.")
-    ] = "finetune",
-    profile: Annotated[
-        str, typer.Option(help="Where the recipe comes from: full (the published one), best or sample.")
-    ] = "full",
+    mode: Mode = "finetune",
+    profile: ProfileName = "full",
     experiments: Profiles = None,
     root: Root = Path(),
     scheme: SchemeName = None,
@@ -246,9 +260,7 @@ def train(
     lr_backbone: Annotated[float | None, typer.Option(help="The backbone's learning rate. [full: 1e-4]")] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed; the same seed gives the same metrics. [1337]")] = None,
     weights: Annotated[str | None, typer.Option(help="imagenet (downloaded), random, or a file. [imagenet]")] = None,
-    option: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other field of the recipe.")
-    ] = None,
+    option: OtherOptions = None,
     box_kind: BoxKind = "annotator",
     allow_empty_class: Annotated[bool, typer.Option(help="Train even if a class has no row.")] = False,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to train.")] = "auto",
@@ -304,26 +316,29 @@ def export(
 
 
 @app.command()
-def report(root: Root = Path()) -> None:
-    """Write the report of the seven experiments.
+def report(
+    root: Root = Path(),
+    run: Annotated[Path | None, typer.Option(help="Report this training run alone, under any label scheme.")] = None,
+) -> None:
+    """Write the report of the seven experiments, or of one run.
 
     CSVs, figures and a page, from the predictions in the workspace.
     """
     from pyojeong.report.report import report as run_report
+    from pyojeong.report.run_report import report_run
 
+    if run:
+        terminal.print_run_report(report_run(run, root))
+        return
     terminal.print_report(run_report(root), root)
 
 
 @app.command()
 def compare(
     files: Annotated[list[str], typer.Argument(metavar="NAME=CSV...", help="Contenders and their prediction files.")],
-    scheme: Annotated[
-        Literal["K7", "M1", "M2", "BASIC7"], typer.Option(case_sensitive=False, help="Label scheme of all files.")
-    ],
+    scheme: Annotated[str, typer.Option(help=f"Label scheme of all files: {SCHEME_NAMES}.")],
     out: Annotated[Path, typer.Option(help="Folder for the tables and the figure.")],
-    protocol: Annotated[
-        list[Protocol] | None, typer.Option(help="Which images count; repeat for several. [default: all three]")
-    ] = None,
+    protocol: Protocols = None,
 ) -> None:
     """Compare prediction files on their common images.
 
@@ -332,15 +347,11 @@ def compare(
     from pyojeong.evaluation.protocols import PROTOCOLS
     from pyojeong.report.report import compare as run_compare
 
-    pairs = [file.partition("=") for file in files]
-    wrong = [file for file, pair in zip(files, pairs, strict=True) if not (pair[0] and pair[2])]
-    if wrong:
-        raise InputError(f"{wrong[0]!r} is not NAME=CSV; write a name for the contender and its file")
-    contenders = [(name, Path(path)) for name, _, path in pairs]
-    tables = run_compare(contenders, scheme_named(scheme), out, protocols=protocol or PROTOCOLS)
+    tables = run_compare(named_files(files), scheme_named(scheme), out, protocols=protocol or PROTOCOLS)
     terminal.print_scores(tables.scores)
     for pair in tables.paired.iter_rows(named=True):
         print(terminal.pair_lines(pair))
+    terminal.print_groups(tables.groups)
     print(f"Tables and figure: {out}")
 
 
@@ -372,15 +383,13 @@ def run(
     terminal.print_report(done, root)
     # `make run` works in an environment that is not on the PATH.
     print(f"Next: {'pyojeong' if shutil.which('pyojeong') else sys.argv[0]} demo")
-    _end_incomplete(read_json(root / SUMMARY)["drops"])
+    terminal.end_incomplete(read_json(root / SUMMARY)["drops"])
 
 
 @app.command()
 def demo(
     root: Root = Path(),
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; the next free one if it is taken.")
-    ] = 5173,
+    port: Port = 5173,
     model_dir: Annotated[Path | None, typer.Option(help="Folder with another model and its classes.json.")] = None,
     browser: Annotated[bool, typer.Option(help="Open the page in your browser.")] = True,
 ) -> None:
@@ -388,19 +397,3 @@ def demo(
     from pyojeong.demo import serve
 
     serve(root, port, model_dir=model_dir, open_browser=browser, announce=terminal.say)
-
-
-def _print_summaries(tables: list["EvaluationTable"], summaries: list["EvaluationSummary"]) -> None:
-    for table, summary in zip(tables, summaries, strict=True):
-        terminal.print_json({"csv": str(table.out), **asdict(summary)})
-    if not all(summary.coverage.n for summary in summaries):
-        raise typer.Exit(3)
-
-
-def _print_faces(results: Iterable[dict[str, Any]], as_json: bool, answers: str) -> None:
-    failed = False
-    for result in results:
-        failed |= "error" in result
-        print(json.dumps(result, ensure_ascii=False) if as_json else terminal.face_lines(result, answers))
-    if failed:
-        raise typer.Exit(2)

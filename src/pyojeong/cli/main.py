@@ -6,12 +6,14 @@ import sys
 from typing import NoReturn
 
 from pyojeong.cli.commands import app
+from pyojeong.cli.terminal import escape_unprintable
 from pyojeong.core.errors import InputError, extra_with
 from pyojeong.core.progress import show_messages
 
 
 def main() -> None:
     """Run the command line; an InputError becomes one line on stderr and exit code 2."""
+    escape_unprintable()
     show_messages()
     # PyTorch's idle threads spin by default, which makes training crawl where other programs use the cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from pyojeong.core.errors import InputError
-from pyojeong.core.labels import scheme_for
+from pyojeong.core.labels import SCHEMES, scheme_for
 
 if TYPE_CHECKING:
     from pyojeong.evaluation.evaluation_csv import EvaluationTable
@@ -32,6 +32,21 @@ Split = Annotated[
 SkipUnreadable = Annotated[
     bool, typer.Option("--skip-unreadable", help="Count archives and label files that cannot be read, and continue.")
 ]
+Tables = Annotated[
+    list[Path], typer.Option(help="Table of photographs with boxes, or of crops; repeat it for several tables.")
+]
+OwnSchemes = Annotated[
+    list[str] | None, typer.Option(help="A label scheme of your own (.toml) that gets tables too; repeatable.")
+]
+OwnScheme = Annotated[Path | None, typer.Option(help="A label scheme of your own (.toml). [default: one is written]")]
+Mode = Annotated[Literal["probe", "finetune"], typer.Option(help="Train the head only, or everything in stages.")]
+ProfileName = Annotated[
+    str, typer.Option(help="Where the recipe comes from: full (the published one), best or sample.")
+]
+OtherOptions = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other field of the recipe.")
+]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; the next free one if it is taken.")]
 Engine = Annotated[
     Literal["onnx", "node"], typer.Option(help="onnx: our port; node: the library itself under Node.js.")
 ]
@@ -55,9 +70,9 @@ Profiles = Annotated[
 Outs = Annotated[
     list[Path] | None, typer.Option(help="Evaluation CSV, one for each --csv. [default: a file below models]")
 ]
+SCHEME_NAMES = f"{', '.join(SCHEMES)} or a .toml file"
 SchemeName = Annotated[
-    Literal["K7", "M1", "M2", "BASIC7"] | None,
-    typer.Option("--scheme", case_sensitive=False, help="Label scheme. [default: from the CSV's name]"),
+    str | None, typer.Option("--scheme", help=f"Label scheme: {SCHEME_NAMES}. [default: from the CSV's name]")
 ]
 
 
@@ -69,6 +84,11 @@ class Protocol(StrEnum):
     GIVEN = "given"
 
 
+Protocols = Annotated[
+    list[Protocol] | None, typer.Option(help="Which images count; repeat for several. [default: all three]")
+]
+
+
 def with_outs(csvs: list[Path], scheme: str | None, outs: list[Path]) -> list["EvaluationTable"]:
     """Return each ``--csv`` with its scheme and its ``--out``; InputError where the numbers differ."""
     from pyojeong.evaluation.evaluation_csv import EvaluationTable
@@ -76,6 +96,15 @@ def with_outs(csvs: list[Path], scheme: str | None, outs: list[Path]) -> list["E
     if len(outs) != len(csvs):
         raise InputError(f"{len(csvs)} tables need as many evaluation CSVs; give one --out for each --csv")
     return [EvaluationTable(csv, scheme, out) for csv, out in zip(csvs, outs, strict=True)]
+
+
+def named_files(words: list[str]) -> list[tuple[str, Path]]:
+    """Split words such as ``ours=ours.csv`` into names and files; InputError for other words."""
+    pairs = [(word, *word.partition("=")) for word in words]
+    for word, name, _, file in pairs:
+        if not (name and file):
+            raise InputError(f"{word!r} is not NAME=CSV; write a name for the contender and its file")
+    return [(name, Path(file)) for _, name, _, file in pairs]
 
 
 def short_name(scheme: str | None, csv: Path) -> str:

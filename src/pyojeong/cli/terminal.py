@@ -1,10 +1,14 @@
 """Print results on a terminal; files and --json have the full precision."""
 
+import io
 import json
 import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -13,7 +17,9 @@ from pyojeong.core.images import PROBLEMS
 if TYPE_CHECKING:
     from polars import DataFrame
 
+    from pyojeong.evaluation.evaluation_csv import EvaluationSummary, EvaluationTable
     from pyojeong.report.report import Report
+    from pyojeong.report.run_report import RunReport
 
 
 def say(line: str) -> None:
@@ -21,9 +27,60 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
+def escape_unprintable() -> None:
+    """Print what the output's encoding lacks as escapes.
+
+    Redirected output on Windows is in the system's code page (CP949 in Korea), and a file name that is not valid text
+    (CP949 bytes, as unzip leaves them on Linux) is in no encoding. Otherwise Python would stop with an error.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def json_text(value: object, indent: int | None = None) -> str:
+    """Return a value as JSON with Hangul readable, or in ASCII where the output's encoding lacks a character."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent, default=str)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(value, indent=indent, default=str)
+    return text
+
+
 def print_json(value: object) -> None:
-    """Print a value as indented JSON with Hangul readable."""
-    print(json.dumps(value, ensure_ascii=False, indent=2))
+    """Print a value as indented JSON, see ``json_text``; paths become strings."""
+    print(json_text(value, indent=2))
+
+
+def print_summaries(tables: Iterable["EvaluationTable"], summaries: Iterable["EvaluationSummary"]) -> None:
+    """Print the summary of each evaluation; exit code 3 where one has no readable photograph."""
+    nothing = False
+    for table, summary in zip(tables, summaries, strict=True):
+        print_json({"csv": str(table.out), **asdict(summary)})
+        nothing |= not summary.coverage.n
+    if nothing:
+        raise typer.Exit(3)
+
+
+def print_faces(results: Iterable[dict[str, Any]], as_json: bool, answers: str) -> None:
+    """Print the faces of each image as they are found; exit code 2 where an image could not be read."""
+    failed = False
+    for result in results:
+        failed |= "error" in result
+        print(json_text(result) if as_json else face_lines(result, answers))
+    if failed:
+        raise typer.Exit(2)
+
+
+def end_incomplete(drops: Mapping[str, int]) -> None:
+    """Exit with code 3 after naming what is missing, where archives or label files of SOURCE were skipped."""
+    from pyojeong.data.prepare import LOST
+
+    if lost := {reason: drops[reason] for reason in LOST if reason in drops}:
+        words = ", ".join(f"{count} {reason}" for reason, count in lost.items())
+        print(f"incomplete: {words}; the summary lists them. Everything else is done.", file=sys.stderr)
+        raise typer.Exit(3)
 
 
 def face_lines(result: dict[str, Any], probabilities: str = "expressions") -> str:
@@ -54,6 +111,38 @@ def pair_lines(pair: dict[str, Any]) -> str:
     return "\n".join([*lines, f"  {only}; McNemar p {pair['mcnemar_p']:.2g}"])
 
 
+def print_groups(groups: "DataFrame") -> None:
+    """Print the significant differences between groups, and which groups are too small; nothing without groups."""
+    if groups.is_empty():
+        return
+    from pyojeong.evaluation.groups import SIGNIFICANT
+
+    tested = groups.filter(groups["p_holm"].is_not_null())
+    found = tested.filter(tested["p_holm"] <= SIGNIFICANT).sort("p_holm")
+    if len(tested):
+        print(f"Groups: {len(found)} of {len(tested)} differences from all others are significant (Holm)")
+    else:
+        print("Groups: none is large enough to be compared")
+    for row in found.iter_rows(named=True):
+        print(
+            f"  {row['contender']}, {row['protocol']}: {row['measure']} of {row['column']} {row['group']} "
+            f"{row['value']:.4f}, difference {row['difference']:+.4f} ({row['difference_low']:+.4f} ... "
+            f"{row['difference_high']:+.4f}), p {row['p_holm']:.2g}"
+        )
+    small = groups.filter(groups["remark"].str.starts_with("too small")).select("column", "group").rows()
+    if small:
+        print(f"  too small: {', '.join(f'{column} {group}' for column, group in sorted(set(small)))}")
+
+
+def print_run_report(report: "RunReport") -> None:
+    """Print the scores of one run and where its page is."""
+    row = report.scores.row(0, named=True)
+    scores = ", ".join(f"{name} {_with_interval(row, name)}" for name in ("accuracy", "macro_f1"))
+    print(f"n {row['n']}, {scores}, intervals over {row['interval_over']}")
+    print_groups(report.groups)
+    print(f"Report: {report.page}")
+
+
 def print_report(report: "Report", root: Path) -> None:
     """Print the summary of the seven experiments, what is missing, and where the reports are."""
     columns = {
@@ -68,6 +157,7 @@ def print_report(report: "Report", root: Path) -> None:
     print_table("Seven experiments", report.summary.select(*columns).rename(columns))
     if report.notice:
         print(f"Note: {report.notice}.")
+    print_groups(report.groups)
     for name, command in report.missing.items():
         print(f"missing: {name}; make it with: {command}")
     print(f"Reports: {root / 'reports'} (open {report.page})")

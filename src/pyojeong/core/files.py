@@ -3,10 +3,12 @@
 import json
 import logging
 import os
+import subprocess
 import tempfile
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import IO, Any
 
 import platformdirs
@@ -109,8 +111,11 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` to ``path`` as UTF-8, whole or not at all."""
-    write_bytes(path, text.encode())
+    """Write ``text`` to ``path`` as UTF-8, whole or not at all.
+
+    A file name that is not valid text holds lone surrogates; they become escapes, which JSON reads back.
+    """
+    write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -119,13 +124,37 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a UTF-8 JSON file; InputError names the file when it is missing or not JSON."""
+    """Read a UTF-8 JSON file; InputError names the file when it is missing, a folder or not JSON."""
+    require_file(path)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"{path}: not readable as JSON ({error})") from None
+
+
+def require_file(path: Path, remedy: str = "") -> None:
+    """Raise InputError, with the remedy, where ``path`` does not exist or is a folder.
+
+    Windows reports the attempt to open a folder as a lack of permission, which would mislead.
+    """
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; name a file in it")
+    if not path.exists():
+        raise InputError(f"{path}: no such file{remedy and f'; {remedy}'}")
+
+
+def text_of(data: bytes) -> str:
+    """Decode text as Korean and other spreadsheets write it: UTF-8 with or without BOM, UTF-16 with BOM, or CP949.
+
+    Raises ValueError for other encodings.
+    """
+    utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+    for encoding in ("utf-16",) if utf16 else ("utf-8-sig", "cp949"):
+        try:
+            return data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    raise ValueError("neither UTF-8 nor CP949")
 
 
 def json_value(path: Path, key: str) -> Any:
@@ -140,18 +169,53 @@ def relative_path(text: str, root: Path) -> str | None:
     Only the text is checked, not where links point: a link inside the workspace (such as a data disk under
     ``data_raw``) is the user's decision.
     """
+    return path_below(text, root.absolute())
+
+
+def path_below(text: str, root: PurePath) -> str | None:
+    """Do what ``relative_path`` does for an absolute ``root``, which may be a path of another system.
+
+    Backslashes count as slashes. A drive such as ``C:`` is part of a path on Windows only, where case makes no
+    difference in it.
+    """
     text = text.replace("\\", "/")
-    if PureWindowsPath(text).drive or "\0" in text:
+    path = type(root)(text)
+    if (PureWindowsPath(text).drive and not path.drive) or "\0" in text:
         return None
-    path = PurePosixPath(text)
-    if path.is_absolute():
-        absolute_root = PurePosixPath(root.absolute().as_posix())
-        if not path.is_relative_to(absolute_root):
-            return None
-        path = path.relative_to(absolute_root)
-    if ".." in path.parts or not path.parts:
+    if path.is_absolute() and path.is_relative_to(root):
+        path = path.relative_to(root)
+    if path.anchor or ".." in path.parts or not path.parts:
         return None
     return path.as_posix()
+
+
+def stored_path(root: Path, path: str) -> Path:
+    """Return ``path`` (relative to ``root``, forward slashes) as its folders spell it, whether or not it exists.
+
+    macOS decomposes Hangul (NFD), so a table and a disk may write one name in two ways.
+    """
+    place = root / path
+    if path.isascii() or place.exists():
+        return place
+    place = root
+    for part in PurePosixPath(path).parts:
+        forms = (part, *(unicodedata.normalize(form, part) for form in ("NFC", "NFD")))
+        place /= next((form for form in forms if (place / form).exists()), part)
+    return place
+
+
+def link_folder(link: Path, target: Path) -> None:
+    """Make ``link`` lead to the folder ``target``: a symbolic link, or a junction where Windows allows none.
+
+    Windows lets only administrators and developers make symbolic links; anyone may make a junction, which lies on a
+    local disk and leads to a folder of one. Raises OSError when neither can be made.
+    """
+    try:
+        link.symlink_to(target, target_is_directory=True)
+    except OSError as error:
+        command = ["cmd", "/c", "mklink", "/J", str(link.absolute()), str(target.absolute())]
+        if os.name != "nt" or subprocess.run(command, capture_output=True).returncode:
+            raise OSError(error.errno, error.strerror or str(error), str(link)) from error
 
 
 def cache_folder() -> Path:

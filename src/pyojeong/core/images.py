@@ -23,7 +23,7 @@ import simplejpeg
 from PIL import Image, ImageOps
 
 from pyojeong.core.errors import InputError
-from pyojeong.core.files import relative_path
+from pyojeong.core.files import relative_path, stored_path
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -53,9 +53,9 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 
 _ORIENTATION_TAG = 0x0112
 
-_NO_SUCH_NAME = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
+_NO_SUCH_NAME = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
-_INSIDE = re.compile(r"\.zip!/", re.ASCII | re.IGNORECASE)
+_INSIDE = re.compile(r"\.zip![/\\]", re.ASCII | re.IGNORECASE)
 
 # Views, not copies: most callers use a part of the image.
 _TURNS: dict[int, Callable[[Pixels], Pixels]] = {
@@ -71,6 +71,7 @@ _TURNS: dict[int, Callable[[Pixels], Pixels]] = {
 
 PROBLEMS = {
     "missing": "no such image file",
+    "folder": "is a folder; name the images in it",
     "outside": "the path is outside the project root",
     "unreadable_archive": "the archive cannot be read; if its download was interrupted, download it again",
     "encrypted": "the archive member needs a password; unpack it first",
@@ -150,27 +151,32 @@ def plain_hangul(name: str) -> str:
 def split_path(path: str) -> tuple[str, str | None]:
     """Split ``a.zip!/b.jpg`` into archive and member name; the member is None for a plain file."""
     found = _INSIDE.search(path)
-    return (path[: found.end() - 2], path[found.end() :]) if found else (path, None)
+    if not found:
+        return path, None
+    member = path[found.end() :]
+    # On Windows people may write the whole path with backslashes.
+    return path[: found.end() - 2], member.replace("\\", "/") if found[0].endswith("\\") else member
 
 
 def read_bytes(root: Path, path: str) -> bytes:
     """Return the bytes of the image at ``path`` (relative to ``root``, forward slashes, see the module).
 
     Archives stay open, a few per process; threads may share them. Raises ImageError with reason ``missing``,
-    ``outside``, ``unreadable_archive``, ``encrypted``, ``corrupt``, ``too_large`` or ``empty``.
+    ``outside``, ``folder``, ``unreadable_archive``, ``encrypted``, ``corrupt``, ``too_large`` or ``empty``.
     """
     file, member = split_path(path)
     relative = relative_path(file, root)
     if relative is None:
         raise ImageError("outside", path)
     try:
-        data = _plain(root / relative) if member is None else _member(root / relative, member)
+        place = stored_path(root, relative)
+        data = _plain(place) if member is None else _member(place, unicodedata.normalize("NFC", member))
     except OSError as error:
+        # Windows reports that opening a folder is not permitted.
+        if error.errno == errno.EISDIR or (error.errno == errno.EACCES and stored_path(root, relative).is_dir()):
+            raise ImageError("folder", path) from None
         if error.errno not in _NO_SUCH_NAME:
             raise
-        # A table written on macOS may contain decomposed Hangul.
-        if (composed := unicodedata.normalize("NFC", path)) != path:
-            return read_bytes(root, composed)
         raise ImageError("missing", path) from None
     if not data:
         raise ImageError("empty", path)
@@ -184,7 +190,7 @@ def read_anywhere(path: str) -> bytes:
     """
     file, member = split_path(path)
     if Path(file).name in ("", ".."):
-        raise ImageError("missing", path)
+        raise ImageError("folder" if Path(file).is_dir() else "missing", path)
     name = Path(file).name if member is None else f"{Path(file).name}!/{member}"
     return read_bytes(Path(file).absolute().parent, name)
 

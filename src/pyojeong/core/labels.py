@@ -1,16 +1,20 @@
 """The seven emotions of AI Hub data set 82 in three vocabularies, and the label schemes built on them.
 
-A scheme is data: an ordered tuple of classes and a mapping from a photograph's Korean label to one of them. The order
-of ``K7.classes`` is fixed, because browsers read probabilities by position.
+A scheme is data: a TOML file with classes in output order, see ``read_scheme``. ``schemes/`` holds the package's own;
+the order of ``K7.classes`` is fixed, because browsers read probabilities by position.
 """
 
 import re
+import tomllib
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from pyojeong.core.errors import InputError
+from pyojeong.core.files import require_file
 
 KOREAN = ("기쁨", "당황", "분노", "불안", "상처", "슬픔", "중립")
 """AI Hub's labels, in the fixed output order of the K7 model."""
@@ -25,7 +29,6 @@ UNKNOWN = "알수없음"
 """An annotator's answer for "cannot tell"; never a class."""
 
 KOREAN_TO_ENGLISH = dict(zip(KOREAN, ENGLISH, strict=True))
-ENGLISH_TO_KOREAN = dict(zip(ENGLISH, KOREAN, strict=True))
 
 
 @dataclass(frozen=True)
@@ -33,86 +36,165 @@ class Scheme:
     """A set of classes and the words that map to them.
 
     Attributes:
-        name: as in flags and file names: ``K7``, ``M1``, ``M2``, ``BASIC7``.
+        name: as in flags and file names: ``K7``, ``M1``, ``M2``, ``BASIC7``, or one of the user's own.
         classes: class names in output order.
         from_korean: Korean label -> class. The scheme drops a Korean label that is missing here.
         aliases: other words found in label columns -> class.
+        faceapi: class -> the word of ``FACEAPI`` that is nearest to it, where there is one.
+        colors: class -> its color as ``#rrggbb``, where it has one.
     """
 
     name: str
     classes: tuple[str, ...]
     from_korean: Mapping[str, str]
     aliases: Mapping[str, str] = field(default_factory=dict)
+    faceapi: Mapping[str, str] = field(default_factory=dict)
+    colors: Mapping[str, str] = field(default_factory=dict)
 
     def class_of(self, word: str) -> str | None:
-        """Return the class for a class name, a Korean or English label, or an alias; None for any other word."""
-        word = unicodedata.normalize("NFC", word)  # macOS decomposes Hangul
-        if word in self.classes:
-            return word
-        korean = ENGLISH_TO_KOREAN.get(word, word)
-        return self.from_korean.get(korean) or self.aliases.get(word)
+        """Return the class for a class name, a Korean or English label, or an alias; None for any other word.
+
+        Case, spaces around the word and the form of Hangul (macOS decomposes it) make no difference.
+        """
+        return self._class_by_word.get(_plain(word))
+
+    def tables(self) -> list[dict[str, Any]]:
+        """Return the scheme as the tables ``[[class]]`` of its file, see ``read_scheme``; JSON can hold them."""
+        return [
+            {
+                "name": name,
+                "aihub": [label for label, owner in self.from_korean.items() if owner == name],
+                "words": [word for word, owner in self.aliases.items() if owner == name],
+                **({"faceapi": self.faceapi[name]} if name in self.faceapi else {}),
+                **({"color": self.colors[name]} if name in self.colors else {}),
+            }
+            for name in self.classes
+        ]
+
+    @cached_property
+    def _class_by_word(self) -> dict[str, str]:
+        english = {ENGLISH[KOREAN.index(label)]: name for label, name in self.from_korean.items()}
+        own = {name: name for name in self.classes}
+        # From the weakest claim to the strongest: "neutral" may be an alias and a class.
+        return {_plain(word): name for word, name in {**self.aliases, **english, **self.from_korean, **own}.items()}
 
 
-_SHARED = {"기쁨": "happy", "분노": "angry", "불안": "fearful", "상처": "sad", "슬픔": "sad", "중립": "neutral"}
+def read_scheme(path: Path) -> Scheme:
+    """Read a label scheme from a TOML file; its name is the file's name without ``.toml``.
 
-# The published K7 tables write the seven labels in face-api's words (상처 as "disgusted"), so CSVs made by that system
-# have them in label_en.
-_PUBLISHED_K7 = {
-    "happy": "기쁨",
-    "surprised": "당황",
-    "angry": "분노",
-    "fearful": "불안",
-    "disgusted": "상처",
-    "sad": "슬픔",
-}
+    The file has one table ``[[class]]`` per class, in output order, with the keys
 
-K7 = Scheme("K7", KOREAN, {word: word for word in KOREAN}, _PUBLISHED_K7)
+    - ``name``: in any script,
+    - ``aihub`` (optional): the list of AI Hub's labels that belong to it,
+    - ``words`` (optional): a list of other words for it in label columns,
+    - ``faceapi`` (optional): the word of ``FACEAPI`` that is nearest to it; label columns may use it too, unless it is
+      nearest to several classes,
+    - ``color`` (optional): ``#rrggbb``, for the demo page.
 
-# The published confusion counts fix these two: 당황 is "surprised" in M1 and "disgusted" in M2.
-M1 = Scheme(
-    "M1",
-    ("neutral", "happy", "sad", "angry", "fearful", "surprised"),
-    {**_SHARED, "당황": "surprised"},
-)
-M2 = Scheme(
-    "M2",
-    ("neutral", "happy", "sad", "angry", "fearful", "disgusted"),
-    {**_SHARED, "당황": "disgusted"},
-)
+    Raises InputError when the file is missing or not TOML, has fewer than two classes or an unknown key, a value is
+    not one of these, or a word belongs to two classes.
+    """
+    require_file(path)
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"{path}: not readable as TOML in UTF-8 ({error})") from None
+    if not re.fullmatch(r"[\w-]+", path.stem):
+        raise InputError(f"{path}: its name names the scheme; rename it to letters, digits, _ or - and .toml")
+    try:
+        if unknown := sorted(set(content) - {"class"}):
+            raise InputError(f"has the unknown key {unknown[0]}; a scheme has tables [[class]] only")
+        return scheme_of(unicodedata.normalize("NFC", path.stem), content.get("class"))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
-# RAF-DB and FER2013 use face-api's seven classes; AI Hub has no disgust.
-BASIC7 = Scheme(
-    "BASIC7",
-    FACEAPI,
-    {**_SHARED, "당황": "surprised"},
-    {
-        "disgust": "disgusted",
-        "fear": "fearful",
-        "surprise": "surprised",
-        "happiness": "happy",
-    },
+
+def scheme_of(name: str, tables: Any) -> Scheme:
+    """Return the scheme with these tables ``[[class]]``; InputError as ``read_scheme``."""
+    if not isinstance(tables, list) or len(tables) < 2:
+        raise InputError("a scheme has two or more tables [[class]]")
+    entries = [_entry(number, table) for number, table in enumerate(tables, 1)]
+    classes = [entry["name"] for entry in entries]
+    faceapi = {entry["name"]: entry["faceapi"] for entry in entries if "faceapi" in entry}
+    nearest = [*faceapi.values()]
+    owners: dict[str, str] = {}
+    for entry in entries:
+        for word in dict.fromkeys(map(_plain, (entry["name"], *entry.get("aihub", []), *entry.get("words", [])))):
+            if word in owners:
+                raise InputError(f"{word!r} belongs to the classes {owners[word]} and {entry['name']}; leave it in one")
+            owners[word] = entry["name"]
+    unique = {word: name for name, word in faceapi.items() if nearest.count(word) == 1}
+    return Scheme(
+        name=name,
+        classes=tuple(classes),
+        from_korean={label: entry["name"] for entry in entries for label in entry.get("aihub", [])},
+        aliases=unique | {word: entry["name"] for entry in entries for word in entry.get("words", [])},
+        faceapi=faceapi,
+        colors={entry["name"]: entry["color"] for entry in entries if "color" in entry},
+    )
+
+
+def _entry(number: int, table: Any) -> dict[str, Any]:
+    """Check the table of one class; return it with composed names (NFC)."""
+    keys = ("name", "aihub", "words", "faceapi", "color")
+    if not isinstance(table, dict) or (unknown := sorted(set(table) - set(keys))):
+        problem = f"has the unknown key {unknown[0]}" if isinstance(table, dict) else "is not a table"
+        raise InputError(f"class {number} {problem}; the keys are {', '.join(keys)}")
+    for key, value in table.items():
+        words = value if key in ("aihub", "words") else [value]
+        if not isinstance(words, list) or not all(isinstance(word, str) and word.strip() for word in words):
+            kind = "a list of words" if key in ("aihub", "words") else "a word"
+            raise InputError(f"class {number}: {key} is {value!r}; it must be {kind}")
+    name = unicodedata.normalize("NFC", table.get("name", ""))
+    if not name or name != name.strip() or not name.isprintable():
+        raise InputError(f"class {number}: its name is {name!r}; give it one without spaces or lines around it")
+    for key, choices in (("aihub", KOREAN), ("faceapi", FACEAPI)):
+        words = table.get(key, [])
+        for word in [words] if isinstance(words, str) else words:
+            if word not in choices:
+                raise InputError(f"class {name}: {key} is {word!r}; choose from {', '.join(choices)}")
+    if not re.fullmatch("#[0-9a-fA-F]{6}", table.get("color", "#000000")):
+        raise InputError(f"class {name}: color is {table['color']!r}; write it as #rrggbb")
+    return {**table, "name": name}
+
+
+def _plain(word: str) -> str:
+    return unicodedata.normalize("NFC", word).strip().casefold()
+
+
+K7, M1, M2, BASIC7 = (
+    read_scheme(Path(__file__).parent / "schemes" / f"{name}.toml") for name in ("K7", "M1", "M2", "BASIC7")
 )
 
 SCHEMES = {scheme.name: scheme for scheme in (K7, M1, M2, BASIC7)}
 
 
 def scheme_named(name: str) -> Scheme:
-    """Return the scheme called ``name`` (case-insensitive); InputError lists the names."""
-    try:
+    """Return the package's scheme called ``name`` (case-insensitive), or read the file of that name.
+
+    Raises InputError, which lists the names, where there is neither, and where a file has a name of the package's.
+    """
+    if name.upper() in SCHEMES:
         return SCHEMES[name.upper()]
-    except KeyError:
-        raise InputError(f"there is no label scheme {name!r}; choose one of {', '.join(SCHEMES)}") from None
+    if not name.lower().endswith(".toml"):
+        raise InputError(f"there is no label scheme {name!r}; choose one of {', '.join(SCHEMES)}, or give a .toml file")
+    scheme = read_scheme(Path(name))
+    if scheme.name.upper() in SCHEMES:
+        raise InputError(f"{name}: the package has a scheme {scheme.name.upper()}; rename the file")
+    return scheme
 
 
 def scheme_for(scheme: Scheme | str | None, csv: Path) -> Scheme:
-    """Return ``scheme`` (or the scheme of that name); None reads it off a file name such as ``test_M1.csv``.
+    """Return ``scheme`` (or the scheme of that name or file); None reads it off a file name such as ``test_M1.csv``.
 
     Raises InputError where there is no such scheme, the file name contains none, or it contains another one: a word
     may mean two things ("disgusted" is 당황 in M2 and 상처 in the published K7).
     """
     in_name = re.search(rf"_({'|'.join(SCHEMES)})(?=[_.])", csv.name)
     if scheme is None and not in_name:
-        raise InputError(f"{csv}: its name does not contain the label scheme; add --scheme K7, M1, M2 or BASIC7")
+        raise InputError(
+            f"{csv}: its name does not contain the label scheme; add --scheme {', '.join(SCHEMES)} or a .toml file"
+        )
     if not isinstance(scheme, Scheme):
         scheme = scheme_named(scheme or (in_name[1] if in_name else ""))
     if in_name and in_name[1] != scheme.name:

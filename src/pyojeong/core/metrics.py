@@ -193,6 +193,42 @@ def mcnemar(first_right: ArrayLike, second_right: ArrayLike) -> float:
     return float(_binomial_test(only_first, only_first + only_second).pvalue)
 
 
+def t_test(value: float, error: float, freedom: int) -> float:
+    """Return the two-sided p-value of Student's t-test that an estimate is 0.
+
+    Args:
+        value: the estimate.
+        error: its standard error, 0 or more.
+        freedom: degrees of freedom, at least 1.
+    """
+    from scipy.stats import t  # type: ignore[attr-defined]
+
+    if error == 0:
+        return 1.0 if value == 0 else 0.0
+    return float(2 * t.sf(abs(value) / error, freedom))
+
+
+def t_quantile(freedom: int) -> float:
+    """Return how many standard errors an interval at ``LEVEL`` reaches on each side, with ``freedom`` degrees."""
+    from scipy.stats import t  # type: ignore[attr-defined]
+
+    return float(t.ppf((1 + LEVEL) / 2, freedom))
+
+
+def holm(p_values: Sequence[float]) -> Floats:
+    """Correct p-values for their number by Holm's step-down method (1979).
+
+    Rejecting where the corrected value is at most .05 keeps the chance of any false rejection at 5 % or below, whatever
+    the tests have to do with each other. Shape [N] as given.
+    """
+    p = np.asarray(p_values, np.float64)
+    order = np.argsort(p, kind="stable")
+    steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    corrected = np.empty_like(p)
+    corrected[order] = np.minimum(steps, 1.0)
+    return corrected
+
+
 def calibration_error(confidence: ArrayLike, right: ArrayLike, bins: int = 15) -> float:
     """Expected calibration error 0..1 (Naeini 2015; 15 equal bins as in Guo 2017, "On Calibration", eq. 3).
 

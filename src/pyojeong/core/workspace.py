@@ -27,6 +27,9 @@ CROP_CACHE = "data_shared/pixels_160"
 SUMMARY = "data_shared/summary.json"
 SUMMARY_PAGE = "data_shared/summary.html"
 
+COLLECTED = "data_shared/collected"
+"""Tables and schemes that ``collect`` makes of folders: ``{train,val,test}_{scheme}.csv`` and ``{scheme}.toml``."""
+
 FACEAPI_RESULTS = "models/faceapi_baseline/results"
 RUNS = "models/mobilenetv3_classifier/runs"
 EVALUATIONS = "models/evaluations"

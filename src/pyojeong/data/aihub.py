@@ -1,11 +1,10 @@
 """Reads AI Hub data set 82 in place, from archives, unpacked folders or both, into one row per photograph.
 
 Nothing is unpacked. Every record and every photograph becomes a row of the table or is counted under a reason in
-``DROPS``. File endings decide, not archive names: ``.json`` files hold records, ``.jpg``, ``.jpeg`` and ``.png`` files
-are photographs, and the two are matched by file name.
+``DROPS``. File endings decide, not archive names: ``.json`` and ``.jsonl`` files hold records, ``.jpg``, ``.jpeg`` and
+``.png`` files are photographs, and the two are matched by file name.
 """
 
-import json
 import os
 import re
 import stat
@@ -23,7 +22,9 @@ from pyojeong.core.errors import InputError
 from pyojeong.core.images import BROKEN_MEMBER, member_name, plain_hangul
 from pyojeong.core.progress import track
 from pyojeong.core.workspace import SAMPLE_MARKER
+from pyojeong.data.label_json import described, parse_items
 from pyojeong.data.records import SCHEMA, clean_text, read_records
+from pyojeong.data.source import check_source, is_text
 
 DROPS = {
     "record_without_image": "a label record whose photograph is not in SOURCE",
@@ -49,16 +50,13 @@ DROPS = {
 """Why something in SOURCE is not in the table: reason -> meaning."""
 
 _IMAGES = (".jpg", ".jpeg", ".png")
+_LABELS = (".json", ".jsonl")
 _PHOTOGRAPHS = dict.fromkeys(("name", "path", "stamp"), pl.String)
 _OTHER_ARCHIVE = re.compile(r"\.(tar|tgz|gz|bz2|xz|7z|rar|alz|egg|z\d\d|zip\.\d+)$", re.IGNORECASE)
 _UNFINISHED = re.compile(r"\.(part\d*|partial|crdownload|download|tmp)$", re.IGNORECASE)
 _MAX_JSON_BYTES = 1 << 29
 _RECORDS_AT_ONCE = 5000
 _UNREADABLE = (*BROKEN_MEMBER, RuntimeError)
-_JSON = json.JSONDecoder()
-_JSON_FLOATS = json.JSONDecoder(parse_int=float)
-_JSON_SPACE = " \t\n\r"
-_SPACE = re.compile(f"[{_JSON_SPACE}]*")
 
 
 class File(NamedTuple):
@@ -107,6 +105,7 @@ class _Contents(NamedTuple):
     records: list[pl.DataFrame]
     unreadable: list[str]
     skipped: list[str]
+    other_json: list[str]
     drops: Counter[str]
 
 
@@ -119,12 +118,6 @@ def survey(source: Path) -> Survey:
     drops: Counter[str] = Counter()
     files = sorted(_walk(source, drops))
     return Survey(source, files, drops)
-
-
-def check_source(source: Path) -> None:
-    """Raise InputError unless ``source`` is a folder."""
-    if not source.is_dir():
-        raise InputError(f"{source}: no such folder; SOURCE is the folder that holds AI Hub's archives")
 
 
 def index(listing: Survey, base: str, *, policy: str = "majority", skip_unreadable: bool = False) -> Index:
@@ -140,7 +133,7 @@ def index(listing: Survey, base: str, *, policy: str = "majority", skip_unreadab
         InputError: an archive or label file is unreadable, or there are no records or no photographs at all.
     """
     source = listing.source
-    contents = _Contents([], [], [], [], Counter(listing.drops))
+    contents = _Contents([], [], [], [], [], Counter(listing.drops))
     for file in track(listing.files, "reading archive indexes and labels"):
         _read(source, file.path, base, policy, contents)
     if contents.unreadable and not skip_unreadable:
@@ -150,7 +143,8 @@ def index(listing: Survey, base: str, *, policy: str = "majority", skip_unreadab
             "without it with --skip-unreadable"
         )
     if not contents.records:
-        raise InputError(f"{source}: no label records (a .json inside the [라벨] archives) were found")
+        seen = f"; {contents.other_json[0]}" if contents.other_json else ""
+        raise InputError(f"{source}: no label records (a .json inside the [라벨] archives) were found{seen}")
     if not any(frame.height for frame in contents.images):
         raise InputError(f"{source}: no photographs (.jpg inside the [원천] archives) were found")
     skipped = contents.unreadable + contents.skipped
@@ -173,7 +167,7 @@ def _walk(source: Path, drops: Counter[str]) -> Iterator[File]:
                 drops["symbolic_link"] += 1
             elif entry.is_dir():
                 folders.append(path)
-            elif not _is_text(path):
+            elif not is_text(path):
                 drops["undecodable_name"] += 1
             elif folder and entry.name == SAMPLE_MARKER:
                 raise InputError(
@@ -193,14 +187,6 @@ def _walk(source: Path, drops: Counter[str]) -> Iterator[File]:
                 yield File(path, 0, 0)
 
 
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _read(source: Path, path: str, base: str, policy: str, contents: _Contents) -> None:
     kind = _kind(path)
     file = source / path
@@ -212,7 +198,7 @@ def _read(source: Path, path: str, base: str, policy: str, contents: _Contents) 
     try:
         if kind == ".zip":
             _read_archive(file, path, path_from_root, policy, contents)
-        elif kind == ".json":
+        elif kind in _LABELS:
             _add_records(file.read_bytes, file.stat().st_size, path, policy, contents)
         elif kind in _IMAGES:
             status = file.stat()
@@ -239,13 +225,13 @@ def _read_archive(file: Path, path: str, path_from_root: str, policy: str, conte
                 continue
             if kind == ".zip" or _OTHER_ARCHIVE.search(file_name):
                 _skip(f"{path}!/{name}", "other_archive", contents)
-            elif kind not in (*_IMAGES, ".json"):
+            elif kind not in (*_IMAGES, *_LABELS):
                 continue
             elif not _is_safe(name):
                 contents.drops["unsafe_name"] += 1
             elif stat.S_ISLNK(info.external_attr >> 16):
                 contents.drops["symbolic_link"] += 1
-            elif kind == ".json":
+            elif kind in _LABELS:
                 read = partial(archive.read, info)
                 _add_records(read, info.file_size, f"{path}!/{name}", policy, contents)
             else:
@@ -293,6 +279,8 @@ def _add_records(read: Callable[[], bytes], size: int, path: str, policy: str, c
         return
     if not frames:
         contents.drops["other_json"] += 1
+        if not contents.other_json:
+            contents.other_json.append(f"{path} holds {described(read())}")
         return
     contents.records.extend(frames)
     _count(contents.drops, malformed_record=malformed)
@@ -313,58 +301,10 @@ def _named_records(items: Iterator[Any], policy: str, official: str) -> tuple[li
     return frames, malformed
 
 
-def parse_items(data: bytes) -> Iterator[Any]:
-    """Yield the items of a JSON list in UTF-8 (with or without BOM), CP949 or EUC-KR; nothing for other JSON values.
-
-    Items are parsed one at a time, because the objects of a 60 MB label file take half a GB.
-
-    Raises ValueError for other encodings and for invalid JSON, RecursionError for extreme nesting.
-    """
-    text = _decoded(data).strip(_JSON_SPACE)
-    if not text.startswith("["):
-        json.loads(text)
-        return
-    position, separator = _skip_space(text, 1), ","
-    if text[position : position + 1] == "]":
-        position, separator = position + 1, "]"
-    while separator == ",":
-        item, position = _item(text, position)
-        yield item
-        position = _skip_space(text, position)
-        separator = text[position : position + 1]
-        position = _skip_space(text, position + 1)
-    if separator != "]" or position < len(text):
-        raise ValueError(f"no comma or bracket at character {position}")
-
-
-def _decoded(data: bytes) -> str:
-    for encoding in ("utf-8-sig", "cp949"):
-        try:
-            return data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    raise ValueError("neither UTF-8 nor CP949")
-
-
-def _item(text: str, position: int) -> tuple[Any, int]:
-    try:
-        return _JSON.raw_decode(text, position)
-    except json.JSONDecodeError:
-        raise
-    except ValueError:
-        # Python refuses integers of more than 4,300 digits. Read as a float such a number is infinite, so only its
-        # own record is lost.
-        return _JSON_FLOATS.raw_decode(text, position)
-
-
-def _skip_space(text: str, position: int) -> int:
-    match = _SPACE.match(text, position)
-    return match.end() if match else position
-
-
 def _key(name: str) -> str:
-    # One unpacking tool wrote _ for &, and some systems decompose Hangul.
-    return clean_text(_last_part(name)).replace("&", "_")
+    # One unpacking tool wrote _ for &, some systems decompose Hangul, and some write endings in capitals.
+    stem, dot, ending = clean_text(_last_part(name)).replace("&", "_").rpartition(".")
+    return f"{stem}{dot}{ending.lower()}"
 
 
 def _match(records: pl.DataFrame, images: pl.DataFrame, drops: Counter[str]) -> Index:

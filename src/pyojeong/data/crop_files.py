@@ -57,6 +57,7 @@ _REASONS = {
     "too_large": "too_large_image",
     "encrypted": "encrypted_image",
     "missing": "missing_image",
+    "folder": "missing_image",
     "outside": "missing_image",
     "unreadable_archive": "lost_archive",
 }

@@ -3,7 +3,9 @@
 import errno
 import hashlib
 import json
-from collections.abc import Iterator
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +14,17 @@ import polars as pl
 
 from pyojeong import __version__
 from pyojeong.core.errors import InputError, check_choice
-from pyojeong.core.files import alone_in, json_value, read_json, relative_path, write_json, write_text
+from pyojeong.core.files import alone_in, json_value, read_json, write_json, write_text
 from pyojeong.core.geometry import MARGIN
 from pyojeong.core.labels import K7, KOREAN_TO_ENGLISH, Scheme
-from pyojeong.core.table import BOX_COLUMNS, VOTES, write_csv
+from pyojeong.core.table import BOX_COLUMNS, GROUP_COLUMNS, VOTES, read_csv, write_csv
 from pyojeong.core.workspace import CROP_JOURNAL, CROPS_CSV, SAMPLE_MARKER, SPLITS_CSV, SUMMARY, SUMMARY_PAGE
 from pyojeong.data import aihub, crop_files, splits, summary_page
 from pyojeong.data.records import POLICIES
-from pyojeong.data.summary import PREPARED, Summary, summarize
+from pyojeong.data.source import base_of, link_text
+from pyojeong.data.summary import PREPARED, RESIZED, Summary, reach_beyond, summarize
+
+log = logging.getLogger(__name__)
 
 VANISHED = ("missing_image", "lost_archive")
 """Drops of files or disks that disappeared while prepare ran; the next run tries them again."""
@@ -27,7 +32,7 @@ VANISHED = ("missing_image", "lost_archive")
 LOST = ("unreadable_archive", "unreadable_json", "other_archive", "unfinished_download", *VANISHED)
 """Drops of whole files of SOURCE; the command line then ends with exit code 3."""
 
-_PERSON = ("person", "gender", "age", "profession", "place")
+_PERSON = ("person", *GROUP_COLUMNS)
 _META = (*_PERSON, "uploader", "agreement", *VOTES, "width", "height", "orientation", "official")
 
 
@@ -96,14 +101,14 @@ def prepare(
             the result lists them.
 
     Raises:
-        InputError: an argument or the source cannot be used, another run is preparing in ``root``, or the disk is
-            full; finished crops stay.
+        InputError: an argument or the source cannot be used, no photograph is usable, another run is preparing in
+            ``root``, or the disk is full; finished crops stay.
     """
     source, root = Path(source), Path(root)
     _check(policy, split, seed, workers)
     settings = Settings(policy, split, seed, MARGIN, skip_unreadable)
     try:
-        base = _base(source, root)
+        base = base_of(source, root)
         with alone_in(root):
             return _prepare(root, base, settings, workers, scheduler)
     except OSError as error:
@@ -121,7 +126,9 @@ def _prepare(root: Path, base: str, settings: Settings, workers: int, scheduler:
     if last := _finished(root, base, fingerprint):
         return last
     index = aihub.index(listing, base, policy=settings.policy, skip_unreadable=settings.skip_unreadable)
+    _require_rows(index.rows, root / base, index)
     rows, results, crops_made = _crop(index.rows, root, settings.margin, workers, scheduler)
+    _require_rows(rows, root / base, index, results)
     rows = rows.with_columns(splits.assign(rows, by=settings.split, seed=settings.seed))
     preparation = Preparation(
         **vars(summarize(index, rows, results)),
@@ -132,17 +139,37 @@ def _prepare(root: Path, base: str, settings: Settings, workers: int, scheduler:
         fingerprint=fingerprint,
         crops=_digest((root / CROP_JOURNAL).read_bytes()),
         crops_made=crops_made,
-        link=_link_text(root, base),
+        link=link_text(root, base),
     )
     # Without a summary no run takes a mixture of old and new tables for finished.
     (root / SUMMARY).unlink(missing_ok=True)
     for path, frame in _tables(rows):
         write_csv(frame, root / path)
+    _warn_of_old_views(root)
     content = asdict(preparation)
     del content["crops_made"], content["link"]
     write_text(root / SUMMARY_PAGE, summary_page.render(content, summary_page.contact_sheet(root, rows)))
     write_json(root / SUMMARY, content)
     return preparation
+
+
+def _require_rows(
+    rows: pl.DataFrame, source: Path, index: aihub.Index, results: Sequence[crop_files.CropResult] = ()
+) -> None:
+    """Raise InputError, with the counts and the likely reason, where no photograph is left."""
+    if not rows.is_empty():
+        return
+    drops = index.drops + Counter(result.reason for result in results if result.reason)
+    counts = ", ".join(f"{count} {reason}" for reason, count in drops.most_common(5))
+    if drops["image_without_record"] + drops["duplicate_image"] == index.images:
+        remedy = "no photograph has the name that a label record gives it: were they renamed? Use the original names"
+    elif reach_beyond(results):
+        remedy = f"of the face boxes {RESIZED}"
+    elif drops["no_majority"] + drops["not_unanimous"] == index.drops.total():
+        remedy = "choose another --policy, such as uploader"
+    else:
+        remedy = "docs/data_prep.md explains each reason"
+    raise InputError(f"{source}: 0 of {index.images} photographs can be used ({counts}); {remedy}")
 
 
 def _remove_partial_files(root: Path) -> None:
@@ -159,43 +186,6 @@ def _check(policy: str, split: str, seed: int, workers: int) -> None:
         raise InputError(f"the seed {seed} has more than 63 bits; choose a smaller one")
     if workers < 1:
         raise InputError(f"the number of workers is {workers}; it must be at least 1")
-
-
-def _base(source: Path, root: Path) -> str:
-    """Return the path of ``source`` below ``root``, as a link in ``data_raw`` when it lies elsewhere."""
-    aihub.check_source(source)
-    real, real_root = source.resolve(), root.resolve()
-    if real_root.is_relative_to(real):
-        raise InputError(f"{source}: is the project root or contains it; name the folder that holds AI Hub's archives")
-    if (lexical := relative_path(source.absolute().as_posix(), root)) is not None:
-        return lexical
-    if real.is_relative_to(real_root):
-        return real.relative_to(real_root).as_posix()
-    return _link(real, root)
-
-
-def _link(target: Path, root: Path) -> str:
-    folder = root / "data_raw"
-    for name in (target.name, *(f"{target.name}_{number}" for number in range(2, 100))):
-        link = folder / name
-        if link.is_symlink() and link.resolve() == target:
-            return f"data_raw/{name}"
-        if not link.exists() and not link.is_symlink():
-            break
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(target, target_is_directory=True)
-    except (OSError, NotImplementedError) as error:
-        raise InputError(
-            f"{target}: lies outside the project root {root}, and no link to it can be created in {folder} ({error}); "
-            "move the data below the project root, or choose another --project-root"
-        ) from None
-    return f"data_raw/{link.name}"
-
-
-def _link_text(root: Path, base: str) -> str | None:
-    place = root / base
-    return f"{base} -> {place.readlink()}" if place.is_symlink() else None
 
 
 def _fingerprint(base: str, settings: Settings, listing: aihub.Survey) -> str:
@@ -228,7 +218,7 @@ def _read_preparation(root: Path, base: str) -> Preparation | None:
     try:
         content: dict[str, Any] = read_json(root / SUMMARY)
         content["settings"] = Settings(**content["settings"])
-        return Preparation(**content, crops_made=0, link=_link_text(root, base))
+        return Preparation(**content, crops_made=0, link=link_text(root, base))
     except (InputError, KeyError, TypeError):
         # Missing, damaged, or written by another version.
         return None
@@ -288,3 +278,28 @@ def _view(rows: pl.DataFrame, scheme: Scheme) -> pl.DataFrame:
     return rows.filter(pl.col("label").is_in(list(words))).with_columns(
         label_en=pl.col("label").replace_strict(words, return_dtype=pl.String), orig_kor="label"
     )
+
+
+def write_view(root: Path, scheme: Scheme) -> dict[str, int]:
+    """Write the tables of one of the user's own schemes, a view of the split that ``prepare`` made.
+
+    Return the photographs in each split. Raises InputError when there is no such split or no class has AI Hub's labels.
+    """
+    if not scheme.from_korean:
+        raise InputError(f"scheme {scheme.name}: no class has AI Hub's labels; add aihub = [...] to the classes")
+    counts = {}
+    for folder in (SPLITS_CSV, CROPS_CSV):
+        for split in splits.SPLITS:
+            rows = read_csv(root / folder / f"{split}_{K7.name}.csv").with_columns(label="orig_kor")
+            table = _view(rows, scheme).drop("label")
+            write_csv(table, root / folder / f"{split}_{scheme.name}.csv")
+            counts[split] = table.height
+    return counts
+
+
+def _warn_of_old_views(root: Path) -> None:
+    """Warn of tables of the user's own schemes, which show an earlier split."""
+    folder = root / SPLITS_CSV
+    own = {path.name for path in folder.glob("*_*.csv")} - {Path(path).name for path in _table_paths()}
+    if own:
+        log.warning("%s: %s show an earlier split; prepare them again too (--scheme)", folder, ", ".join(sorted(own)))

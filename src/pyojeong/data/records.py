@@ -87,6 +87,14 @@ def read_records(values: Iterable[Any], key: Callable[[str], str], policy: str, 
     return pl.DataFrame(list(zip(*rows, strict=True)) or None, schema=SCHEMA, orient="col")
 
 
+def file_name_of(record: dict[str, Any]) -> str | None:
+    """Return the file name in a record, whose key may also be written ``fileName`` or ``file_name``; None without."""
+    for key in ("filename", "fileName", "file_name", "FileName", "Filename"):
+        if isinstance(name := record.get(key), str) and name:
+            return name
+    return None
+
+
 def votes_of(record: dict[str, Any]) -> list[Vote]:
     """Return the answers of annotators A, B and C, from AI Hub's delivered format or its documented one."""
     votes = []
@@ -132,9 +140,10 @@ def _box(sides: dict[str, Any]) -> Box | None:
 
 
 def _row(record: Any, key: Callable[[str], str], policy: str, official: str) -> tuple[Any, ...]:
-    if not isinstance(record, dict) or not isinstance(record.get("filename"), str) or not record["filename"]:
+    file_name = file_name_of(record) if isinstance(record, dict) else None
+    if not file_name:
         return (None, "malformed_record", *[None] * (len(SCHEMA) - 2))
-    name = key(record["filename"])
+    name = key(file_name)
     votes = votes_of(record)
     uploader = _text(record.get("faceExp_uploader"))
     labels = [vote.label for vote in votes if vote.label]

@@ -14,6 +14,7 @@ from PIL import Image
 from pyojeong.core.html import Cell, card, note, notice, number, page, table, text
 from pyojeong.core.labels import KOREAN, KOREAN_TO_ENGLISH
 from pyojeong.core.workspace import SYNTHETIC_NOTICE, SYNTHETIC_NOTICE_KOREAN
+from pyojeong.data.summary import RESIZED
 
 SHEET = 14
 """Crops per class on the contact sheet, each of a different person."""
@@ -54,11 +55,12 @@ KOREAN_MEANINGS = {
 
 KOREAN_WARNINGS = {
     "no photograph at all": "사진이 하나도 없음",
+    RESIZED: "박스가 사진 밖으로 나감; 사진의 크기를 바꾸었거나 EXIF 방향 없이 돌렸는지 확인하고 원본을 사용할 것",
     "no photograph in train": "학습 세트에 사진이 없음",
     "no photograph in val": "검증 세트에 사진이 없음",
     "no photograph in test": "테스트 세트에 사진이 없음",
 }
-"""English warning about a class, as in the summary -> Korean."""
+"""English warning, as in the summary -> Korean."""
 
 _ORIENTATIONS = {
     "0": "정보 없음 · none",

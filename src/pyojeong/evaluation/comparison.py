@@ -13,7 +13,9 @@ from pyojeong.core import metrics
 from pyojeong.core.errors import InputError, check_choice
 from pyojeong.core.labels import Scheme, scheme_for, scheme_named
 from pyojeong.core.metrics import Floats, Interval, Ints
-from pyojeong.core.table import VOTES_PREFIX, write_csv
+from pyojeong.core.table import GROUP_COLUMNS, write_csv, write_or_remove
+from pyojeong.evaluation.annotators import annotator_answers
+from pyojeong.evaluation.groups import contender_groups, group_table
 from pyojeong.evaluation.predictions import all_classes, read_predictions
 from pyojeong.evaluation.protocols import (
     PROTOCOLS,
@@ -101,17 +103,19 @@ class HumanCeiling:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The two tables of ``compare``.
+    """The tables of ``compare``.
 
     Attributes:
         scores: one row per contender and protocol: ``contender``, ``protocol``, ``n_all`` (images in all files) and
             the fields of ``Score``. Contenders that were given the box have only ``given``.
         paired: one row per pair of contenders and protocol they share: ``first``, ``second``, ``protocol`` and the
             fields of ``PairedScore``.
+        groups: ``groups.group_table`` of all contenders; empty where no file has a column of ``table.GROUP_COLUMNS``.
     """
 
     scores: pl.DataFrame
     paired: pl.DataFrame
+    groups: pl.DataFrame
 
 
 def score(predictions: Answers, seed: int = 0) -> Score:
@@ -217,42 +221,19 @@ def paired_scores(first: pl.DataFrame, second: pl.DataFrame, scheme: Scheme, see
 def human_ceiling(frame: pl.DataFrame, scheme: Scheme, seed: int = 0) -> HumanCeiling | None:
     """Score each annotator against the other two where these two agree, with the models' metrics.
 
-    Taken from the ``votes_<label>`` columns of images with three votes. Three equal votes are three right answers;
-    two against one are one wrong answer (the other two votes have no label to be compared with). 알수없음 is a wrong
-    answer and never a label.
-
     Returns:
-        None without such an image. Intervals resample people, or images where people are unknown, because answers
-        about one image are not independent.
+        None without an image that ``annotators.annotator_answers`` can use. Intervals resample people, or images where
+        people are unknown, because answers about one image are not independent.
     """
-    classes = all_classes(scheme)
-    votes = _votes(frame, scheme)
-    most = votes.argmax(1)
-    usable = (votes.sum(1) == 3) & (votes.max(1) >= 2) & (most < len(classes))
-    index = np.flatnonzero(usable)
+    answered = annotator_answers(frame, scheme)
+    index = np.unique(answered.row)
     if not index.size:
         return None
-    unanimous = votes[index].max(1) == 3
-    odd = (votes[index] == 1).argmax(1)
-    pred = np.where(unanimous, most[index], np.where(odd == len(classes), metrics.MISS, odd))
-    times = np.where(unanimous, 3, 1)
     over = "people" if has_people(frame[index]) else "images"
     unit = frame["person" if over == "people" else "path"].to_list()
-    units = [unit[position] for position in np.repeat(index, times)]
-    ceiling = score(Answers(np.repeat(most[index], times), np.repeat(pred, times), classes, units), seed)
+    units = [unit[row] for row in answered.row]
+    ceiling = score(Answers(answered.true, answered.pred, all_classes(scheme), units), seed)
     return HumanCeiling(len(index), replace(ceiling, interval_over=over))
-
-
-def _votes(frame: pl.DataFrame, scheme: Scheme) -> Ints:
-    """Return the votes for each class, shape [N, K+1]; the last column is for words that are no class."""
-    classes = all_classes(scheme)
-    votes = np.zeros((len(frame), len(classes) + 1), np.int64)
-    for name in frame.columns:
-        if name.startswith(VOTES_PREFIX):
-            word = scheme.class_of(name.removeprefix(VOTES_PREFIX))
-            column = frame[name].cast(pl.Int64, strict=False).fill_null(0).to_numpy()
-            votes[:, classes.index(word) if word else -1] += column
-    return votes
 
 
 def compare(
@@ -268,7 +249,8 @@ def compare(
     Args:
         files: name and predictions CSV of each contender.
         scheme: the label scheme of all of them.
-        out_dir: ``compare_scores.csv`` and ``compare_paired.csv`` are written there.
+        out_dir: ``compare_scores.csv`` and ``compare_paired.csv`` are written there, and ``compare_groups.csv`` where
+            a file has columns of ``table.GROUP_COLUMNS``.
         protocols: those to compare under. Where the images are face crops, only ``given`` is fair: a detector finds
             few faces in them.
         seed: of the bootstrap.
@@ -307,7 +289,9 @@ def compare(
     )
     write_csv(scores, Path(out_dir) / "compare_scores.csv")
     write_csv(pairs, Path(out_dir) / "compare_paired.csv")
-    return Comparison(scores, pairs)
+    groups = group_table([contender_groups(frame, name, protocols) for name, frame in frames.items()])
+    write_or_remove(groups, Path(out_dir) / "compare_groups.csv")
+    return Comparison(scores, pairs, groups)
 
 
 def _read_common(paths: Sequence[Path], scheme: Scheme) -> list[pl.DataFrame]:
@@ -335,21 +319,24 @@ def _read_common(paths: Sequence[Path], scheme: Scheme) -> list[pl.DataFrame]:
 
 
 def _with_people(frames: list[pl.DataFrame]) -> list[pl.DataFrame]:
-    """Add to all frames, which have the same images row by row, the people that any of them names."""
-    columns = [frame["person"] for frame in frames if "person" in frame.columns]
-    if not columns:
-        return frames
-    for first, second in combinations(columns, 2):
-        if (differs := first != second).any():
-            row = differs.arg_max() or 0
-            raise InputError(
-                f"{frames[0]['path'][row]} shows {first[row]!r} in one file and {second[row]!r} in another; "
-                "make both from the same CSV"
-            )
-    people = pl.select(pl.coalesce(columns).alias("person"))["person"]
-    if unknown := people.null_count():
-        log.warning("the person is unknown on %d of the %d images, so intervals resample images", unknown, len(people))
-    return [frame.with_columns(people) for frame in frames]
+    """Add to all frames, which have the same images row by row, what any of them says of people and groups."""
+    for name in ("person", *GROUP_COLUMNS):
+        columns = [frame[name] for frame in frames if name in frame.columns]
+        for first, second in combinations(columns, 2):
+            if (differs := first != second).any():
+                row = differs.arg_max() or 0
+                raise InputError(
+                    f"{frames[0]['path'][row]} has the {name} {first[row]!r} in one file and {second[row]!r} in "
+                    "another; make both from the same CSV"
+                )
+        if columns:
+            values = pl.select(pl.coalesce(columns).alias(name))[name]
+            frames = [frame.with_columns(values) for frame in frames]
+            if name == "person" and (unknown := values.null_count()):
+                log.warning(
+                    "the person is unknown on %d of the %d images, so intervals resample images", unknown, len(values)
+                )
+    return frames
 
 
 def _numbered(frame: pl.DataFrame, name: str) -> pl.DataFrame:

@@ -21,17 +21,18 @@ import polars.selectors as cs
 
 from pyojeong.core.errors import InputError
 from pyojeong.core.executors import map_unordered, threads_for
-from pyojeong.core.files import file_lock, relative_path, write_json
+from pyojeong.core.files import file_lock, relative_path, require_file, write_json
 from pyojeong.core.geometry import Box, can_be_face, iou
 from pyojeong.core.images import ImageError, read_bytes
 from pyojeong.core.labels import SCHEMES
 from pyojeong.core.progress import bar
-from pyojeong.core.table import BOX_COLUMNS, read_csv, read_table, write_csv
+from pyojeong.core.table import BOX_COLUMNS, read_table, write_csv
 from pyojeong.core.workspace import is_synthetic
 from pyojeong.evaluation import evaluation_csv
 from pyojeong.evaluation.contenders import Contender, Engine, PhotographAnswer, process_engine
 from pyojeong.evaluation.evaluation_csv import (
     DETECTION,
+    FACTS,
     MAY_COME,
     EvaluationSummary,
     EvaluationTable,
@@ -169,8 +170,7 @@ def _settings(table: EvaluationTable, root: Path, contender: Contender) -> dict[
             f"{csv}: {contender.title} does not know all classes of scheme {scheme.name}; "
             + (f"choose one of {', '.join(known)}" if known else f"it answers {', '.join(contender.classes)}")
         )
-    if not csv.is_file():
-        raise InputError(f"{csv}: no such file")
+    require_file(csv)
     name = relative_path(str(csv.absolute()), root) or csv.name
     return {
         "csv": name,
@@ -182,12 +182,12 @@ def _settings(table: EvaluationTable, root: Path, contender: Contender) -> dict[
 
 
 def _read_table(table: EvaluationTable, root: Path) -> pl.DataFrame:
-    boxed = any(name in read_csv(table.csv).columns for name in BOX_COLUMNS)
+    frame = read_table(table.csv, scheme=table.scheme, root=root, boxes=None)
+    boxed = BOX_COLUMNS[0] in frame.columns
     if not boxed:
         log.warning("%s: has no box columns, so each image counts as a finished face crop", table.csv)
-    frame = read_table(table.csv, scheme=table.scheme, root=root, boxes=boxed)
     boxes = [pl.col(name) if boxed else pl.lit(None, pl.Float64).alias(name) for name in BOX_COLUMNS]
-    return frame.select("path", "label", *boxes, cs.by_name("person", require_all=False))
+    return frame.select("path", "label", *boxes, cs.by_name(*FACTS, require_all=False))
 
 
 def _distinct(frames: Sequence[pl.DataFrame]) -> tuple[list[Photograph], list[pl.DataFrame]]:

@@ -15,10 +15,14 @@ import polars as pl
 import polars.selectors as cs
 
 from pyojeong.core.errors import InputError
-from pyojeong.core.geometry import MATCHED_IOU
 from pyojeong.core.labels import Scheme, scheme_for
+from pyojeong.core.table import GROUP_COLUMNS
+from pyojeong.evaluation.predictions import is_labeled_face
 
 DETECTION = ("det_minX", "det_minY", "det_maxX", "det_maxY")
+
+FACTS = ("person", *GROUP_COLUMNS)
+"""Columns of the input table that are passed on."""
 
 MAY_COME = ("missing", "unreadable_archive")
 """Errors that may go away, for example when a download ends; such photographs are tried again."""
@@ -73,7 +77,7 @@ class EvaluationSummary:
         n: rows of the table.
         unreadable: number of rows by the reason why the photograph could not be read; no figure counts them.
         coverage: how often the labeled face was found.
-        matched: accuracy where it was found (IoU of at least ``MATCHED_IOU``).
+        matched: accuracy where it was found (IoU of at least ``geometry.MATCHED_IOU``).
         all: accuracy over all readable photographs; a face that was not found is a wrong answer.
         given: accuracy for the given box; boxes that cannot be a face are left out.
         several_faces: number of rows whose photograph has more than one face.
@@ -93,7 +97,7 @@ def summarize(path: Path) -> EvaluationSummary:
     counts = cs.by_name("face_detected", "correct", "given_correct", "n_faces")
     frame = pl.read_csv(path, infer_schema=False).with_columns(counts.cast(pl.Int64), pl.col("iou").cast(pl.Float64))
     readable = frame.filter(pl.col("error").is_null())
-    matched = readable.filter((pl.col("face_detected") == 1) & (pl.col("iou") >= MATCHED_IOU))
+    matched = readable.filter((pl.col("face_detected") == 1) & is_labeled_face())
     given = readable.filter(pl.col("given_correct").is_not_null())
     reasons = frame["error"].drop_nulls().value_counts(sort=True)
     correct = int(matched["correct"].sum())
@@ -191,8 +195,8 @@ def read_existing(
 
 
 def is_complete(evaluation: pl.DataFrame | None, frame: pl.DataFrame) -> bool:
-    """Whether an evaluation of ``frame`` needs no update: no photograph to try again, no new column ``person``."""
-    if evaluation is None or ("person" in frame.columns and "person" not in evaluation.columns):
+    """Whether an evaluation of ``frame`` needs no update: no photograph to try again, no new column of ``FACTS``."""
+    if evaluation is None or any(name in frame.columns and name not in evaluation.columns for name in FACTS):
         return False
     return not evaluation["error"].is_in(MAY_COME).any()
 
@@ -240,7 +244,7 @@ def rows_of(frame: pl.DataFrame, answers: pl.DataFrame, classes: Sequence[str]) 
         given_correct.cast(pl.Int8).alias("given_correct"),
         *columns("p_", classes),
         *columns("given_p_", classes),
-        cs.by_name("person", require_all=False),
+        cs.by_name(*FACTS, require_all=False),
         "error",
     )
 

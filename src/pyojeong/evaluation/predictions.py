@@ -7,7 +7,7 @@ import polars as pl
 from pyojeong.core.errors import InputError
 from pyojeong.core.geometry import MATCHED_IOU
 from pyojeong.core.labels import FACEAPI, Scheme
-from pyojeong.core.table import line_of, read_csv
+from pyojeong.core.table import GROUP_COLUMNS, line_of, read_csv
 
 # The evaluation CSV keeps the published column names of the face-api baseline.
 _EVALUATION_NAMES = {
@@ -46,7 +46,8 @@ def read_predictions(path: Path, scheme: Scheme) -> pl.DataFrame:
         ``detected`` (Boolean), ``iou`` (Float64 0..1; null where the box was given),
         ``given`` and ``given_score`` (prediction for the given box; null where the file has none),
         ``error`` (why the photograph could not be read, null if it could; rows with an error count in no score),
-        ``p_<class>`` (Float64) and ``person`` (String, null = unknown) where the file has them.
+        ``p_<class>`` (Float64), ``person`` and ``table.GROUP_COLUMNS`` (String, null = unknown) where the file has
+        them.
 
     Raises:
         InputError: a column is missing, there is no row, a label is unknown or a number is invalid; the message
@@ -77,8 +78,9 @@ def read_predictions(path: Path, scheme: Scheme) -> pl.DataFrame:
         "error": frame["error"].replace("", None) if "error" in frame.columns else pl.lit(None, pl.String),
         **{name: _numbers(frame, name, path) for name in frame.columns if name.startswith("p_")},
     }
-    if "person" in frame.columns:
-        columns["person"] = frame["person"].str.strip_chars().replace("", None)
+    for name in ("person", *GROUP_COLUMNS):
+        if name in frame.columns:
+            columns[name] = frame[name].str.strip_chars().replace("", None)
     return frame.select(column.alias(name) for name, column in columns.items())
 
 
@@ -88,8 +90,13 @@ def matched(frame: pl.DataFrame) -> pl.Series:
     It does if there is a prediction and it is about the labeled face: the box was given, or the detection's IoU with
     it reaches ``MATCHED_IOU``.
     """
-    right_face = pl.col("iou").is_null() | (pl.col("iou") >= MATCHED_IOU)
-    return frame.select((pl.col("detected") & pl.col("pred").is_not_null() & right_face).alias("matched"))["matched"]
+    found = pl.col("detected") & pl.col("pred").is_not_null() & is_labeled_face()
+    return frame.select(found.alias("matched"))["matched"]
+
+
+def is_labeled_face() -> pl.Expr:
+    """Whether the answer of a row is about the labeled face: the box was given (no ``iou``), or the detection fits."""
+    return pl.col("iou").is_null() | (pl.col("iou") >= MATCHED_IOU)
 
 
 def end_to_end(frame: pl.DataFrame) -> pl.Series:
@@ -119,7 +126,7 @@ def _labels(frame: pl.DataFrame, name: str, path: Path, scheme: Scheme) -> pl.Se
             continue
         class_by_word[word] = scheme.class_of(word) or (word if word in other_classes else None)
         if class_by_word[word] is None:
-            line = line_of((words == word).arg_max() or 0)
+            line = line_of(path, (words == word).arg_max() or 0)
             raise InputError(
                 f"{path}, line {line}: the label {word!r} in column {name} is not in scheme {scheme.name} "
                 f"({', '.join(scheme.classes)}); correct the row or choose another --scheme"
@@ -137,7 +144,8 @@ def _numbers(frame: pl.DataFrame, name: str, path: Path) -> pl.Series:
     if bad.any():
         index = bad.arg_max() or 0
         raise InputError(
-            f"{path}, line {line_of(index)}: {name} is {texts[index]!r}, not a number from 0 to 1; correct the row"
+            f"{path}, line {line_of(path, index)}: {name} is {texts[index]!r}, not a number from 0 to 1; "
+            "correct the row"
         )
     return numbers
 
@@ -147,5 +155,5 @@ def _flags(frame: pl.DataFrame, path: Path) -> pl.Series:
     bad = ~texts.is_in(list(_FLAGS))
     if bad.any():
         index = bad.arg_max() or 0
-        raise InputError(f"{path}, line {line_of(index)}: detected is {texts[index]!r}; write 1 or 0")
+        raise InputError(f"{path}, line {line_of(path, index)}: detected is {texts[index]!r}; write 1 or 0")
     return texts.replace_strict(_FLAGS, return_dtype=pl.Boolean)

@@ -5,7 +5,8 @@ The graph takes ``image`` uint8 [N, H, W, C], C = 3 or 4 (alpha is ignored), and
 cannot differ in them. Its metadata are ``classes`` (JSON list), ``scheme``, ``size``, ``temperature``, ``version``,
 ``synthetic`` (``true`` when trained on synthetic faces) and the framing of the crops that the network was trained on:
 ``margin``, ``offset`` and ``aspect`` (see ``geometry.patch_region``) relative to a ``box_kind`` of
-``geometry.BOX_KINDS``, and ``aligned_by``, one of ``geometry.ALIGNMENTS``.
+``geometry.BOX_KINDS``, and ``aligned_by``, one of ``geometry.ALIGNMENTS``. Where the scheme has them, ``faceapi`` and
+``colors`` are JSON objects: class -> face-api.js's word, or ``#rrggbb``.
 """
 
 import copy
@@ -181,7 +182,12 @@ def _add_preprocessing(writer: GraphWriter, trained: Checkpoint) -> None:
 
 
 def _metadata(trained: Checkpoint) -> dict[str, str]:
+    by_class = {
+        key: {table["name"]: table[source] for table in trained.class_tables if source in table}
+        for key, source in (("faceapi", "faceapi"), ("colors", "color"))
+    }
     return {
+        **{key: json.dumps(values, ensure_ascii=False) for key, values in by_class.items() if values},
         "classes": json.dumps(list(trained.classes), ensure_ascii=False),
         "scheme": trained.scheme,
         "margin": repr(trained.framing.margin),

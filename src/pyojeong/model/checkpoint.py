@@ -5,7 +5,7 @@ import math
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,12 @@ from torch import Tensor
 
 from pyojeong import __version__
 from pyojeong.core.errors import InputError
-from pyojeong.core.files import whole_file
+from pyojeong.core.files import require_file, whole_file
 from pyojeong.core.geometry import ALIGNMENTS, BOX_KINDS, SIZE, Framing
+from pyojeong.core.labels import scheme_of
 from pyojeong.model.network import MEAN, STD, MobileNetV3Small
 
-_FRAMING = tuple(field.name for field in fields(Framing))
+_FRAMING = tuple(each.name for each in fields(Framing))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,7 @@ class Checkpoint:
         state_dict: weights of ``MobileNetV3Small``, float32 on the CPU.
         classes: class names in output order.
         scheme: name of the label scheme.
+        class_tables: the scheme's classes with their words and colors, see ``labels.Scheme.tables``.
         recipe: the training recipe's values.
         framing: of the crops that the network was trained on.
         temperature: divisor of the logits, fitted on the validation set.
@@ -48,6 +50,7 @@ class Checkpoint:
     recipe: dict[str, Any]
     framing: Framing
     temperature: float
+    class_tables: list[dict[str, Any]] = field(default_factory=list)
     synthetic: bool = False
     size: int = SIZE
     mean: tuple[float, ...] = MEAN
@@ -57,9 +60,9 @@ class Checkpoint:
     @classmethod
     def load(cls, path: Path) -> "Checkpoint":
         """Read a checkpoint; InputError when it is missing, damaged or not written by ``save``."""
-        # Older files have square crops and boxes only.
-        values: dict[str, Any] = {"aspect": 1.0, "aligned_by": "box", **load_torch(path)}
-        names = [field.name for field in fields(cls) if field.name != "framing"]
+        # Older files have square crops, boxes only, and one of the package's own schemes.
+        values: dict[str, Any] = {"aspect": 1.0, "aligned_by": "box", "class_tables": [], **load_torch(path)}
+        names = [each.name for each in fields(cls) if each.name != "framing"]
         if missing := [name for name in (*names, *_FRAMING) if name not in values]:
             raise InputError(f"{path}: not a pyojeong checkpoint (no {', '.join(missing)}); train one")
         framing = Framing(**{name: values[name] for name in _FRAMING})
@@ -80,6 +83,11 @@ class Checkpoint:
         if self.framing.aligned_by not in ALIGNMENTS:
             return "aligned_by"
         try:
+            if self.class_tables and scheme_of(self.scheme, self.class_tables).classes != self.classes:
+                return "class_tables"
+        except InputError:
+            return "class_tables"
+        try:
             self.network()
         except (RuntimeError, AttributeError, TypeError):
             return "weights"
@@ -88,7 +96,7 @@ class Checkpoint:
 
     def save(self, path: Path) -> None:
         """Write the checkpoint, whole or not at all; ``torch.load(path, weights_only=True)`` reads it."""
-        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "framing"}
+        values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "framing"}
         save_torch(values | asdict(self.framing), path)
 
     def network(self) -> MobileNetV3Small:
@@ -108,12 +116,11 @@ def save_torch(values: Mapping[str, Any], path: Path) -> None:
 
 def load_torch(path: Path) -> dict[str, Any]:
     """Read a dictionary of tensors and plain values onto the CPU; InputError for anything else."""
+    require_file(path)
     try:
         # torch does not verify the checksums, so a flipped bit in a weight would go unnoticed.
         _verify_checksums(path)
         values = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
     except Exception:  # the type depends on where the file is damaged
         raise InputError(
             f"{path}: not readable as a file of tensors; it is damaged or contains code, which is not run: "
@@ -136,8 +143,7 @@ def load_weights(path: Path) -> dict[str, Tensor]:
 
     Raises InputError when the file is missing, damaged, of another kind, or holds anything but tensors.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; give a file of weights, 'imagenet' or 'random'")
+    require_file(path, "give a file of weights, 'imagenet' or 'random'")
     if path.suffix == ".npz":
         return _load_npz(path)
     if path.suffix == ".safetensors":

@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from pyojeong.core.labels import KOREAN_TO_ENGLISH, scheme_named
+from pyojeong.core.labels import KOREAN_TO_ENGLISH, Scheme, scheme_named
 from pyojeong.core.workspace import EXPERIMENTS
 
 
@@ -49,20 +49,27 @@ _OTHER_COLORS = ("#8a6fb3", "#b0506b", "#7a8f3a", "#5b7fb5")
 _NOTICE_COLOR = "#e0893b"
 
 _SCHEME_ORDER = ("M1", "M2", "K7", "BASIC7")
+"""Other schemes, the user's own, come last."""
 
 
 def overview(
-    scores: pl.DataFrame, ceiling: pl.DataFrame | None = None, *, theme: Theme = LIGHT, notice: str = ""
+    scores: pl.DataFrame,
+    ceiling: pl.DataFrame | None = None,
+    *,
+    own: Scheme | None = None,
+    theme: Theme = LIGHT,
+    notice: str = "",
 ) -> Figure:
     """Draw accuracy and macro-F1 of every contender under every protocol, with 95 % intervals.
 
     Args:
         scores: rows of ``fair_comparison_7exp.csv``, or of ``compare_scores.csv`` with a column ``scheme``.
         ceiling: rows of ``human_ceiling.csv``; each becomes a dashed line at the score of one annotator.
+        own: the scheme of the scores where it is not one of the package's.
         theme: colors.
         notice: text below the figure.
     """
-    rows = sorted(scores.rows(named=True), key=lambda row: _SCHEME_ORDER.index(row["scheme"]))
+    rows = sorted(scores.rows(named=True), key=lambda row: _rank(row["scheme"]))
     schemes = _ordered({row["scheme"] for row in rows})
     # Bars are 1 apart, with room for a heading above each scheme.
     heights = [index + 1.3 * schemes.index(row["scheme"]) for index, row in enumerate(rows)]
@@ -79,7 +86,7 @@ def overview(
         panels[0].set_ylim(max(heights) + 0.7, -1.4)
         for scheme in schemes:
             top = min(height for height, row in zip(heights, rows, strict=True) if row["scheme"] == scheme)
-            classes = len(set(scheme_named(scheme).classes))
+            classes = len((own or scheme_named(scheme)).classes)
             panels[0].text(
                 0, top - 0.85, f"{scheme} · {classes} classes", fontweight="bold", va="center", color=theme.ink
             )
@@ -187,7 +194,11 @@ def _style(theme: Theme) -> AbstractContextManager[None]:
 
 
 def _ordered(schemes: Iterable[str]) -> list[str]:
-    return sorted(schemes, key=_SCHEME_ORDER.index)
+    return sorted(schemes, key=_rank)
+
+
+def _rank(scheme: str) -> int:
+    return _SCHEME_ORDER.index(scheme) if scheme in _SCHEME_ORDER else len(_SCHEME_ORDER)
 
 
 def _colors(rows: list[dict[str, Any]]) -> dict[str, str]:

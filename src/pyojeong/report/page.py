@@ -10,6 +10,7 @@ import polars as pl
 
 from pyojeong.core.html import Cell, card, note, notice, number, page, table, text
 from pyojeong.core.workspace import SYNTHETIC_NOTICE, SYNTHETIC_NOTICE_KOREAN
+from pyojeong.evaluation.groups import SIGNIFICANT
 from pyojeong.report.figures import PROTOCOL_WORDS
 
 _STYLE = """
@@ -42,7 +43,8 @@ def render(
     """Return the page.
 
     Args:
-        tables: the report's tables by file name; ``paired_comparison`` and ``human_ceiling`` may be empty.
+        tables: the report's tables by file name; ``paired_comparison``, ``human_ceiling`` and ``group_scores`` may be
+            empty.
         pictures: ``overview``, ``confusions`` and ``class_scores``.
         missing: experiment without predictions -> the command that makes them.
         synthetic: whether to warn that the faces are synthetic.
@@ -57,6 +59,7 @@ def render(
         card("Scores by protocol", "조건별 공정 비교", _scores(scores) + note(_SCORES)),
         card("Pairs on the same photographs", "같은 사진에서의 차이", _pairs(pairs) + note(_PAIRS)),
         card("Human agreement", "사람의 일치도", _people(tables["human_ceiling"]) + note(_PEOPLE)),
+        group_card(tables["group_scores"]),
         card("Published summary, extended", "요약표", _summary(tables["summary_overall_7exp"]) + note(_SUMMARY)),
         card("Confusion matrices", "혼동 행렬", _picture(pictures["confusions"], "Confusion matrices", _MATRICES)),
         card("F1 by class", "클래스별 F1", _picture(pictures["class_scores"], "F1 by class") + _classes(classes)),
@@ -95,6 +98,12 @@ _PEOPLE = (
     "One annotator scored against the other two where those two agree, on the photographs that the label policy kept. "
     "나머지 두 명이 일치할 때 한 명의 일치율."
 )
+_GROUPS = (
+    "Each group against all others of its column: accuracy, coverage (the labeled face was found) and calibration "
+    "(mean probability minus accuracy; above 0 the model is too sure of itself), with the annotators' agreement beside "
+    "them. 95 % intervals and tests over people where they are known, corrected by Holm for all tests of the table. "
+    "A difference that is not significant is no proof of equality. 표는 Holm 보정 후 유의한 차이를 먼저 보여 줌."
+)
 _SUMMARY = (
     "The first columns have the meaning they have in the published summary, except that macro-F1 no longer counts an "
     "absent class as 0. ECE is the expected calibration error (15 bins) of the answers that Top-1 counts."
@@ -115,7 +124,7 @@ def _picture(picture: Picture, alt: str, caption: str = "") -> str:
     )
 
 
-def _share(name: str) -> Cell:
+def share_cell(name: str) -> Cell:
     """Return a cell that shows a percentage with its interval."""
     return lambda row: (
         f"{100 * row[name]:.1f} <small>{100 * row[name + '_low']:.1f}–{100 * row[name + '_high']:.1f}</small>"
@@ -130,7 +139,11 @@ def _difference(name: str) -> Cell:
 
 
 def _p_value(row: dict[str, Any]) -> str:
-    return "&lt; 0.001" if row["mcnemar_p"] < 0.001 else f"{row['mcnemar_p']:.3f}"
+    return _p(row["mcnemar_p"])
+
+
+def _p(value: float) -> str:
+    return "&lt; 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _protocol(row: dict[str, Any]) -> str:
@@ -170,8 +183,8 @@ def _scores(scores: pl.DataFrame) -> str:
         "n": number("n"),
         "n all<br>전체": number("n_all"),
         "share %<br>비율": lambda row: f"{100 * row['n'] / row['n_all']:.1f}",
-        "accuracy %<br>정확도": _share("accuracy"),
-        "macro-F1 %": _share("macro_f1"),
+        "accuracy %<br>정확도": share_cell("accuracy"),
+        "macro-F1 %": share_cell("macro_f1"),
         "interval over<br>구간 단위": text("interval_over"),
     }
     return table(scores, columns, words=2)
@@ -201,13 +214,59 @@ def _people(people: pl.DataFrame) -> str:
         "scheme<br>라벨 체계": text("scheme"),
         "photographs<br>사진": number("images"),
         "answers<br>응답": number("n"),
-        "agreement %<br>일치": _share("accuracy"),
-        "macro-F1 %": _share("macro_f1"),
+        "agreement %<br>일치": share_cell("accuracy"),
+        "macro-F1 %": share_cell("macro_f1"),
         "interval over<br>구간 단위": text("interval_over"),
     }
     if people.is_empty():
         return "<p>The data have no annotator votes to compare. 비교할 주석자 투표가 없음.</p>"
     return table(people, columns)
+
+
+def group_card(groups: pl.DataFrame) -> str:
+    """Return the section about groups; "" where the table (of ``evaluation.groups``) is empty."""
+    if groups.is_empty():
+        return ""
+    columns: dict[str, Cell] = {
+        "contender<br>실험": text("contender"),
+        "protocol<br>조건": _protocol,
+        "column<br>항목": text("column"),
+        "group<br>집단": text("group"),
+        "measure<br>지표": text("measure"),
+        "n": number("n"),
+        "people<br>사람": number("people"),
+        "value %<br>값": _maybe("value", ""),
+        "group − others<br>차이": _maybe("difference", "+"),
+        "p (Holm)": lambda row: "–" if row["p_holm"] is None else _p(row["p_holm"]),
+        "remark<br>비고": text("remark"),
+    }
+    significant = groups.filter(pl.col("p_holm") <= SIGNIFICANT).sort("p_holm")
+    small = groups.filter(pl.col("remark").str.starts_with("too small"))
+    small = small.select("column", "group").unique().sort("column", "group")
+    found = "<p>No significant difference. 유의한 차이 없음.</p>"
+    if len(significant):
+        found = table(significant, columns, words=5)
+    names = ", ".join(f"{row[0]} {row[1]}" for row in small.iter_rows())
+    parts = [
+        found,
+        note(f"Too small to be scored 표본 부족: {names}") if names else "",
+        f"<details><summary>All groups 전체 집단</summary>{table(groups, columns, words=5)}</details>",
+        note(_GROUPS),
+    ]
+    return card("By group", "집단별 결과", "".join(parts))
+
+
+def _maybe(name: str, sign: str) -> Cell:
+    """Return a cell that shows a share in percent, with its interval where there is one."""
+
+    def cell(row: dict[str, Any]) -> str:
+        if row[name] is None:
+            return "–"
+        low, high = row[f"{name}_low"], row[f"{name}_high"]
+        interval = "" if low is None else f" <small>{100 * low:{sign}.1f} … {100 * high:{sign}.1f}</small>"
+        return f"{100 * row[name]:{sign}.1f}{interval}"
+
+    return cell
 
 
 def _summary(summary: pl.DataFrame) -> str:

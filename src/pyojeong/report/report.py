@@ -17,20 +17,21 @@ from pyojeong.core.files import json_value, write_bytes, write_text
 from pyojeong.core.geometry import MATCHED_IOU
 from pyojeong.core.labels import Scheme, scheme_named
 from pyojeong.core.progress import track
-from pyojeong.core.table import VOTES_PREFIX, read_table, write_csv
+from pyojeong.core.table import write_csv, write_or_remove
 from pyojeong.core.workspace import (
     CROPS_CSV,
     EXPERIMENTS,
     REPORTS,
     SPLITS_CSV,
-    SUMMARY,
     SYNTHETIC_NOTICE,
     is_synthetic,
 )
 from pyojeong.evaluation import comparison
-from pyojeong.evaluation.predictions import all_classes, read_predictions
+from pyojeong.evaluation.groups import annotator_groups, contender_groups, group_table
+from pyojeong.evaluation.predictions import all_classes
 from pyojeong.evaluation.protocols import PROTOCOLS, answers, box_was_given, counts_in, own_protocols
 from pyojeong.report import figures, page
+from pyojeong.report.sources import load, says_synthetic, scheme_of_experiment, votes_decide_labels
 
 log = logging.getLogger(__name__)
 
@@ -43,12 +44,14 @@ class Report:
 
     Attributes:
         summary: the rows of ``summary_overall_7exp.csv``.
+        groups: the rows of ``group_scores.csv``; empty where the test tables have no such columns.
         missing: experiment without predictions -> the command that makes them.
         page: the HTML page.
         notice: must be shown with every number; empty for real data.
     """
 
     summary: pl.DataFrame
+    groups: pl.DataFrame
     missing: dict[str, str]
     page: Path
     notice: str
@@ -60,8 +63,8 @@ def report(root: str | Path, *, seed: int = 0) -> Report:
     Each experiment gets ``{exp}_cm_counts.csv``, ``_cm_row_normalized.csv`` and ``_per_class_metrics.csv`` over its
     matched images, in the published format. All together get ``summary_overall_7exp.csv``,
     ``per_class_all_7exp.csv``, ``fair_comparison_7exp.csv`` (one row per experiment and protocol),
-    ``paired_comparison.csv``, ``human_ceiling.csv``, ``figures/*.png`` and ``index.html``. Files of an earlier
-    report that no longer apply are deleted.
+    ``paired_comparison.csv``, ``human_ceiling.csv``, ``group_scores.csv``, ``figures/*.png`` and ``index.html``. Files
+    of an earlier report that no longer apply are deleted.
 
     Args:
         root: the workspace.
@@ -79,8 +82,8 @@ def report(root: str | Path, *, seed: int = 0) -> Report:
             f"{root}: none of the seven experiments has predictions; make the first with: {missing['FaceAPI_M1']} "
             "(or all of them with: pyojeong run)"
         )
-    frames = {name: _load(root, name) for name in EXPERIMENTS if name not in missing}
-    synthetic = is_synthetic(root) or any(_says_synthetic(root / EXPERIMENTS[name].predictions) for name in frames)
+    frames = {name: load(root, name) for name in EXPERIMENTS if name not in missing}
+    synthetic = is_synthetic(root) or any(says_synthetic(root / EXPERIMENTS[name].predictions) for name in frames)
     notice = SYNTHETIC_NOTICE if synthetic else ""
     tables = _tables(root, frames, notice, seed)
     out = root / REPORTS
@@ -89,13 +92,10 @@ def report(root: str | Path, *, seed: int = 0) -> Report:
         for kind in ("cm_counts", "cm_row_normalized", "per_class_metrics"):
             (out / f"{name}_{kind}.csv").unlink(missing_ok=True)
     for name, table in tables.items():
-        if table.is_empty():
-            (out / f"{name}.csv").unlink(missing_ok=True)
-        else:
-            write_csv(table, out / f"{name}.csv")
+        write_or_remove(table, out / f"{name}.csv")
     pictures = _draw(tables, matrices, notice, out / "figures")
     write_text(out / "index.html", page.render(tables, pictures, missing=missing, synthetic=synthetic))
-    return Report(tables["summary_overall_7exp"], missing, out / "index.html", notice)
+    return Report(tables["summary_overall_7exp"], tables["group_scores"], missing, out / "index.html", notice)
 
 
 def compare(
@@ -114,7 +114,7 @@ def compare(
     Args:
         predictions: contender -> its CSV, or pairs of both. A CSV has the columns ``path,true,pred`` and may have
             ``score``, ``person`` and others, or is an evaluation CSV of ``evaluate``.
-        scheme: the label scheme of all files: ``K7``, ``M1``, ``M2`` or ``BASIC7``.
+        scheme: the label scheme of all files: ``K7``, ``M1``, ``M2``, ``BASIC7`` or the path of a ``.toml`` file.
         out: folder for the tables and the figure.
         protocols: which images count, and how a missed face counts. ``matched``: the images on which the contender
             found the labeled face; ``all``: every image, a miss is wrong; ``given``: every image, the contender
@@ -124,7 +124,8 @@ def compare(
     Returns:
         ``scores``: one row per contender and protocol, with accuracy and macro-F1 (0..1) and their 95 % intervals.
         ``paired``: one row per pair of contenders and protocol, with the differences, their intervals and McNemar's
-        p-value.
+        p-value. ``groups``: accuracy, coverage and calibration by group (``evaluation.groups``), also written to
+        ``compare_groups.csv``, where a file has columns ``gender``, ``age``, ``profession`` or ``place``.
 
     Raises:
         InputError: a file is invalid, there are fewer than two files, two have one name, the scheme or a protocol
@@ -136,10 +137,10 @@ def compare(
     pairs = predictions.items() if isinstance(predictions, Mapping) else predictions
     files = [(name, Path(path)) for name, path in pairs]
     tables = comparison.compare(files, scheme, out, protocols=protocols)
-    notice = SYNTHETIC_NOTICE if any(_says_synthetic(path) for _, path in files) else ""
+    notice = SYNTHETIC_NOTICE if any(says_synthetic(path) for _, path in files) else ""
     if notice:
         log.warning(notice)
-    figure = figures.overview(tables.scores.with_columns(scheme=pl.lit(scheme.name)), notice=notice)
+    figure = figures.overview(tables.scores.with_columns(scheme=pl.lit(scheme.name)), own=scheme, notice=notice)
     write_bytes(out / "compare.png", figures.to_png(figure))
     return tables
 
@@ -151,66 +152,6 @@ def _command(experiment: str) -> str:
         return f"pyojeong baseline --csv {SPLITS_CSV}/test_{scheme}.csv"
     csvs = " ".join(f"--{split}-csv {CROPS_CSV}/{split}_{scheme}.csv" for split in ("train", "val", "test"))
     return f"pyojeong train --mode {mode} {csvs} --out {EXPERIMENTS[experiment].run}"
-
-
-def _says_synthetic(predictions: Path) -> bool:
-    """Return whether the stage that wrote ``predictions`` recorded that the faces are synthetic."""
-    settings = (predictions.with_suffix(".json"), predictions.parent / "config.json")
-    return any(json_value(path, "synthetic") is True for path in settings)
-
-
-def _scheme(experiment: str) -> Scheme:
-    return scheme_named(EXPERIMENTS[experiment].scheme)
-
-
-def _load(root: Path, experiment: str) -> pl.DataFrame:
-    """Read predictions; add ``person``, ``photo`` and the annotators' votes where the test table has them."""
-    scheme = _scheme(experiment)
-    predictions = root / EXPERIMENTS[experiment].predictions
-    frame = read_predictions(predictions, scheme)
-    if (predictions.parent / "best.pt").exists() and not (predictions.parent / "config.json").exists():
-        log.warning(
-            "%s: the run was stopped while its files were written, so they may come from two different runs; train "
-            "again with the same command",
-            predictions.parent,
-        )
-    whole_photographs = EXPERIMENTS[experiment].mode == "faceapi"
-    csv = root / (SPLITS_CSV if whole_photographs else CROPS_CSV) / f"test_{scheme.name}.csv"
-    if not csv.is_file():
-        return frame
-    test = read_table(csv, scheme=scheme, root=root)
-    _check_images(frame, test, predictions, csv)
-    if whole_photographs:
-        test = test.with_columns(photo="path")
-    elif "source" in test.columns:
-        test = test.rename({"source": "photo"})
-    added = [name for name in test.columns if name in ("photo", "person") or name.startswith(VOTES_PREFIX)]
-    frame = frame.drop(name for name in added if name in frame.columns).join(
-        test.select("path", *added).unique("path", keep="first"), on="path", how="left", maintain_order="left"
-    )
-    incomplete = [name for name in ("photo", "person") if name in added and not _is_complete(frame[name])]
-    return frame.drop(incomplete)
-
-
-def _is_complete(column: pl.Series) -> bool:
-    return bool((column.is_not_null() & (column != "")).all())
-
-
-def _check_images(frame: pl.DataFrame, test: pl.DataFrame, predictions: Path, csv: Path) -> None:
-    """Refuse predictions that disagree with the test table; warn of images without a prediction."""
-    unlisted = frame.join(test, on="path", how="anti", maintain_order="left")
-    relabeled = frame.join(
-        test, left_on=["path", "true"], right_on=["path", "label"], how="anti", maintain_order="left"
-    )
-    for rows, problem in ((unlisted, "are not in"), (relabeled, "have another label in")):
-        if len(rows):
-            raise InputError(
-                f"{predictions}: {len(rows)} of its images {problem} {csv} (the first: {rows['path'][0]}), so it was "
-                "made from other data; run its stage again, or pyojeong run"
-            )
-    unpredicted = len(test.join(frame, on="path", how="anti"))
-    if unpredicted:
-        log.warning("%s: no prediction for %d of the %d images in %s", predictions, unpredicted, len(test), csv)
 
 
 def _tables(root: Path, frames: Frames, notice: str, seed: int) -> Frames:
@@ -231,7 +172,7 @@ def _tables(root: Path, frames: Frames, notice: str, seed: int) -> Frames:
         _class_table(name, frame).insert_column(0, pl.lit(name).alias("exp")) for name, frame in frames.items()
     ]
     tables = {name: pl.DataFrame(table, infer_schema_length=None) for name, table in rows.items()}
-    return tables | {"per_class_all_7exp": pl.concat(per_class)}
+    return tables | {"per_class_all_7exp": pl.concat(per_class), "group_scores": _groups(root, frames)}
 
 
 def _scores(frames: Frames, seed: int) -> list[dict[str, Any]]:
@@ -247,7 +188,7 @@ def _scores(frames: Frames, seed: int) -> list[dict[str, Any]]:
         }
         for name, frame in track(frames.items(), "scores", len(frames))
         for protocol in own_protocols(frame)
-        if (predictions := answers(frame, _scheme(name), protocol))
+        if (predictions := answers(frame, scheme_of_experiment(name), protocol))
     ]
 
 
@@ -262,21 +203,34 @@ def _pairs(frames: Frames, seed: int) -> list[dict[str, Any]]:
     return [
         {"scheme": EXPERIMENTS[first].scheme, "first": first, "second": second, "protocol": protocol, **asdict(pair)}
         for first, second in track(pairs, "pairs")
-        for protocol, pair in comparison.paired_scores(frames[first], frames[second], _scheme(first), seed).items()
+        for protocol, pair in comparison.paired_scores(
+            frames[first], frames[second], scheme_of_experiment(first), seed
+        ).items()
     ]
+
+
+def _groups(root: Path, frames: Frames) -> pl.DataFrame:
+    """Score each experiment by group, and the annotators in each scheme."""
+    parts = [contender_groups(frame, name) for name, frame in track(frames.items(), "groups", len(frames))]
+    for scheme, (name, frame) in _one_per_scheme(root, frames).items():
+        parts.append(annotator_groups(frame, scheme_of_experiment(name), f"annotators_{scheme}"))
+    return group_table(parts)
 
 
 def _human_ceilings(root: Path, frames: Frames, seed: int) -> list[dict[str, Any]]:
     """Score one annotator against the others in each scheme, where the label policy makes that meaningful."""
-    # "unanimous" keeps only photographs on which all annotators agree; "uploader" takes the label from someone else.
-    if (json_value(root / SUMMARY, "settings") or {}).get("policy") in ("unanimous", "uploader"):
-        return []
-    by_scheme = {EXPERIMENTS[name].scheme: (name, frame) for name, frame in frames.items()}
     return [
         {"scheme": scheme, "images": ceiling.images, **asdict(ceiling.score)}
-        for scheme, (name, frame) in by_scheme.items()
-        if (ceiling := comparison.human_ceiling(frame, _scheme(name), seed))
+        for scheme, (name, frame) in _one_per_scheme(root, frames).items()
+        if (ceiling := comparison.human_ceiling(frame, scheme_of_experiment(name), seed))
     ]
+
+
+def _one_per_scheme(root: Path, frames: Frames) -> dict[str, tuple[str, pl.DataFrame]]:
+    """Return an experiment of each scheme; none where the annotators' votes mean nothing."""
+    if not votes_decide_labels(root):
+        return {}
+    return {EXPERIMENTS[name].scheme: (name, frame) for name, frame in frames.items()}
 
 
 def _summary_row(
@@ -342,14 +296,14 @@ def _headline_calibration(frame: pl.DataFrame) -> float | None:
 
 def _headline_counts(name: str, frame: pl.DataFrame) -> metrics.Ints:
     """Return confusion counts [K, K] over the matched images, as published."""
-    classes = all_classes(_scheme(name))
-    matched = answers(frame, _scheme(name), "matched")
+    classes = all_classes(scheme_of_experiment(name))
+    matched = answers(frame, scheme_of_experiment(name), "matched")
     return matched.counts[:, : len(classes)] if matched else metrics.confusion_counts([], [], len(classes))
 
 
 def _write_experiment(name: str, frame: pl.DataFrame, out: Path) -> pl.DataFrame:
     """Write the three published tables of an experiment; return the row-normalized confusion matrix."""
-    classes, counts = all_classes(_scheme(name)), _headline_counts(name, frame)
+    classes, counts = all_classes(scheme_of_experiment(name)), _headline_counts(name, frame)
     shares = _matrix(classes, metrics.row_normalized(counts))
     write_csv(_matrix(classes, counts), out / f"{name}_cm_counts.csv")
     write_csv(shares, out / f"{name}_cm_row_normalized.csv")
@@ -363,7 +317,7 @@ def _matrix(classes: tuple[str, ...], cells: NDArray[Any]) -> pl.DataFrame:
 
 def _class_table(name: str, frame: pl.DataFrame) -> pl.DataFrame:
     scores = metrics.per_class(_headline_counts(name, frame))
-    return pl.DataFrame({"class": all_classes(_scheme(name)), **scores._asdict()})
+    return pl.DataFrame({"class": all_classes(scheme_of_experiment(name)), **scores._asdict()})
 
 
 def _draw(tables: Frames, matrices: Frames, notice: str, folder: Path) -> dict[str, page.Picture]:

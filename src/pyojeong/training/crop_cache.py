@@ -8,7 +8,6 @@ in their labels (M1, M2, K7) share an array, and changed crops get a new one. Ol
 import hashlib
 import json
 import logging
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,18 +18,19 @@ from typing import IO, Any
 
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 from numpy.typing import NDArray
 
 from pyojeong.core import geometry, images
 from pyojeong.core.alignment import aligned_crop, face_points
 from pyojeong.core.errors import InputError
-from pyojeong.core.files import read_json, remove_leftovers, whole_file, write_json
+from pyojeong.core.files import read_json, remove_leftovers, stored_path, whole_file, write_json
 from pyojeong.core.geometry import ALIGNMENTS, SIZE, Framing
 from pyojeong.core.images import ImageError, Pixels
 from pyojeong.core.labels import Scheme
 from pyojeong.core.metrics import Floats, Ints, encode
 from pyojeong.core.progress import bar
-from pyojeong.core.table import BOX_COLUMNS, VOTES, VOTES_PREFIX, line_of, numbers, read_csv, read_table
+from pyojeong.core.table import BOX_COLUMNS, GROUP_COLUMNS, VOTES, VOTES_PREFIX, line_of, numbers, read_table
 from pyojeong.core.workspace import CROP_CACHE
 from pyojeong.detection import graph
 from pyojeong.detection.detector import Detector
@@ -47,7 +47,7 @@ class CropTable:
     Attributes:
         csv: the file.
         paths: of the images, relative to the root, one per row.
-        people: the person on each image, where the CSV has the column ``person``.
+        facts: the columns ``person`` and ``table.GROUP_COLUMNS`` that the CSV has, [rows].
         boxes: float64 [rows, 4], the faces in whole photographs, of the framing's kind; None where images are crops.
         labels: class numbers of the scheme, int64 [rows].
         sets: number of each row's data set (column ``set``), int64 [rows]; all 0 without that column.
@@ -58,7 +58,7 @@ class CropTable:
 
     csv: Path
     paths: list[str]
-    people: list[str] | None
+    facts: pl.DataFrame
     boxes: NDArray[np.float64] | None
     labels: Ints
     sets: Ints
@@ -76,6 +76,7 @@ class CropSet:
         paths: of the usable rows [N].
         labels: class numbers, int64 [N].
         sets: see ``CropTable``; int64 [N].
+        facts: see ``CropTable``; [N].
         votes: see ``CropTable``; float64 [N, K] or None.
         rows: positions of the usable rows in ``pixels``, int64 [N].
         pixels: uint8 [rows of the CSV, 160, 160, 3], memory-mapped, read-only.
@@ -86,6 +87,7 @@ class CropSet:
     paths: list[str]
     labels: Ints
     sets: Ints
+    facts: pl.DataFrame
     votes: Floats | None
     rows: Ints
     pixels: Pixels
@@ -110,8 +112,8 @@ def read_crop_table(
     Raises:
         InputError: as ``table.read_table``, or the column ``aligned_by`` says that crops are aligned in another way.
     """
-    has_boxes = set(BOX_COLUMNS) <= set(read_csv(csv).columns)
-    frame = read_table(csv, scheme=scheme, root=root, boxes=has_boxes)
+    frame = read_table(csv, scheme=scheme, root=root, boxes=None)
+    has_boxes = BOX_COLUMNS[0] in frame.columns
     if not has_boxes:
         _check_alignment(frame, csv, framing.aligned_by)
     paths = frame["path"].to_list()
@@ -119,7 +121,7 @@ def read_crop_table(
     return CropTable(
         csv=csv,
         paths=paths,
-        people=frame["person"].to_list() if "person" in frame.columns else None,
+        facts=frame.select(cs.by_name("person", *GROUP_COLUMNS, require_all=False)),
         boxes=boxes,
         labels=encode(frame["label"].to_list(), scheme.classes),
         sets=_sets(frame),
@@ -154,7 +156,8 @@ def open_crops(table: CropTable, root: Path, workers: int = 4) -> CropSet:
         )
     paths = [table.paths[row] for row in rows]
     votes = None if table.votes is None else table.votes[rows]
-    return CropSet(table.csv, paths, table.labels[rows], table.sets[rows], votes, rows, pixels, counts)
+    labels, sets, facts = table.labels[rows], table.sets[rows], table.facts.select(pl.all().gather(rows))
+    return CropSet(table.csv, paths, labels, sets, facts, votes, rows, pixels, counts)
 
 
 def _load(array: Path, notes: Path, rows: int) -> tuple[Pixels, dict[str, str]] | None:
@@ -180,11 +183,11 @@ def _check_alignment(frame: pl.DataFrame, csv: Path, wanted: str) -> None:
         value = text.strip()
         if value and value not in ALIGNMENTS:
             raise InputError(
-                f"{csv}, line {line_of(index)}: aligned_by is {text!r}; it must be {' or '.join(ALIGNMENTS)}"
+                f"{csv}, line {line_of(csv, index)}: aligned_by is {text!r}; it must be {' or '.join(ALIGNMENTS)}"
             )
         if value and value != wanted:
             raise InputError(
-                f"{csv}, line {line_of(index)}: this crop is aligned by {value}, and the recipe needs crops aligned by "
+                f"{csv}, line {line_of(csv, index)}: this crop is aligned by {value}, and the recipe needs crops aligned by "
                 f"{wanted}; give aligned_by={value} to the recipe, or train on photographs with boxes"
             )
 
@@ -222,20 +225,20 @@ def _votes(frame: pl.DataFrame, csv: Path, scheme: Scheme) -> Floats | None:
             filled = frame.with_columns(pl.col(name).str.strip_chars().replace("", "0"))
             votes[:, scheme.classes.index(class_name)] += numbers(filled, name, csv).to_numpy()
     if (negative := (votes < 0).any(1)).any():
-        raise InputError(f"{csv}, line {line_of(int(negative.argmax()))}: a negative number of votes; correct the row")
+        raise InputError(
+            f"{csv}, line {line_of(csv, int(negative.argmax()))}: a negative number of votes; correct the row"
+        )
     return votes
 
 
 def _key(paths: list[str], boxes: NDArray[np.float64] | None, framing: Framing, root: Path) -> str:
     @cache
     def size_and_time(file: str) -> tuple[int, int]:
-        for form in (file, unicodedata.normalize("NFC", file)):  # the order in which images.read_bytes tries them
-            try:
-                status = (root / form).stat()
-            except OSError:
-                continue
-            return status.st_size, status.st_mtime_ns
-        return -1, 0
+        try:
+            status = stored_path(root, file).stat()
+        except OSError:
+            return -1, 0
+        return status.st_size, status.st_mtime_ns
 
     rows: list[Any] = [(path, *size_and_time(images.split_path(path)[0])) for path in paths]
     digest = hashlib.sha256(json.dumps([SIZE, rows], ensure_ascii=False).encode())

@@ -168,6 +168,7 @@ class _Run:
         return {
             "recipe": asdict(self.recipe),
             "scheme": self.scheme.name,
+            "class": self.scheme.tables(),
             "csv": {name: str(table.csv) for name, table in self.tables.items()},
             "version": __version__,
             # Training does not depend on the test set; what is published does.
@@ -208,7 +209,7 @@ class _Run:
         """Warn of images and people that two of the tables share."""
         for name, other_name in (("train", "val"), ("train", "test"), ("val", "test")):
             table, other = self.tables[name], self.tables[other_name]
-            people = (set(table.people or []) & set(other.people or [])) - {None, ""}
+            people = (_people(table) & _people(other)) - {""}
             for what, count in (("images", _shared_faces(table, other)), ("people", len(people))):
                 if count:
                     log.warning("%s and %s share %d %s: the scores will be too high", table.csv, other.csv, count, what)
@@ -319,6 +320,7 @@ def _publish(run: _Run, network: Network, result: Result, sets: dict[str, CropSe
         state_dict=result.best_state,
         classes=scheme.classes,
         scheme=scheme.name,
+        class_tables=scheme.tables(),
         recipe=asdict(recipe),
         framing=recipe.framing,
         temperature=temperature,
@@ -351,6 +353,10 @@ def _identity(table: CropTable) -> list[str]:
     votes = b"" if table.votes is None else table.votes.tobytes()
     lessons = table.labels.tobytes() + table.sets.tobytes() + votes
     return [table.key, hashlib.sha256(lessons).hexdigest()]
+
+
+def _people(table: CropTable) -> set[str]:
+    return set(table.facts["person"]) if "person" in table.facts.columns else set()
 
 
 def _shared_faces(table: CropTable, other: CropTable) -> int:

@@ -152,7 +152,10 @@ def measure(logits: Floats, labels: Ints, classes: tuple[str, ...], temperature:
 
 
 def predictions(crops: CropSet, logits: Floats, scheme: Scheme, temperature: float) -> pl.DataFrame:
-    """Return ``path, true, pred, score`` and ``p_<class>`` per crop; probabilities are calibrated, to 6 digits."""
+    """Return ``path, true, pred, score``, ``p_<class>`` and what is known of the person per crop.
+
+    Probabilities are calibrated, to 6 digits.
+    """
     probabilities = softmax(logits / temperature)
     names = np.array(scheme.classes)
     columns = {
@@ -162,7 +165,7 @@ def predictions(crops: CropSet, logits: Floats, scheme: Scheme, temperature: flo
         "score": probabilities.max(1).round(_DIGITS),
     }
     by_class = {f"p_{name}": probabilities[:, number].round(_DIGITS) for number, name in enumerate(scheme.classes)}
-    return pl.DataFrame(columns | by_class)
+    return pl.DataFrame(columns | by_class).hstack(crops.facts)
 
 
 def require_classes(labels: Ints, scheme: Scheme, csv: object) -> None:

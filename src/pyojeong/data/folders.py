@@ -1,0 +1,249 @@
+"""Makes tables of photographs that lie in folders named after their classes (the command ``pyojeong collect``).
+
+A photograph lies in ``FOLDER/CLASS/`` or, where its person is known, in ``FOLDER/CLASS/PERSON/``. Its face is found by
+a detector that the caller passes. What was found is kept in a journal, from which a stopped run resumes.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from pyojeong.core.errors import InputError
+from pyojeong.core.files import alone_in, write_text
+from pyojeong.core.geometry import Box
+from pyojeong.core.images import PROBLEMS, ImageError, Pixels, decode, plain_hangul, read_bytes
+from pyojeong.core.labels import BASIC7, Scheme, read_scheme
+from pyojeong.core.progress import track
+from pyojeong.core.table import BOX_COLUMNS, write_csv
+from pyojeong.core.workspace import COLLECTED
+from pyojeong.data import splits
+from pyojeong.data.source import base_of, is_text
+
+Find = Callable[[Pixels], Sequence[Box]]
+"""Finds the faces of an upright image, uint8 [H, W, 3]; boxes in its pixels, any order."""
+
+MIN_PHOTOGRAPHS = 7
+"""Fewest photographs of a class: then each of the three sets has one."""
+
+DROPS = {
+    "no_face": "the detector finds no face",
+    "other_file": "not an image by the ending of its name",
+    "undecodable_name": "a file name in an unknown encoding",
+    **PROBLEMS,
+}
+"""Why a file is in no table: reason -> meaning."""
+
+_IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".heic", ".heif", ".avif", ".tif", ".tiff")
+_COLORS = ("#d99a1c", "#3f6fb0", "#c2473d", "#5f7f3f", "#8a6fb3", "#b0506b", "#1c8a94", "#6b7785")
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What ``collect`` wrote.
+
+    Attributes:
+        scheme: the TOML file of the label scheme; None where the caller gave the scheme.
+        tables: split -> its CSV, with the detector's boxes.
+        photographs: split -> class -> photographs.
+        people: people in the tables; None where the folders do not name them.
+        several_faces: photographs with more than one face, of which the largest is taken.
+        drops: reason of ``DROPS`` -> files that are in no table.
+    """
+
+    scheme: Path | None
+    tables: dict[str, Path]
+    photographs: dict[str, dict[str, int]]
+    people: int | None
+    several_faces: int
+    drops: dict[str, int]
+
+
+class _Photograph(NamedTuple):
+    """A file: path below the root, class, person ("" if unknown), and a stamp that changes when its content does."""
+
+    path: str
+    label: str
+    person: str
+    stamp: str
+
+
+class _Found(NamedTuple):
+    """A line of the journal: path, stamp, number of faces, the largest one's box, or the reason why there is none."""
+
+    path: str
+    stamp: str
+    faces: int
+    box: list[float] | None
+    reason: str
+
+
+def collect(
+    folder: Path,
+    root: Path,
+    find: Find,
+    *,
+    name: str | None = None,
+    scheme: Scheme | None = None,
+    seed: int = splits.SEED,
+) -> Collection:
+    """Write ``data_shared/collected/{train,val,test}_NAME.csv`` and, without ``scheme``, the scheme ``NAME.toml``.
+
+    Photographs of a person are in one set where all photographs lie in a folder of their person; otherwise the
+    photographs of each class are split regardless of the person.
+
+    Args:
+        folder: holds a folder for each class; read in place. Where it lies outside ``root``, a link is made.
+        root: the project root.
+        find: the detector.
+        name: of the scheme; by default that of ``folder``.
+        scheme: the label scheme; every folder must have the name of a class, or another word for it.
+        seed: of the split.
+
+    Raises:
+        InputError: there are fewer than two folders, a folder is no class of ``scheme``, a class has fewer than
+            ``MIN_PHOTOGRAPHS`` with a face, or another run is collecting in ``root``.
+    """
+    base = base_of(folder, root)
+    name = scheme.name if scheme else name or PurePosixPath(base).name
+    out = root / COLLECTED
+    with alone_in(out):
+        drops: Counter[str] = Counter()
+        photographs = [*_photographs(root, base, scheme, drops)]
+        own = scheme or _own_scheme(out / f"{name}.toml", sorted({photograph.label for photograph in photographs}))
+        found = _find_all(photographs, root, find, out / f"{name}.faces.jsonl")
+        drops.update(face.reason for face in found.values() if face.reason)
+        kept = [photograph for photograph in photographs if found[photograph.path].box]
+        _require_enough(folder, own, kept, drops)
+        rows = _split(kept, found, seed)
+        tables = {}
+        for split in splits.SPLITS:
+            tables[split] = out / f"{split}_{own.name}.csv"
+            write_csv(rows.filter(pl.col("split") == split).drop("split", "name"), tables[split])
+    counts = {split: Counter(rows.filter(pl.col("split") == split)["label"]) for split in splits.SPLITS}
+    return Collection(
+        scheme=None if scheme else out / f"{own.name}.toml",
+        tables=tables,
+        photographs={split: {label: counts[split][label] for label in own.classes} for split in splits.SPLITS},
+        people=rows["person"].n_unique() if "person" in rows.columns else None,
+        several_faces=sum(found[photograph.path].faces > 1 for photograph in kept),
+        drops=dict(sorted(drops.items())),
+    )
+
+
+def _photographs(root: Path, base: str, scheme: Scheme | None, drops: Counter[str]) -> Iterator[_Photograph]:
+    place = root / base
+    folders = sorted(path for path in place.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if len(folders) < 2:
+        raise InputError(
+            f"{place}: has {len(folders)} folders; it must hold a folder of photographs for each class, named after it"
+        )
+    for folder in folders:
+        label = plain_hangul(folder.name)
+        if scheme:
+            known = scheme.class_of(label)
+            if known is None:
+                raise InputError(f"{folder}: no class of {scheme.name} ({', '.join(scheme.classes)}); rename it")
+            label = known
+        for file in sorted(folder.rglob("*")):
+            if file.is_dir() or file.name.startswith("."):
+                continue
+            inside = file.relative_to(folder)
+            if file.suffix.lower() not in _IMAGES:
+                drops["other_file"] += 1
+            elif not is_text(str(file)):
+                drops["undecodable_name"] += 1
+            else:
+                status = file.stat()
+                person = inside.parts[0] if len(inside.parts) > 1 else ""
+                path = f"{base}/{file.relative_to(place).as_posix()}"
+                yield _Photograph(path, label, person, f"{status.st_size}-{status.st_mtime_ns}")
+
+
+def _own_scheme(path: Path, classes: Sequence[str]) -> Scheme:
+    """Return the scheme in ``path`` where it has these classes; otherwise write it."""
+    if path.is_file():
+        scheme = read_scheme(path)
+        if sorted(scheme.classes) == sorted(classes):
+            return scheme
+        raise InputError(
+            f"{path}: has the classes {', '.join(scheme.classes)} and the folders are {', '.join(classes)}; delete it, "
+            "or choose another --name"
+        )
+    text = "# The classes in output order. docs/own_classes.md explains every key.\n"
+    for number, name in enumerate(classes):
+        text += f"[[class]]\nname = {json.dumps(name, ensure_ascii=False)}\n"
+        if nearest := BASIC7.class_of(name):
+            text += f'faceapi = "{nearest}"\n'
+        text += f'color = "{_COLORS[number % len(_COLORS)]}"\n\n'
+    write_text(path, text.rstrip() + "\n")
+    return read_scheme(path)
+
+
+def _find_all(photographs: Sequence[_Photograph], root: Path, find: Find, journal: Path) -> dict[str, _Found]:
+    """Return what was found in each photograph, by path; what the journal has is not searched again."""
+    known = {(found.path, found.stamp): found for found in _read_journal(journal)}
+    kept = {each.path: known[each.path, each.stamp] for each in photographs if (each.path, each.stamp) in known}
+    # Rewritten without what no longer exists, and without a line that a kill has cut off.
+    write_text(journal, "".join(_line(found) for found in kept.values()))
+    with journal.open("a", encoding="utf-8") as file:
+        for photograph in track([each for each in photographs if each.path not in kept], "finding faces"):
+            kept[photograph.path] = _find_one(photograph, root, find)
+            file.write(_line(kept[photograph.path]))
+            file.flush()
+    return kept
+
+
+def _find_one(photograph: _Photograph, root: Path, find: Find) -> _Found:
+    path, _, _, stamp = photograph
+    try:
+        boxes = find(decode(read_bytes(root, path)))
+    except ImageError as error:
+        return _Found(path, stamp, 0, None, error.reason)
+    if not boxes:
+        return _Found(path, stamp, 0, None, "no_face")
+    largest = max(boxes, key=lambda box: (box[2] - box[0]) * (box[3] - box[1]))
+    return _Found(path, stamp, len(boxes), [round(side, 2) for side in largest], "")
+
+
+def _line(found: _Found) -> str:
+    return json.dumps(found, ensure_ascii=False) + "\n"
+
+
+def _read_journal(path: Path) -> Iterator[_Found]:
+    for line in path.read_bytes().splitlines() if path.is_file() else []:
+        try:
+            values: Any = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(values, list) and len(values) == len(_Found._fields):
+            yield _Found(*values)
+
+
+def _require_enough(folder: Path, scheme: Scheme, kept: Sequence[_Photograph], drops: Counter[str]) -> None:
+    counts = Counter(photograph.label for photograph in kept)
+    for label in scheme.classes:
+        if counts[label] < MIN_PHOTOGRAPHS:
+            left_out = ", ".join(f"{count} {reason}" for reason, count in drops.most_common())
+            raise InputError(
+                f"{folder}: {counts[label]} photographs of {label} have a face, {MIN_PHOTOGRAPHS} are needed"
+                f"{left_out and f' (left out: {left_out})'}; add photographs"
+            )
+
+
+def _split(kept: Sequence[_Photograph], found: dict[str, _Found], seed: int) -> pl.DataFrame:
+    rows = pl.DataFrame([photograph._asdict() for photograph in kept]).select("path", "label", "person", name="path")
+    boxes = [found[path].box for path in rows["path"]]
+    rows = rows.with_columns(pl.DataFrame(boxes, schema=BOX_COLUMNS, orient="row").get_columns())
+    by_person = bool((rows["person"] != "").all())
+    rows = rows.with_columns(splits.assign(rows, by="person" if by_person else "image", seed=seed))
+    if empty := sorted(set(splits.SPLITS) - set(rows["split"])):
+        raise InputError(
+            f"{rows['person'].n_unique()} people cannot fill three sets ({', '.join(empty)} is empty); add photographs "
+            "of other people"
+        )
+    return rows if by_person else rows.drop("person")

@@ -1,0 +1,205 @@
+"""Tables as spreadsheets and other tools write them: encodings, separators, column names, boxes, names and repeats."""
+
+import unicodedata
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from pyojeong.core.errors import InputError
+from pyojeong.core.images import ImageError, read_bytes
+from pyojeong.core.labels import BASIC7, K7
+from pyojeong.core.table import read_csv, read_table
+
+ROWS = [["사진/1.jpg", "happy", "200", "240", "490", "550"], ["2.jpg", "neutral", "1", "2", "30", "40"]]
+HEAD = ["path", "label_en", "minX", "minY", "maxX", "maxY"]
+
+
+def text_of(separator: str = ",", head: list[str] = HEAD, rows: list[list[str]] = ROWS, end: str = "\n") -> str:
+    return "".join(separator.join(row) + end for row in [head, *rows])
+
+
+def read(path: Path, data: bytes | str, *, boxes: bool | None = True) -> pl.DataFrame:
+    path.write_bytes(data.encode() if isinstance(data, str) else data)
+    return read_table(path, scheme=BASIC7, root=path.parent, boxes=boxes)
+
+
+EXPECTED = [("사진/1.jpg", "happy", 200.0, 240.0, 490.0, 550.0), ("2.jpg", "neutral", 1.0, 2.0, 30.0, 40.0)]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        text_of(";").encode("utf-8-sig"),  # Excel where the comma is the decimal sign
+        text_of("\t").encode(),
+        text_of("|").encode(),
+        ("sep=;\n" + text_of(";")).encode(),  # Excel's own first line
+        ("sep=\t\r\n" + text_of("\t", end="\r\n")).encode("utf-8-sig"),
+        text_of("\t").encode("utf-16"),  # Excel's "Unicode text"
+        b"\xfe\xff" + text_of(",").encode("utf-16-be"),
+        text_of(",").encode("cp949"),
+        text_of(";", end="\r\n").encode("cp949"),
+        text_of(",", end="\r\n").encode("utf-8-sig"),
+        text_of(",", [f'"{name}"' for name in HEAD], [[f'"{cell}"' for cell in row] for row in ROWS]).encode(),
+        text_of(";", [*HEAD, '"a, b, c, d, e, f, g, h"'], [[*row, "x"] for row in ROWS]).encode(),
+        (text_of(",") + ",,,,,\n\n").encode(),
+    ],
+)
+def test_encodings_and_separators(tmp_path: Path, data: bytes) -> None:
+    frame = read(tmp_path / "a.csv", data)
+    assert frame.select("path", "label", "minX", "minY", "maxX", "maxY").rows() == EXPECTED
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        [name.capitalize() for name in HEAD],
+        [name.upper() for name in HEAD],
+        [name.lower() for name in HEAD],
+        [f" {name} " for name in HEAD],
+        ["Image", "Label", *HEAD[2:]],
+        ["IMG", "Orig_Kor", *HEAD[2:]],
+        ["src", "LABEL_EN", *HEAD[2:]],
+        ["path", "label", "xmin", "ymin", "xmax", "ymax"],
+        ["path", "label", "x_min", "y_min", "x_max", "y_max"],
+        ["path", "label", "X1", "Y1", "X2", "Y2"],
+        ["path", "label", "left", "top", "right", "bottom"],
+        ["path", "label", "Xmin", "Ymin", "Xmax", "Ymax"],
+    ],
+)
+def test_column_names(tmp_path: Path, head: list[str]) -> None:
+    frame = read(tmp_path / "a.csv", text_of(",", head))
+    assert frame.select("path", "label", "minX", "minY", "maxX", "maxY").rows() == EXPECTED
+
+
+@pytest.mark.parametrize("size", [["width", "height"], ["w", "h"], ["Width", "Height"]])
+def test_boxes_of_corner_and_size(tmp_path: Path, size: list[str]) -> None:
+    rows = [[*row[:4], str(int(row[4]) - int(row[2])), str(int(row[5]) - int(row[3]))] for row in ROWS]
+    frame = read(tmp_path / "a.csv", text_of(",", [*HEAD[:2], "x", "y", *size], rows))
+    assert frame.select("path", "label", "minX", "minY", "maxX", "maxY").rows() == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("head", "rows", "words"),
+    [
+        ([*HEAD[:2], "x", "y"], [row[:4] for row in ROWS], "no column minX; a box is minX, minY, maxX, maxY in pixels"),
+        ([*HEAD[:2], "bbox"], [[*row[:2], '"[1, 2, 3, 4]"'] for row in ROWS], "x, y, width, height"),
+        ([*HEAD[:2], "cx", "cy", "w", "h"], ROWS, "no column minX"),
+        ([*HEAD[:2], "xmin", "ymin", "xmax"], [row[:5] for row in ROWS], "no column minX"),
+        ([*HEAD[:2], "minX", "minY", "maxX"], [row[:5] for row in ROWS], "no column maxY"),
+        ([*HEAD[:2], "x_center", "y_center", "width", "height"], ROWS, "no column minX"),
+        (HEAD, [[*row[:2], "0.1", "0.2", "0.5", "0.9"] for row in ROWS], "not in shares of the image"),
+        (HEAD, [[*ROWS[0][:5], '"550,5"']], "line 2: maxY is '550,5', not a number; write it with a decimal point"),
+        (HEAD, [[*ROWS[0][:5], "550px"]], "line 2: maxY is '550px', not a number"),
+        (HEAD, [ROWS[0], [*ROWS[1], "7"]], "line 3 has 7 fields and the header 6"),
+    ],
+)
+def test_what_is_no_box_is_told_with_the_names_that_are_wanted(
+    tmp_path: Path, head: list[str], rows: list[list[str]], words: str
+) -> None:
+    with pytest.raises(InputError, match=r"a\.csv") as caught:
+        read(tmp_path / "a.csv", text_of(",", head, rows), boxes=None)
+    assert words in str(caught.value)
+
+
+def test_the_size_of_a_crop_is_no_box(tmp_path: Path) -> None:
+    frame = read(tmp_path / "a.csv", "path,label,width,height\n1.jpg,happy,160,160\n", boxes=None)
+    assert frame.columns == ["path", "label", "width", "height"]
+
+
+@pytest.mark.parametrize(
+    ("word", "name"),
+    [
+        ("Happy", "happy"),
+        ("HAPPY", "happy"),
+        (" happy ", "happy"),
+        ("Happiness", "happy"),
+        ("JOY", "happy"),
+        (unicodedata.normalize("NFD", "기쁨"), "happy"),
+        ("Sadness", "sad"),
+        ("Fear", "fearful"),
+        ("NEUTRAL", "neutral"),
+        ("Disgust", "disgusted"),
+        ("surprise", "surprised"),
+        ("ANGER", "angry"),
+    ],
+)
+def test_label_words(tmp_path: Path, word: str, name: str) -> None:
+    assert read(tmp_path / "a.csv", f"path,label\n1.jpg,{word}\n", boxes=None)["label"].to_list() == [name]
+
+
+def test_the_line_is_that_of_the_file_behind_quoted_line_breaks(tmp_path: Path) -> None:
+    note = '"line one\nline two"'
+    rows = "".join(f"{number}.jpg,happy,{note}\n" for number in range(4))
+    with pytest.raises(InputError, match="line 10: the label 'neutrall'"):
+        read(tmp_path / "a.csv", f"path,label,note\n{rows}5.jpg,neutrall,{note}\n", boxes=None)
+    with pytest.raises(InputError, match="line 11: the label 'neutrall'"):
+        read(tmp_path / "a.csv", f"sep=,\r\npath,label,note\r\n{rows}5.jpg,neutrall,{note}\r\n", boxes=None)
+
+
+def test_repeated_rows_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    read(tmp_path / "a.csv", text_of(",", HEAD, [*ROWS, *ROWS]))
+    assert (
+        "a.csv: 2 rows repeat a face of an earlier row (line 4 repeats line 2), and each of them counts" in caplog.text
+    )
+    caplog.clear()
+    two_faces = [ROWS[0], [*ROWS[0][:2], "1", "2", "30", "40"]]
+    read(tmp_path / "a.csv", text_of(",", HEAD, two_faces))
+    assert not caplog.text
+    read(tmp_path / "a.csv", text_of(",", HEAD, [ROWS[0], [ROWS[0][0], "sad", *ROWS[0][2:]]]))
+    assert "(line 3 repeats line 2 with another label)" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"PK\x03\x04rest of a workbook", "is a spreadsheet or an archive; save the table as CSV in UTF-8"),
+        (b"\xd0\xcf\x11\xe0old workbook", "is a spreadsheet or an archive"),
+        ("path,label\n1.jpg,기쁨\n".encode("utf-16-le"), "neither UTF-8 nor CP949"),
+        ("path,label\né.jpg,happy\n".encode("cp1252"), "neither UTF-8 nor CP949; save it as UTF-8"),
+        (b"\n\n  \n", "the file is empty"),
+        (b"path,label,Path\n1.jpg,happy,2.jpg\n", "has two columns path"),
+        (b"path,label,PATH\n1.jpg,happy,2.jpg\n", "has two columns path"),
+        (b"file,emotion\n1.jpg,happy\n", "no column path or image or img or src; it has file, emotion"),
+        (b'[{"path": "1.jpg"}]', "no column path"),
+        (b"1.jpg,happy\n2.jpg,sad\n", "no column path"),
+    ],
+)
+def test_what_cannot_be_read_is_told(tmp_path: Path, data: bytes, words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        read(tmp_path / "a.csv", data, boxes=None)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "stored"),
+    [
+        (unicodedata.normalize("NFC", "기쁨.jpg"), unicodedata.normalize("NFD", "기쁨.jpg")),
+        (unicodedata.normalize("NFD", "기쁨.jpg"), unicodedata.normalize("NFC", "기쁨.jpg")),
+        ("사진/기쁨.jpg", f"사진/{unicodedata.normalize('NFD', '기쁨.jpg')}"),
+        (f"사진/{unicodedata.normalize('NFD', '기쁨')}/é.jpg", f"{unicodedata.normalize('NFD', '사진')}/기쁨/é.jpg"),
+        ("Mummé.jpg", unicodedata.normalize("NFD", "Mummé.jpg")),
+        ("사진\\기쁨.jpg", "사진/기쁨.jpg"),
+        (".\\a\\b.jpg", "a/b.jpg"),
+        ("a//b.jpg", "a/b.jpg"),
+        ("사진 😀 #1 50%25 & 'q'.jpg", "사진 😀 #1 50%25 & 'q'.jpg"),
+        ("-dash.jpg", "-dash.jpg"),
+    ],
+)
+def test_names_lead_to_their_file_however_they_are_written(tmp_path: Path, written: str, stored: str) -> None:
+    (tmp_path / stored).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / stored).write_bytes(b"x")
+    table = tmp_path / "a.csv"
+    table.write_text(f"path,label\n{written},기쁨\n", encoding="utf-8")
+    (path,) = read_table(table, scheme=K7, root=tmp_path)["path"]
+    assert read_bytes(tmp_path, path) == b"x"
+
+
+def test_a_folder_is_told_wherever_a_file_is_expected(tmp_path: Path) -> None:
+    (tmp_path / "사진.jpg").mkdir()
+    (tmp_path / "a.zip").mkdir()
+    for path in ("사진.jpg", "a.zip", unicodedata.normalize("NFD", "사진.jpg"), "a.zip!/b.jpg"):
+        with pytest.raises(ImageError, match="is a folder; name the images in it"):
+            read_bytes(tmp_path, path)
+    with pytest.raises(InputError, match="is a folder; name a file in it"):
+        read_csv(tmp_path)

@@ -1,0 +1,179 @@
+"""Folders of photographs named after their classes, with a detector that these tests play."""
+
+import json
+import unicodedata
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from pyojeong.core.errors import InputError
+from pyojeong.core.geometry import Box
+from pyojeong.core.images import Pixels
+from pyojeong.core.labels import read_scheme
+from pyojeong.core.table import read_table
+from pyojeong.data.folders import Collection, collect
+from tests.archives import jpeg
+
+CLASSES = ("웃음", "무표정", "happy")
+
+
+class Detector:
+    """Finds one face, two in photographs that are wider than high by far, and none in black ones."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, pixels: Pixels) -> Sequence[Box]:
+        self.calls += 1
+        if not pixels.any():
+            return []
+        small, large = (1.0, 2.0, 11.0, 12.0), (5.0, 6.0, 45.123, 46.0)
+        return [small, large] if pixels.shape[1] > 2 * pixels.shape[0] else [small]
+
+
+def photographs(folder: Path, count: int = 10, people: int = 0) -> Path:
+    for number, name in enumerate(CLASSES):
+        for shot in range(count):
+            person = f"p{shot % people}" if people else ""
+            file = folder / name / person / f"{number}_{shot}.jpg"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(jpeg())
+    return folder
+
+
+def tables(made: Collection, root: Path) -> dict[str, list[dict[str, object]]]:
+    assert made.scheme is not None
+    scheme = read_scheme(made.scheme)
+    return {
+        split: read_table(csv, scheme=scheme, root=root, boxes=True).to_dicts() for split, csv in made.tables.items()
+    }
+
+
+def test_folders_become_a_scheme_and_three_tables(tmp_path: Path) -> None:
+    folder = photographs(tmp_path / "data/faces")
+    (folder / "웃음/wide.jpg").write_bytes(jpeg((200, 50)))
+    (folder / "웃음/black.jpg").write_bytes(jpeg(color=(0, 0, 0)))
+    (folder / "웃음/half.jpg").write_bytes(jpeg()[:-100])
+    (folder / "웃음/phone.HEIC").write_bytes(b"x")
+    (folder / "웃음/notes.txt").write_bytes(b"x")
+    (folder / "웃음/.DS_Store").write_bytes(b"x")
+    made = collect(folder, tmp_path, Detector())
+    assert made.drops == {"corrupt": 1, "no_face": 1, "not_an_image": 1, "other_file": 1}
+    assert (made.people, made.several_faces) == (None, 1)
+    assert made.photographs["test"] == {"happy": 2, "무표정": 2, "웃음": 2}
+    assert made.photographs["val"] == dict.fromkeys(sorted(CLASSES), 1)
+    rows = [row for split in tables(made, tmp_path).values() for row in split]
+    assert len(rows) == 31
+    assert all(f"/{row['label']}/" in str(row["path"]) for row in rows)
+    (wide,) = [row for row in rows if str(row["path"]).endswith("wide.jpg")]
+    assert [wide[name] for name in ("minX", "minY", "maxX", "maxY")] == [5, 6, 45.12, 46]
+    assert made.scheme is not None
+    scheme = read_scheme(made.scheme)
+    assert (scheme.name, scheme.classes, dict(scheme.faceapi)) == (
+        "faces",
+        ("happy", "무표정", "웃음"),
+        {"happy": "happy"},
+    )
+    assert len(set(scheme.colors.values())) == 3
+
+
+def test_a_person_is_in_one_table(tmp_path: Path) -> None:
+    made = collect(photographs(tmp_path / "faces", 30, people=15), tmp_path, Detector())
+    people = [{row["person"] for row in rows} for rows in tables(made, tmp_path).values()]
+    assert made.people == 15 == sum(map(len, people))
+    assert set.intersection(*people) == set()
+
+
+def test_a_stopped_run_resumes_and_changed_photographs_are_searched_again(tmp_path: Path) -> None:
+    folder, first = photographs(tmp_path / "faces"), Detector()
+    whole = collect(folder, tmp_path, first)
+    assert first.calls == 30
+    journal = tmp_path / "data_shared/collected/faces.faces.jsonl"
+    lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
+    journal.write_text("".join(lines[:12]) + lines[12][:20], encoding="utf-8")
+    (folder / "웃음/0_0.jpg").write_bytes(jpeg((120, 90)))
+    again = Detector()
+    assert collect(folder, tmp_path, again) == whole
+    searched = 30 - len([line for line in lines[:12] if json.loads(line)[0] != "faces/웃음/0_0.jpg"])
+    assert again.calls == searched
+
+
+def test_an_own_scheme_names_the_folders(tmp_path: Path) -> None:
+    folder = photographs(tmp_path / "faces")
+    file = tmp_path / "mine.toml"
+    text = '[[class]]\nname = "joy"\nwords = ["웃음", "happy"]\n[[class]]\nname = "무표정"\n'
+    file.write_text(text, encoding="utf-8")
+    made = collect(folder, tmp_path, Detector(), scheme=read_scheme(file))
+    assert made.scheme is None
+    assert made.tables["train"].name == "train_mine.csv"
+    assert made.photographs["test"] == {"joy": 4, "무표정": 2}
+    file.write_text(text.replace(', "happy"', ""), encoding="utf-8")
+    with pytest.raises(InputError, match=r"happy: no class of mine \(joy, 무표정\); rename it"):
+        collect(folder, tmp_path, Detector(), scheme=read_scheme(file))
+
+
+def hide_two(folder: Path) -> None:
+    for name in CLASSES[:2]:
+        (folder / name).rename(folder / f".{name}")
+
+
+def remove_four(folder: Path) -> None:
+    for number in range(4):
+        (folder / f"웃음/0_{number}.jpg").unlink()
+
+
+def blacken(folder: Path) -> None:
+    for number in range(10):
+        (folder / f"웃음/0_{number}.jpg").write_bytes(jpeg(color=(0, 0, 0)))
+
+
+def add_space(folder: Path) -> None:
+    (folder / "happy").rename(folder / "놀람 ")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (hide_two, "has 1 folders; it must hold a folder of photographs for each class"),
+        (remove_four, "6 photographs of 웃음 have a face, 7 are needed; add photographs"),
+        (blacken, "0 photographs of 웃음 have a face, 7 are needed (left out: 10 no_face)"),
+        (add_space, "its name is '놀람 '; give it one without spaces"),
+    ],
+)
+def test_what_is_not_enough_is_told(tmp_path: Path, spoil: Callable[[Path], None], words: str) -> None:
+    folder = photographs(tmp_path / "faces")
+    spoil(folder)
+    with pytest.raises(InputError) as caught:
+        collect(folder, tmp_path, Detector())
+    assert words in str(caught.value)
+
+
+def test_an_empty_folder_is_no_class(tmp_path: Path) -> None:
+    folder = photographs(tmp_path / "faces")
+    (folder / "later").mkdir()
+    assert set(collect(folder, tmp_path, Detector()).photographs["test"]) == set(CLASSES)
+
+
+def test_few_people_cannot_fill_three_sets(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="2 people cannot fill three sets"):
+        collect(photographs(tmp_path / "faces", 10, people=2), tmp_path, Detector())
+
+
+def test_another_set_of_folders_needs_another_name(tmp_path: Path) -> None:
+    folder = photographs(tmp_path / "faces")
+    collect(folder, tmp_path, Detector())
+    (folder / "happy").rename(folder / unicodedata.normalize("NFD", "놀람"))
+    with pytest.raises(InputError, match=r"faces\.toml: has the classes .* delete it, or choose another --name"):
+        collect(folder, tmp_path, Detector())
+    made = collect(folder, tmp_path, Detector(), name="second")
+    assert set(made.photographs["test"]) == {"놀람", "무표정", "웃음"}
+
+
+def test_photographs_outside_the_root_are_linked(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    made = collect(photographs(tmp_path / "faces"), root, Detector())
+    rows = tables(made, root)["train"]
+    assert all(str(row["path"]).startswith("data_raw/faces/") for row in rows)
+    assert (root / str(rows[0]["path"])).is_file()

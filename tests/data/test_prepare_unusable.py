@@ -1,0 +1,114 @@
+"""What ``prepare`` says when little or nothing of SOURCE can be used."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pyojeong.core.errors import InputError
+from pyojeong.core.labels import KOREAN, read_scheme
+from pyojeong.core.table import read_csv
+from pyojeong.data.prepare import prepare, write_view
+from pyojeong.data.summary import RESIZED
+from pyojeong.data.summary_page import KOREAN_WARNINGS
+from tests.archives import BOX, data_set, file_name, image_zip, jpeg, label_zip, record
+
+DIFFER = ("기쁨", "슬픔", "분노")
+
+
+def renamed(source: Path) -> None:
+    """Photographs are numbered from 0 in each folder, as copying tools do."""
+    for label in ("기쁨", "슬픔"):
+        label_zip(source, label, [record(file_name(who, label), (label,) * 3) for who in range(4)])
+        (source / label).mkdir()
+        for number in range(4):
+            (source / label / f"{number:06d}.jpg").write_bytes(jpeg())
+
+
+def one_set(
+    votes: tuple[str, ...] = ("기쁨",) * 3, size: tuple[int, int] = (96, 80), name: Callable[[int], str] = file_name
+) -> Callable[[Path], None]:
+    def write(source: Path) -> None:
+        label_zip(source, "기쁨", [record(name(who), votes, (BOX,) * 3) for who in range(4)])
+        image_zip(source, "기쁨", {name(who): jpeg(size) for who in range(4)})
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("write", "policy", "words"),
+    [
+        (renamed, "majority", ["0 of 8 photographs", "8 record_without_image", "were they renamed?"]),
+        (one_set(DIFFER), "majority", ["0 of 4 photographs", "4 no_majority", "--policy"]),
+        (one_set(("기쁨", "기쁨", "슬픔")), "unanimous", ["0 of 4 photographs", "4 not_unanimous", "--policy"]),
+        (one_set(("알수없음",) * 3), "majority", ["0 of 4 photographs", "4 unknown_label", "each reason"]),
+        (one_set(size=(24, 20)), "majority", ["0 of 4 photographs", "4 box_outside_image", "were these resized"]),
+        (one_set(name="{}.jpg".format), "majority", ["0 of 4 photographs", "4 no_person"]),
+    ],
+)
+def test_nothing_usable_is_one_line_with_the_counts(
+    tmp_path: Path, write: Callable[[Path], None], policy: str, words: list[str]
+) -> None:
+    source = tmp_path / "data_raw/set"
+    source.mkdir(parents=True)
+    write(source)
+    with pytest.raises(InputError) as caught:
+        prepare(source, tmp_path, policy=policy)
+    for word in words:
+        assert word in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "data_shared/summary.json").exists()
+
+
+def test_nothing_usable_leaves_finished_tables(tmp_path: Path) -> None:
+    good = prepare(data_set(tmp_path / "good"), tmp_path)
+    source = tmp_path / "bad"
+    source.mkdir()
+    renamed(source)
+    with pytest.raises(InputError, match="0 of 8"):
+        prepare(source, tmp_path)
+    assert prepare(tmp_path / "good", tmp_path).crops_made == 0
+    assert json.loads((tmp_path / "data_shared/summary.json").read_text(encoding="utf-8"))["kept"] == good.kept
+
+
+def test_shrunk_photographs_are_warned_of(tmp_path: Path) -> None:
+    assert prepare(data_set(tmp_path / "whole"), tmp_path).warnings == []
+    # At 75 % the boxes are larger than the photographs, but most of each lies inside.
+    shrunk = prepare(data_set(tmp_path / "shrunk", size=(72, 60)), tmp_path)
+    assert shrunk.warnings == [f"face boxes: {RESIZED}"]
+    assert shrunk.clipped_boxes == shrunk.kept == 280
+    page = (tmp_path / "data_shared/summary.html").read_text(encoding="utf-8")
+    assert KOREAN_WARNINGS[RESIZED] in page
+
+
+def test_a_source_that_is_a_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(b"x")
+    with pytest.raises(InputError, match=r"a\.zip: is a file; give the folder"):
+        prepare(tmp_path / "a.zip", tmp_path)
+
+
+def scheme_file(path: Path, *classes: str) -> Path:
+    path.write_text("".join(f"[[class]]\n{text}\n" for text in classes), encoding="utf-8")
+    return path
+
+
+def test_tables_of_an_own_scheme_are_a_view_of_the_split(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    prepare(data_set(tmp_path / "set"), tmp_path)
+    good = scheme_file(tmp_path / "mood.toml", 'name="good"\naihub=["기쁨"]', 'name="bad"\naihub=["분노", "슬픔"]')
+    counts = write_view(tmp_path, read_scheme(good))
+    for folder in ("splits_csv", "cropped_faces_csv"):
+        for split in ("train", "val", "test"):
+            table = read_csv(tmp_path / f"data_shared/{folder}/{split}_mood.csv")
+            k7 = read_csv(tmp_path / f"data_shared/{folder}/{split}_K7.csv")
+            kept = k7.filter(k7["orig_kor"].is_in(["기쁨", "분노", "슬픔"]))
+            assert table.columns == k7.columns
+            assert table.drop("label_en").equals(kept.drop("label_en"))
+            assert set(table["label_en"]) == {"good", "bad"}
+            assert counts[split] == table.height
+    assert not caplog.text
+    prepare(tmp_path / "set", tmp_path, seed=1)
+    assert "test_mood.csv, train_mood.csv, val_mood.csv show an earlier split" in caplog.text
+    with pytest.raises(InputError, match="no class has AI Hub's labels"):
+        write_view(tmp_path, read_scheme(scheme_file(tmp_path / "x.toml", 'name="a"', 'name="b"')))
+    assert set(KOREAN) == set(read_csv(tmp_path / "data_shared/splits_csv/train_K7.csv")["orig_kor"])

@@ -1,0 +1,188 @@
+"""Scores by group, on the people, ages and places of the synthetic sample with simulated answers."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from pyojeong.core import metrics
+from pyojeong.core.labels import K7, KOREAN
+from pyojeong.core.table import write_csv
+from pyojeong.evaluation.comparison import compare
+from pyojeong.evaluation.groups import MAX_GROUPS, SIGNIFICANT, annotator_groups, contender_groups, group_table
+from pyojeong.evaluation.predictions import read_predictions
+from pyojeong.sample.plan import plan
+
+Rate = Callable[[dict[str, object]], float]
+
+
+def sample_rows(people: int = 120) -> pl.DataFrame:
+    """One row per photograph of the synthetic sample: what a prepared table says of it."""
+    return pl.DataFrame(
+        [
+            {
+                "path": photo.name,
+                "true": photo.label,
+                "person": photo.name.partition("_")[0],
+                "gender": photo.person.gender,
+                "age": str(photo.person.age),
+                "profession": "전문인" if photo.professional else "일반인",
+                "place": photo.place,
+            }
+            for photo in plan(people, seed=1337)
+        ]
+    )
+
+
+def answers(rows: pl.DataFrame, rate: Rate, seed: int = 0, spread: float = 0.08) -> pl.DataFrame:
+    """Add answers that are right at the row's ``rate``, plus a deviation of about ``spread`` for each person."""
+    random = np.random.default_rng(seed)
+    own = {person: random.normal(0, spread) for person in rows["person"].unique(maintain_order=True)}
+    right = [random.random() < rate(row) + own[str(row["person"])] for row in rows.iter_rows(named=True)]
+    pred = [word if hit else KOREAN[KOREAN.index(word) - 1] for word, hit in zip(rows["true"], right, strict=True)]
+    return rows.with_columns(pred=pl.Series(pred), score=pl.lit("0.7"))
+
+
+def scored(frame: pl.DataFrame, folder: Path) -> pl.DataFrame:
+    write_csv(frame, folder / "preds.csv")
+    return group_table([contender_groups(read_predictions(folder / "preds.csv", K7), "ours")])
+
+
+def significant(table: pl.DataFrame) -> set[tuple[str, str, str]]:
+    return set(table.filter(pl.col("p_holm") <= SIGNIFICANT).select("column", "group", "measure").iter_rows())
+
+
+@pytest.fixture(scope="module")
+def rows() -> pl.DataFrame:
+    return sample_rows()
+
+
+def test_a_planted_difference_is_found_and_no_other(rows: pl.DataFrame, tmp_path: Path) -> None:
+    table = scored(answers(rows, lambda row: 0.55 if row["gender"] == "여" else 0.75), tmp_path)
+    measures = ("accuracy", "calibration")  # always 70 % sure, so what is less accurate is too sure
+    assert significant(table) == {("gender", group, measure) for group in ("남", "여") for measure in measures}
+    women = table.row(by_predicate=(pl.col("group") == "여") & (pl.col("measure") == "accuracy"), named=True)
+    assert women["difference"] == pytest.approx(-0.2, abs=0.07)
+    assert women["difference_low"] < -0.2 < women["difference_high"] < 0
+    assert women["value_low"] < women["value"] < women["value_high"]
+    right = rows.filter(pl.col("gender") == "여")
+    assert (women["n"], women["people"]) == (len(right), right["person"].n_unique())
+
+
+def test_a_difference_between_places_is_found_within_people(rows: pl.DataFrame, tmp_path: Path) -> None:
+    table = scored(answers(rows, lambda row: 0.4 if row["place"] == "도심 환경" else 0.75), tmp_path)
+    assert {column for column, _, _ in significant(table)} == {"place"}
+    # The other places are better than the average of all others, which this one lowers.
+    worse = table.filter(pl.col("p_holm") <= SIGNIFICANT, pl.col("measure") == "accuracy", pl.col("difference") < 0)
+    assert worse["group"].to_list() == ["도심 환경"]
+
+
+def test_where_nothing_is_planted_nothing_is_found(rows: pl.DataFrame, tmp_path: Path) -> None:
+    table = scored(answers(rows, lambda row: 0.7), tmp_path)
+    assert significant(table) == set()
+    assert table["p_holm"].null_count() < len(table)
+
+
+def test_false_findings_are_as_rare_as_promised(rows: pl.DataFrame, tmp_path: Path) -> None:
+    found = sum(bool(significant(scored(answers(rows, lambda row: 0.7, seed), tmp_path))) for seed in range(30))
+    # Of 30 tables 1.5 are expected at 5 %; more than 5 would happen in 0.3 % of the cases.
+    assert found <= 5
+
+
+def test_intervals_over_people_are_those_of_the_bootstrap(rows: pl.DataFrame, tmp_path: Path) -> None:
+    frame = answers(rows, lambda row: 0.7, spread=0.3)
+    table = scored(frame, tmp_path)
+    men = frame.filter(pl.col("gender") == "남")
+    right = (men["true"] == men["pred"]).cast(pl.Int64).to_numpy()
+    counted = metrics.bootstrap_interval(
+        right, (2,), lambda counts: counts[:, 1] / counts.sum(1), people=men["person"].to_list()
+    )
+    own = table.row(by_predicate=(pl.col("group") == "남") & (pl.col("measure") == "accuracy"), named=True)
+    assert own["value"] == pytest.approx(right.mean())
+    assert own["value_high"] - own["value_low"] == pytest.approx(counted.high - counted.low, rel=0.15)
+    unknown_people = scored(frame.drop("person"), tmp_path).filter(pl.col("measure") == "accuracy")
+    assert set(unknown_people["interval_over"]) == {"images"}
+    assert unknown_people["people"].null_count() == len(unknown_people)
+    narrow = unknown_people.row(by_predicate=pl.col("group") == "남", named=True)
+    assert narrow["value_high"] - narrow["value_low"] < 0.7 * (own["value_high"] - own["value_low"])
+
+
+def test_small_groups_are_named_and_not_tested(rows: pl.DataFrame, tmp_path: Path) -> None:
+    few = rows["person"].unique(maintain_order=True)[:4].to_list()
+    actor = pl.when(pl.col("person").is_in(few)).then(pl.lit("배우")).otherwise("profession")
+    marked = rows.with_columns(profession=actor)
+    table = scored(answers(marked, lambda row: 0.2 if row["profession"] == "배우" else 0.75), tmp_path)
+    small = table.filter(pl.col("group") == "배우")
+    assert set(small["remark"]) == {"too small: 4 of at least 10 people"}
+    assert small.select("value_low", "difference", "p", "p_holm").null_count().row(0) == (len(small),) * 4
+    assert small["value"].null_count() == 0
+
+
+def test_ages_are_decades_and_unknown_groups_are_left_out(rows: pl.DataFrame, tmp_path: Path) -> None:
+    blank = rows.with_columns(gender=pl.lit(""), age=pl.when(pl.col("age") < "30").then(pl.lit("")).otherwise("age"))
+    table = scored(answers(blank, lambda row: 0.7), tmp_path)
+    assert "gender" not in table["column"].to_list()
+    ages = table.filter(pl.col("column") == "age")["group"].unique()
+    assert "30-39" in ages
+    assert all(first.partition("-")[0] in ("30", "40", "50", "60", "70") for first in ages)
+
+
+def test_only_the_largest_of_very_many_groups_are_scored(
+    rows: pl.DataFrame, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = scored(answers(rows.with_columns(place="path"), lambda row: 0.7), tmp_path)
+    assert table.filter(pl.col("column") == "place")["group"].n_unique() == MAX_GROUPS
+    assert "only the 40 largest are scored" in caplog.text
+
+
+def test_a_group_that_is_always_right_has_an_interval(rows: pl.DataFrame, tmp_path: Path) -> None:
+    table = scored(answers(rows, lambda row: 2.0 if row["gender"] == "남" else 0.5, spread=0), tmp_path)
+    men = table.row(by_predicate=(pl.col("group") == "남") & (pl.col("measure") == "accuracy"), named=True)
+    assert (men["value"], men["value_high"]) == (1, 1)
+    assert 0.8 < men["value_low"] < 1
+
+
+def test_coverage_is_scored_where_the_face_is_searched(rows: pl.DataFrame, tmp_path: Path) -> None:
+    frame = answers(rows, lambda row: 0.7).rename({"path": "image", "true": "gt_label", "pred": "pred_label"})
+    lost = (pl.col("gender") == "남") & (pl.int_range(pl.len()) % 3 == 0)
+    frame = frame.with_columns(
+        face_detected=pl.when(lost).then(0).otherwise(1),
+        iou=pl.when(lost).then(0.0).otherwise(0.8),
+        pred_label=pl.when(lost).then(None).otherwise("pred_label"),
+    )
+    table = scored(frame, tmp_path)
+    assert ("gender", "남", "coverage") in significant(table)
+    men = table.row(by_predicate=(pl.col("group") == "남") & (pl.col("measure") == "coverage"), named=True)
+    assert men["value"] == pytest.approx(2 / 3, abs=0.03)
+    assert set(table["protocol"]) == {"all"}
+
+
+def test_annotators_are_scored_by_group(rows: pl.DataFrame) -> None:
+    # Among men, annotators always agree; among women one of the three differs on every second photograph.
+    splits = (pl.col("gender") == "여") & (pl.int_range(pl.len()) % 2 == 0)
+    for number, word in enumerate(KOREAN):
+        own, other = pl.col("true") == word, pl.col("true") == KOREAN[number - 1]
+        votes = pl.when(own & splits).then(2).when(own).then(3).when(other & splits).then(1).otherwise(0)
+        rows = rows.with_columns(votes.alias(f"votes_{word}"))
+    table = group_table([annotator_groups(rows, K7)])
+    women = {row["measure"]: row for row in table.filter(pl.col("group") == "여").iter_rows(named=True)}
+    assert women["unanimous"]["value"] == pytest.approx(0.5, abs=0.05)
+    assert women["annotators"]["value"] == pytest.approx(3 / 4, abs=0.03)  # of two images: 3 right answers, 1 wrong
+    assert women["annotators"]["p_holm"] < 0.001
+    assert annotator_groups(rows.select("path", "person", "gender"), K7).is_empty()
+
+
+def test_compare_writes_the_groups_of_all_contenders(rows: pl.DataFrame, tmp_path: Path) -> None:
+    write_csv(answers(rows, lambda row: 0.55 if row["gender"] == "여" else 0.75), tmp_path / "a.csv")
+    write_csv(answers(rows, lambda row: 0.7, seed=5).drop("gender", "age", "profession", "place"), tmp_path / "b.csv")
+    made = compare([("a", tmp_path / "a.csv"), ("b", tmp_path / "b.csv")], K7, tmp_path)
+    assert pl.read_csv(tmp_path / "compare_groups.csv").height == made.groups.height
+    assert set(made.groups.filter(pl.col("p_holm") <= SIGNIFICANT)["contender"]) == {"a"}
+    assert set(made.groups["contender"]) == {"a", "b"}, "what one file says of an image holds for all"
+    plain = rows.select("path", "true", "person", pred="true")
+    write_csv(plain, tmp_path / "a.csv")
+    write_csv(plain, tmp_path / "b.csv")
+    compare([("a", tmp_path / "a.csv"), ("b", tmp_path / "b.csv")], K7, tmp_path)
+    assert not (tmp_path / "compare_groups.csv").exists()
