@@ -28,7 +28,7 @@ from rivals import LOOK, OURS, TINY, Finder, finders
 from scenes import ANGLES, GRIDS, WIDTH, crowd, textures, tilted
 
 from pyojeong.analyzer import MODEL, Analyzer
-from pyojeong.core.errors import InputError
+from pyojeong.core.errors import InputError, check_choice
 from pyojeong.core.geometry import MATCHED_IOU, Box, iou
 from pyojeong.core.images import ImageError, Pixels, decode
 from pyojeong.detection.detector import CANDIDATE
@@ -44,14 +44,15 @@ TEMPO_GOAL = 0.25
 def main() -> None:
     """Print what is asked for, else all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS], default=[*PARTS])
+    parser.add_argument("parts", nargs="*", help=f"{', '.join(PARTS)} [all]")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--yunet", type=Path, help="YuNet's ONNX file [DATA/../weights/yunet_2026may.onnx]")
     given = parser.parse_args()
     yunet = given.yunet or given.data.parent / "weights" / "yunet_2026may.onnx"
     print(machine("pyojeong", "onnxruntime", "numpy", "pillow"))
     try:
-        for name in given.parts:
+        for name in given.parts or PARTS:
+            check_choice("part", name, PARTS)
             print(f"\n{name}", flush=True)
             PARTS[name](given.data, finders(yunet))
     except (InputError, ImageError, BadZipFile, OSError) as error:
@@ -91,8 +92,10 @@ def twelve(data: Path) -> list[tuple[Image.Image, str]]:
     """Return the first six happy and six neutral London photographs, by their archives, at half size."""
     chosen = []
     for emotion, label in (("기쁨", "happy"), ("중립", "neutral")):
-        (archive,) = (data / "london_as_aihub").glob(f"*원천*{emotion}*")
-        with ZipFile(archive) as file:
+        archives = [*(data / "london_as_aihub").glob(f"*원천*{emotion}*")]
+        if not archives:
+            raise InputError(f"{data / 'london_as_aihub'}: no archive of photographs for {emotion}")
+        with ZipFile(archives[0]) as file:
             images = [Image.fromarray(decode(file.read(info))) for info in file.infolist()[:6]]
         chosen += [(image.resize((image.width // 2, image.height // 2)), label) for image in images]
     return chosen
@@ -143,11 +146,8 @@ def speed(data: Path, detectors: dict[str, Finder]) -> None:
     """Print the median time per portrait, and ours in TinyFaceDetector's."""
     network = Network(threads=1)
     detectors[LOOK] = lambda image: [face.box for face in merged(*network.finds([View.of(image, SIDE)], CANDIDATE))]
-    sets = {
-        "SCUT, 350 px": [image for image, _ in scut(data)][:60],
-        "London": [image for image, *_ in labeled_london(data)],
-    }
-    for name, images in sets.items():
+    london = [image for image, *_ in labeled_london(data)]
+    for name, images in {"SCUT": [image for image, _ in scut(data)][:60], "London": london}.items():
         seconds: dict[str, list[float]] = {detector: [] for detector in detectors}
         for image in [images[0], *images]:
             for detector, finder in detectors.items():

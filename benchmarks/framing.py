@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pyojeong.core.alignment import ALIGNED, ALIGNED_ASPECT, face_points, turned_region
-from pyojeong.core.errors import InputError
+from pyojeong.core.errors import InputError, check_choice
 from pyojeong.core.geometry import Box, Framing, face_crop
 from pyojeong.core.images import ImageError, Pixels, decode, read_bytes
 from pyojeong.core.labels import BASIC7
@@ -44,12 +44,13 @@ ASPECTS = (1.0, 0.9, 0.84, 0.8, 0.76, 0.72, 0.68)
 def main() -> None:
     """Print what is asked for, else all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS], default=[*PARTS])
+    parser.add_argument("parts", nargs="*", help=f"{', '.join(PARTS)} [all]")
     parser.add_argument("--data", type=Path, required=True)
     given = parser.parse_args()
-    for name in given.parts:
-        print(f"\n{name}")
+    for name in given.parts or PARTS:
         try:
+            check_choice("part", name, PARTS)
+            print(f"\n{name}", flush=True)
             PARTS[name](given.data)
         except (InputError, ImageError, BadZipFile, OSError) as error:
             parser.exit(2, f"error: {error}\n")

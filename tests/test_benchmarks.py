@@ -16,6 +16,10 @@ from tests.conftest import REPOSITORY
         ("robustness.py", ["--csv", "faces.csv"], "faces.csv"),
         ("portraits.py", ["--data", "nowhere"], "nowhere/london_as_aihub"),
         ("framing.py", ["register", "--data", "nowhere"], "nowhere/rafdb.zip"),
+        ("framing.py", ["points", "--data", "nowhere"], "nowhere/scut_asian.zip"),
+        ("detector.py", ["--data", "nowhere"], "nowhere/scut_asian.zip"),
+        ("detector.py", ["tilts", "--data", "nowhere"], "nowhere/london_as_aihub"),
+        ("jitter.py", ["--data", "nowhere"], "nowhere/london_as_aihub"),
     ],
 )
 def test_a_missing_file_is_one_line_and_no_traceback(
