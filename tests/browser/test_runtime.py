@@ -106,7 +106,7 @@ def test_nothing_stays_open_where_wasm_fails(page: Any, broken: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("broken", "used"), [("none", "webgpu"), ("webgpu cells", "wasm"), ("webgpu probabilities", "wasm")]
+    ("broken", "used"), [("none", "webgpu"), ("webgpu boxes", "wasm"), ("webgpu probabilities", "wasm")]
 )
 def test_an_analyzer_reports_the_slower_provider_of_its_networks(page: Any, broken: str, used: str) -> None:
     info = page.evaluate(
