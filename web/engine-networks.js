@@ -31,8 +31,10 @@ export async function loadBackend() {
   const module = await kernelsModule();
   return {
     openExpression: guarded(async (bytes, size, option) => {
-      const plan = planned(readGraph(bytes, option), { height: size, width: size }, option);
-      const output = outputOf(plan, 'probabilities', option);
+      const graph = graphWith(bytes, ['probabilities'], option, 'export it with "pyojeong export"');
+      const plan = planned(graph, { height: size, width: size }, option);
+      if (!plan.softmax) throw unsupported('its output is not a softmax', option);
+      const output = outputOf(plan, 'probabilities');
       const { engine, pixels } = await start(module, plan, (layout) => new ResizedPixels(layout, plan, Math.fround));
       return network(output, (patch) => {
         const region = { x: 0, y: 0, width: patch.width, height: patch.height };
@@ -43,8 +45,9 @@ export async function loadBackend() {
       });
     }),
     openCells: guarded(async (bytes, size, option) => {
-      const plan = planned(readGraph(bytes, option), { height: size, width: size }, option);
-      const output = outputOf(plan, 'cells', option);
+      const graph = graphWith(bytes, ['cells'], option, 'write it with "python -m pyojeong.faceapi.nets --out DIR"');
+      const plan = planned(graph, { height: size, width: size }, option);
+      const output = outputOf(plan, 'cells');
       const { engine, pixels } = await start(module, plan, (layout) => new FramePixels(layout, plan));
       return network(output, (frame) => {
         engine.run(pixels.write(engine, frame));
@@ -52,7 +55,8 @@ export async function loadBackend() {
       });
     }),
     openFaces: guarded(async (bytes, option) => {
-      const graph = readGraph(bytes, option);
+      const remedy = 'write it with "python -m pyojeong.detection.graph --out DIR"';
+      const graph = graphWith(bytes, ['scores', 'boxes'], option, remedy);
       const finder = new FaceFinder(module, graph, option);
       await finder.engineOf(SIDE, SIDE);
       return finder;
@@ -126,27 +130,20 @@ class FaceFinder {
   async engineOf(width, height) {
     const size = `${width} x ${height}`;
     const known = this.#engines.get(size);
-    const plan = () => planned(this.#graph, { width, height }, this.#option);
-    const opening = known ?? started(this.#module, plan(), this.#option);
+    const opening = known ?? this.#start({ width, height });
     this.#engines.delete(size);
     this.#engines.set(size, opening);
     // A video has the same sizes in every frame: the square, and at most two finer ones.
     for (const [other] of this.#engines) if (this.#engines.size > MOST_SIZES) this.#engines.delete(other);
     return opening;
   }
-}
 
-/**
- * @param {WebAssembly.Module} module
- * @param {import('./layers.js').Plan} plan
- * @param {string} option
- */
-async function started(module, plan, option) {
-  if (!plan.outputs.has('scores') || !plan.outputs.has('boxes')) {
-    const remedy = 'write it with "python -m pyojeong.detection.graph --out DIR"';
-    throw new EmotionError('model_invalid', `the model at ${option} is not the face detector; ${remedy}`);
+  /** @param {{ width: number, height: number }} size */
+  async #start(size) {
+    const plan = planned(this.#graph, size, this.#option);
+    // As Pillow, which computes the weights in doubles.
+    return start(this.#module, plan, (layout) => new ResizedPixels(layout, plan, Number));
   }
-  return start(module, plan, (layout) => new ResizedPixels(layout, plan, Number));
 }
 
 /**
@@ -164,21 +161,30 @@ function joined(engine, maps) {
 }
 
 /**
- * @param {import('./layers.js').Plan} plan
- * @param {string} name
+ * Reads a graph after checking what it computes.
+ *
+ * @param {Uint8Array} bytes
+ * @param {readonly string[]} outputs that it must have
  * @param {string} option
+ * @param {string} remedy
+ * @throws {EmotionError} `model_truncated`, `model_invalid`
  */
-function outputOf({ outputs, softmax: isProbability }, name, option) {
-  const [output] = outputs.get(name) ?? [];
-  if (output && isProbability === (name === 'probabilities')) return output;
-  throw new EmotionError('model_invalid', `the model at ${option} does not compute "${name}"; ${REMEDIES[name]}`);
+function graphWith(bytes, outputs, option, remedy) {
+  const graph = readGraph(bytes, option);
+  const missing = outputs.find((name) => !graph.outputs.includes(name));
+  if (!missing) return graph;
+  throw new EmotionError('model_invalid', `the model at ${option} does not compute "${missing}"; ${remedy}`);
 }
 
-/** @type {Record<string, string>} */
-const REMEDIES = {
-  probabilities: 'export it with "pyojeong export"',
-  cells: 'write the face detector with "python -m pyojeong.faceapi.nets --out DIR"',
-};
+/**
+ * Returns the only map of an output.
+ *
+ * @param {import('./layers.js').Plan} plan
+ * @param {string} name
+ */
+function outputOf({ outputs }, name) {
+  return /** @type {import('./layers.js').FeatureMap} */ (outputs.get(name)?.[0]);
+}
 
 /**
  * @param {import('./layers.js').FeatureMap} output

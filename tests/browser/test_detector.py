@@ -150,11 +150,12 @@ def test_views_have_the_levels_of_python(page: Any, site: Any) -> None:
                 view = View.of(pixels, side, region)
                 found = page.evaluate(
                     """async ({ address, side, region }) => {
-                      const { viewOf } = await import('/web/view.js');
+                      const { pixelsOf, viewOf } = await import('/web/view.js');
                       const [x, y, width, height] = region ?? [];
-                      const view = viewOf(await frameOf(address), side, region ? { x, y, width, height } : undefined);
+                      const frame = await frameOf(address);
+                      const view = viewOf(frame, side, region ? { x, y, width, height } : undefined);
                       const place = [view.scaleX, view.scaleY, view.originX, view.originY];
-                      return [view.width, view.height, place, [...view.data]];
+                      return [view.width, view.height, place, [...pixelsOf(frame, view).data]];
                     }""",
                     {"address": address, "side": side, "region": region},
                 )

@@ -5,10 +5,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 
 from pyojeong.analyzer import MODEL
-from pyojeong.faceapi.nets import graph_path
 from tests.browser.pages import EMOTION_API
 
 pytestmark = pytest.mark.browser
@@ -80,16 +80,25 @@ def test_options_of_two_engines_exclude_each_other(page: Any) -> None:
     assert code == "bad_option"
 
 
-def test_a_foreign_network_is_named_and_another_engine_offered(page: Any, site: Any) -> None:
-    (site.root / "models/foreign.onnx").write_bytes(graph_path("face_expression").read_bytes())
-    _, code, message = page.evaluate(
+def test_a_foreign_network_is_named_and_runs_on_the_other_engine(page: Any, site: Any) -> None:
+    model = onnx.load(site.root / "models/mobilenetv3_classifier/runs/finetune_K7_160/k7_mnv3s_160.onnx")
+    for node in model.graph.node:
+        if node.op_type == "Relu":
+            node.op_type = "Elu"
+    onnx.save(model, site.root / "models/foreign.onnx")
+    (_, code, message), answer = page.evaluate(
         """async () => {
-          const { TinyFaceDetector } = await import('/web/tiny-face-detector.js');
-          return codeOf(() => new TinyFaceDetector({ modelUrl: '/models/foreign.onnx' }).init());
+          const foreign = { modelUrl: '/models/foreign.onnx' };
+          const code = await codeOf(() => makeApi(foreign).init());
+          const api = makeApi({ ...foreign, engine: 'onnxruntime' });
+          await api.init();
+          return [code, await api.predictFromImage(new ImageData(8, 8))];
         }"""
     )
     assert code == "model_unsupported"
+    assert "Elu" in message
     assert "engine: 'onnxruntime'" in message
+    assert sum(answer.values()) == pytest.approx(1, abs=1e-5)
 
 
 def test_twenty_instances_answer_alike_and_free_their_memory(page: Any) -> None:
