@@ -187,8 +187,8 @@ def _check_alignment(frame: pl.DataFrame, csv: Path, wanted: str) -> None:
             )
         if value and value != wanted:
             raise InputError(
-                f"{csv}, line {line_of(csv, index)}: this crop is aligned by {value}, and the recipe needs crops aligned "
-                f"by {wanted}; give aligned_by={value} to the recipe, or train on photographs with boxes"
+                f"{csv}, line {line_of(csv, index)}: this crop is aligned by {value}, and the recipe needs crops "
+                f"aligned by {wanted}; give aligned_by={value} to the recipe, or train on photographs with boxes"
             )
 
 
