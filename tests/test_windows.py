@@ -134,24 +134,27 @@ def test_data_outside_the_root_need_no_symbolic_link(site: Path, tmp_path: Path)
 def test_windows_makes_a_junction_where_it_allows_no_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from pyojeong.core import files
 
-    commands = []
+    made = []
 
     class System:
         name = "nt"
 
-    def make(command: list[str], **_: object) -> subprocess.CompletedProcess[bytes]:
-        commands.append(command)
-        return subprocess.CompletedProcess(command, 0 if "good" in command[-2] else 1)
+    class WinApi:
+        @staticmethod
+        def CreateJunction(target: str, link: str) -> None:  # noqa: N802 (Windows' own name)
+            if "bad" in link:
+                raise OSError(1, "Incorrect function")  # as on a network drive
+            made.append((target, link))
 
     def refuse(*_: object, **__: object) -> None:
         raise OSError(1314, "A required privilege is not held by the client")
 
     monkeypatch.setattr(Path, "symlink_to", refuse)
     monkeypatch.setattr(files, "os", System)
-    monkeypatch.setattr(subprocess, "run", make)
-    files.link_folder(tmp_path / "good", tmp_path / "target")
-    assert commands == [["cmd", "/c", "mklink", "/J", str(tmp_path / "good"), str(tmp_path / "target")]]
-    with pytest.raises(OSError, match="privilege"):
+    monkeypatch.setitem(sys.modules, "_winapi", WinApi)
+    files.link_folder(tmp_path / "a & b", tmp_path / "target")
+    assert made == [(str(tmp_path / "target"), str(tmp_path / "a & b"))]
+    with pytest.raises(OSError, match="Incorrect function"):
         files.link_folder(tmp_path / "bad", tmp_path / "target")
 
 

@@ -3,11 +3,11 @@
 import json
 import logging
 import os
-import subprocess
 import tempfile
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from importlib import import_module
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import IO, Any
 
@@ -212,10 +212,11 @@ def link_folder(link: Path, target: Path) -> None:
     """
     try:
         link.symlink_to(target, target_is_directory=True)
-    except OSError as error:
-        command = ["cmd", "/c", "mklink", "/J", str(link.absolute()), str(target.absolute())]
-        if os.name != "nt" or subprocess.run(command, capture_output=True).returncode:
-            raise OSError(error.errno, error.strerror or str(error), str(link)) from error
+    except OSError:
+        if os.name != "nt":
+            raise
+        # Python offers no other way, and the command mklink would read & in a name as the end of the command.
+        import_module("_winapi").CreateJunction(str(target.absolute()), str(link.absolute()))
 
 
 def cache_folder() -> Path:
