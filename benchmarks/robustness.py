@@ -108,7 +108,6 @@ def _pasted(analyzer: Analyzer, image: Pixels, aspect: float) -> NDArray[np.floa
         frame[y : y + height, x : x + width] = face
         truth = (x, y, x + width, y + height)
         for found in analyzer.analyze(frame):
-            # The crop ends at the brows and the chin, as the detector's box does.
             if geometry.iou(found.box, truth) >= 0.5:
                 return np.array([*found.emotions.values()], np.float32)
     return None
