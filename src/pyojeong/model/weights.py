@@ -1,4 +1,4 @@
-"""Loads the initial weights of a network: ImageNet's, those of a local file, or random ones."""
+"""Loads the initial weights of a network: ImageNet's, the shipped model's, those of a local file, or random ones."""
 
 import hashlib
 import logging
@@ -12,11 +12,15 @@ from pyojeong.core.files import cache_folder, write_bytes
 from pyojeong.core.progress import bar
 from pyojeong.model.checkpoint import load_weights
 from pyojeong.model.network import MobileNetV3Small
+from pyojeong.model.onnx_weights import load_onnx
 
 IMAGENET_URL = "https://download.pytorch.org/models/mobilenet_v3_small-047dcff4.pth"
 """torchvision's MobileNet_V3_Small_Weights.IMAGENET1K_V1; the name ends with the first digits of its SHA-256."""
 
-_REMEDY = "or give --weights a local file (.npz, .safetensors, .pth) or 'random'"
+SHIPPED = Path(__file__).parents[1] / "pretrained" / "basic7_mnv3s_160_8bit.onnx"
+"""The package's own model; ``weights`` calls it ``shipped``."""
+
+_REMEDY = "or give --weights a local file (.npz, .safetensors, .pth, .onnx), 'shipped' or 'random'"
 
 _TIMEOUT = 30
 _CHUNK = 1 << 16
@@ -29,8 +33,8 @@ def load_initial_weights(network: MobileNetV3Small, weights: str) -> None:
 
     Args:
         network: changed in place.
-        weights: ``imagenet`` (downloaded once, then cached), ``random``, or a local ``.npz``, ``.safetensors``,
-            ``.pth`` or ``.pt`` file with torchvision's key names.
+        weights: ``imagenet`` (downloaded once, then cached), ``shipped``, ``random``, or a local ``.npz``,
+            ``.safetensors``, ``.pth`` or ``.pt`` file with torchvision's key names, or an exported ``.onnx``.
 
     Raises:
         InputError: the download failed, the file is not readable, or it belongs to another network.
@@ -41,8 +45,16 @@ def load_initial_weights(network: MobileNetV3Small, weights: str) -> None:
             "and a probe is meaningless; give --weights imagenet or a file if you can"
         )
         return
-    path = imagenet_file() if weights == "imagenet" else Path(weights)
-    _load(network, load_weights(path), path)
+    path = imagenet_file() if weights == "imagenet" else _local(weights)
+    _load(network, load_onnx(path) if _is_folded(path) else load_weights(path), path)
+
+
+def lacks_statistics(weights: str) -> bool:
+    """Return whether networks with these initial weights have BatchNorms without statistics of images.
+
+    ``training.loop.restore_batchnorm`` measures them before training.
+    """
+    return weights == "random" or _is_folded(_local(weights))
 
 
 def fingerprint(weights: str) -> str:
@@ -54,11 +66,19 @@ def fingerprint(weights: str) -> str:
     if weights in ("random", "imagenet"):
         return weights
     try:
-        return hashlib.sha256(Path(weights).read_bytes()).hexdigest()
+        return hashlib.sha256(_local(weights).read_bytes()).hexdigest()
     except OSError as error:
         raise InputError(
             f"{weights}: weights not readable ({error.strerror}); give another file, 'imagenet' or 'random'"
         ) from None
+
+
+def _local(weights: str) -> Path:
+    return SHIPPED if weights == "shipped" else Path(weights)
+
+
+def _is_folded(path: Path) -> bool:
+    return path.suffix == ".onnx"
 
 
 def imagenet_file(url: str = IMAGENET_URL) -> Path:

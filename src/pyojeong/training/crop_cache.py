@@ -22,6 +22,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pyojeong.core import geometry, images
+from pyojeong.core.alignment import aligned_crop
 from pyojeong.core.errors import InputError
 from pyojeong.core.files import read_json, remove_leftovers, whole_file, write_json
 from pyojeong.core.geometry import SIZE, Framing
@@ -31,6 +32,9 @@ from pyojeong.core.metrics import Floats, Ints, encode
 from pyojeong.core.progress import bar
 from pyojeong.core.table import BOX_COLUMNS, VOTES, VOTES_PREFIX, line_of, numbers, read_csv, read_table
 from pyojeong.core.workspace import CROP_CACHE
+
+POINT_COLUMNS = ("rightEyeX", "rightEyeY", "leftEyeX", "leftEyeY", "mouthX", "mouthY")
+"""Landmarks in pixels of the upright image that a crop is aligned by, see ``alignment``; empty where none are known."""
 
 _CHUNK = 1024
 
@@ -46,8 +50,11 @@ class CropTable:
         paths: of the images, relative to the root, one per row.
         people: the person on each image, where the CSV has the column ``person``.
         boxes: float64 [rows, 4], the faces in whole photographs, of the framing's kind; None where images are crops.
+        points: float64 [rows, 3, 2], right eye, left eye and mouth, by which faces are aligned; NaN in rows without.
+            None where the CSV lacks ``POINT_COLUMNS`` or the framing is not by landmarks.
         labels: class numbers of the scheme, int64 [rows].
         sets: number of each row's data set (column ``set``), int64 [rows]; all 0 without that column.
+        set_names: of the data sets, by number.
         votes: annotators' votes by class, float64 [rows, K]; None without the columns ``votes_<label>``.
         framing: of the crops to cut where there are boxes.
         key: identifies the pixels.
@@ -57,8 +64,10 @@ class CropTable:
     paths: list[str]
     people: list[str] | None
     boxes: NDArray[np.float64] | None
+    points: NDArray[np.float64] | None
     labels: Ints
     sets: Ints
+    set_names: tuple[str, ...]
     votes: Floats | None
     framing: Framing
     key: str
@@ -73,6 +82,7 @@ class CropSet:
         paths: of the usable rows [N].
         labels: class numbers, int64 [N].
         sets: see ``CropTable``; int64 [N].
+        set_names: see ``CropTable``.
         votes: see ``CropTable``; float64 [N, K] or None.
         rows: positions of the usable rows in ``pixels``, int64 [N].
         pixels: uint8 [rows of the CSV, 160, 160, 3], memory-mapped, read-only.
@@ -83,6 +93,7 @@ class CropSet:
     paths: list[str]
     labels: Ints
     sets: Ints
+    set_names: tuple[str, ...]
     votes: Floats | None
     rows: Ints
     pixels: Pixels
@@ -111,16 +122,20 @@ def read_crop_table(
     frame = read_table(csv, scheme=scheme, root=root, boxes=has_boxes)
     paths = frame["path"].to_list()
     boxes = _boxes(frame, box_kind, framing.box_kind) if has_boxes else None
+    points = _points(frame, csv) if framing.aligned_by == "landmarks" else None
+    sets, set_names = _sets(frame)
     return CropTable(
         csv=csv,
         paths=paths,
         people=frame["person"].to_list() if "person" in frame.columns else None,
         boxes=boxes,
+        points=points,
         labels=encode(frame["label"].to_list(), scheme.classes),
-        sets=_sets(frame),
+        sets=sets,
+        set_names=set_names,
         votes=_votes(frame, csv, scheme),
         framing=framing,
-        key=_key(paths, boxes, framing, root),
+        key=_key(paths, boxes, points, framing, root),
     )
 
 
@@ -149,7 +164,7 @@ def open_crops(table: CropTable, root: Path, workers: int = 4) -> CropSet:
         )
     paths = [table.paths[row] for row in rows]
     votes = None if table.votes is None else table.votes[rows]
-    return CropSet(table.csv, paths, table.labels[rows], table.sets[rows], votes, rows, pixels, counts)
+    return CropSet(table.csv, paths, table.labels[rows], table.sets[rows], table.set_names, votes, rows, pixels, counts)
 
 
 def _load(array: Path, notes: Path, rows: int) -> tuple[Pixels, dict[str, str]] | None:
@@ -177,11 +192,21 @@ def _boxes(frame: pl.DataFrame, from_kind: str, to_kind: str) -> NDArray[np.floa
     return boxes
 
 
-def _sets(frame: pl.DataFrame) -> Ints:
+def _points(frame: pl.DataFrame, csv: Path) -> NDArray[np.float64] | None:
+    if not set(POINT_COLUMNS) <= set(frame.columns):
+        return None
+    empty = pl.col(POINT_COLUMNS[0]).str.strip_chars() == ""
+    filled = frame.with_columns(pl.when(empty).then(pl.lit("0")).otherwise(pl.col(POINT_COLUMNS)).name.keep())
+    points = np.stack([numbers(filled, name, csv).to_numpy() for name in POINT_COLUMNS], 1).reshape(-1, 3, 2)
+    points[frame.select(empty).to_series().to_numpy()] = np.nan
+    return points
+
+
+def _sets(frame: pl.DataFrame) -> tuple[Ints, tuple[str, ...]]:
     if "set" not in frame.columns:
-        return np.zeros(frame.height, np.int64)
-    names = frame["set"].unique().sort()
-    return encode(frame["set"].to_list(), names.to_list())
+        return np.zeros(frame.height, np.int64), ("",)
+    names = frame["set"].unique().sort().to_list()
+    return encode(frame["set"].to_list(), names), tuple(names)
 
 
 def _votes(frame: pl.DataFrame, csv: Path, scheme: Scheme) -> Floats | None:
@@ -204,7 +229,13 @@ def _votes(frame: pl.DataFrame, csv: Path, scheme: Scheme) -> Floats | None:
     return votes
 
 
-def _key(paths: list[str], boxes: NDArray[np.float64] | None, framing: Framing, root: Path) -> str:
+def _key(
+    paths: list[str],
+    boxes: NDArray[np.float64] | None,
+    points: NDArray[np.float64] | None,
+    framing: Framing,
+    root: Path,
+) -> str:
     @cache
     def size_and_time(file: str) -> tuple[int, int]:
         for form in (file, unicodedata.normalize("NFC", file)):  # the order in which images.read_bytes tries them
@@ -219,6 +250,8 @@ def _key(paths: list[str], boxes: NDArray[np.float64] | None, framing: Framing, 
     digest = hashlib.sha256(json.dumps([SIZE, rows], ensure_ascii=False).encode())
     if boxes is not None:
         digest.update(np.ascontiguousarray(boxes).tobytes() + json.dumps(asdict(framing)).encode())
+    if points is not None:
+        digest.update(points.tobytes())
     return digest.hexdigest()[:16]
 
 
@@ -245,6 +278,8 @@ def _build(table: CropTable, root: Path, workers: int, array: Path, notes: Path)
 def _crop(table: CropTable, root: Path, row: int) -> Pixels | str:
     try:
         image = images.decode(images.read_bytes(root, table.paths[row]))
+        if table.points is not None and np.isfinite(table.points[row]).all():
+            return aligned_crop(image, table.points[row].tolist(), SIZE)
         if table.boxes is not None:
             return geometry.face_crop(image, table.boxes[row].tolist(), table.framing)
         height, width = image.shape[:2]

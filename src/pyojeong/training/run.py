@@ -36,10 +36,10 @@ from pyojeong.model import teacher, weights
 from pyojeong.model.checkpoint import Checkpoint, load_torch
 from pyojeong.model.network import MobileNetV3Small, Network
 from pyojeong.training import distributed
-from pyojeong.training.batches import PixelSource, Source, targets
+from pyojeong.training.batches import PixelSource, Source, set_shares, targets
 from pyojeong.training.crop_cache import CropSet, CropTable, open_crops, read_crop_table
 from pyojeong.training.inference_cache import inference_function
-from pyojeong.training.loop import Lesson, Result, calibrate_batchnorm, features_of, learn, predict
+from pyojeong.training.loop import Lesson, Result, calibrate_batchnorm, features_of, learn, predict, restore_batchnorm
 from pyojeong.training.memory import keep_memory
 from pyojeong.training.recipe import FACE_NETWORKS, Recipe, TrainingTables
 from pyojeong.training.scoring import RunMetrics, fit_temperature, measure, predictions, require_classes
@@ -271,15 +271,17 @@ def _learn(fabric: Fabric, run: _Run, networks: Sequence[Network], sets: dict[st
     recipe, classes = run.recipe, len(run.scheme.classes)
     labeled = targets(sets["train"].labels, classes, sets["train"].votes, recipe.votes)
     counts = np.bincount(sets["val"].labels, minlength=classes).clip(1)
-    lesson = Lesson(labeled, (counts / counts.sum()) ** (1 - recipe.balance))
+    per_set = set_shares(sets["train"].set_names, recipe.weight_by_set)
+    lesson = Lesson(labeled, (counts / counts.sum()) ** (1 - recipe.balance), per_set)
 
     history: list[dict[str, Any]] = []
     for number, (network, run_id) in enumerate(zip(networks, run.ids, strict=True), 1):
         own = recipe.of_network(number)
         train_source, val_source = (PixelSource(sets[name], own) for name in ("train", "val"))
         network.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if isinstance(network, MobileNetV3Small) and recipe.weights == "random":
-            calibrate_batchnorm(network, train_source, fabric.device)
+        if isinstance(network, MobileNetV3Small) and weights.lacks_statistics(recipe.weights):
+            restore = calibrate_batchnorm if recipe.weights == "random" else restore_batchnorm
+            restore(network, train_source, fabric.device)
         last = run.out / f"last_{number}.pt"
         several = f", {recipe.kind(number)} ({number} of {len(networks)})" if len(networks) > 1 else ""
         title = f"{run.out.name}{several}"
@@ -349,7 +351,7 @@ def _digest(value: object) -> str:
 
 def _identity(table: CropTable) -> list[str]:
     votes = b"" if table.votes is None else table.votes.tobytes()
-    lessons = table.labels.tobytes() + table.sets.tobytes() + votes
+    lessons = table.labels.tobytes() + table.sets.tobytes() + " ".join(table.set_names).encode() + votes
     return [table.key, hashlib.sha256(lessons).hexdigest()]
 
 
