@@ -1,16 +1,19 @@
 """Loads the initial weights of a network: ImageNet's, the shipped model's, those of a local file, or random ones."""
 
 import hashlib
+import json
 import logging
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 
+import onnx
 from torch import Tensor
 
 from pyojeong.core.errors import InputError
 from pyojeong.core.files import cache_folder, write_bytes
 from pyojeong.core.progress import bar
-from pyojeong.model.checkpoint import load_weights
+from pyojeong.model.checkpoint import load_torch, load_weights
 from pyojeong.model.network import MobileNetV3Small
 from pyojeong.model.onnx_weights import load_onnx
 
@@ -28,11 +31,12 @@ _CHUNK = 1 << 16
 log = logging.getLogger(__name__)
 
 
-def load_initial_weights(network: MobileNetV3Small, weights: str) -> None:
-    """Load initial weights into ``network``, except for its last layer, whose classes are new.
+def load_initial_weights(network: MobileNetV3Small, weights: str, classes: Sequence[str] = ()) -> None:
+    """Load initial weights into ``network``; into its last layer only where the file says that it has the same classes.
 
     Args:
         network: changed in place.
+        classes: names of the network's classes, in output order.
         weights: ``imagenet`` (downloaded once, then cached), ``shipped``, ``random``, or a local ``.npz``,
             ``.safetensors``, ``.pth`` or ``.pt`` file with torchvision's key names, or an exported ``.onnx``.
 
@@ -46,7 +50,8 @@ def load_initial_weights(network: MobileNetV3Small, weights: str) -> None:
         )
         return
     path = imagenet_file() if weights == "imagenet" else _local(weights)
-    _load(network, load_onnx(path) if _is_folded(path) else load_weights(path), path)
+    state = load_onnx(path) if _is_folded(path) else load_weights(path)
+    _load(network, state, path, last_layer=bool(classes) and _classes(path) == tuple(classes))
 
 
 def lacks_statistics(weights: str) -> bool:
@@ -116,11 +121,19 @@ def _matches_name(data: bytes, name: str) -> bool:
     return hashlib.sha256(data).hexdigest().startswith(name.rsplit("-", 1)[-1].removesuffix(".pth"))
 
 
-def _load(network: MobileNetV3Small, state: dict[str, Tensor], path: Path) -> None:
+def _classes(path: Path) -> tuple[str, ...]:
+    """Return the classes that a file of ours names, in output order; other files name none."""
+    if path.suffix == ".onnx":
+        metadata = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+        return tuple(json.loads(metadata["classes"]))
+    return tuple(load_torch(path).get("classes", ())) if path.suffix in (".pth", ".pt") else ()
+
+
+def _load(network: MobileNetV3Small, state: dict[str, Tensor], path: Path, *, last_layer: bool) -> None:
     current = network.state_dict()
-    last_layer = ("classifier.3.weight", "classifier.3.bias")
+    kept = () if last_layer else ("classifier.3.weight", "classifier.3.bias")
     for name, value in current.items():
-        if name in last_layer:
+        if name in kept:
             continue
         if name not in state:
             raise InputError(
@@ -131,4 +144,4 @@ def _load(network: MobileNetV3Small, state: dict[str, Tensor], path: Path) -> No
             raise InputError(f"{path}: {name} has shape {shapes}; weights of MobileNetV3-Small are needed")
         if not state[name].isfinite().all():
             raise InputError(f"{path}: {name} is damaged, some values are not finite; get the file again")
-    network.load_state_dict({name: value if name in last_layer else state[name] for name, value in current.items()})
+    network.load_state_dict({name: value if name in kept else state[name] for name, value in current.items()})

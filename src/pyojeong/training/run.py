@@ -94,7 +94,7 @@ def train(
     run.warn_of_leaks()
     fabric = distributed.open_fabric(device)
     # All networks now: an error in the last one's weights should not appear after hours of training teachers.
-    networks = [_initial_network(recipe, number, len(run.scheme.classes)) for number in range(1, len(run.ids) + 1)]
+    networks = [_initial_network(recipe, number, run.scheme.classes) for number in range(1, len(run.ids) + 1)]
     sets = run.open_crops(workers, allow_empty)
     torch.set_num_threads(distributed.threads_for(recipe.batch))
     keep_memory()
@@ -238,7 +238,7 @@ def check_weights(recipe: Recipe) -> None:
     """Raise InputError where a local weights file that ``recipe`` needs is missing or unusable."""
     for number in range(1, len(recipe.teacher_kinds) + 2):
         if recipe.kind(number) in FACE_NETWORKS or recipe.weights not in ("random", "imagenet"):
-            _initial_network(recipe, number, 2)
+            _initial_network(recipe, number, ("one", "other"))
 
 
 def _remove_progress(out: Path, files: Iterable[Path]) -> None:
@@ -255,14 +255,14 @@ def _id_in(last: Path) -> Any:
         return None
 
 
-def _initial_network(recipe: Recipe, number: int, classes: int) -> Network:
+def _initial_network(recipe: Recipe, number: int, classes: Sequence[str]) -> Network:
     torch.manual_seed(recipe.of_network(number).seed)
     kind = recipe.kind(number)
     if kind in FACE_NETWORKS:
-        return teacher.load_teacher(kind, classes, recipe.teacher_weights)
-    network = MobileNetV3Small(classes)
+        return teacher.load_teacher(kind, len(classes), recipe.teacher_weights)
+    network = MobileNetV3Small(len(classes))
     with distributed.first_alone():
-        weights.load_initial_weights(network, recipe.weights)
+        weights.load_initial_weights(network, recipe.weights, classes)
     return network
 
 
