@@ -71,9 +71,11 @@ def table(data_set: DataSet, folder: Path, root: Path) -> pl.DataFrame:
         return _london(source, root)
     link_into(root / "data_raw", source)
     if data_set.name == "rafdb":
-        return rafdb.tables(source)["test"]
+        tables: dict[str, pl.DataFrame] = rafdb.tables(source)
+        return tables["test"]
     if data_set.name == "scut":
-        return scut.table(source)
+        portraits: pl.DataFrame = scut.table(source)
+        return portraits
     if data_set.name == "jaffe":
         return _with_box(mixture.jaffe(source)["val"], JAFFE_BOX)
     faces = fer2013.majority(source) if data_set.name == "ferplus" else fer2013.table(source)
@@ -93,13 +95,13 @@ def _london(source: Path, root: Path) -> pl.DataFrame:
     return rows.with_columns(path=f"{within.as_posix()}/" + pl.col("path"))
 
 
-def compared(data_set: DataSet, root: Path, model: Path) -> Iterator[str]:
+def compared(data_set: DataSet, root: Path, model: Path, workers: int) -> Iterator[str]:
     """Evaluate both contenders on a set and yield the rows of the printed table."""
     csv, out = root / "data_raw" / f"set_{data_set.name}_BASIC7.csv", root / "models" / "sets" / data_set.name
     files = []
     for name, contender in ((FACE_API, FaceApiContender()), (OURS, ModelContender.load(model))):
         files.append((name, out / f"{name}_eval.csv"))
-        evaluate([EvaluationTable(csv, BASIC7, files[-1][1])], contender, root=root)
+        evaluate([EvaluationTable(csv, BASIC7, files[-1][1])], contender, root=root, workers=workers)
     comparison = compare(files, BASIC7, out, protocols=data_set.protocols)
     for protocol in data_set.protocols:
         theirs, ours = (
@@ -154,6 +156,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model", type=Path, default=MODEL)
     parser.add_argument("--project-root", type=Path, default=Path())
+    parser.add_argument("--workers", type=int, default=1, help="processes that share the work")
     arguments = parser.parse_args()
     root, there = arguments.project_root, [one for one in SETS if (arguments.folder / one.source).exists()]
     for one in SETS:
@@ -175,7 +178,7 @@ def main() -> None:
             write_csv(table(one, arguments.folder, root), root / "data_raw" / f"set_{one.name}_BASIC7.csv")
         print("| " + " | ".join(header) + " |\n" + "|---" * len(header) + "|")
         for one in there:
-            for row in compared(one, root, arguments.model):
+            for row in compared(one, root, arguments.model, arguments.workers):
                 print(row, flush=True)
         for names in ([one.name] for one in there):
             print_recalls(names, root)

@@ -1,13 +1,14 @@
 """Write the training, validation and test tables of the packaged model from several data sets.
 
-    python scripts/mixture.py FOLDER [--project-root .] [--hold-out T03,T17,T29]
+    python scripts/mixture.py FOLDER [--project-root .] [--hold-out T03,T17,T29] [--answers MODEL]
 
 FOLDER holds ``rafdb.zip``, ``fer2013.zip``, ``ckplus48.zip``, ``taiwan_odd.zip`` and ``jaffe.zip``, as the runbook
 describes them; they are linked into ``data_raw`` and read in place. The tables are ``mixed_train_BASIC7.csv``,
 ``mixed_val_BASIC7.csv`` and ``mixed_test_BASIC7.csv`` with the columns ``path``, ``label_en``, ``set``, ``person``,
 ``votes_<label>`` and the landmarks that a face is aligned by. No person is in two of them:
 
-- RAF-DB: the split of ``rafdb.py``. Its pictures are aligned already and have no landmarks here.
+- RAF-DB: the split of ``rafdb.py``. Its pictures are aligned already and have no landmarks here. With ``--answers``, an
+  exported model's answers for its training faces stand for the annotators' votes, which RAF-DB lacks.
 - FER2013: 5 % of its training part for validation, without ``near_test``; FER+'s votes.
 - CK+: every tenth person for validation. It has no neutral faces, and contempt is left out.
 - The Taiwanese performers: those of ``--hold-out`` for validation; the raters' shares as votes.
@@ -19,10 +20,13 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
+import onnx
 import polars as pl
 import rafdb
 from archive_tables import link_into, read_list
 
+from pyojeong.classifier import Classifier
 from pyojeong.core.alignment import face_points
 from pyojeong.core.errors import InputError
 from pyojeong.core.images import ImageError, decode, read_bytes
@@ -37,6 +41,11 @@ HOLD_OUT = "T03,T17,T29"
 VOTES = [f"{VOTES_PREFIX}{label}" for label in FACEAPI]
 COLUMNS = ["path", "label_en", "set", "person", *VOTES]
 FER_HELD_OUT = 0.05
+BATCH = 64
+TEMPERATURE = "temperature"
+VOTES_OF_A_MODEL = 10
+"""As many as FER+'s annotators."""
+
 LEAST_VOTES = 5
 """Faces to which fewer of FER+'s ten annotators gave one of the seven labels are left out."""
 
@@ -130,6 +139,34 @@ def with_landmarks(faces: pl.DataFrame, root: Path) -> pl.DataFrame:
     return faces.with_columns(pl.DataFrame(points, schema=list(POINT_COLUMNS), orient="row"))
 
 
+def with_answers(faces: pl.DataFrame, root: Path, model: Path) -> pl.DataFrame:
+    """Return ``faces`` with a model's answers as votes of RAF-DB's rows, in all ``VOTES_OF_A_MODEL`` for each face.
+
+    The mean of the answers for picture and mirror image, without the model's temperature: after it, they say less about
+    the classes that a face is not.
+    """
+    classifier = Classifier(model, threads=1)
+    if classifier.classes != FACEAPI:
+        raise InputError(f"{model}: answers {', '.join(classifier.classes)}; a model of {', '.join(FACEAPI)} is needed")
+    temperature = {
+        entry.key: float(entry.value) for entry in onnx.load(model).metadata_props if entry.key == TEMPERATURE
+    }
+    rows = faces.with_row_index("row").filter(pl.col("set") == "rafdb")
+    paths = rows["path"].to_list()
+    answers = np.empty((len(paths), len(FACEAPI)))
+    with bar("Asking the model", len(paths)) as advance:
+        for start in range(0, len(paths), BATCH):
+            pictures = [decode(read_bytes(root, path)) for path in paths[start : start + BATCH]]
+            both = [*pictures, *(np.ascontiguousarray(picture[:, ::-1]) for picture in pictures)]
+            powers = classifier.predict_patches(both).astype(np.float64) ** temperature[TEMPERATURE]
+            named = powers / powers.sum(1, keepdims=True)
+            answers[start : start + len(pictures)] = named.reshape(2, len(pictures), -1).mean(0)
+            advance(len(pictures))
+    votes = [[f"{VOTES_OF_A_MODEL * share:.2f}" for share in answers[:, number]] for number in range(len(FACEAPI))]
+    answered = pl.DataFrame({"row": rows["row"], **dict(zip(VOTES, votes, strict=True))})
+    return faces.with_row_index("row").update(answered, on="row").drop("row")
+
+
 def _read(archive: Path, columns: list[str]) -> pl.DataFrame:
     name = f"{archive.stem}/labels.csv"
     faces: pl.DataFrame = read_list(archive, name, columns, f"the archive {archive.name}")
@@ -147,6 +184,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--project-root", type=Path, default=Path())
     parser.add_argument("--hold-out", default=HOLD_OUT, help="performers for validation, '' for none")
+    parser.add_argument("--answers", type=Path, metavar="MODEL", help="exported model whose answers RAF-DB's faces get")
     arguments = parser.parse_args()
     root = arguments.project_root
     try:
@@ -155,7 +193,10 @@ def main() -> None:
             link_into(root / "data_raw", arguments.folder / f"{name}.zip")
         for split, part in parts.items():
             path = root / "data_raw" / f"mixed_{split}_BASIC7.csv"
-            write_csv(with_landmarks(part, root), path)
+            faces = with_landmarks(part, root)
+            if split == "train" and arguments.answers:
+                faces = with_answers(faces, root, arguments.answers)
+            write_csv(faces, path)
             counts = part["set"].value_counts(sort=True).iter_rows()
             print(f"{path}: " + ", ".join(f"{count} of {name}" for name, count in counts))
     except (InputError, OSError) as error:

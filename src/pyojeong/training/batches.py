@@ -109,10 +109,11 @@ def set_shares(names: Sequence[str], weights: Mapping[str, float]) -> Floats:
     """
     if unknown := sorted(set(weights) - set(names)):
         raise InputError(f"set_weights names the data set {unknown[0]}; the training table has {', '.join(names)}")
-    shares = np.array([weights.get(name, 1.0) for name in names])
+    shares: Floats = np.array([weights.get(name, 1.0) for name in names])
     if not shares.any():
         raise InputError("set_weights leaves out every data set; give one of them a weight above 0")
-    return shares / shares.sum()
+    shares /= shares.sum()
+    return shares
 
 
 def targets(labels: Ints, classes: int, votes: Floats | None, share: float) -> Floats:
