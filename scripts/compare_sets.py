@@ -63,6 +63,9 @@ SETS = (
 )
 EAST_ASIAN = ("jaffe", "scut")
 
+ANSWERS = ("gt_label", "given_pred_label")
+"""Columns of an evaluation CSV: the label, and the answer for the given box."""
+
 
 def table(data_set: DataSet, folder: Path, root: Path) -> pl.DataFrame:
     """Return the rows of a data set, with paths from ``root``."""
@@ -95,13 +98,17 @@ def _london(source: Path, root: Path) -> pl.DataFrame:
     return rows.with_columns(path=f"{within.as_posix()}/" + pl.col("path"))
 
 
-def compared(data_set: DataSet, root: Path, model: Path, workers: int) -> Iterator[str]:
-    """Evaluate both contenders on a set and yield the rows of the printed table."""
-    csv, out = root / "data_raw" / f"set_{data_set.name}_BASIC7.csv", root / "models" / "sets" / data_set.name
-    files = []
+def evaluate_all(there: list[DataSet], root: Path, model: Path, workers: int) -> None:
+    """Evaluate both contenders; a picture in two tables is analyzed once."""
     for name, contender in ((FACE_API, FaceApiContender()), (OURS, ModelContender.load(model))):
-        files.append((name, out / f"{name}_eval.csv"))
-        evaluate([EvaluationTable(csv, BASIC7, files[-1][1])], contender, root=root, workers=workers)
+        tables = [EvaluationTable(_csv(one, root), BASIC7, _out(one, root) / f"{name}_eval.csv") for one in there]
+        evaluate(tables, contender, root=root, workers=workers)
+
+
+def compared(data_set: DataSet, root: Path) -> Iterator[str]:
+    """Yield the rows of a set in the printed table."""
+    out = _out(data_set, root)
+    files = [(name, out / f"{name}_eval.csv") for name in (FACE_API, OURS)]
     comparison = compare(files, BASIC7, out, protocols=data_set.protocols)
     for protocol in data_set.protocols:
         theirs, ours = (
@@ -124,6 +131,14 @@ def compared(data_set: DataSet, root: Path, model: Path, workers: int) -> Iterat
         yield "| " + " | ".join(map(str, cells)) + " |"
 
 
+def _csv(data_set: DataSet, root: Path) -> Path:
+    return root / "data_raw" / f"set_{data_set.name}_BASIC7.csv"
+
+
+def _out(data_set: DataSet, root: Path) -> Path:
+    return root / "models" / "sets" / data_set.name
+
+
 def _share(score: dict[str, float]) -> str:
     return f"{100 * score['accuracy']:.1f} ({100 * score['accuracy_low']:.1f}-{100 * score['accuracy_high']:.1f})"
 
@@ -133,21 +148,15 @@ def _difference(pair: dict[str, float]) -> str:
     return f"{100 * pair['accuracy_difference']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
 
 
-def recalls(name: str, root: Path) -> pl.DataFrame:
-    """Return the answers of our model in ``given``: per label its n and what the faces were taken for."""
-    rows = read_csv(root / "models" / "sets" / name / f"{OURS}_eval.csv")
-    return rows.select(true="gt_label", pred="given_pred_label")
-
-
-def print_recalls(names: list[str], root: Path) -> None:
-    """Print by class how often it is read right, box given, and how neutral faces are read."""
-    rows = pl.concat([recalls(name, root) for name in names])
+def print_recalls(sets: list[DataSet], root: Path) -> None:
+    """Print how often our model reads each class right with the box given."""
+    rows = pl.concat([read_csv(_out(one, root) / f"{OURS}_eval.csv").select(ANSWERS) for one in sets])
     cells = []
     for label in BASIC7.classes:
-        own = rows.filter(pl.col("true") == label)
-        right = own.filter(pl.col("pred") == label).height
+        own = rows.filter(pl.col("gt_label") == label)
+        right = own.filter(pl.col("given_pred_label") == label).height
         cells.append(f"{label} {right} of {own.height}")
-    print(f"{' + '.join(names)}, box given, read right: {', '.join(cells)}")
+    print(f"{' + '.join(one.title for one in sets)}, box given, read right: {', '.join(cells)}")
 
 
 def main() -> None:
@@ -175,14 +184,15 @@ def main() -> None:
     )
     try:
         for one in there:
-            write_csv(table(one, arguments.folder, root), root / "data_raw" / f"set_{one.name}_BASIC7.csv")
+            write_csv(table(one, arguments.folder, root), _csv(one, root))
+        evaluate_all(there, root, arguments.model, arguments.workers)
         print("| " + " | ".join(header) + " |\n" + "|---" * len(header) + "|")
         for one in there:
-            for row in compared(one, root, arguments.model, arguments.workers):
+            for row in compared(one, root):
                 print(row, flush=True)
-        for names in ([one.name] for one in there):
-            print_recalls(names, root)
-        if asian := [one.name for one in there if one.name in EAST_ASIAN]:
+        for one in there:
+            print_recalls([one], root)
+        if len(asian := [one for one in there if one.name in EAST_ASIAN]) > 1:
             print_recalls(asian, root)
     except (InputError, OSError) as error:
         parser.exit(2, f"error: {error}\n")

@@ -169,5 +169,5 @@ def test_every_set_at_hand_is_compared(tmp_path: Path) -> None:
     answers = pl.read_csv(tmp_path / "models/sets/rafdb/pyojeong_eval.csv")
     right = int((answers["gt_label"] == answers["given_pred_label"]).sum())
     assert rows[0][4].startswith(f"{100 * right / 4:.1f} (")
-    assert f"rafdb, box given, read right: neutral 0 of 0, happy 0 of 0, sad {right} of 4" in done.stdout
+    assert f"RAF-DB test, box given, read right: neutral 0 of 0, happy 0 of 0, sad {right} of 4" in done.stdout
     assert np.isin(answers["given_pred_label"].to_list(), FACEAPI).all()
