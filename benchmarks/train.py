@@ -74,12 +74,12 @@ def draw(path: Path, count: int) -> CropSet:
     labels = np.arange(count) % 7
     rows = np.arange(count)
     stored: Pixels = np.load(path, mmap_mode="r")
-    return CropSet(path, [], labels, np.zeros(count, np.int64), pl.DataFrame(), None, rows, stored, {})
+    return CropSet(path, [], labels, np.zeros(count, np.int64), ("",), pl.DataFrame(), None, rows, stored, {})
 
 
 def lesson_of(source: PixelSource) -> Lesson:
     """Return the labels as targets."""
-    return Lesson(targets(source.labels, 7, None, 0.0), np.full(7, 1 / 7))
+    return Lesson(targets(source.labels, 7, None, 0.0), np.full(7, 1 / 7), np.ones(1))
 
 
 def new_network() -> MobileNetV3Small:

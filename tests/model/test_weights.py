@@ -3,13 +3,15 @@ import logging
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 
 from pyojeong.core.errors import InputError
 from pyojeong.model import weights
 from pyojeong.model.checkpoint import save_torch
-from pyojeong.model.network import MobileNetV3Small
+from pyojeong.model.network import MobileNetV3Small, normalize
+from pyojeong.model.onnx_weights import load_onnx
 
 LAST = ("classifier.3.weight", "classifier.3.bias")
 
@@ -114,3 +116,36 @@ def test_the_fingerprint_follows_the_content(tmp_path: Path) -> None:
 def test_the_url_contains_the_hash() -> None:
     assert weights.IMAGENET_URL.startswith("https://")
     assert weights.IMAGENET_URL.endswith("-047dcff4.pth")
+
+
+def test_shipped_weights_compute_what_the_shipped_file_computes() -> None:
+    network = MobileNetV3Small(7)
+    state = load_onnx(weights.SHIPPED)
+    network.load_state_dict(state)
+    session = onnxruntime.InferenceSession(weights.SHIPPED, providers=["CPUExecutionProvider"])
+    temperature = float(session.get_modelmeta().custom_metadata_map["temperature"])
+    images = np.random.default_rng(0).integers(0, 256, (4, 160, 160, 3), np.uint8)
+    pixels = normalize(torch.from_numpy(images).permute(0, 3, 1, 2) / 255)
+    with torch.inference_mode():
+        computed = (network.eval()(pixels) / temperature).softmax(1).numpy()
+
+    assert computed == pytest.approx(np.asarray(session.run(None, {"image": images})[0]), abs=1e-4)
+    started = MobileNetV3Small(3)
+    weights.load_initial_weights(started, "shipped")
+    assert torch.equal(started.features[0][0].weight, state["features.0.0.weight"])  # type: ignore[index]
+    assert weights.fingerprint("shipped") == hashlib.sha256(weights.SHIPPED.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("word", "lacks"), [("random", True), ("shipped", True), ("imagenet", False), ("a.npz", False)]
+)
+def test_random_and_exported_weights_have_no_statistics(word: str, lacks: bool) -> None:
+    assert weights.lacks_statistics(word) is lacks
+
+
+def test_a_graph_of_another_network_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "torn.onnx").write_bytes(weights.SHIPPED.read_bytes()[:5000])
+    with pytest.raises(InputError, match=r"torn\.onnx: not a model that pyojeong exported"):
+        weights.load_initial_weights(MobileNetV3Small(7), str(tmp_path / "torn.onnx"))
+    with pytest.raises(InputError, match=r"none\.onnx: not a model that pyojeong exported"):
+        load_onnx(tmp_path / "none.onnx")

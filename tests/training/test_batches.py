@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from pyojeong.core.errors import InputError
 from pyojeong.core.geometry import Framing
 from pyojeong.core.labels import M1
 from pyojeong.core.metrics import Ints
 from pyojeong.model.network import MEAN, STD, normalize
-from pyojeong.training.batches import FeatureSource, PixelSource, read_ahead, sample_rows, steps, targets
+from pyojeong.training.batches import FeatureSource, PixelSource, read_ahead, sample_rows, set_shares, steps, targets
 from pyojeong.training.crop_cache import open_crops, read_crop_table
 from pyojeong.training.recipe import Recipe
 from tests.patterns import write_crops
@@ -72,7 +73,9 @@ SHARES = np.array([0.5, 0.25, 0.25])
 
 
 def sampled(count: int, seed: int = 0) -> Ints:
-    return sample_rows(LABELS, SETS, SHARES, count, np.random.default_rng(seed))
+    counts = np.zeros(8)
+    counts[[4, 7]] = count / 2
+    return sample_rows(LABELS, SETS, SHARES, counts, np.random.default_rng(seed))
 
 
 def test_every_set_is_drawn_equally_often_with_the_class_shares() -> None:
@@ -93,6 +96,25 @@ def test_no_row_comes_again_before_all_of_its_kind_have_come(count: int) -> None
         assert kind.sum() > 0
         assert kind.max() - kind.min() <= 1
     assert abs(len(rows) - count) <= 6
+
+
+def test_sets_come_as_often_as_their_counts_say() -> None:
+    counts = np.zeros(8)
+    counts[4] = 90
+    assert set(SETS[sample_rows(LABELS, SETS, SHARES, counts, np.random.default_rng(0))]) == {4}
+    counts[7] = 30
+    rows = sample_rows(LABELS, SETS, SHARES, counts, np.random.default_rng(0))
+    assert [int((SETS[rows] == one).sum()) for one in (4, 7)] == pytest.approx([90, 30], abs=2)
+
+
+def test_shares_of_sets_follow_their_weights() -> None:
+    names = ("acted", "found", "web")
+    assert set_shares(names, {}) == pytest.approx([1 / 3, 1 / 3, 1 / 3])
+    assert set_shares(names, {"web": 6, "acted": 0.0}) == pytest.approx([0, 1 / 7, 6 / 7])
+    with pytest.raises(InputError, match="names the data set films; the training table has acted, found, web"):
+        set_shares(names, {"films": 1})
+    with pytest.raises(InputError, match="leaves out every data set"):
+        set_shares(names, dict.fromkeys(names, 0.0))
 
 
 def test_draws_are_mixed_and_follow_the_seed() -> None:

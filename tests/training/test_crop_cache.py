@@ -17,7 +17,7 @@ from pyojeong.core.labels import BASIC7, K7, M1
 from pyojeong.core.table import BOX_COLUMNS, write_csv
 from pyojeong.core.workspace import CROP_CACHE
 from pyojeong.detection.detector import Detector
-from pyojeong.training.crop_cache import CropSet, CropTable, open_crops, read_crop_table
+from pyojeong.training.crop_cache import POINT_COLUMNS, CropSet, CropTable, open_crops, read_crop_table
 from tests.faceapi.faces import portrait
 from tests.patterns import write_crops
 
@@ -324,3 +324,30 @@ def test_votes_for_words_of_the_scheme_count_and_others_are_named(
     assert votes.tolist() == [[3.0 if name == "happy" else 0.0 for name in BASIC7.classes]] * rows
     assert "train.csv: votes_bored: not labels of BASIC7, so these votes are ignored" in caplog.text
     assert "알수없음" not in caplog.text
+
+
+def test_faces_with_landmarks_are_aligned_and_others_taken_whole(tmp_path: Path) -> None:
+    csv = write_crops(tmp_path, "train", 1)
+    table = pl.read_csv(csv).head(2)
+    points = (40.0, 60.0, 110.0, 70.0, 70.0, 120.0)
+    columns = {name: [str(value), ""] for name, value in zip(POINT_COLUMNS, points, strict=True)}
+    write_csv(table.with_columns(**{name: pl.Series(values) for name, values in columns.items()}), csv)
+    aligned = read_crop_table(csv, scheme=M1, root=tmp_path, framing=Framing(0, aligned_by="landmarks"))
+    upright = read_crop_table(csv, scheme=M1, root=tmp_path, framing=Framing(0))
+    found = open_crops(aligned, tmp_path)
+
+    images = [np.asarray(Image.open(tmp_path / path)) for path in found.paths]
+    corners = [points[:2], points[2:4], points[4:]]
+    assert np.array_equal(found.pixels[0], aligned_crop(images[0], corners, geometry.SIZE))
+    assert np.array_equal(found.pixels[1], geometry.resize(images[1]))
+    assert upright.points is None
+    assert upright.key != aligned.key
+    assert np.array_equal(open_crops(upright, tmp_path).pixels[0], geometry.resize(images[0]))
+
+
+def test_a_landmark_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    csv = write_crops(tmp_path, "train", 1)
+    columns = [pl.lit("5" if name != "mouthY" else "low").alias(name) for name in POINT_COLUMNS]
+    write_csv(pl.read_csv(csv).with_columns(columns), csv)
+    with pytest.raises(InputError, match=r"line 2: mouthY is 'low', not a number"):
+        read_crop_table(csv, scheme=M1, root=tmp_path, framing=Framing(0, aligned_by="landmarks"))

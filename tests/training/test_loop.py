@@ -17,6 +17,7 @@ from pyojeong.training.loop import (
     learn,
     predict,
     rate_factor,
+    restore_batchnorm,
     set_stage,
 )
 from pyojeong.training.recipe import Recipe
@@ -39,7 +40,7 @@ class Images:
 
 
 def lesson_of(source: Source) -> Lesson:
-    return Lesson(targets(source.labels, 3, None, 0.0), np.full(3, 1 / 3))
+    return Lesson(targets(source.labels, 3, None, 0.0), np.full(3, 1 / 3), np.ones(1))
 
 
 def learned(fabric: Fabric, network: MobileNetV3Small, recipe: Recipe, train: Source, val: Source, at: Path) -> Result:
@@ -210,6 +211,30 @@ def test_settling_gives_a_random_backbone_the_statistics_of_its_images(network: 
     norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     assert {norm.momentum for norm in norms} == {0.1}
     assert not network.training
+
+
+def test_restored_batchnorms_compute_the_same_and_keep_it_in_training() -> None:
+    torch.manual_seed(0)
+    network, source = MobileNetV3Small(3), Images(200)
+    norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        torch.nn.init.uniform_(norm.bias)
+        # As after folding: any variance, which says nothing about the images.
+        norm.get_buffer("running_var").fill_(0.25)
+    before = predict(network, source, torch.device("cpu"))
+    restore_batchnorm(network, source, torch.device("cpu"))
+
+    assert predict(network, source, torch.device("cpu")) == pytest.approx(before, rel=1e-3, abs=1e-5)
+    first = network.features[0]
+    assert isinstance(first, torch.nn.Sequential)
+    convolved = predict(first[0], source, torch.device("cpu"))
+    state = first.state_dict()
+    assert state["1.running_mean"].numpy() == pytest.approx(convolved.mean((0, 2, 3)), abs=1e-4)
+    assert state["1.running_var"].numpy() == pytest.approx(convolved.var((0, 2, 3)), rel=1e-2)
+    # With the statistics of its own batch, a layer now gives nearly what it gives without.
+    images = source.prepare(source.read(np.arange(200)))
+    with torch.no_grad():
+        assert torch.allclose(first.train()(images), first.eval()(images), atol=0.05)
 
 
 def test_learning_rates_rise_during_the_warmup_and_then_fall() -> None:

@@ -60,7 +60,7 @@ def test_predictions_name_classes_and_sum_to_one(tmp_path: Path) -> None:
     logits = np.eye(7)[[3, 0]] * 4
     empty = np.zeros((2, 160, 160, 3), np.uint8)
     labels, sets, facts = np.array([3, 6]), np.zeros(2, np.int64), pl.DataFrame({"person": ["p", "q"]})
-    crops = CropSet(tmp_path / "x.csv", ["a.jpg", "b.jpg"], labels, sets, facts, None, np.arange(2), empty, {})
+    crops = CropSet(tmp_path / "x.csv", ["a.jpg", "b.jpg"], labels, sets, ("",), facts, None, np.arange(2), empty, {})
     frame = predictions(crops, logits, K7, temperature=2.0)
 
     assert frame.columns == ["path", "true", "pred", "score", *(f"p_{name}" for name in K7.classes), "person"]

@@ -1,22 +1,29 @@
-"""Loads the initial weights of a network: ImageNet's, those of a local file, or random ones."""
+"""Loads the initial weights of a network: ImageNet's, the shipped model's, those of a local file, or random ones."""
 
 import hashlib
+import json
 import logging
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 
+import onnx
 from torch import Tensor
 
 from pyojeong.core.errors import InputError
 from pyojeong.core.files import cache_folder, write_bytes
 from pyojeong.core.progress import bar
-from pyojeong.model.checkpoint import load_weights
+from pyojeong.model.checkpoint import load_torch, load_weights
 from pyojeong.model.network import MobileNetV3Small
+from pyojeong.model.onnx_weights import load_onnx
 
 IMAGENET_URL = "https://download.pytorch.org/models/mobilenet_v3_small-047dcff4.pth"
 """torchvision's MobileNet_V3_Small_Weights.IMAGENET1K_V1; the name ends with the first digits of its SHA-256."""
 
-_REMEDY = "or give --weights a local file (.npz, .safetensors, .pth) or 'random'"
+SHIPPED = Path(__file__).parents[1] / "pretrained" / "basic7_mnv3s_160_8bit.onnx"
+"""The package's own model; ``weights`` calls it ``shipped``."""
+
+_REMEDY = "or give --weights a local file (.npz, .safetensors, .pth, .onnx), 'shipped' or 'random'"
 
 _TIMEOUT = 30
 _CHUNK = 1 << 16
@@ -24,13 +31,14 @@ _CHUNK = 1 << 16
 log = logging.getLogger(__name__)
 
 
-def load_initial_weights(network: MobileNetV3Small, weights: str) -> None:
-    """Load initial weights into ``network``, except for its last layer, whose classes are new.
+def load_initial_weights(network: MobileNetV3Small, weights: str, classes: Sequence[str] = ()) -> None:
+    """Load initial weights into ``network``; into its last layer only where the file says that it has the same classes.
 
     Args:
         network: changed in place.
-        weights: ``imagenet`` (downloaded once, then cached), ``random``, or a local ``.npz``, ``.safetensors``,
-            ``.pth`` or ``.pt`` file with torchvision's key names.
+        classes: names of the network's classes, in output order.
+        weights: ``imagenet`` (downloaded once, then cached), ``shipped``, ``random``, or a local ``.npz``,
+            ``.safetensors``, ``.pth`` or ``.pt`` file with torchvision's key names, or an exported ``.onnx``.
 
     Raises:
         InputError: the download failed, the file is not readable, or it belongs to another network.
@@ -41,8 +49,17 @@ def load_initial_weights(network: MobileNetV3Small, weights: str) -> None:
             "and a probe is meaningless; give --weights imagenet or a file if you can"
         )
         return
-    path = imagenet_file() if weights == "imagenet" else Path(weights)
-    _load(network, load_weights(path), path)
+    path = imagenet_file() if weights == "imagenet" else _local(weights)
+    state = load_onnx(path) if _is_folded(path) else load_weights(path)
+    _load(network, state, path, last_layer=bool(classes) and _classes(path) == tuple(classes))
+
+
+def lacks_statistics(weights: str) -> bool:
+    """Return whether networks with these initial weights have BatchNorms without statistics of images.
+
+    ``training.loop.restore_batchnorm`` measures them before training.
+    """
+    return weights == "random" or _is_folded(_local(weights))
 
 
 def fingerprint(weights: str) -> str:
@@ -54,11 +71,19 @@ def fingerprint(weights: str) -> str:
     if weights in ("random", "imagenet"):
         return weights
     try:
-        return hashlib.sha256(Path(weights).read_bytes()).hexdigest()
+        return hashlib.sha256(_local(weights).read_bytes()).hexdigest()
     except OSError as error:
         raise InputError(
             f"{weights}: weights not readable ({error.strerror}); give another file, 'imagenet' or 'random'"
         ) from None
+
+
+def _local(weights: str) -> Path:
+    return SHIPPED if weights == "shipped" else Path(weights)
+
+
+def _is_folded(path: Path) -> bool:
+    return path.suffix == ".onnx"
 
 
 def imagenet_file(url: str = IMAGENET_URL) -> Path:
@@ -96,11 +121,19 @@ def _matches_name(data: bytes, name: str) -> bool:
     return hashlib.sha256(data).hexdigest().startswith(name.rsplit("-", 1)[-1].removesuffix(".pth"))
 
 
-def _load(network: MobileNetV3Small, state: dict[str, Tensor], path: Path) -> None:
+def _classes(path: Path) -> tuple[str, ...]:
+    """Return the classes that a file of ours names, in output order; other files name none."""
+    if path.suffix == ".onnx":
+        metadata = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+        return tuple(json.loads(metadata["classes"]))
+    return tuple(load_torch(path).get("classes", ())) if path.suffix in (".pth", ".pt") else ()
+
+
+def _load(network: MobileNetV3Small, state: dict[str, Tensor], path: Path, *, last_layer: bool) -> None:
     current = network.state_dict()
-    last_layer = ("classifier.3.weight", "classifier.3.bias")
+    kept = () if last_layer else ("classifier.3.weight", "classifier.3.bias")
     for name, value in current.items():
-        if name in last_layer:
+        if name in kept:
             continue
         if name not in state:
             raise InputError(
@@ -111,4 +144,4 @@ def _load(network: MobileNetV3Small, state: dict[str, Tensor], path: Path) -> No
             raise InputError(f"{path}: {name} has shape {shapes}; weights of MobileNetV3-Small are needed")
         if not state[name].isfinite().all():
             raise InputError(f"{path}: {name} is damaged, some values are not finite; get the file again")
-    network.load_state_dict({name: value if name in last_layer else state[name] for name, value in current.items()})
+    network.load_state_dict({name: value if name in kept else state[name] for name, value in current.items()})

@@ -1,6 +1,6 @@
 """Turn crops into training batches: order, targets, prefetching and normalization."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyojeong.core.errors import InputError
 from pyojeong.core.metrics import Floats, Ints
 from pyojeong.model.network import normalize
 from pyojeong.training.augmentation import augment
@@ -75,28 +76,44 @@ def steps(order: Ints, batch: int) -> list[Ints]:
     return np.array_split(order, max(1, -(-len(order) // batch)))
 
 
-def sample_rows(labels: Ints, sets: Ints, shares: Floats, count: int, generator: np.random.Generator) -> Ints:
-    """Return about ``count`` sampled rows in random order: every data set equally often, with the same class shares.
+def sample_rows(labels: Ints, sets: Ints, shares: Floats, counts: Floats, generator: np.random.Generator) -> Ints:
+    """Return sampled rows in random order: so many of every data set, all with the same class shares.
 
     Args:
         labels: class numbers, int64 [N].
         sets: numbers of the data sets, int64 [N].
         shares: of the K classes, float64 [K]. The share of a class that a data set lacks goes to its other classes.
-        count: number of rows; up to one more or less for each data set and class, because of rounding and because
-            each class present comes at least once.
+        counts: number of rows by data set, float64 [S]; up to one more or less for each class, because of rounding and
+            because each class present comes at least once. A data set with the count 0 is left out.
         generator: source of randomness. No row is repeated before all rows of its class and set were used.
     """
     sampled = []
     for data_set in np.unique(sets):
+        if not counts[data_set]:
+            continue
         by_class = [np.flatnonzero((sets == data_set) & (labels == number)) for number in range(len(shares))]
         present = np.where([len(rows) > 0 for rows in by_class], shares, 0.0)
-        exact = present / present.sum() * count / len(np.unique(sets))
+        exact = present / present.sum() * counts[data_set]
         quotas = np.maximum(np.rint(exact), present > 0).astype(int)
         for rows, quota in zip(by_class, quotas, strict=True):
             if quota:
                 rounds = [generator.permutation(rows) for _ in range(-(-quota // len(rows)))]
                 sampled.append(np.concatenate(rounds)[:quota])
     return generator.permutation(np.concatenate(sampled))
+
+
+def set_shares(names: Sequence[str], weights: Mapping[str, float]) -> Floats:
+    """Return the share of each data set among sampled images, float64 [S]; a set without a weight has the weight 1.
+
+    Raises InputError where a weight names none of the sets, or all are 0.
+    """
+    if unknown := sorted(set(weights) - set(names)):
+        raise InputError(f"set_weights names the data set {unknown[0]}; the training table has {', '.join(names)}")
+    shares: Floats = np.array([weights.get(name, 1.0) for name in names])
+    if not shares.any():
+        raise InputError("set_weights leaves out every data set; give one of them a weight above 0")
+    shares /= shares.sum()
+    return shares
 
 
 def targets(labels: Ints, classes: int, votes: Floats | None, share: float) -> Floats:

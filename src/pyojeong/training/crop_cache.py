@@ -35,6 +35,9 @@ from pyojeong.core.workspace import CROP_CACHE
 from pyojeong.detection import graph
 from pyojeong.detection.detector import Detector
 
+POINT_COLUMNS = ("rightEyeX", "rightEyeY", "leftEyeX", "leftEyeY", "mouthX", "mouthY")
+"""Landmarks in pixels of the upright image that a crop is aligned by, see ``alignment``; empty where none are known."""
+
 _CHUNK = 1024
 
 log = logging.getLogger(__name__)
@@ -49,8 +52,11 @@ class CropTable:
         paths: of the images, relative to the root, one per row.
         facts: the columns ``person`` and ``table.GROUP_COLUMNS`` that the CSV has, [rows].
         boxes: float64 [rows, 4], the faces in whole photographs, of the framing's kind; None where images are crops.
+        points: float64 [rows, 3, 2], right eye, left eye and mouth, by which faces are aligned; NaN in rows without.
+            None where the CSV lacks ``POINT_COLUMNS`` or the framing is not by landmarks.
         labels: class numbers of the scheme, int64 [rows].
         sets: number of each row's data set (column ``set``), int64 [rows]; all 0 without that column.
+        set_names: of the data sets, by number.
         votes: annotators' votes by class, float64 [rows, K]; None without the columns ``votes_<label>``.
         framing: of the crops to cut where there are boxes; landmarks are looked for around them.
         key: identifies the pixels.
@@ -60,8 +66,10 @@ class CropTable:
     paths: list[str]
     facts: pl.DataFrame
     boxes: NDArray[np.float64] | None
+    points: NDArray[np.float64] | None
     labels: Ints
     sets: Ints
+    set_names: tuple[str, ...]
     votes: Floats | None
     framing: Framing
     key: str
@@ -76,6 +84,7 @@ class CropSet:
         paths: of the usable rows [N].
         labels: class numbers, int64 [N].
         sets: see ``CropTable``; int64 [N].
+        set_names: see ``CropTable``.
         facts: see ``CropTable``; [N].
         votes: see ``CropTable``; float64 [N, K] or None.
         rows: positions of the usable rows in ``pixels``, int64 [N].
@@ -87,6 +96,7 @@ class CropSet:
     paths: list[str]
     labels: Ints
     sets: Ints
+    set_names: tuple[str, ...]
     facts: pl.DataFrame
     votes: Floats | None
     rows: Ints
@@ -118,16 +128,20 @@ def read_crop_table(
         _check_alignment(frame, csv, framing.aligned_by)
     paths = frame["path"].to_list()
     boxes = _boxes(frame, box_kind, framing.box_kind) if has_boxes else None
+    points = _points(frame, csv) if framing.aligned_by == "landmarks" else None
+    sets, set_names = _sets(frame)
     return CropTable(
         csv=csv,
         paths=paths,
         facts=frame.select(cs.by_name("person", *GROUP_COLUMNS, require_all=False)),
         boxes=boxes,
+        points=points,
         labels=encode(frame["label"].to_list(), scheme.classes),
-        sets=_sets(frame),
+        sets=sets,
+        set_names=set_names,
         votes=_votes(frame, csv, scheme),
         framing=framing,
-        key=_key(paths, boxes, framing, root),
+        key=_key(paths, boxes, points, framing, root),
     )
 
 
@@ -157,7 +171,7 @@ def open_crops(table: CropTable, root: Path, workers: int = 4) -> CropSet:
     paths = [table.paths[row] for row in rows]
     votes = None if table.votes is None else table.votes[rows]
     labels, sets, facts = table.labels[rows], table.sets[rows], table.facts.select(pl.all().gather(rows))
-    return CropSet(table.csv, paths, labels, sets, facts, votes, rows, pixels, counts)
+    return CropSet(table.csv, paths, labels, sets, table.set_names, facts, votes, rows, pixels, counts)
 
 
 def _load(array: Path, notes: Path, rows: int) -> tuple[Pixels, dict[str, str]] | None:
@@ -202,11 +216,21 @@ def _boxes(frame: pl.DataFrame, from_kind: str, to_kind: str) -> NDArray[np.floa
     return boxes
 
 
-def _sets(frame: pl.DataFrame) -> Ints:
+def _points(frame: pl.DataFrame, csv: Path) -> NDArray[np.float64] | None:
+    if not set(POINT_COLUMNS) <= set(frame.columns):
+        return None
+    empty = pl.col(POINT_COLUMNS[0]).str.strip_chars() == ""
+    filled = frame.with_columns(pl.when(empty).then(pl.lit("0")).otherwise(pl.col(POINT_COLUMNS)).name.keep())
+    points = np.stack([numbers(filled, name, csv).to_numpy() for name in POINT_COLUMNS], 1).reshape(-1, 3, 2)
+    points[frame.select(empty).to_series().to_numpy()] = np.nan
+    return points
+
+
+def _sets(frame: pl.DataFrame) -> tuple[Ints, tuple[str, ...]]:
     if "set" not in frame.columns:
-        return np.zeros(frame.height, np.int64)
-    names = frame["set"].unique().sort()
-    return encode(frame["set"].to_list(), names.to_list())
+        return np.zeros(frame.height, np.int64), ("",)
+    names = frame["set"].unique().sort().to_list()
+    return encode(frame["set"].to_list(), names), tuple(names)
 
 
 def _votes(frame: pl.DataFrame, csv: Path, scheme: Scheme) -> Floats | None:
@@ -231,7 +255,13 @@ def _votes(frame: pl.DataFrame, csv: Path, scheme: Scheme) -> Floats | None:
     return votes
 
 
-def _key(paths: list[str], boxes: NDArray[np.float64] | None, framing: Framing, root: Path) -> str:
+def _key(
+    paths: list[str],
+    boxes: NDArray[np.float64] | None,
+    points: NDArray[np.float64] | None,
+    framing: Framing,
+    root: Path,
+) -> str:
     @cache
     def size_and_time(file: str) -> tuple[int, int]:
         try:
@@ -246,6 +276,8 @@ def _key(paths: list[str], boxes: NDArray[np.float64] | None, framing: Framing, 
         # Landmarks change with the detector.
         detector = [graph.VERSION, graph.FORMAT] if framing.aligned_by == "landmarks" else []
         digest.update(np.ascontiguousarray(boxes).tobytes() + json.dumps([asdict(framing), detector]).encode())
+    if points is not None:
+        digest.update(points.tobytes())
     return digest.hexdigest()[:16]
 
 
@@ -280,6 +312,8 @@ def _crop(
     """Return a crop or why there is none; ``detector`` looks for the landmarks of a face that is aligned by them."""
     try:
         image = images.decode(images.read_bytes(root, table.paths[row]))
+        if table.points is not None and np.isfinite(table.points[row]).all():
+            return aligned_crop(image, table.points[row].tolist(), SIZE)
         if table.boxes is not None:
             box = table.boxes[row].tolist()
             face = detector.look_at(image, box) if detector else None

@@ -152,9 +152,11 @@ def threads_for(batch: int) -> int:
     """Return how many threads share a step of ``batch`` images on the CPU.
 
     A small batch leaves a second thread too little to do, and where other processes use the cores the threads then
-    mostly wait for each other.
+    mostly wait for each other: beside ten busy processes on two cores, one thread trained 74 images a second, two 6.
+    The variable ``OMP_NUM_THREADS`` limits them.
     """
-    cores = (os.cpu_count() or 1) // local_size()
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    cores = int(limit) if limit.isdigit() else (os.cpu_count() or 1) // local_size()
     return max(1, min(cores, batch // size() // 16))
 
 

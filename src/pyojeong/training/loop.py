@@ -74,12 +74,14 @@ class Lesson:
     Attributes:
         targets: probability of each class for each training image, float64 [N, K].
         shares: of the classes among sampled images, float64 [K]; unused where every image is shown.
+        set_shares: of the data sets among sampled images, float64 [S].
         teachers: functions from normalized pixels float [N, 3, H, W] to logits float [N, K]. Their answers for an
             augmented image are part of its target.
     """
 
     targets: Floats
     shares: Floats
+    set_shares: Floats
     teachers: tuple[Callable[[Tensor], Tensor], ...] = ()
 
 
@@ -151,8 +153,9 @@ class _Loop:
     def _order(self, generator: np.random.Generator) -> Ints:
         if not self.recipe.balance:
             return generator.permutation(len(self.train.labels))
+        count = images_per_epoch(self.recipe, self.train)
         return sample_rows(
-            self.train.labels, self.train.sets, self.lesson.shares, images_per_epoch(self.recipe, self.train), generator
+            self.train.labels, self.train.sets, self.lesson.shares, self.lesson.set_shares * count, generator
         )
 
     def state(self) -> dict[str, Any]:
@@ -218,14 +221,49 @@ def calibrate_batchnorm(network: MobileNetV3Small, source: Source, device: torch
     network.train()
     for norm in norms:
         norm.reset_running_stats()
-    plan = steps(np.random.default_rng(0).permutation(len(source.labels)), EVALUATION_BATCH)[:_CALIBRATION_STEPS]
-    for count, raw in enumerate(read_ahead(source, plan), 1):
+    for count, pixels in enumerate(_calibration_images(source, device), 1):
         for norm in norms:
             norm.momentum = 1 / count  # the plain mean over all steps
-        network(source.prepare(raw.to(device)))
+        network(pixels)
     for norm in norms:
         norm.momentum = MOMENTUM
     network.eval()
+
+
+@torch.no_grad()
+def restore_batchnorm(network: MobileNetV3Small, source: Source, device: torch.device) -> None:
+    """Give a network whose BatchNorms were folded away statistics of (up to 1024) images of ``source``.
+
+    What the network computes in evaluation mode stays the same. Without statistics of its own, its first training step
+    would rescale every channel.
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    sums: dict[nn.BatchNorm2d, list[Tensor]] = {norm: [] for norm in norms}
+
+    def note(norm: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+        assert isinstance(norm, nn.BatchNorm2d)
+        values = inputs[0].double()
+        sums[norm].append(torch.stack([values.mean((0, 2, 3)), values.square().mean((0, 2, 3))]))
+
+    hooks = [norm.register_forward_hook(note) for norm in norms]
+    network.eval()
+    for pixels in _calibration_images(source, device):
+        network(pixels)
+    for hook in hooks:
+        hook.remove()
+    for norm in norms:
+        mean, square = torch.stack(sums[norm]).mean(0)
+        variance = (square - mean.square()).clamp(min=0)
+        gain = norm.weight / (norm.get_buffer("running_var") + norm.eps).sqrt()
+        norm.bias.add_(gain * (mean - norm.get_buffer("running_mean")))
+        norm.weight.copy_(gain * (variance + norm.eps).sqrt())
+        norm.get_buffer("running_mean").copy_(mean)
+        norm.get_buffer("running_var").copy_(variance)
+
+
+def _calibration_images(source: Source, device: torch.device) -> Iterator[Tensor]:
+    plan = steps(np.random.default_rng(0).permutation(len(source.labels)), EVALUATION_BATCH)[:_CALIBRATION_STEPS]
+    return (source.prepare(raw.to(device)) for raw in read_ahead(source, plan))
 
 
 @torch.inference_mode()

@@ -1,5 +1,6 @@
 """Every value that decides what a training run learns, as one flat frozen dataclass that is saved with the run."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -74,7 +75,7 @@ class Recipe:
     """Seeds new weights, the order of images, dropout and augmentation."""
 
     weights: str = "imagenet"
-    """Initial weights of the backbone: ``imagenet``, ``random`` or a file."""
+    """Initial weights of the backbone: ``imagenet``, ``shipped`` (the package's own model), ``random`` or a file."""
 
     weight_decay: float = _number(0.01, 0, 10)
     """AdamW's weight decay."""
@@ -135,6 +136,9 @@ class Recipe:
     """At 0 every training image is shown once per epoch. Above 0 images are sampled so that every data set (column
     ``set`` of the CSV) comes equally often, each with the validation set's class shares to the power 1 - balance. The
     class then does not reveal the data set, and at 1 all classes come equally often."""
+
+    set_weights: str = ""
+    """How often each data set comes where images are sampled, as words NAME:NUMBER; any other set has the weight 1."""
 
     draws: int = _number(0, 0, 1_000_000_000)
     """Images per epoch where they are sampled; 0 is the number of training images."""
@@ -215,6 +219,20 @@ class Recipe:
         """The teachers, one word each."""
         return self.teachers.split()
 
+    @property
+    def weight_by_set(self) -> dict[str, float]:
+        """The weight of each data set that ``set_weights`` names; InputError where it cannot be read."""
+        weights = {}
+        for word in self.set_weights.split():
+            name, _, text = word.rpartition(":")
+            try:
+                weights[name] = float(text)
+            except ValueError:
+                weights[name] = -1.0
+            if not name or not 0 <= weights[name] < math.inf:
+                raise InputError(f"set_weights has {word!r}; it needs words like rafdb:2, with a number from 0")
+        return weights
+
     def kind(self, number: int) -> str:
         """Return the kind of network ``number`` (counted from 1): one of ``TEACHERS``, and ``own`` for the last."""
         return [*self.teacher_kinds, "own"][number - 1]
@@ -258,8 +276,10 @@ class Recipe:
             raise InputError("teachers need images, and a probe keeps only features; leave teachers out")
         if "vggface2" in self.teacher_kinds and not self.teacher_weights:
             raise InputError("the teacher vggface2 needs teacher_weights, the file that scripts/vggface2.py writes")
-        if self.draws and not self.balance:
-            raise InputError("draws is the number of sampled images, but without balance none are; set balance as well")
+        for name in ("draws", "set_weights"):
+            if getattr(self, name) and not self.balance:
+                raise InputError(f"{name} is for sampled images, but without balance none are; set balance as well")
+        _ = self.weight_by_set
         return self
 
 

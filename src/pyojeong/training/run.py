@@ -36,10 +36,10 @@ from pyojeong.model import teacher, weights
 from pyojeong.model.checkpoint import Checkpoint, load_torch
 from pyojeong.model.network import MobileNetV3Small, Network
 from pyojeong.training import distributed
-from pyojeong.training.batches import PixelSource, Source, targets
+from pyojeong.training.batches import PixelSource, Source, set_shares, targets
 from pyojeong.training.crop_cache import CropSet, CropTable, open_crops, read_crop_table
 from pyojeong.training.inference_cache import inference_function
-from pyojeong.training.loop import Lesson, Result, calibrate_batchnorm, features_of, learn, predict
+from pyojeong.training.loop import Lesson, Result, calibrate_batchnorm, features_of, learn, predict, restore_batchnorm
 from pyojeong.training.memory import keep_memory
 from pyojeong.training.recipe import FACE_NETWORKS, Recipe, TrainingTables
 from pyojeong.training.scoring import RunMetrics, fit_temperature, measure, predictions, require_classes
@@ -94,7 +94,7 @@ def train(
     run.warn_of_leaks()
     fabric = distributed.open_fabric(device)
     # All networks now: an error in the last one's weights should not appear after hours of training teachers.
-    networks = [_initial_network(recipe, number, len(run.scheme.classes)) for number in range(1, len(run.ids) + 1)]
+    networks = [_initial_network(recipe, number, run.scheme.classes) for number in range(1, len(run.ids) + 1)]
     sets = run.open_crops(workers, allow_empty)
     torch.set_num_threads(distributed.threads_for(recipe.batch))
     keep_memory()
@@ -239,7 +239,7 @@ def check_weights(recipe: Recipe) -> None:
     """Raise InputError where a local weights file that ``recipe`` needs is missing or unusable."""
     for number in range(1, len(recipe.teacher_kinds) + 2):
         if recipe.kind(number) in FACE_NETWORKS or recipe.weights not in ("random", "imagenet"):
-            _initial_network(recipe, number, 2)
+            _initial_network(recipe, number, ("one", "other"))
 
 
 def _remove_progress(out: Path, files: Iterable[Path]) -> None:
@@ -256,14 +256,14 @@ def _id_in(last: Path) -> Any:
         return None
 
 
-def _initial_network(recipe: Recipe, number: int, classes: int) -> Network:
+def _initial_network(recipe: Recipe, number: int, classes: Sequence[str]) -> Network:
     torch.manual_seed(recipe.of_network(number).seed)
     kind = recipe.kind(number)
     if kind in FACE_NETWORKS:
-        return teacher.load_teacher(kind, classes, recipe.teacher_weights)
-    network = MobileNetV3Small(classes)
+        return teacher.load_teacher(kind, len(classes), recipe.teacher_weights)
+    network = MobileNetV3Small(len(classes))
     with distributed.first_alone():
-        weights.load_initial_weights(network, recipe.weights)
+        weights.load_initial_weights(network, recipe.weights, classes)
     return network
 
 
@@ -272,15 +272,17 @@ def _learn(fabric: Fabric, run: _Run, networks: Sequence[Network], sets: dict[st
     recipe, classes = run.recipe, len(run.scheme.classes)
     labeled = targets(sets["train"].labels, classes, sets["train"].votes, recipe.votes)
     counts = np.bincount(sets["val"].labels, minlength=classes).clip(1)
-    lesson = Lesson(labeled, (counts / counts.sum()) ** (1 - recipe.balance))
+    per_set = set_shares(sets["train"].set_names, recipe.weight_by_set)
+    lesson = Lesson(labeled, (counts / counts.sum()) ** (1 - recipe.balance), per_set)
 
     history: list[dict[str, Any]] = []
     for number, (network, run_id) in enumerate(zip(networks, run.ids, strict=True), 1):
         own = recipe.of_network(number)
         train_source, val_source = (PixelSource(sets[name], own) for name in ("train", "val"))
         network.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if isinstance(network, MobileNetV3Small) and recipe.weights == "random":
-            calibrate_batchnorm(network, train_source, fabric.device)
+        if isinstance(network, MobileNetV3Small) and weights.lacks_statistics(recipe.weights):
+            restore = calibrate_batchnorm if recipe.weights == "random" else restore_batchnorm
+            restore(network, train_source, fabric.device)
         last = run.out / f"last_{number}.pt"
         several = f", {recipe.kind(number)} ({number} of {len(networks)})" if len(networks) > 1 else ""
         title = f"{run.out.name}{several}"
@@ -351,7 +353,7 @@ def _digest(value: object) -> str:
 
 def _identity(table: CropTable) -> list[str]:
     votes = b"" if table.votes is None else table.votes.tobytes()
-    lessons = table.labels.tobytes() + table.sets.tobytes() + votes
+    lessons = table.labels.tobytes() + table.sets.tobytes() + " ".join(table.set_names).encode() + votes
     return [table.key, hashlib.sha256(lessons).hexdigest()]
 
 

@@ -1,0 +1,202 @@
+"""Compare face-api.js with an exported model on every data set at hand, and print one table.
+
+    python scripts/compare_sets.py FOLDER [--model FILE] [--project-root .]
+
+FOLDER holds ``rafdb.zip``, ``fer2013.zip``, ``jaffe.zip``, ``scut_asian.zip`` and ``london_as_aihub/``, as the runbook
+describes them; a set that is not there is left out, and said to be. Tables are written to ``data_raw``, evaluations and
+comparisons to ``models/sets/NAME``. A second run repeats only what has changed.
+"""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import fer2013
+import mixture
+import polars as pl
+import rafdb
+import scut
+from archive_tables import link_into
+
+from pyojeong.analyzer import MODEL, ModelContender
+from pyojeong.core.errors import InputError
+from pyojeong.core.labels import BASIC7
+from pyojeong.core.table import BOX_COLUMNS, read_csv, write_csv
+from pyojeong.core.workspace import SPLITS_CSV
+from pyojeong.data.prepare import prepare
+from pyojeong.evaluation.comparison import compare
+from pyojeong.evaluation.evaluate import evaluate
+from pyojeong.evaluation.evaluation_csv import EvaluationTable
+from pyojeong.faceapi.engines import FaceApiContender
+
+JAFFE_BOX = (65, 85, 195, 230)
+"""The face in each of JAFFE's pictures, whose 256 x 256 pixels always show it in the same place."""
+
+FACE_API, OURS = "face-api.js", "pyojeong"
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A set to compare on.
+
+    Attributes:
+        name: of its table and its folder.
+        title: of its rows.
+        source: file or folder in FOLDER.
+        protocols: those that are fair on it; crops around a face have only ``given``.
+    """
+
+    name: str
+    title: str
+    source: str
+    protocols: tuple[str, ...]
+
+
+SETS = (
+    DataSet("rafdb", "RAF-DB test", "rafdb.zip", ("given",)),
+    DataSet("fer2013", "FER2013 test", "fer2013.zip", ("given",)),
+    DataSet("ferplus", "FER+ test, majority of votes", "fer2013.zip", ("given",)),
+    DataSet("jaffe", "JAFFE", "jaffe.zip", ("all", "given")),
+    DataSet("scut", "SCUT-FBP5500, neutral and smiling", "scut_asian.zip", ("all", "given")),
+    DataSet("london", "London, neutral and happy", "london_as_aihub", ("all", "given")),
+)
+EAST_ASIAN = ("jaffe", "scut")
+
+ANSWERS = ("gt_label", "given_pred_label")
+"""Columns of an evaluation CSV: the label, and the answer for the given box."""
+
+
+def table(data_set: DataSet, folder: Path, root: Path) -> pl.DataFrame:
+    """Return the rows of a data set, with paths from ``root``."""
+    source = folder / data_set.source
+    if data_set.name == "london":
+        return _london(source, root)
+    link_into(root / "data_raw", source)
+    if data_set.name == "rafdb":
+        tables: dict[str, pl.DataFrame] = rafdb.tables(source)
+        return tables["test"]
+    if data_set.name == "scut":
+        portraits: pl.DataFrame = scut.table(source)
+        return portraits
+    if data_set.name == "jaffe":
+        return _with_box(mixture.jaffe(source)["val"], JAFFE_BOX)
+    faces = fer2013.majority(source) if data_set.name == "ferplus" else fer2013.table(source)
+    return _with_box(faces, (0, 0, fer2013.SIDE, fer2013.SIDE))
+
+
+def _with_box(faces: pl.DataFrame, box: tuple[int, ...]) -> pl.DataFrame:
+    return faces.with_columns(pl.lit(value).alias(name) for name, value in zip(BOX_COLUMNS, box, strict=True))
+
+
+def _london(source: Path, root: Path) -> pl.DataFrame:
+    """Return the photographs as ``pyojeong prepare`` reads them, in a workspace of their own below ``root``."""
+    within = Path("data_raw") / "london"
+    prepare(source, root / within)
+    parts = [read_csv(root / within / SPLITS_CSV / f"{split}_M1.csv") for split in ("train", "val", "test")]
+    rows = pl.concat(parts).select("path", "label_en", "person", *BOX_COLUMNS)
+    return rows.with_columns(path=f"{within.as_posix()}/" + pl.col("path"))
+
+
+def evaluate_all(there: list[DataSet], root: Path, model: Path, workers: int) -> None:
+    """Evaluate both contenders; a picture in two tables is analyzed once."""
+    for name, contender in ((FACE_API, FaceApiContender()), (OURS, ModelContender.load(model))):
+        tables = [EvaluationTable(_csv(one, root), BASIC7, _out(one, root) / f"{name}_eval.csv") for one in there]
+        evaluate(tables, contender, root=root, workers=workers)
+
+
+def compared(data_set: DataSet, root: Path) -> Iterator[str]:
+    """Yield the rows of a set in the printed table."""
+    out = _out(data_set, root)
+    files = [(name, out / f"{name}_eval.csv") for name in (FACE_API, OURS)]
+    comparison = compare(files, BASIC7, out, protocols=data_set.protocols)
+    for protocol in data_set.protocols:
+        theirs, ours = (
+            comparison.scores.row(
+                by_predicate=(pl.col("contender") == name) & (pl.col("protocol") == protocol), named=True
+            )
+            for name in (FACE_API, OURS)
+        )
+        pair = comparison.paired.row(by_predicate=pl.col("protocol") == protocol, named=True)
+        cells = [
+            data_set.title,
+            protocol,
+            ours["n"],
+            *(_share(one) for one in (theirs, ours)),
+            _difference(pair),
+            f"{pair['mcnemar_p']:.2g}",
+            *(f"{one['macro_f1']:.3f}" for one in (theirs, ours)),
+            *("-" if one["ece"] is None else f"{one['ece']:.3f}" for one in (theirs, ours)),
+        ]
+        yield "| " + " | ".join(map(str, cells)) + " |"
+
+
+def _csv(data_set: DataSet, root: Path) -> Path:
+    return root / "data_raw" / f"set_{data_set.name}_BASIC7.csv"
+
+
+def _out(data_set: DataSet, root: Path) -> Path:
+    return root / "models" / "sets" / data_set.name
+
+
+def _share(score: dict[str, float]) -> str:
+    return f"{100 * score['accuracy']:.1f} ({100 * score['accuracy_low']:.1f}-{100 * score['accuracy_high']:.1f})"
+
+
+def _difference(pair: dict[str, float]) -> str:
+    low, high = pair["accuracy_difference_low"], pair["accuracy_difference_high"]
+    return f"{100 * pair['accuracy_difference']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+
+
+def print_recalls(sets: list[DataSet], root: Path) -> None:
+    """Print how often our model reads each class right with the box given."""
+    rows = pl.concat([read_csv(_out(one, root) / f"{OURS}_eval.csv").select(ANSWERS) for one in sets])
+    cells = []
+    for label in BASIC7.classes:
+        own = rows.filter(pl.col("gt_label") == label)
+        right = own.filter(pl.col("given_pred_label") == label).height
+        cells.append(f"{label} {right} of {own.height}")
+    print(f"{' + '.join(one.title for one in sets)}, box given, read right: {', '.join(cells)}")
+
+
+def main() -> None:
+    """Print the table, or what is missing for it."""
+    parser = argparse.ArgumentParser(description="face-api.js and pyojeong on every data set at hand")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--model", type=Path, default=MODEL)
+    parser.add_argument("--project-root", type=Path, default=Path())
+    parser.add_argument("--workers", type=int, default=1, help="processes that share the work")
+    arguments = parser.parse_args()
+    root, there = arguments.project_root, [one for one in SETS if (arguments.folder / one.source).exists()]
+    for one in SETS:
+        if one not in there:
+            print(f"{one.title}: left out, {arguments.folder / one.source} is not there")
+    header = (
+        "faces",
+        "protocol",
+        "n",
+        FACE_API + " %",
+        OURS + " %",
+        "difference",
+        "McNemar p",
+        *(f"macro-F1 {name}" for name in (FACE_API, OURS)),
+        *(f"ECE {name}" for name in (FACE_API, OURS)),
+    )
+    try:
+        for one in there:
+            write_csv(table(one, arguments.folder, root), _csv(one, root))
+        evaluate_all(there, root, arguments.model, arguments.workers)
+        print("| " + " | ".join(header) + " |\n" + "|---" * len(header) + "|")
+        for one in there:
+            for row in compared(one, root):
+                print(row, flush=True)
+        for one in there:
+            print_recalls([one], root)
+        if len(asian := [one for one in there if one.name in EAST_ASIAN]) > 1:
+            print_recalls(asian, root)
+    except (InputError, OSError) as error:
+        parser.exit(2, f"error: {error}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+"""Write the training, validation and test tables of the packaged model from several data sets.
+
+    python scripts/mixture.py FOLDER [--project-root .] [--hold-out T03,T17,T29] [--answers MODEL]
+
+FOLDER holds ``rafdb.zip``, ``fer2013.zip``, ``ckplus48.zip``, ``taiwan_odd.zip`` and ``jaffe.zip``, as the runbook
+describes them; they are linked into ``data_raw`` and read in place. The tables are ``mixed_train_BASIC7.csv``,
+``mixed_val_BASIC7.csv`` and ``mixed_test_BASIC7.csv`` with the columns ``path``, ``label_en``, ``set``, ``person``,
+``votes_<label>`` and the landmarks that a face is aligned by. No person is in two of them:
+
+- RAF-DB: the split of ``rafdb.py``. Its pictures are aligned already and have no landmarks here. With ``--answers``, an
+  exported model's answers for its training faces stand for the annotators' votes, which RAF-DB lacks.
+- FER2013: 5 % of its training part for validation, without ``near_test``; FER+'s votes.
+- CK+: every tenth person for validation. It has no neutral faces, and contempt is left out.
+- The Taiwanese performers: those of ``--hold-out`` for validation; the raters' shares as votes.
+- JAFFE: validation only.
+"""
+
+import argparse
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import onnx
+import polars as pl
+import rafdb
+from archive_tables import link_into, read_list
+
+from pyojeong.classifier import Classifier
+from pyojeong.core.alignment import face_points
+from pyojeong.core.errors import InputError
+from pyojeong.core.images import ImageError, decode, read_bytes
+from pyojeong.core.labels import FACEAPI
+from pyojeong.core.progress import bar
+from pyojeong.core.table import VOTES_PREFIX, write_csv
+from pyojeong.detection.detector import Detector
+from pyojeong.training.crop_cache import POINT_COLUMNS
+
+SEED = 1337
+HOLD_OUT = "T03,T17,T29"
+VOTES = [f"{VOTES_PREFIX}{label}" for label in FACEAPI]
+COLUMNS = ["path", "label_en", "set", "person", *VOTES]
+FER_HELD_OUT = 0.05
+BATCH = 64
+TEMPERATURE = "temperature"
+VOTES_OF_A_MODEL = 10
+"""As many as FER+'s annotators."""
+
+LEAST_VOTES = 5
+"""Faces to which fewer of FER+'s ten annotators gave one of the seven labels are left out."""
+
+TIGHT = ("fer2013", "ckplus48")
+"""Sets whose pictures are crops around a face, which the detector looks at closely at once."""
+
+
+def fer2013(archive: Path) -> dict[str, pl.DataFrame]:
+    """Return train, val and test of FER2013 with FER+'s votes."""
+    columns = ["path", "label_en", "split", "near_test", *VOTES]
+    faces = _read(archive, columns).with_columns(person=pl.lit(""))
+    clear = pl.sum_horizontal(VOTES) >= LEAST_VOTES
+    usable = faces.filter(pl.col("split") == "train", pl.col("near_test") == 0, clear)
+    shuffled = usable.sample(fraction=1, shuffle=True, seed=SEED)
+    held_out = round(shuffled.height * FER_HELD_OUT)
+    test = faces.filter(pl.col("split") == "test")
+    return {"train": shuffled.tail(-held_out), "val": shuffled.head(held_out), "test": test}
+
+
+def ckplus(archive: Path) -> dict[str, pl.DataFrame]:
+    """Return train and val of CK+, every tenth person in val."""
+    faces = _read(archive, ["path", "label_en", "person"]).filter(pl.col("label_en").is_in(FACEAPI))
+    people = faces["person"].unique().sort()
+    return _by_person(faces, people.gather_every(10).to_list())
+
+
+def taiwan(archive: Path, held_out: list[str]) -> dict[str, pl.DataFrame]:
+    """Return train and val of the Taiwanese performers; the raters' shares become votes."""
+    shares = {label: f"share_{label}" for label in FACEAPI if label != "neutral"}
+    faces = _read(archive, ["path", "label_en", "person", "raters", *shares.values()])
+    votes = {f"{VOTES_PREFIX}{label}": pl.col(name) * pl.col("raters") for label, name in shares.items()}
+    faces = faces.with_columns(**votes).with_columns(pl.col(votes).round(1))
+    if unknown := sorted(set(held_out) - set(faces["person"])):
+        raise InputError(f"--hold-out: {archive} has no person {unknown[0]}; it has {sorted(set(faces['person']))}")
+    return _by_person(faces, held_out)
+
+
+def jaffe(archive: Path) -> dict[str, pl.DataFrame]:
+    """Return JAFFE as val; it is never trained on."""
+    return {"val": _read(archive, ["path", "label_en", "person"])}
+
+
+def tables(folder: Path, held_out: list[str]) -> dict[str, pl.DataFrame]:
+    """Return train, val and test with ``COLUMNS``; InputError where an archive is missing or damaged."""
+    parts = {
+        "rafdb": rafdb.tables(folder / "rafdb.zip"),
+        "fer2013": fer2013(folder / "fer2013.zip"),
+        "ckplus48": ckplus(folder / "ckplus48.zip"),
+        "taiwan_odd": taiwan(folder / "taiwan_odd.zip", held_out),
+        "jaffe": jaffe(folder / "jaffe.zip"),
+    }
+    joined: dict[str, list[pl.DataFrame]] = {"train": [], "val": [], "test": []}
+    for name, splits in parts.items():
+        for split, faces in splits.items():
+            missing = [pl.lit(None, pl.String).alias(column) for column in COLUMNS if column not in faces.columns]
+            whole = faces.with_columns(missing).with_columns(set=pl.lit(name)).select(COLUMNS).cast(pl.String)
+            joined[split].append(whole)
+    return {split: pl.concat(frames).fill_null("") for split, frames in joined.items()}
+
+
+def with_landmarks(faces: pl.DataFrame, root: Path) -> pl.DataFrame:
+    """Return ``faces`` with the columns of the landmarks, empty where none were found, and print how many were."""
+    detector = Detector(threads=1)
+    points: list[list[str]] = [[""] * len(POINT_COLUMNS)] * faces.height
+    sought = [
+        (row, path, name) for row, (path, name) in enumerate(faces.select("path", "set").iter_rows()) if name != "rafdb"
+    ]
+
+    def look(task: tuple[int, str, str]) -> list[str] | str:
+        _, path, name = task
+        try:
+            image = decode(read_bytes(root, path))
+        except ImageError as error:
+            return error.reason
+        found = [] if name in TIGHT else detector.detect(image)
+        height, width = image.shape[:2]
+        face = found[0] if found else detector.look_at(image, (0, 0, width, height))
+        return (
+            "no_face" if face is None else [f"{value:.2f}" for point in face_points(face.landmarks) for value in point]
+        )
+
+    counts: Counter[tuple[str, str]] = Counter()
+    with ThreadPoolExecutor(2) as pool, bar("Looking for landmarks", len(sought)) as advance:
+        for (row, _, name), result in zip(sought, pool.map(look, sought), strict=True):
+            counts[name, "found" if isinstance(result, list) else result] += 1
+            if isinstance(result, list):
+                points[row] = result
+            advance()
+    for (name, result), count in sorted(counts.items()):
+        print(f"{name}: landmarks {result}: {count}")
+    return faces.with_columns(pl.DataFrame(points, schema=list(POINT_COLUMNS), orient="row"))
+
+
+def with_answers(faces: pl.DataFrame, root: Path, model: Path) -> pl.DataFrame:
+    """Return ``faces`` with a model's answers as votes of RAF-DB's rows, in all ``VOTES_OF_A_MODEL`` for each face.
+
+    The mean of the answers for picture and mirror image, without the model's temperature: after it, they say less about
+    the classes that a face is not.
+    """
+    classifier = Classifier(model, threads=1)
+    if classifier.classes != FACEAPI:
+        raise InputError(f"{model}: answers {', '.join(classifier.classes)}; a model of {', '.join(FACEAPI)} is needed")
+    temperature = {
+        entry.key: float(entry.value) for entry in onnx.load(model).metadata_props if entry.key == TEMPERATURE
+    }
+    rows = faces.with_row_index("row").filter(pl.col("set") == "rafdb")
+    paths = rows["path"].to_list()
+    answers = np.empty((len(paths), len(FACEAPI)))
+    with bar("Asking the model", len(paths)) as advance:
+        for start in range(0, len(paths), BATCH):
+            pictures = [decode(read_bytes(root, path)) for path in paths[start : start + BATCH]]
+            both = [*pictures, *(np.ascontiguousarray(picture[:, ::-1]) for picture in pictures)]
+            powers = classifier.predict_patches(both).astype(np.float64) ** temperature[TEMPERATURE]
+            named = powers / powers.sum(1, keepdims=True)
+            answers[start : start + len(pictures)] = named.reshape(2, len(pictures), -1).mean(0)
+            advance(len(pictures))
+    votes = [[f"{VOTES_OF_A_MODEL * share:.2f}" for share in answers[:, number]] for number in range(len(FACEAPI))]
+    answered = pl.DataFrame({"row": rows["row"], **dict(zip(VOTES, votes, strict=True))})
+    return faces.with_row_index("row").update(answered, on="row").drop("row")
+
+
+def _read(archive: Path, columns: list[str]) -> pl.DataFrame:
+    name = f"{archive.stem}/labels.csv"
+    faces: pl.DataFrame = read_list(archive, name, columns, f"the archive {archive.name}")
+    return faces.with_columns(path=f"data_raw/{archive.name}!/" + pl.col("path"))
+
+
+def _by_person(faces: pl.DataFrame, held_out: list[str]) -> dict[str, pl.DataFrame]:
+    apart = pl.col("person").is_in(held_out)
+    return {"train": faces.filter(~apart), "val": faces.filter(apart)}
+
+
+def main() -> None:
+    """Write the tables and print their sizes."""
+    parser = argparse.ArgumentParser(description="Tables of several data sets for pyojeong train")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--project-root", type=Path, default=Path())
+    parser.add_argument("--hold-out", default=HOLD_OUT, help="performers for validation, '' for none")
+    parser.add_argument("--answers", type=Path, metavar="MODEL", help="exported model whose answers RAF-DB's faces get")
+    arguments = parser.parse_args()
+    root = arguments.project_root
+    try:
+        parts = tables(arguments.folder, [name for name in arguments.hold_out.split(",") if name])
+        for name in ("rafdb", "fer2013", "ckplus48", "taiwan_odd", "jaffe"):
+            link_into(root / "data_raw", arguments.folder / f"{name}.zip")
+        for split, part in parts.items():
+            path = root / "data_raw" / f"mixed_{split}_BASIC7.csv"
+            faces = with_landmarks(part, root)
+            if split == "train" and arguments.answers:
+                faces = with_answers(faces, root, arguments.answers)
+            write_csv(faces, path)
+            counts = part["set"].value_counts(sort=True).iter_rows()
+            print(f"{path}: " + ", ".join(f"{count} of {name}" for name, count in counts))
+    except (InputError, OSError) as error:
+        parser.exit(2, f"error: {error}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""The scripts that join data sets for training, average networks, and compare on every set."""
+
+import io
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from PIL import Image
+
+from pyojeong.classifier import Classifier
+from pyojeong.core.geometry import Framing
+from pyojeong.core.images import decode, read_bytes
+from pyojeong.core.labels import FACEAPI
+from pyojeong.model.checkpoint import Checkpoint
+from pyojeong.model.network import MobileNetV3Small
+from pyojeong.model.weights import SHIPPED
+from pyojeong.training.crop_cache import POINT_COLUMNS
+from tests.conftest import REPOSITORY
+from tests.patterns import write_crops
+
+VOTES = [f"votes_{label}" for label in FACEAPI]
+
+
+def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(REPOSITORY / "scripts" / script), *map(str, arguments)]
+    return subprocess.run(command, check=False, capture_output=True, text=True)
+
+
+def write_archive(path: Path, rows: list[dict[str, object]]) -> None:
+    """Write an archive with a list of labels and a plain picture for each row."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(f"{path.stem}/labels.csv", pl.DataFrame(rows).write_csv())
+        for number, row in enumerate(rows):
+            picture = io.BytesIO()
+            Image.new("RGB", (48, 48), (5 * number, 100, 100)).save(picture, "PNG")
+            archive.writestr(str(row["path"]), picture.getvalue())
+
+
+def write_sets(folder: Path) -> None:
+    """Write a small archive of every set."""
+    write_archive(folder / "rafdb.zip", [face("rafdb", n, split="test" if n > 19 else "train") for n in range(24)])
+    counted = dict.fromkeys(VOTES, 0) | dict.fromkeys(("votes_contempt", "votes_unknown", "votes_no_face"), 0)
+    fer = [
+        face("fer2013", n, split="test" if n > 45 else "train", near_test=int(n == 3), **{**counted, "votes_sad": 8})
+        for n in range(50)
+    ]
+    fer[5]["votes_sad"] = 4
+    fer[47] |= {"votes_contempt": 8}
+    write_archive(folder / "fer2013.zip", fer)
+    cohn = [face("ckplus48", n, person=f"S{n // 2:02}", split="train") for n in range(24)]
+    cohn[7]["label_en"] = "contempt"
+    write_archive(folder / "ckplus48.zip", cohn)
+    shares = {f"share_{label}": 0.0 for label in FACEAPI if label != "neutral"}
+    rated = [
+        face("taiwan_odd", n, person=f"T{n % 4:02}", split="train", raters=50, **{**shares, "share_sad": 0.5})
+        for n in range(8)
+    ]
+    rated[0] |= {"label_en": "neutral", "raters": None, **dict.fromkeys(shares)}
+    write_archive(folder / "taiwan_odd.zip", rated)
+    write_archive(folder / "jaffe.zip", [face("jaffe", n, person="KA", split="val") for n in range(2)])
+
+
+def face(name: str, number: int, **columns: object) -> dict[str, object]:
+    return {"path": f"{name}/{number}.png", "label_en": "sad", **columns}
+
+
+def test_sets_become_tables_without_common_people(tmp_path: Path) -> None:
+    write_sets(tmp_path)
+    done = run("mixture.py", tmp_path, "--project-root", tmp_path, "--hold-out", "T01")
+    assert done.returncode == 0, done.stderr
+    assert "jaffe: landmarks no_face: 2" in done.stdout
+    parts = {name: pl.read_csv(tmp_path / f"data_raw/mixed_{name}_BASIC7.csv") for name in ("train", "val", "test")}
+    counts = {name: dict(part["set"].value_counts().iter_rows()) for name, part in parts.items()}
+
+    # Left out: a face near a test face, one with too few votes, contempt.
+    assert counts["train"] == {"rafdb": 18, "fer2013": 42, "ckplus48": 19, "taiwan_odd": 6}
+    assert counts["val"] == {"rafdb": 2, "fer2013": 2, "ckplus48": 4, "taiwan_odd": 2, "jaffe": 2}
+    assert counts["test"] == {"rafdb": 4, "fer2013": 4}
+    assert pl.concat([part.select("path") for part in parts.values()])["path"].is_unique().all()
+    people = [set(parts[name]["person"].drop_nulls()) for name in ("train", "val")]
+    assert people[1] >= {"T01", "KA"}
+    assert people[0] & people[1] == {""}  # unknown in RAF-DB and FER2013
+    rated = parts["train"].filter(pl.col("path") == "data_raw/taiwan_odd.zip!/taiwan_odd/2.png").row(0, named=True)
+    assert (rated["votes_sad"], rated["votes_happy"], rated["votes_neutral"]) == ("25.0", "0.0", "")
+    assert set(POINT_COLUMNS) <= set(parts["val"].columns)
+
+
+def test_answers_of_a_model_become_votes_of_training_faces_alone(tmp_path: Path) -> None:
+    write_sets(tmp_path)
+    done = run("mixture.py", tmp_path, "--project-root", tmp_path, "--hold-out", "T01", "--answers", SHIPPED)
+    assert done.returncode == 0, done.stderr
+    train = pl.read_csv(tmp_path / "data_raw/mixed_train_BASIC7.csv", infer_schema=False)
+    answered = train.filter(pl.col("set") == "rafdb")
+    votes = answered.select(VOTES).cast(pl.Float64).to_numpy()
+    assert votes.sum(1) == pytest.approx(np.full(18, 10.0), abs=0.05)
+    pictures = [decode(read_bytes(tmp_path, path)) for path in answered["path"]]
+    # The pictures are plain, so a picture is its own mirror image.
+    assert (votes.argmax(1) == Classifier(SHIPPED).predict_patches(pictures).argmax(1)).all()
+    assert set(train.filter(pl.col("set") == "ckplus48")[VOTES[0]]) == {""}
+    assert set(pl.read_csv(tmp_path / "data_raw/mixed_val_BASIC7.csv").filter(pl.col("set") == "rafdb")[VOTES[0]]) == {
+        ""
+    }
+
+
+def test_a_missing_set_and_an_unknown_person_are_named(tmp_path: Path) -> None:
+    write_sets(tmp_path)
+    done = run("mixture.py", tmp_path, "--project-root", tmp_path, "--hold-out", "T01,T99")
+    assert (done.returncode, "has no person T99" in done.stderr) == (2, True)
+    (tmp_path / "ckplus48.zip").unlink()
+    done = run("mixture.py", tmp_path, "--project-root", tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "give the archive ckplus48.zip" in done.stderr
+    assert not (tmp_path / "data_raw").exists()
+
+
+def network(path: Path, seed: int, margin: float = 0.0) -> Checkpoint:
+    torch.manual_seed(seed)
+    classes = ("neutral", "happy", "sad", "angry", "fearful", "surprised")
+    checkpoint = Checkpoint(
+        state_dict=MobileNetV3Small(6).state_dict(),
+        classes=classes,
+        scheme="M1",
+        recipe={},
+        framing=Framing(margin),
+        temperature=1.0,
+    )
+    checkpoint.save(path)
+    return checkpoint
+
+
+def test_a_soup_is_the_weighted_mean_with_its_own_temperature(tmp_path: Path) -> None:
+    csv = write_crops(tmp_path, "val", 1)
+    first, second = network(tmp_path / "a.pt", 1), network(tmp_path / "b.pt", 2)
+    shared = ("--csv", csv, "--project-root", tmp_path)
+    done = run("soup.py", tmp_path / "soup.pt", tmp_path / "a.pt", f"{tmp_path / 'b.pt'}:3", *shared)
+    assert done.returncode == 0, done.stderr
+    assert "n 6, accuracy" in done.stdout
+    soup = Checkpoint.load(tmp_path / "soup.pt")
+    for name, value in soup.state_dict.items():
+        mean = (first.state_dict[name] + 3 * second.state_dict[name]) / 4
+        assert torch.allclose(value.double(), mean.double(), atol=1e-6), name
+    assert soup.temperature != 1.0
+    network(tmp_path / "c.pt", 3, 0.1)
+    done = run("soup.py", tmp_path / "other.pt", tmp_path / "a.pt", tmp_path / "c.pt", *shared)
+    assert (done.returncode, "other classes or crops" in done.stderr) == (2, True)
+    assert not (tmp_path / "other.pt").exists()
+
+
+@pytest.mark.slow
+def test_every_set_at_hand_is_compared(tmp_path: Path) -> None:
+    write_sets(tmp_path)
+    (tmp_path / "jaffe.zip").unlink()
+    done = run("compare_sets.py", tmp_path, "--project-root", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "JAFFE: left out" in done.stdout
+    rows = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")][1:]
+    named = [(row[0], row[1], row[2]) for row in rows]
+    # The majority of one of FER2013's four test faces is contempt.
+    assert named == [
+        ("| RAF-DB test", "given", "4"),
+        ("| FER2013 test", "given", "4"),
+        ("| FER+ test, majority of votes", "given", "3"),
+    ]
+    answers = pl.read_csv(tmp_path / "models/sets/rafdb/pyojeong_eval.csv")
+    right = int((answers["gt_label"] == answers["given_pred_label"]).sum())
+    assert rows[0][4].startswith(f"{100 * right / 4:.1f} (")
+    assert f"RAF-DB test, box given, read right: neutral 0 of 0, happy 0 of 0, sad {right} of 4" in done.stdout
+    assert np.isin(answers["given_pred_label"].to_list(), FACEAPI).all()
