@@ -33,7 +33,7 @@
 
 export const SIDE = 128; // pixels; the input that the network was trained on
 
-const SAMPLES = 4; // samples of the frame in a pixel of the input, on each side; more are skipped
+const SAMPLES = 2; // samples of the frame in a pixel of the input, on each side; more are skipped
 const BITS = 22; // of the fraction of a weight; Pillow's PRECISION_BITS
 
 /**

@@ -116,9 +116,8 @@ class Detector:
     def _closer(self, image: Pixels, candidates: Sequence[Detection]) -> list[Detection]:
         """Return each candidate as a close look sees it, with the better of both scores.
 
-        Of 1,200 pictures without a face the first look takes 43 for one, the close look none of these (``CANDIDATE``
-        and ``THRESHOLD``). It also places the landmarks better, above all of small faces
-        (``benchmarks/detector.py``).
+        It places box and landmarks better, above all of small faces, and tells a face from something like it: a face
+        scores higher there (``benchmarks/jitter.py``, ``benchmarks/detector.py empty``).
         """
         result = []
         for start in range(0, len(candidates), _BATCH):

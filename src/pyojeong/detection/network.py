@@ -28,7 +28,7 @@ SAME = 0.3
 # (pixels per cell, anchors per cell) of the two maps; an anchor is the center of its cell.
 _MAPS = ((8, 2), (16, 6))
 _LOGIT = 100  # MediaPipe's score_clipping_thresh
-_SAMPLES = 4  # samples of the image in a pixel of the input, on each side; more are skipped
+_SAMPLES = 2  # samples of the image in a pixel of the input, on each side; more are skipped
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class View:
     def of(cls, image: Pixels, side: int, region: Region | None = None) -> "View":
         """Return the view of ``region`` (None: the whole image) whose longer side has ``side`` pixels.
 
-        An image of more than ``4 * side`` pixels is thinned first, to every n-th pixel of every n-th row, and then
+        An image of more than ``2 * side`` pixels is thinned first, to every n-th pixel of every n-th row, and then
         resized with an antialiased triangle filter. Views of 128 pixels are squares, as in training; the network is
         convolutional, so larger ones need not be.
         """
