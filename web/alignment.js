@@ -48,7 +48,7 @@ const MAX_SIDE = 320;
  * @throws {EmotionError} `bad_landmarks`
  */
 export function turnedRegion(landmarks) {
-  const points = [landmarks?.rightEye, landmarks?.leftEye, landmarks?.mouth].map((point) => [Number(point?.x), Number(point?.y)]);
+  const points = [landmarks?.rightEye, landmarks?.leftEye, landmarks?.mouth].map((point) => [numberOf(point?.x), numberOf(point?.y)]);
   const own = ALIGNED.map(([x, y]) => [x * ASPECT, y]);
   const [ownX, ownY] = mean(own);
   const [meanX, meanY] = mean(points);
@@ -162,6 +162,12 @@ function interpolate({ data: from, width, height }, x, y, data, to) {
     const above = a + (b - a) * right;
     data[to + channel] = above + (c + (d - c) * right - above) * below;
   }
+}
+
+// Null and texts are no positions.
+/** @param {unknown} value */
+function numberOf(value) {
+  return typeof value === 'number' ? value : NaN;
 }
 
 /**

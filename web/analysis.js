@@ -13,7 +13,7 @@ import { PixelReader, loaded } from './source.js';
 /** @typedef {import('./patch.js').BoxKind} BoxKind */
 /** @typedef {import('./patch.js').Frame} Frame */
 /** @typedef {import('./source.js').Source} Source */
-/** @typedef {import('./onnx_emotion_api.js').PredictOptions} PredictOptions */
+/** @typedef {Pick<import('./onnx_emotion_api.js').PredictOptions, 'boxKind'>} BoxOptions */
 
 /**
  * A face and the probabilities of its expressions.
@@ -102,7 +102,7 @@ export class Analysis {
    * @param {Source} source if it is an `<img>`, waits until it has loaded
    * @param {readonly (Box | null)[]} [boxes] faces to classify instead of the detected ones; null means the whole
    *   source as a finished crop
-   * @param {PredictOptions} [options] for `boxes`
+   * @param {BoxOptions} [options] for `boxes`
    * @returns {Promise<FaceEmotions[]>} by descending score, or in the order of `boxes`
    * @throws {EmotionError} `not_initialized`, `disposed`, `bad_source`, `source_not_ready`, `empty_source`,
    *   `tainted_source`, `bad_box`, `bad_option`, `runtime_failed`
@@ -117,7 +117,7 @@ export class Analysis {
    * @param {number} time of the frame in ms, used for averaging
    * @param {Source} source
    * @param {readonly (Box | null)[]} [boxes]
-   * @param {PredictOptions} [options]
+   * @param {BoxOptions} [options]
    * @returns {Promise<FaceEmotions[]>}
    */
   async analyzeAt(time, source, boxes, options) {
@@ -135,7 +135,7 @@ export class Analysis {
    * @param {number} time
    * @param {Source} source
    * @param {readonly (Box | null)[]} [boxes]
-   * @param {PredictOptions} [options]
+   * @param {BoxOptions} [options]
    * @returns {Promise<FaceEmotions[]>}
    */
   async #analyze({ head, net }, time, source, boxes, options) {

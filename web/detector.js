@@ -1,4 +1,4 @@
-/** Detects faces of every size and tilt, and their landmarks, with the steps of `pyojeong.detection.detector`. */
+/** Detects faces near, far and in a crowd, and their landmarks, with the steps of `pyojeong.detection.detector`. */
 
 import { EmotionError } from './errors.js';
 import { checkModelUrl } from './head.js';
@@ -31,7 +31,10 @@ export { EmotionError };
  * @property {number} [minFace] smallest face to find, as a share of the frame's longer side, above 0 and at most 1; default
  *   0.02. It limits the work: faces from 0.17 on need one look, those from 0.057 a second and smaller ones a third, which
  *   run only where no face, or something faint, was found
- * @property {number} [scoreThreshold] lowest score of a face, from 0.4 to 1; default 0.75
+ * @property {number} [scoreThreshold] lowest score of a face, from 0.4 to 1; default 0.75; of a face that only a finer look
+ *   finds at least 0.8
+ * @property {boolean} [thorough] whether to take every look; otherwise a near face may end the search before faces behind
+ *   it of less than about 0.06 of the longer side are found. Default false
  */
 
 /**
@@ -124,6 +127,7 @@ export class FaceNet {
   #network;
   #minFace;
   #threshold;
+  #thorough;
   #modelBytes;
 
   /**
@@ -131,10 +135,11 @@ export class FaceNet {
    * @param {SearchOptions} search
    * @param {number} modelBytes
    */
-  constructor(network, { minFace = MIN_FACE, scoreThreshold = THRESHOLD }, modelBytes) {
+  constructor(network, { minFace = MIN_FACE, scoreThreshold = THRESHOLD, thorough = false }, modelBytes) {
     this.#network = network;
     this.#minFace = minFace;
     this.#threshold = scoreThreshold;
+    this.#thorough = thorough;
     this.#modelBytes = modelBytes;
   }
 
@@ -167,7 +172,7 @@ export class FaceNet {
       const faint = finds.some((find) => !isAmong(faces, find, PART));
       // A face at the limit of a look suggests others that are too small for it.
       const atLimit = faces.some(({ box }) => sideOf(box) * side < SMALLEST * longer);
-      if (faces.length && !faint && !atLimit) break;
+      if (faces.length && !faint && !atLimit && !this.#thorough) break;
     }
     return faces.filter(({ box }) => sideOf(box) >= this.#minFace * longer);
   }
@@ -265,10 +270,10 @@ export class FaceNet {
  * @throws {EmotionError} `bad_option`
  */
 export function checkSearch({ minFace = MIN_FACE, scoreThreshold = THRESHOLD }) {
-  if (!(minFace > 0 && minFace <= 1)) {
+  if (!(typeof minFace === 'number' && minFace > 0 && minFace <= 1)) {
     throw new EmotionError('bad_option', `minFace must be a share of the frame above 0, such as 0.02, not ${minFace}`);
   }
-  if (!(scoreThreshold >= CANDIDATE && scoreThreshold < 1)) {
+  if (!(typeof scoreThreshold === 'number' && scoreThreshold >= CANDIDATE && scoreThreshold < 1)) {
     throw new EmotionError('bad_option', `scoreThreshold must be from ${CANDIDATE} to 1, such as 0.75, not ${scoreThreshold}`);
   }
 }

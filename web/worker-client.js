@@ -7,7 +7,7 @@ import { isLoading, loaded, sizeOf, tainted, unreadable } from './source.js';
 /** @typedef {import('./analysis.js').AnalyzerOptions} AnalyzerOptions */
 /** @typedef {import('./analysis.js').AnalyzerInfo} AnalyzerInfo */
 /** @typedef {import('./analysis.js').FaceEmotions} FaceEmotions */
-/** @typedef {import('./onnx_emotion_api.js').PredictOptions} PredictOptions */
+/** @typedef {Pick<import('./onnx_emotion_api.js').PredictOptions, 'boxKind'>} BoxOptions */
 /** @typedef {import('./patch.js').Box} Box */
 /** @typedef {import('./source.js').Source} Source */
 
@@ -23,7 +23,7 @@ import { isLoading, loaded, sizeOf, tainted, unreadable } from './source.js';
  * @typedef {import('./analysis.js').Timings & { capture: number, longestTask: number }} WorkerTimings
  */
 
-/** @typedef {{ source: Source, boxes: readonly (Box | null)[] | undefined, options: PredictOptions | undefined, resolve: (faces: FaceEmotions[] | null) => void, reject: (error: unknown) => void }} Request */
+/** @typedef {{ source: Source, boxes: readonly (Box | null)[] | undefined, options: BoxOptions | undefined, resolve: (faces: FaceEmotions[] | null) => void, reject: (error: unknown) => void }} Request */
 
 const URLS = /** @type {const} */ (['modelUrl', 'classesUrl', 'detectorUrl', 'wasmBasePath']);
 
@@ -103,7 +103,7 @@ export class WorkerAnalyzer {
    *
    * @param {Source} source if it is an `<img>`, waits until it has loaded
    * @param {readonly (Box | null)[]} [boxes] as `EmotionAnalyzer.analyze`
-   * @param {PredictOptions} [options] as `EmotionAnalyzer.analyze`
+   * @param {BoxOptions} [options] as `EmotionAnalyzer.analyze`
    * @returns {Promise<FaceEmotions[] | null>} null if a newer call replaced this one
    * @throws {EmotionError} as `EmotionAnalyzer.analyze`, and `worker_lost`
    */

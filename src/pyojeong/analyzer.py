@@ -59,6 +59,7 @@ class Analyzer:
     Args:
         model: an ONNX file of ``pyojeong export``; None is the package's own model.
         min_face: smallest face to find, as a share of the image's longer side; see ``detection.detector.Detector``.
+        thorough: whether to look for small faces behind a near one as well, at several times the time; see there.
         threads: threads per call; 0 lets onnxruntime choose.
 
     Attributes:
@@ -68,11 +69,18 @@ class Analyzer:
         InputError: the model cannot be used, ``min_face`` is out of range, or the detector's weights are not installed.
     """
 
-    def __init__(self, model: str | Path | None = None, *, min_face: float = MIN_FACE, threads: int = 0) -> None:
+    def __init__(
+        self,
+        model: str | Path | None = None,
+        *,
+        min_face: float = MIN_FACE,
+        thorough: bool = False,
+        threads: int = 0,
+    ) -> None:
         if model is None and not MODEL.is_file():
             raise InputError(f"{MODEL}: the package's model is missing; install the package again, or name a model")
         self.classifier = Classifier(MODEL if model is None else Path(model), threads)
-        self._detector = Detector(min_face, threads=threads)
+        self._detector = Detector(min_face, thorough=thorough, threads=threads)
 
     def analyze(self, image: ImageSource) -> list[Face]:
         """Return the faces of an image, best detector score first; an image without faces gives an empty list.
@@ -163,13 +171,13 @@ class ImageResult:
 
 
 def analyze_files(
-    paths: Iterable[str | Path], *, model: Path | None = None, min_face: float = MIN_FACE
+    paths: Iterable[str | Path], *, model: Path | None = None, min_face: float = MIN_FACE, thorough: bool = False
 ) -> Iterator[ImageResult]:
     """Analyze image files (or ``archive.zip!/member``) one at a time; an unreadable file is a result with an error.
 
-    ``model`` and ``min_face`` are as for ``Analyzer``; InputError as there.
+    The options are as for ``Analyzer``; InputError as there.
     """
-    analyzer = Analyzer(model, min_face=min_face)
+    analyzer = Analyzer(model, min_face=min_face, thorough=thorough)
     for path in paths:
         try:
             pixels = pixels_of(path)

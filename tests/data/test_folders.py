@@ -177,3 +177,23 @@ def test_photographs_outside_the_root_are_linked(tmp_path: Path) -> None:
     rows = tables(made, root)["train"]
     assert all(str(row["path"]).startswith("data_raw/faces/") for row in rows)
     assert (root / str(rows[0]["path"])).is_file()
+
+
+@pytest.mark.parametrize("name", ["K7", "basic7", "../x", "a/b", "a\\b"])
+def test_a_name_that_cannot_be_a_scheme_s_is_refused_before_the_search(name: str, tmp_path: Path) -> None:
+    detector = Detector()
+    with pytest.raises(InputError, match=r"choose another --name|not a plain name"):
+        collect(photographs(tmp_path / "faces"), tmp_path, detector, name=name)
+    assert detector.calls == 0
+
+
+def test_a_failed_run_leaves_no_scheme_in_the_way_of_the_next(tmp_path: Path) -> None:
+    folder = photographs(tmp_path / "faces", count=2)
+    with pytest.raises(InputError):
+        collect(folder, tmp_path, Detector())
+    assert not [*(tmp_path / "data_shared/collected").glob("*.toml")]
+    photographs(folder, count=10)
+    (folder / "happy").rename(folder / "기쁨")
+    made = collect(folder, tmp_path, Detector())
+    assert made.scheme is not None
+    assert set(read_scheme(made.scheme).classes) == {"웃음", "무표정", "기쁨"}

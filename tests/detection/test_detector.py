@@ -160,9 +160,11 @@ class Watched(Network):
         return [[find for find in answer if find.score > least] for answer in answers]
 
 
-def looks(image: Pixels, *answers: list[Detection], min_face: float = 0.02) -> tuple[list[Detection], list[int]]:
+def looks(
+    image: Pixels, *answers: list[Detection], min_face: float = 0.02, thorough: bool = False
+) -> tuple[list[Detection], list[int]]:
     """What is found where the network answers so, and the longer sides of the looks."""
-    detector = Detector(min_face, threads=1)
+    detector = Detector(min_face, thorough=thorough, threads=1)
     detector._network = watched = Watched(*answers)
     return detector.detect(image), [max(shape) for shape in watched.shown]
 
@@ -205,6 +207,17 @@ def test_the_close_look_may_only_raise_a_score() -> None:
 )
 def test_finer_looks_come_only_where_something_may_be_missing(find: list[Detection], sides: list[int]) -> None:
     assert looks(EMPTY, find)[1] == sides
+
+
+def test_a_thorough_search_takes_every_look() -> None:
+    near = [face_at(0, 0, 300, 0.9)]
+    assert looks(EMPTY, near, near, thorough=True)[1] == [128, 128, 384, 1152]
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (4, 4, 4), (0, 4, 3)])
+def test_an_array_of_another_shape_is_refused(shape: tuple[int, ...], detector: Detector) -> None:
+    with pytest.raises(ValueError, match="an image is uint8"):
+        detector.detect(np.zeros(shape, np.uint8))
 
 
 @pytest.mark.parametrize(

@@ -357,3 +357,15 @@ def test_unreadable_photographs_count_in_no_protocol(tmp_path: Path) -> None:
     frame = _read(tmp_path, FACEAPI_CSV)
     unreadable = frame["path"].to_list().index("f")
     assert not any(counts_in(frame, protocol)[unreadable] for protocol in ("matched", "all", "given"))
+
+
+def test_contenders_are_compared_under_an_own_scheme(tmp_path: Path) -> None:
+    own = tmp_path / "moods.toml"
+    own.write_text('[[class]]\nname = "up"\n\n[[class]]\nname = "down"\n')
+    rows = [("up", "up"), ("down", "up")] * 10
+    for name, right in (("one", True), ("two", False)):
+        lines = [f"{at}.jpg,{true},{true if right else pred}" for at, (true, pred) in enumerate(rows)]
+        (tmp_path / f"{name}.csv").write_text("path,true,pred\n" + "\n".join(lines) + "\n")
+    files = [(name, tmp_path / f"{name}.csv") for name in ("one", "two")]
+    found = compare(files, str(own), tmp_path / "out")
+    assert sorted(found.scores["accuracy"].unique()) == [0.5, 1.0]

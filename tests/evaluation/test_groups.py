@@ -144,6 +144,17 @@ def test_a_group_that_is_always_right_has_an_interval(rows: pl.DataFrame, tmp_pa
     assert 0.8 < men["value_low"] < 1
 
 
+def test_korean_ages_are_read_and_impossible_ones_count_as_unknown(
+    rows: pl.DataFrame, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second, *others = rows["age"].unique(maintain_order=True).to_list()
+    odd = {first: "20대", second: f"{second}세", **dict(zip(others, ("-5", "999", "abc"), strict=False))}
+    written = rows.with_columns(age=pl.col("age").replace(odd))
+    ages = set(scored(answers(written, lambda row: 0.7), tmp_path).filter(pl.col("column") == "age")["group"])
+    assert all(0 <= int(age.partition("-")[0]) <= 120 for age in ages)
+    assert "no age in years" in caplog.text
+
+
 def test_coverage_is_scored_where_the_face_is_searched(rows: pl.DataFrame, tmp_path: Path) -> None:
     frame = answers(rows, lambda row: 0.7).rename({"path": "image", "true": "gt_label", "pred": "pred_label"})
     lost = (pl.col("gender") == "남") & (pl.int_range(pl.len()) % 3 == 0)

@@ -39,6 +39,7 @@ from pyojeong.cli.options import (
     SkipUnreadable,
     Split,
     Tables,
+    Thorough,
     Workers,
     named_files,
     short_name,
@@ -230,6 +231,7 @@ def emotions(
     model: Model = None,
     as_json: AsJson = False,
     min_face: MinFace = 0.02,
+    thorough: Thorough = False,
 ) -> None:
     """Print the faces of IMAGE and their emotions.
 
@@ -239,7 +241,7 @@ def emotions(
     """
     from pyojeong.analyzer import analyze_files
 
-    results = analyze_files(images, model=model, min_face=min_face)
+    results = analyze_files(images, model=model, min_face=min_face, thorough=thorough)
     terminal.print_faces((result.to_dict() for result in results), as_json, "emotions")
 
 

@@ -58,6 +58,9 @@ ScoreThreshold = Annotated[float, typer.Option(help="Lowest detector score of a 
 MinFace = Annotated[
     float, typer.Option(help="Smallest face to find, as a share of the image's longer side; larger is faster.")
 ]
+Thorough = Annotated[
+    bool, typer.Option("--thorough", help="Also look for small faces behind a near one; several times slower.")
+]
 BoxKind = Annotated[
     Literal["annotator", "detector", "blazeface"], typer.Option(help="Who made the boxes in the tables.")
 ]

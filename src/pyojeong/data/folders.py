@@ -17,7 +17,7 @@ from pyojeong.core.errors import InputError
 from pyojeong.core.files import alone_in, write_text
 from pyojeong.core.geometry import Box
 from pyojeong.core.images import PROBLEMS, ImageError, Pixels, decode, plain_hangul, read_bytes
-from pyojeong.core.labels import BASIC7, Scheme, read_scheme
+from pyojeong.core.labels import BASIC7, SCHEMES, Scheme, read_scheme
 from pyojeong.core.progress import track
 from pyojeong.core.table import BOX_COLUMNS, write_csv
 from pyojeong.core.workspace import COLLECTED
@@ -109,16 +109,24 @@ def collect(
             ``MIN_PHOTOGRAPHS`` with a face, or another run is collecting in ``root``.
     """
     base = base_of(folder, root)
-    name = scheme.name if scheme else name or PurePosixPath(base).name
+    name = scheme.name if scheme else _checked_name(name or PurePosixPath(base).name)
     out = root / COLLECTED
     with alone_in(out):
         drops: Counter[str] = Counter()
         photographs = [*_photographs(root, base, scheme, drops)]
-        own = scheme or _own_scheme(out / f"{name}.toml", sorted({photograph.label for photograph in photographs}))
-        found = _find_all(photographs, root, find, out / f"{name}.faces.jsonl")
-        drops.update(face.reason for face in found.values() if face.reason)
-        kept = [photograph for photograph in photographs if found[photograph.path].box]
-        _require_enough(folder, own, kept, drops)
+        written = out / f"{name}.toml"
+        is_new = not scheme and not written.exists()
+        try:
+            own = scheme or _own_scheme(written, sorted({photograph.label for photograph in photographs}))
+            found = _find_all(photographs, root, find, out / f"{name}.faces.jsonl")
+            drops.update(face.reason for face in found.values() if face.reason)
+            kept = [photograph for photograph in photographs if found[photograph.path].box]
+            _require_enough(folder, own, kept, drops)
+        except InputError:
+            # A scheme of folders that are about to change would be in their way.
+            if is_new:
+                written.unlink(missing_ok=True)
+            raise
         rows = _split(kept, found, seed)
         tables = {}
         for split in splits.SPLITS:
@@ -133,6 +141,15 @@ def collect(
         several_faces=sum(found[photograph.path].faces > 1 for photograph in kept),
         drops=dict(sorted(drops.items())),
     )
+
+
+def _checked_name(name: str) -> str:
+    """Return a name for a scheme's file; InputError where it is none or a scheme of the package has it."""
+    if PurePosixPath(name).name != name or "\\" in name:
+        raise InputError(f"--name {name!r} is not a plain name; leave out folders")
+    if name.upper() in SCHEMES:
+        raise InputError(f"{name} is a label scheme of the package; choose another --name")
+    return name
 
 
 def _photographs(root: Path, base: str, scheme: Scheme | None, drops: Counter[str]) -> Iterator[_Photograph]:

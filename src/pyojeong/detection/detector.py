@@ -3,6 +3,8 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from pyojeong.core.errors import InputError
 from pyojeong.core.geometry import Box, Region, iou
 from pyojeong.core.images import Pixels
@@ -44,26 +46,36 @@ class Detector:
     Args:
         min_face: smallest face to return, as a share of the image's longer side, above 0 and at most 1. It limits the
             work: a look of 128 pixels finds faces of 0.17 of the longer side and more, one of 384 pixels those of
-            0.057, one of 1152 those of 0.019. Finer looks run only where no face, or something faint, was found.
-        threshold: score of a face, between 0 and 1.
+            0.057, one of 1152 those of 0.019. Finer looks run only where no face, or something faint, was found; see
+            ``thorough``.
+        threshold: lowest score of a face, from 0.4 to 1; of one that only a finer look finds at least 0.8.
+        thorough: whether to take every look. Otherwise a near face may end the search before faces behind it of less
+            than about 0.06 of the longer side are found.
         threads: number of onnxruntime threads; 0 lets onnxruntime decide.
 
     Raises:
         InputError: an argument is out of range, or the weights are not installed.
     """
 
-    def __init__(self, min_face: float = MIN_FACE, threshold: float = THRESHOLD, threads: int = 0) -> None:
+    def __init__(
+        self, min_face: float = MIN_FACE, threshold: float = THRESHOLD, *, thorough: bool = False, threads: int = 0
+    ) -> None:
         if not 0 < min_face <= 1:
             raise InputError(f"the smallest face is {min_face}; it must be a share of the image above 0, such as 0.02")
         if not CANDIDATE <= threshold < 1:
             raise InputError(
                 f"the score threshold is {threshold}; it must be from {CANDIDATE} to 1, such as {THRESHOLD}"
             )
-        self.min_face, self.threshold = min_face, threshold
+        self.min_face, self.threshold, self.thorough = min_face, threshold, thorough
         self._network = Network(threads)
 
     def detect(self, image: Pixels) -> list[Detection]:
-        """Find the faces in an upright RGB image, uint8 [H, W, 3], best score first."""
+        """Find the faces in an upright RGB image, uint8 [H, W, 3], best score first.
+
+        Raises ValueError for an array of another shape or type, or without pixels.
+        """
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+            raise ValueError(f"an image is uint8 [H, W, 3], not {image.dtype} {list(image.shape)}")
         longer = max(image.shape[:2])
         faces: list[Detection] = []
         for side in self._sides(longer):
@@ -75,7 +87,7 @@ class Detector:
             faint = any(not _is_part(find, faces) for find in finds)
             # A face at the limit of a look suggests others that are too small for it.
             at_limit = any(_longer_side(face.box) * side < SMALLEST * longer for face in faces)
-            if faces and not faint and not at_limit:
+            if faces and not faint and not at_limit and not self.thorough:
                 break
         return [face for face in faces if _longer_side(face.box) >= self.min_face * longer]
 
@@ -87,7 +99,7 @@ class Detector:
             box: minX, minY, maxX, maxY in pixels, as ``geometry.can_be_face`` accepts them.
         """
         longest = _MAX_FACE * max(image.shape[:2])
-        if not 0 < _longer_side(box) <= longest:
+        if not (np.isfinite(box).all() and 0 < _longer_side(box) <= longest):
             return None
         unknown = Detection(box, 0.0, ())
         (face,) = self._closer(image, [unknown])

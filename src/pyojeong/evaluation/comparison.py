@@ -297,7 +297,7 @@ def compare(
 def _read_common(paths: Sequence[Path], scheme: Scheme) -> list[pl.DataFrame]:
     """Read prediction files, keep the images that are in all of them, and add what any file says of people."""
     for path in paths:
-        scheme_for(scheme.name, path)
+        scheme_for(scheme, path)
     frames = [read_predictions(path, scheme) for path in paths]
     common = frames[0]
     for frame in frames[1:]:

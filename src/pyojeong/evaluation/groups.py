@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 MIN_IMAGES = 30
 """Fewest images of a group where people are unknown."""
 
+_OLDEST = 120  # years
+
 MAX_GROUPS = 40
 """Groups of one column that are scored, the largest ones."""
 
@@ -190,12 +192,18 @@ def _groups(column: pl.Series) -> NDArray[np.str_]:
     texts = column.cast(pl.String).fill_null("").str.strip_chars()
     if column.name != "age":
         return texts.to_numpy().astype(np.str_)
-    ages = texts.cast(pl.Float64, strict=False)
-    pairs = zip(texts, ages, strict=True)
-    return np.array([text if age is None else _decade(age) for text, age in pairs], np.str_)
+    # 30대 and 30세 are how Korean tables write a decade and an age.
+    ages = texts.str.strip_suffix("대").str.strip_suffix("세").cast(pl.Float64, strict=False)
+    decades = np.array(["" if age is None else _decade(age) for age in ages], np.str_)
+    if odd := sorted({text for text, decade in zip(texts, decades, strict=True) if text and not decade}):
+        log.warning("column age has %s, which is no age in years; such rows count as unknown", ", ".join(odd[:5]))
+    return decades
 
 
 def _decade(age: float) -> str:
+    """Return such as ``30-39``; "" where it cannot be an age."""
+    if not 0 <= age <= _OLDEST:
+        return ""
     first = int(age) // 10 * 10
     return f"{first}-{first + 9}"
 
