@@ -41,7 +41,7 @@ def test_options_replace_values_and_none_does_not() -> None:
         ({"jpeg": "often"}, "jpeg is 'often'"),
         ({"balance": 2}, "balance is 2"),
         ({"balance": 1, "draws": 0.5}, "draws is 0.5; it must be a whole number"),
-        ({"draws": 100}, "draws is the number of sampled images.*set balance as well"),
+        ({"draws": 100}, "draws is for sampled images.*set balance as well"),
         ({"votes": 1.1}, "votes is 1.1"),
         ({"teachers": "dlib vgg 2"}, "teachers names 2, vgg; choose from dlib, vggface2, own"),
         ({"teachers": 2}, "teachers names 2; choose from"),
@@ -50,6 +50,9 @@ def test_options_replace_values_and_none_does_not() -> None:
         ({"distil": -1}, "distil is -1"),
         ({"clip": -1}, "clip is -1"),
         ({"aspect": 0.4}, "aspect is 0.4; it must be a number from 0.5 to 2"),
+        ({"set_weights": "rafdb:2"}, "set_weights is for sampled images.*set balance as well"),
+        ({"set_weights": "rafdb:2 fer", "balance": 0.3}, "set_weights has 'fer'; it needs words like rafdb:2"),
+        ({"set_weights": "rafdb:-1", "balance": 0.3}, "set_weights has 'rafdb:-1'"),
         ({"aspect": 2.1}, "aspect is 2.1"),
     ],
 )
