@@ -1,9 +1,11 @@
 """Average the weights of trained networks and fit the temperature of the result on a validation table.
 
-    python scripts/soup.py OUT.pt --csv data_raw/mixed_val_BASIC7.csv RUN/best.pt OTHER/best.pt[:WEIGHT] ...
+    python scripts/soup.py OUT.pt --csv VAL.csv RUN/best.pt[:WEIGHT] OTHER/best.pt[:WEIGHT] START.onnx:WEIGHT
 
 The networks must have been trained on from one start, so that their weights can be averaged at all (Wortsman et al.,
-"Model soups", 2022). Classes and framing are those of the first. Accuracies on each set of the table are printed.
+"Model soups", 2022). The start itself may be among them, as the exported file that the training began from: it gives
+back some of what training on other data lost (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022). Classes
+and framing are those of the first network. Accuracies on each set of the table are printed.
 """
 
 import argparse
@@ -12,40 +14,61 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from pyojeong.core.errors import InputError
 from pyojeong.core.labels import scheme_named
 from pyojeong.model.checkpoint import Checkpoint
+from pyojeong.model.network import MobileNetV3Small
+from pyojeong.model.onnx_weights import load_onnx
 from pyojeong.training.batches import PixelSource
-from pyojeong.training.crop_cache import open_crops, read_crop_table
-from pyojeong.training.loop import predict
+from pyojeong.training.crop_cache import CropSet, open_crops, read_crop_table
+from pyojeong.training.loop import predict, restore_batchnorm
 from pyojeong.training.recipe import Recipe
 from pyojeong.training.scoring import fit_temperature, measure
 
-
-def averaged(networks: list[tuple[Checkpoint, float]]) -> Checkpoint:
-    """Return the first checkpoint with the weighted mean of all weights; InputError where classes or crops differ."""
-    first = networks[0][0]
-    for other, weight in networks:
-        if (other.classes, other.framing) != (first.classes, first.framing):
-            raise InputError("the networks have other classes or crops and cannot be averaged")
-        if not weight >= 0:
-            raise InputError(f"a network has the weight {weight}; it must be 0 or more")
-    total = sum(weight for _, weight in networks)
-    if not total:
-        raise InputError("all networks have the weight 0; give one of them more")
-    state = {}
-    for name, value in first.state_dict.items():
-        parts = torch.stack([one.state_dict[name] * (weight / total) for one, weight in networks])
-        state[name] = parts.sum(0).to(value.dtype)
-    return replace(first, state_dict=state)
+State = dict[str, Tensor]
 
 
-def calibrated(network: Checkpoint, csv: Path, root: Path) -> Checkpoint:
-    """Return the checkpoint with the temperature of a validation table, and print its accuracy on each set."""
-    table = read_crop_table(csv, scheme=scheme_named(network.scheme), root=root, framing=network.framing)
+def averaged(states: list[tuple[State, float]]) -> State:
+    """Return the weighted mean of all weights; InputError where a weight is negative or all are 0."""
+    total = sum(weight for _, weight in states)
+    if not total > 0 or min(weight for _, weight in states) < 0:
+        raise InputError("the weights of the networks must be 0 or more, and one of them more than 0")
+    result = {}
+    for name, value in states[0][0].items():
+        parts = torch.stack([state[name] * (weight / total) for state, weight in states])
+        result[name] = parts.sum(0).to(value.dtype)
+    return result
+
+
+def start(path: Path, images: PixelSource) -> State:
+    """Return the weights of an exported file, with BatchNorms as in the networks that were trained on from it."""
+    weights = load_onnx(path)
+    network = MobileNetV3Small(len(weights["classifier.3.bias"]))
+    network.load_state_dict(weights)
+    restore_batchnorm(network, images, torch.device("cpu"))
+    return dict(network.state_dict())
+
+
+def joined(words: list[str], csv: Path, root: Path) -> Checkpoint:
+    """Return the mean of the named networks with the temperature of a validation table; InputError as it may be."""
+    named = [_weighted(word) for word in words]
+    trained = {path: Checkpoint.load(path) for path, _ in named if path.suffix != ".onnx"}
+    if not trained:
+        raise InputError("all networks are exported files; give a trained checkpoint, which knows classes and framing")
+    first = next(iter(trained.values()))
+    if any((other.classes, other.framing) != (first.classes, first.framing) for other in trained.values()):
+        raise InputError("the networks have other classes or crops and cannot be averaged")
+    table = read_crop_table(csv, scheme=scheme_named(first.scheme), root=root, framing=first.framing)
     crops = open_crops(table, root)
     source = PixelSource(crops, Recipe.of("finetune", {}))
+    states = [(trained[path].state_dict if path in trained else start(path, source), weight) for path, weight in named]
+    return calibrated(replace(first, state_dict=averaged(states)), crops, source)
+
+
+def calibrated(network: Checkpoint, crops: CropSet, source: PixelSource) -> Checkpoint:
+    """Return the checkpoint with the temperature of ``crops``, and print its accuracy on each set."""
     logits = predict(network.network(), source, torch.device("cpu"))
     temperature = fit_temperature(logits, crops.labels)
     for number, name in enumerate(crops.set_names):
@@ -58,10 +81,10 @@ def calibrated(network: Checkpoint, csv: Path, root: Path) -> Checkpoint:
     return replace(network, temperature=temperature)
 
 
-def _network(word: str) -> tuple[Checkpoint, float]:
+def _weighted(word: str) -> tuple[Path, float]:
     name, colon, weight = word.rpartition(":")
     try:
-        return (Checkpoint.load(Path(name)), float(weight)) if colon else (Checkpoint.load(Path(word)), 1.0)
+        return (Path(name), float(weight)) if colon else (Path(word), 1.0)
     except ValueError:
         raise InputError(f"{word}: the weight after the colon is not a number") from None
 
@@ -70,13 +93,12 @@ def main() -> None:
     """Write the averaged checkpoint."""
     parser = argparse.ArgumentParser(description="Average trained networks")
     parser.add_argument("out", type=Path)
-    parser.add_argument("networks", nargs="+", help="best.pt, or best.pt:WEIGHT")
+    parser.add_argument("networks", nargs="+", help="best.pt or an exported file, and :WEIGHT")
     parser.add_argument("--csv", type=Path, required=True, help="validation table")
     parser.add_argument("--project-root", type=Path, default=Path())
     arguments = parser.parse_args()
     try:
-        network = averaged([_network(word) for word in arguments.networks])
-        calibrated(network, arguments.csv, arguments.project_root).save(arguments.out)
+        joined(arguments.networks, arguments.csv, arguments.project_root).save(arguments.out)
     except InputError as error:
         parser.exit(2, f"error: {error}\n")
 

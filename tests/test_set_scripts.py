@@ -16,6 +16,7 @@ from pyojeong.classifier import Classifier
 from pyojeong.core.geometry import Framing
 from pyojeong.core.images import decode, read_bytes
 from pyojeong.core.labels import FACEAPI
+from pyojeong.export.onnx_file import export_onnx
 from pyojeong.model.checkpoint import Checkpoint
 from pyojeong.model.network import MobileNetV3Small
 from pyojeong.model.weights import SHIPPED
@@ -145,6 +146,13 @@ def test_a_soup_is_the_weighted_mean_with_its_own_temperature(tmp_path: Path) ->
         mean = (first.state_dict[name] + 3 * second.state_dict[name]) / 4
         assert torch.allclose(value.double(), mean.double(), atol=1e-6), name
     assert soup.temperature != 1.0
+    exported = export_onnx(tmp_path / "b.pt", name="start.onnx")
+    done = run("soup.py", tmp_path / "same.pt", tmp_path / "b.pt:0", f"{exported}:1", *shared)
+    assert done.returncode == 0, done.stderr
+    noise = torch.randn(4, 3, 160, 160)
+    with torch.inference_mode():
+        expected, found = (one.network()(noise) for one in (second, Checkpoint.load(tmp_path / "same.pt")))
+    assert torch.allclose(expected, found, rtol=1e-3, atol=1e-4)
     network(tmp_path / "c.pt", 3, 0.1)
     done = run("soup.py", tmp_path / "other.pt", tmp_path / "a.pt", tmp_path / "c.pt", *shared)
     assert (done.returncode, "other classes or crops" in done.stderr) == (2, True)

@@ -60,19 +60,21 @@ def _expanded(model: onnx.ModelProto) -> dict[str, Array]:
 
 def _layers(graph: onnx.GraphProto, values: dict[str, Array]) -> list[tuple[Array, Array]]:
     """Return weights and bias of each convolution and dense layer, in the order of the network."""
-    weights: list[Array] = []
-    biases: list[Array] = []
+    layers: list[tuple[Array, Array | None]] = []
     for node in graph.node:
         gathers = node.op_type == "Gather" and values.get(node.input[0], np.empty(0)).ndim == 2
         if node.op_type in ("Conv", "Gemm") and node.input[1] in values:
-            weights.append(values[node.input[1]])
-            biases.append(values[node.input[2]].ravel())
+            bias = values[node.input[2]].ravel() if len(node.input) > 2 else None
+            layers.append((values[node.input[1]], bias))
         elif gathers:
             # See ``export.wasm``: a depthwise filter whose last column is zeros; its bias is expanded or added later.
-            weights.append(values[node.input[0]][:, :-1])
-        elif len(biases) < len(weights) and node.op_type in ("Expand", "Add"):
-            biases.append(next(values[name] for name in node.input if name in values).ravel())
-    return list(zip(weights, biases, strict=True))
+            layers.append((values[node.input[0]][:, :-1], None))
+        elif node.op_type in ("Expand", "Add") and layers and layers[-1][1] is None:
+            constants = [values[name] for name in node.input if name in values]
+            biases = [value.ravel() for value in constants if value.size == len(layers[-1][0])]
+            layers[-1] = (layers[-1][0], biases[0] if biases else None)
+    # The exporter leaves out a bias of zeros.
+    return [(weights, np.zeros(len(weights), np.float32) if bias is None else bias) for weights, bias in layers]
 
 
 def _state(layers: list[tuple[Array, Array]]) -> dict[str, Tensor]:
