@@ -51,8 +51,8 @@ def start(path: Path, images: PixelSource) -> State:
     return dict(network.state_dict())
 
 
-def joined(words: list[str], csv: Path, root: Path) -> Checkpoint:
-    """Return the mean of the named networks with the temperature of a validation table; InputError as it may be."""
+def joined(words: list[str], csv: Path, root: Path, calibration_set: str) -> Checkpoint:
+    """Return the mean of the named networks with a temperature; InputError where they cannot be averaged."""
     named = [_weighted(word) for word in words]
     trained = {path: Checkpoint.load(path) for path, _ in named if path.suffix != ".onnx"}
     if not trained:
@@ -64,13 +64,16 @@ def joined(words: list[str], csv: Path, root: Path) -> Checkpoint:
     crops = open_crops(table, root)
     source = PixelSource(crops, Recipe.of("finetune", {}))
     states = [(trained[path].state_dict if path in trained else start(path, source), weight) for path, weight in named]
-    return calibrated(replace(first, state_dict=averaged(states)), crops, source)
+    return calibrated(replace(first, state_dict=averaged(states)), crops, source, calibration_set)
 
 
-def calibrated(network: Checkpoint, crops: CropSet, source: PixelSource) -> Checkpoint:
-    """Return the checkpoint with the temperature of ``crops``, and print its accuracy on each set."""
+def calibrated(network: Checkpoint, crops: CropSet, source: PixelSource, calibration_set: str) -> Checkpoint:
+    """Return the checkpoint with the temperature of one set of ``crops``, all for ""; print the accuracy on each."""
+    if calibration_set and calibration_set not in crops.set_names:
+        raise InputError(f"there is no set {calibration_set} in {crops.csv}; it has {', '.join(crops.set_names)}")
     logits = predict(network.network(), source, torch.device("cpu"))
-    temperature = fit_temperature(logits, crops.labels)
+    fitted = np.array([calibration_set in ("", crops.set_names[number]) for number in crops.sets])
+    temperature = fit_temperature(logits[fitted], crops.labels[fitted])
     for number, name in enumerate(crops.set_names):
         own = crops.sets == number
         metrics = measure(logits[own], crops.labels[own], network.classes, temperature)
@@ -95,10 +98,12 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("networks", nargs="+", help="best.pt or an exported file, and :WEIGHT")
     parser.add_argument("--csv", type=Path, required=True, help="validation table")
+    parser.add_argument("--calibration-set", default="", help="set of the table that fits the temperature; default all")
     parser.add_argument("--project-root", type=Path, default=Path())
     arguments = parser.parse_args()
     try:
-        joined(arguments.networks, arguments.csv, arguments.project_root).save(arguments.out)
+        network = joined(arguments.networks, arguments.csv, arguments.project_root, arguments.calibration_set)
+        network.save(arguments.out)
     except InputError as error:
         parser.exit(2, f"error: {error}\n")
 
