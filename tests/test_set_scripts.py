@@ -146,6 +146,8 @@ def test_a_soup_is_the_weighted_mean_with_its_own_temperature(tmp_path: Path) ->
         mean = (first.state_dict[name] + 3 * second.state_dict[name]) / 4
         assert torch.allclose(value.double(), mean.double(), atol=1e-6), name
     assert soup.temperature != 1.0
+    done = run("soup.py", tmp_path / "other.pt", tmp_path / "a.pt", *shared, "--calibration-set", "web")
+    assert (done.returncode, "there is no set web" in done.stderr) == (2, True)
     exported = export_onnx(tmp_path / "b.pt", name="start.onnx")
     done = run("soup.py", tmp_path / "same.pt", tmp_path / "b.pt:0", f"{exported}:1", *shared)
     assert done.returncode == 0, done.stderr
