@@ -79,8 +79,7 @@ def test_the_page_gets_the_list_of_models(port: int, root: Path) -> None:
         assert ask(port, model["url"])[0] == 200
         assert ask(port, model["classesUrl"])[0] == 200
     assert ask(port, AVAILABLE, method="HEAD")[2] == b""
-    assert ask(port, "/faceapi/tiny_face_detector.onnx")[0] == 200
-    assert ask(port, "/faceapi/face_expression.onnx")[0] == 200
+    assert ask(port, "/detection/blazeface.onnx")[0] == 200
 
 
 @contextmanager

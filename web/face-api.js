@@ -287,12 +287,16 @@ function boxOf(face, size) {
  * @param {{ width: number, height: number }} size
  * @returns {AlignmentPoints | undefined}
  */
-function landmarksOf({ landmarks }, size) {
+function landmarksOf({ landmarks, detection }, size) {
   if (landmarks?.positions?.length !== LANDMARK_COUNT) return undefined;
-  const { imageWidth, imageHeight } = landmarks;
-  const resized = imageWidth !== size.width || imageHeight !== size.height;
-  const { positions } = resized ? landmarks.forSize(size.width, size.height) : landmarks;
-  const [rightEye, leftEye, mouth] = /** @type {[Point, Point, Point]} */ (PARTS.map(([from, to]) => middle(positions.slice(from, to))));
+  // Positions refer to the picture that was searched; the landmarks' own size is that of the face's box.
+  const { width, height } = detection.imageDims;
+  const [rightEye, leftEye, mouth] = /** @type {[Point, Point, Point]} */ (
+    PARTS.map(([from, to]) => {
+      const { x, y } = middle(landmarks.positions.slice(from, to));
+      return { x: (x * size.width) / width, y: (y * size.height) / height };
+    })
+  );
   return { rightEye, leftEye, mouth };
 }
 

@@ -142,7 +142,10 @@ def test_misuse_and_broken_models_have_a_name(page: Any, site: Any) -> None:
         "() => makeDetector({ modelUrl: '/none.onnx' }).init()": ("model_not_found", "modelUrl"),
         "() => makeDetector({ modelUrl: '/blank.html' }).init()": ("model_is_html", "modelUrl"),
         "() => makeDetector({ modelUrl: '/models/half.onnx' }).init()": ("model_truncated", "modelUrl"),
-        "() => makeDetector({ modelUrl: '/models/old.onnx' }).init()": ("model_invalid", "pyojeong.faceapi"),
+        "() => makeDetector({ modelUrl: '/models/old.onnx', engine: 'onnxruntime' }).init()": (
+            "model_invalid",
+            "pyojeong.faceapi",
+        ),
         f"() => makeDetector({{ modelUrl: '{run}k7_mnv3s_160.onnx' }}).init()": ("model_invalid", "pyojeong.faceapi"),
     }
     found = page.evaluate(

@@ -26,7 +26,7 @@ def test_a_view_is_the_thinned_and_resized_cut(size: tuple[int, int], region: tu
     image = picture(*size)
     x, y, width, height = region
     width, height = (min(length, 3 * max(size)) for length in (width, height))
-    step = max(1, max(width, height) // (4 * SIDE))
+    step = max(1, max(width, height) // (2 * SIDE))
     part = cut(image, (x, y, width, height))
     thin = part[min(step // 2, (height - 1) // 2) :: step, min(step // 2, (width - 1) // 2) :: step]
     columns, rows = (max(1, math.floor(length * SIDE / max(width, height) + 0.5)) for length in (width, height))
