@@ -22,8 +22,9 @@ from pyojeong.model.checkpoint import Checkpoint
 from pyojeong.model.network import MobileNetV3Small
 from pyojeong.model.onnx_weights import load_onnx
 from pyojeong.training.batches import PixelSource
+from pyojeong.training.batchnorm import restore_batchnorm
 from pyojeong.training.crop_cache import CropSet, open_crops, read_crop_table
-from pyojeong.training.loop import predict, restore_batchnorm
+from pyojeong.training.loop import predict
 from pyojeong.training.recipe import Recipe
 from pyojeong.training.scoring import fit_temperature, measure
 

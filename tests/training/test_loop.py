@@ -8,16 +8,15 @@ from torch import Tensor
 
 from pyojeong.model.network import FEATURES, MobileNetV3Small
 from pyojeong.training.batches import FeatureSource, Source, targets
+from pyojeong.training.batchnorm import calibrate_batchnorm, restore_batchnorm
 from pyojeong.training.loop import (
     Lesson,
     Result,
     _Average,
     _Loop,
-    calibrate_batchnorm,
     learn,
     predict,
     rate_factor,
-    restore_batchnorm,
     set_stage,
 )
 from pyojeong.training.recipe import Recipe

@@ -2,7 +2,7 @@
 
 An export folds each BatchNorm into the convolution before it and stores most weights in 4, 8 or 16 bits. Here they are
 expanded again, and each BatchNorm passes its input on and adds the bias. Before such a network is trained,
-``training.loop.restore_batchnorm`` has to measure what the folded statistics were.
+``training.batchnorm.restore_batchnorm`` has to measure what the folded statistics were.
 """
 
 from pathlib import Path

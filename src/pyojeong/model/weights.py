@@ -57,7 +57,7 @@ def load_initial_weights(network: MobileNetV3Small, weights: str, classes: Seque
 def lacks_statistics(weights: str) -> bool:
     """Return whether networks with these initial weights have BatchNorms without statistics of images.
 
-    ``training.loop.restore_batchnorm`` measures them before training.
+    ``training.batchnorm.restore_batchnorm`` measures them before training.
     """
     return weights == "random" or _is_folded(_local(weights))
 

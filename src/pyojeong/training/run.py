@@ -37,9 +37,10 @@ from pyojeong.model.checkpoint import Checkpoint, load_torch
 from pyojeong.model.network import MobileNetV3Small, Network
 from pyojeong.training import distributed
 from pyojeong.training.batches import PixelSource, Source, set_shares, targets
+from pyojeong.training.batchnorm import calibrate_batchnorm, restore_batchnorm
 from pyojeong.training.crop_cache import CropSet, CropTable, open_crops, read_crop_table
 from pyojeong.training.inference_cache import inference_function
-from pyojeong.training.loop import Lesson, Result, calibrate_batchnorm, features_of, learn, predict, restore_batchnorm
+from pyojeong.training.loop import Lesson, Result, features_of, learn, predict
 from pyojeong.training.memory import keep_memory
 from pyojeong.training.recipe import FACE_NETWORKS, Recipe, TrainingTables
 from pyojeong.training.scoring import RunMetrics, fit_temperature, measure, predictions, require_classes
