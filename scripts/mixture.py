@@ -2,10 +2,11 @@
 
     python scripts/mixture.py FOLDER [--project-root .] [--hold-out T03,T17,T29] [--answers MODEL]
 
-FOLDER holds ``rafdb.zip``, ``fer2013.zip``, ``ckplus48.zip``, ``taiwan_odd.zip`` and ``jaffe.zip``, as the runbook
-describes them; they are linked into ``data_raw`` and read in place. The tables are ``mixed_train_BASIC7.csv``,
-``mixed_val_BASIC7.csv`` and ``mixed_test_BASIC7.csv`` with the columns ``path``, ``label_en``, ``set``, ``person``,
-``votes_<label>`` and the landmarks that a face is aligned by. No person is in two of them:
+FOLDER holds ``rafdb.zip``, ``fer2013.zip``, ``ckplus48.zip``, ``taiwan_odd.zip``, ``jaffe.zip`` and, with
+``--answers``, ``utk_asian.zip``, as the runbook describes them; they are linked into ``data_raw`` and read in place.
+The tables are ``mixed_train_BASIC7.csv``, ``mixed_val_BASIC7.csv`` and ``mixed_test_BASIC7.csv`` with the columns
+``path``, ``label_en``, ``set``, ``person``, ``votes_<label>`` and the landmarks that a face is aligned by. No person is
+in two of them:
 
 - RAF-DB: the split of ``rafdb.py``. Its pictures are aligned already and have no landmarks here. With ``--answers``, an
   exported model's answers for its training faces stand for the annotators' votes, which RAF-DB lacks.
@@ -13,10 +14,13 @@ describes them; they are linked into ``data_raw`` and read in place. The tables 
 - CK+: every tenth person for validation. It has no neutral faces, and contempt is left out.
 - The Taiwanese performers: those of ``--hold-out`` for validation; the raters' shares as votes.
 - JAFFE: validation only.
+- UTKFace's East Asian faces, with ``--answers`` only: they have no labels, and get the mean of the model's and
+  face-api.js's answers as votes and its most probable class as label. Only the neutral and happy ones are kept.
 """
 
 import argparse
 from collections import Counter
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -27,13 +31,16 @@ import rafdb
 from archive_tables import link_into, read_list
 
 from pyojeong.classifier import Classifier
-from pyojeong.core.alignment import face_points
+from pyojeong.core.alignment import aligned_crop, face_points
 from pyojeong.core.errors import InputError
-from pyojeong.core.images import ImageError, decode, read_bytes
+from pyojeong.core.geometry import SIZE
+from pyojeong.core.images import ImageError, Pixels, decode, read_bytes
 from pyojeong.core.labels import FACEAPI
+from pyojeong.core.metrics import Floats
 from pyojeong.core.progress import bar
 from pyojeong.core.table import VOTES_PREFIX, write_csv
 from pyojeong.detection.detector import Detector
+from pyojeong.faceapi.detector import FaceApi
 from pyojeong.training.crop_cache import POINT_COLUMNS
 
 SEED = 1337
@@ -41,7 +48,7 @@ HOLD_OUT = "T03,T17,T29"
 VOTES = [f"{VOTES_PREFIX}{label}" for label in FACEAPI]
 COLUMNS = ["path", "label_en", "set", "person", *VOTES]
 FER_HELD_OUT = 0.05
-BATCH = 64
+UTK = "utk_asian"
 TEMPERATURE = "temperature"
 VOTES_OF_A_MODEL = 10
 """As many as FER+'s annotators."""
@@ -49,7 +56,7 @@ VOTES_OF_A_MODEL = 10
 LEAST_VOTES = 5
 """Faces to which fewer of FER+'s ten annotators gave one of the seven labels are left out."""
 
-TIGHT = ("fer2013", "ckplus48")
+TIGHT = ("fer2013", "ckplus48", UTK)
 """Sets whose pictures are crops around a face, which the detector looks at closely at once."""
 
 
@@ -88,14 +95,23 @@ def jaffe(archive: Path) -> dict[str, pl.DataFrame]:
     return {"val": _read(archive, ["path", "label_en", "person"])}
 
 
-def tables(folder: Path, held_out: list[str]) -> dict[str, pl.DataFrame]:
-    """Return train, val and test with ``COLUMNS``; InputError where an archive is missing or damaged."""
+def utk(archive: Path) -> dict[str, pl.DataFrame]:
+    """Return UTKFace's East Asian faces as train, without labels; ``with_answers`` gives them some."""
+    return {"train": _read(archive, ["path"]).with_columns(label_en=pl.lit(""), person=pl.lit(""))}
+
+
+def tables(folder: Path, held_out: list[str], unlabeled: bool) -> dict[str, pl.DataFrame]:
+    """Return train, val and test with ``COLUMNS``; ``unlabeled`` adds UTKFace.
+
+    Raises InputError where an archive is missing or damaged.
+    """
     parts = {
         "rafdb": rafdb.tables(folder / "rafdb.zip"),
         "fer2013": fer2013(folder / "fer2013.zip"),
         "ckplus48": ckplus(folder / "ckplus48.zip"),
         "taiwan_odd": taiwan(folder / "taiwan_odd.zip", held_out),
         "jaffe": jaffe(folder / "jaffe.zip"),
+        **({UTK: utk(folder / f"{UTK}.zip")} if unlabeled else {}),
     }
     joined: dict[str, list[pl.DataFrame]] = {"train": [], "val": [], "test": []}
     for name, splits in parts.items():
@@ -140,31 +156,68 @@ def with_landmarks(faces: pl.DataFrame, root: Path) -> pl.DataFrame:
 
 
 def with_answers(faces: pl.DataFrame, root: Path, model: Path) -> pl.DataFrame:
-    """Return ``faces`` with a model's answers as votes of RAF-DB's rows, in all ``VOTES_OF_A_MODEL`` for each face.
+    """Return ``faces`` with answers as votes of RAF-DB's and UTKFace's rows, ``VOTES_OF_A_MODEL`` for each face.
 
-    The mean of the answers for picture and mirror image, without the model's temperature: after it, they say less about
-    the classes that a face is not.
+    RAF-DB's are the model's, UTKFace's the mean of the model's and face-api.js's; UTKFace's labels are the most
+    probable classes. The model answers for picture and mirror image, and without its temperature: after it, the answers
+    say less about the classes that a face is not. Of UTKFace's candid portraits the few that seem neither neutral nor
+    happy are left out: equal class shares in all sets would show these, mostly mistakes, again and again.
     """
+    ask_model, ask_faceapi = _model_answers(model), _faceapi_answers()
+    rows = faces.with_row_index("row").filter(pl.col("set").is_in(["rafdb", UTK]))
+    answers = np.empty((rows.height, len(FACEAPI)))
+    with bar("Asking the models", rows.height) as advance:
+        for number, row in enumerate(rows.iter_rows(named=True)):
+            picture = decode(read_bytes(root, row["path"]))
+            if row["set"] == UTK:
+                answers[number] = (ask_model(_aligned(picture, row)) + ask_faceapi(picture)) / 2
+            else:
+                answers[number] = ask_model(picture)
+            advance()
+    votes = {
+        name: pl.Series([f"{VOTES_OF_A_MODEL * share:.2f}" for share in answers[:, number]])
+        for number, name in enumerate(VOTES)
+    }
+    likeliest = pl.Series([FACEAPI[number] for number in answers.argmax(1)])
+    answered = rows.select("row", label_en=pl.when(pl.col("set") == UTK).then(likeliest).otherwise("label_en"))
+    filled = faces.with_row_index("row").update(answered.with_columns(**votes), on="row").drop("row")
+    return filled.filter((pl.col("set") != UTK) | pl.col("label_en").is_in(["neutral", "happy"]))
+
+
+def _model_answers(model: Path) -> Callable[[Pixels], Floats]:
     classifier = Classifier(model, threads=1)
     if classifier.classes != FACEAPI:
         raise InputError(f"{model}: answers {', '.join(classifier.classes)}; a model of {', '.join(FACEAPI)} is needed")
-    temperature = {
-        entry.key: float(entry.value) for entry in onnx.load(model).metadata_props if entry.key == TEMPERATURE
-    }
-    rows = faces.with_row_index("row").filter(pl.col("set") == "rafdb")
-    paths = rows["path"].to_list()
-    answers = np.empty((len(paths), len(FACEAPI)))
-    with bar("Asking the model", len(paths)) as advance:
-        for start in range(0, len(paths), BATCH):
-            pictures = [decode(read_bytes(root, path)) for path in paths[start : start + BATCH]]
-            both = [*pictures, *(np.ascontiguousarray(picture[:, ::-1]) for picture in pictures)]
-            powers = classifier.predict_patches(both).astype(np.float64) ** temperature[TEMPERATURE]
-            named = powers / powers.sum(1, keepdims=True)
-            answers[start : start + len(pictures)] = named.reshape(2, len(pictures), -1).mean(0)
-            advance(len(pictures))
-    votes = [[f"{VOTES_OF_A_MODEL * share:.2f}" for share in answers[:, number]] for number in range(len(FACEAPI))]
-    answered = pl.DataFrame({"row": rows["row"], **dict(zip(VOTES, votes, strict=True))})
-    return faces.with_row_index("row").update(answered, on="row").drop("row")
+    facts = {entry.key: entry.value for entry in onnx.load(model).metadata_props}
+    temperature = float(facts[TEMPERATURE])
+
+    def ask(picture: Pixels) -> Floats:
+        both = [picture, np.ascontiguousarray(picture[:, ::-1])]
+        powers = classifier.predict_patches(both).astype(np.float64) ** temperature
+        mean: Floats = (powers / powers.sum(1, keepdims=True)).mean(0)
+        return mean
+
+    return ask
+
+
+def _faceapi_answers() -> Callable[[Pixels], Floats]:
+    """Return face-api.js's answers for the face that its detector finds first, or else for the whole picture."""
+    faceapi = FaceApi(threads=1)
+
+    def ask(picture: Pixels) -> Floats:
+        found = faceapi.detect(picture)
+        height, width = picture.shape[:2]
+        answers: Floats = faceapi.expressions(picture, [found[0].box if found else (0, 0, width, height)])[0]
+        return answers.astype(np.float64)
+
+    return ask
+
+
+def _aligned(picture: Pixels, row: Mapping[str, str]) -> Pixels:
+    if not row[POINT_COLUMNS[0]]:
+        return picture
+    numbers = [float(row[name]) for name in POINT_COLUMNS]
+    return aligned_crop(picture, list(zip(numbers[::2], numbers[1::2], strict=True)), SIZE)
 
 
 def _read(archive: Path, columns: list[str]) -> pl.DataFrame:
@@ -184,12 +237,13 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--project-root", type=Path, default=Path())
     parser.add_argument("--hold-out", default=HOLD_OUT, help="performers for validation, '' for none")
-    parser.add_argument("--answers", type=Path, metavar="MODEL", help="exported model whose answers RAF-DB's faces get")
+    parser.add_argument("--answers", type=Path, metavar="MODEL", help="exported model to ask about faces without votes")
     arguments = parser.parse_args()
     root = arguments.project_root
     try:
-        parts = tables(arguments.folder, [name for name in arguments.hold_out.split(",") if name])
-        for name in ("rafdb", "fer2013", "ckplus48", "taiwan_odd", "jaffe"):
+        held_out = [name for name in arguments.hold_out.split(",") if name]
+        parts = tables(arguments.folder, held_out, unlabeled=arguments.answers is not None)
+        for name in pl.concat(parts.values())["set"].unique():
             link_into(root / "data_raw", arguments.folder / f"{name}.zip")
         for split, part in parts.items():
             path = root / "data_raw" / f"mixed_{split}_BASIC7.csv"
