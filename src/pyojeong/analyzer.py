@@ -1,20 +1,21 @@
 """Find the faces of an image and classify each one, as the browser's ``EmotionAnalyzer`` does."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pyojeong import __version__
 from pyojeong.classifier import Classifier
 from pyojeong.core.alignment import LANDMARKS, Point
 from pyojeong.core.errors import InputError, check_choice
 from pyojeong.core.geometry import BOX_KINDS, SIZE, Box, box_dict, can_be_face, has_patch
-from pyojeong.core.images import PROBLEMS, ImageError, ImageSource, Pixels, decode, pixels_of
+from pyojeong.core.images import ImageSource, Pixels, decode, pixels_of
 from pyojeong.detection.detector import MIN_FACE, Detector
 from pyojeong.detection.network import Detection
 from pyojeong.evaluation.contenders import FaceAnswer, PhotographAnswer
@@ -33,6 +34,8 @@ class Face:
         landmarks: x and y of the ``alignment.LANDMARKS`` in pixels, by name.
         emotions: probability (0..1) by class name, in class order; they sum to 1.
         label: the most probable class.
+        unsure: whether the model's threshold calls that answer unsure; never where the model has none.
+        id: number of the face in its film, from 1 on; None in a single picture.
     """
 
     box: Box
@@ -40,15 +43,19 @@ class Face:
     landmarks: dict[str, Point]
     emotions: dict[str, float]
     label: str
+    unsure: bool = False
+    id: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the face as JSON values: the box as ``{"minX", "minY", "maxX", "maxY"}``, landmarks as ``[x, y]``."""
         landmarks = {name: [*point] for name, point in self.landmarks.items()}
         return {
+            "id": self.id,
             "box": box_dict(self.box),
             "score": self.score,
             "landmarks": landmarks,
             "label": self.label,
+            "unsure": self.unsure,
             "emotions": self.emotions,
         }
 
@@ -91,12 +98,13 @@ class Analyzer:
         Args:
             image: one of
 
-                - a path, or ``archive.zip!/member``, of a JPEG, PNG, WebP, BMP or GIF file,
+                - a path, or ``archive.zip!/member``, of a JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF or JPEG 2000 file, or
+                  of a HEIC file with the extra ``heif``,
                 - the bytes of such a file,
                 - a PIL image,
                 - a uint8 array, upright: H x W x 3 (RGB), H x W x 4 (RGBA) or H x W (gray).
 
-                EXIF orientation is applied. Transparency is ignored.
+                EXIF orientation is applied. Transparent pixels are shown over black.
 
         Raises:
             ImageError: the file or the bytes cannot be read; a subclass of InputError.
@@ -104,7 +112,19 @@ class Analyzer:
             ValueError: an array of another shape or dtype.
         """
         pixels = pixels_of(image)
-        return [self._classified(pixels, one) for one in self._detector.detect(pixels) if self._can_show(one, pixels)]
+        found = [one for one in self._detector.detect(pixels) if self._can_show(one, pixels)]
+        patches = [
+            self.classifier.patch(pixels, one.box, box_kind="blazeface", landmarks=one.landmarks) for one in found
+        ]
+        answers = self.classifier.predict_patches(patches)
+        return [self._face(one, answer) for one, answer in zip(found, answers, strict=True)]
+
+    def answered(self, face: Face, values: NDArray[np.float32], number: int | None) -> Face:
+        """Return a face with other probabilities, float32 [K] in class order, and its number in a film."""
+        emotions = dict(zip(self.classifier.classes, map(float, values), strict=True))
+        label = max(emotions, key=emotions.__getitem__)
+        unsure = emotions[label] < self.classifier.unsure_below
+        return replace(face, emotions=emotions, label=label, unsure=unsure, id=number)
 
     def classify(self, pixels: Pixels, box: Box | None, box_kind: str) -> list[float]:
         """Return the probabilities (0..1, in class order) of a face whose box is known.
@@ -129,10 +149,9 @@ class Analyzer:
         height, width = pixels.shape[:2]
         return framing.aligned_by == "landmarks" or has_patch(framing.region(detection.box, "blazeface"), width, height)
 
-    def _classified(self, pixels: Pixels, detection: Detection) -> Face:
-        emotions = self.classifier.predict(pixels, detection.box, box_kind="blazeface", landmarks=detection.landmarks)
+    def _face(self, detection: Detection, values: NDArray[np.float32]) -> Face:
         landmarks = dict(zip(LANDMARKS, detection.landmarks, strict=True))
-        return Face(detection.box, detection.score, landmarks, emotions, max(emotions, key=emotions.__getitem__))
+        return self.answered(Face(detection.box, detection.score, landmarks, {}, ""), values, None)
 
 
 def face_boxes() -> Callable[[Pixels], list[Box]]:
@@ -142,50 +161,6 @@ def face_boxes() -> Callable[[Pixels], list[Box]]:
 
 def _boxes_in(detector: Detector, image: Pixels) -> list[Box]:
     return [face.box for face in detector.detect(image)]
-
-
-@dataclass(frozen=True)
-class ImageResult:
-    """What ``analyze_files`` says about one image.
-
-    Attributes:
-        image: its path as given.
-        width: of the upright image in pixels; 0 where it cannot be read.
-        height: of the upright image.
-        faces: best detector score first.
-        error: why the image cannot be read, a key of ``images.PROBLEMS``; empty where it can.
-    """
-
-    image: str
-    width: int = 0
-    height: int = 0
-    faces: list[Face] = field(default_factory=list)
-    error: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the result as JSON values; an unreadable image has ``error`` and ``message`` only."""
-        if self.error:
-            return {"image": self.image, "error": self.error, "message": PROBLEMS[self.error]}
-        faces = [face.to_dict() for face in self.faces]
-        return {"image": self.image, "width": self.width, "height": self.height, "faces": faces}
-
-
-def analyze_files(
-    paths: Iterable[str | Path], *, model: Path | None = None, min_face: float = MIN_FACE, thorough: bool = False
-) -> Iterator[ImageResult]:
-    """Analyze image files (or ``archive.zip!/member``) one at a time; an unreadable file is a result with an error.
-
-    The options are as for ``Analyzer``; InputError as there.
-    """
-    analyzer = Analyzer(model, min_face=min_face, thorough=thorough)
-    for path in paths:
-        try:
-            pixels = pixels_of(path)
-        except ImageError as error:
-            yield ImageResult(str(path), error=error.reason)
-            continue
-        height, width = pixels.shape[:2]
-        yield ImageResult(str(path), width, height, analyzer.analyze(pixels))
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,9 @@ from pyojeong.core.geometry import Framing
 from pyojeong.core.images import Pixels
 
 _BATCH = 64
+UNSURE_BELOW = "unsure_below"
+"""Key of the metadata that holds ``Classifier.unsure_below``."""
+
 _REQUIRED = ("classes", "scheme", "margin", "offset", "box_kind", "version")
 
 
@@ -32,6 +35,8 @@ class Classifier:
         scheme: name of the label scheme.
         framing: of the crop that the network expects.
         version: version of pyojeong that wrote the file.
+        colors: class -> its color as ``#rrggbb``, where it has one.
+        unsure_below: an answer whose highest probability is lower is unsure; 0 where the file states none.
 
     Raises:
         InputError: the file is missing, damaged, or was not written by ``pyojeong export``.
@@ -57,6 +62,8 @@ class Classifier:
         self.scheme = metadata["scheme"]
         self.framing = _framing(metadata, model)
         self.version = metadata["version"]
+        self.colors = _colors(metadata.get("colors", ""))
+        self.unsure_below = _unsure_below(metadata, model)
 
     def predict(
         self,
@@ -143,6 +150,22 @@ def _framing(metadata: Mapping[str, str], model: Path) -> Framing:
             limits = f" from {low} to {high}" if name == "aspect" else ""
             raise InputError(f"{model}: its crop {name} is {numbers[name]!r}, not a number{limits}; export it again")
     return Framing(**values, box_kind=box_kind, aligned_by=aligned_by)
+
+
+def _colors(text: str) -> dict[str, str]:
+    try:
+        colors = json.loads(text)
+    except ValueError:
+        return {}
+    return colors if isinstance(colors, dict) else {}
+
+
+def _unsure_below(metadata: Mapping[str, str], model: Path) -> float:
+    text = metadata.get(UNSURE_BELOW, "0")
+    value = _number(text)
+    if not 0 <= value <= 1:
+        raise InputError(f"{model}: its {UNSURE_BELOW} is {text!r}, not a probability; export it again")
+    return value
 
 
 def _number(text: str) -> float:

@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import simplejpeg
-from PIL import Image
+from PIL import Image, features
 
+from pyojeong.core import images
 from pyojeong.core.errors import InputError
 from pyojeong.core.images import (
     ImageError,
@@ -109,7 +110,7 @@ def test_other_kinds_of_pixels_become_rgb() -> None:
     Image.fromarray(UPRIGHT).quantize(16).save(palette, "PNG")
     assert (decode(palette.getvalue()) == UPRIGHT).all()
     with_alpha = np.dstack([UPRIGHT, np.full(UPRIGHT.shape[:2], 128, np.uint8)])
-    assert (decode(encoded(with_alpha, "PNG")) == UPRIGHT).all()
+    assert (decode(encoded(with_alpha, "PNG")) == np.round(UPRIGHT * (128 / 255))).all(), "over black, as in browsers"
     cmyk = io.BytesIO()
     Image.fromarray(UPRIGHT).convert("CMYK").save(cmyk, "JPEG", quality=100)
     assert np.abs(decode(cmyk.getvalue()).astype(int) - UPRIGHT)[8::16, 8::16].max() <= 6
@@ -348,7 +349,6 @@ def test_every_kind_of_image_gives_the_same_pixels(tmp_path: Path) -> None:
     image.save(tmp_path / "a.png")
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.write(tmp_path / "a.png", "폴더/하나.png")
-    alpha = np.full((*pixels.shape[:2], 1), 7, np.uint8)
     for source in (
         tmp_path / "a.png",
         str(tmp_path / "a.png"),
@@ -357,7 +357,7 @@ def test_every_kind_of_image_gives_the_same_pixels(tmp_path: Path) -> None:
         image,
         image.convert("RGBA"),
         pixels,
-        np.concatenate([pixels, alpha], axis=2),
+        np.concatenate([pixels, np.full_like(pixels[..., :1], 255)], axis=2),
     ):
         found = pixels_of(source)
         assert found.dtype == np.uint8
@@ -431,8 +431,82 @@ def test_a_folder_is_no_image_file(path: str) -> None:
 
 def test_a_path_that_cannot_be_read_is_named_with_the_remedy(tmp_path: Path) -> None:
     (tmp_path / "bad.jpg").write_bytes(b"hello")
-    for name, words in (("bad.jpg", "convert it to JPEG, PNG, WebP, BMP or GIF"), ("none.jpg", "no such image file")):
+    for name, words in (("bad.jpg", "convert it to JPEG or PNG"), ("none.jpg", "no such image file")):
         with pytest.raises(InputError, match=rf"{name}: .*{words}"):
             pixels_of(tmp_path / name)
     with pytest.raises(ImageError, match="not an image in a supported format"):
         pixels_of(b"hello")
+
+
+@pytest.mark.parametrize("alpha", [0, 1, 7, 128, 254])
+def test_transparent_pixels_are_shown_over_black_in_every_kind_of_image(alpha: int) -> None:
+    pixels = noise(40, 30)
+    rgba = np.dstack([pixels, np.full(pixels.shape[:2], alpha, np.uint8)])
+    # As web/source.js computes it.
+    expected = np.floor(pixels.astype(float) * alpha / 255 + 0.5).astype(np.uint8)
+    for source in (rgba, Image.fromarray(rgba), encoded(rgba, "PNG")):
+        assert np.array_equal(pixels_of(source), expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "codec", "options"),
+    [
+        ("TIFF", "libtiff", {"compression": "tiff_lzw"}),
+        ("JPEG2000", "jpg_2000", {}),
+        ("AVIF", "avif", {"quality": 100, "subsampling": "4:4:4"}),
+    ],
+)
+def test_the_formats_of_archives_and_phones_are_read(kind: str, codec: str, options: dict[str, Any]) -> None:
+    if not features.check(codec):
+        pytest.skip(f"this Pillow has no {codec}")
+    data = io.BytesIO()
+    Image.fromarray(UPRIGHT).save(data, kind, **options)
+
+    assert measure(data.getvalue())[:2] == (UPRIGHT.shape[1], UPRIGHT.shape[0])
+    assert np.abs(decode(data.getvalue()).astype(int) - UPRIGHT).max() <= 3
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "AVIF"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_their_orientation_is_applied_once(kind: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    # 64 x 48 stored pixels, the left half red.
+    stored = np.zeros((48, 64, 3), np.uint8)
+    stored[:, :32, 0] = 255
+    data = io.BytesIO()
+    Image.fromarray(stored).save(data, kind, exif=exif)
+    upright = decode(data.getvalue())
+
+    turned = {1: stored, 3: stored[::-1, ::-1], 6: np.rot90(stored, -1), 8: np.rot90(stored, 1)}[orientation]
+    assert upright.shape == turned.shape == (measure(data.getvalue()).height, measure(data.getvalue()).width, 3)
+    assert np.abs(upright.astype(int) - turned).mean() < 12
+
+
+def test_heic_is_read_with_its_extra_and_named_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    heif = pytest.importorskip("pillow_heif")
+    heif.register_heif_opener()
+    data = io.BytesIO()
+    Image.fromarray(UPRIGHT).save(data, "HEIF", quality=95)
+
+    assert np.abs(decode(data.getvalue()).astype(int) - UPRIGHT).mean() < 12
+    assert reason_of(data.getvalue()[:400]) == "corrupt"
+    monkeypatch.setattr(images, "_has_heif", lambda: False)
+    with pytest.raises(
+        ImageError, match=r"a HEIC picture needs the package pillow-heif; pip install 'pyojeong\[heif\]'"
+    ):
+        decode(data.getvalue())
+
+
+def test_a_picture_that_this_pillow_cannot_decode_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images.features, "check", lambda codec: False)
+    for start in (b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51", b"\0\0\0 ftypavif"):
+        assert reason_of(start + b"?" * 50) == "needs_codec"
+    assert reason_of(b"?" * 50) == "not_an_image"
+
+
+def test_a_camera_s_raw_file_is_not_taken_for_its_thumbnail() -> None:
+    for tag, value in ((254, 1), (50706, b"\x01\x04\0\0")):
+        data = io.BytesIO()
+        Image.fromarray(UPRIGHT).save(data, "TIFF", tiffinfo={tag: value})
+        assert reason_of(data.getvalue()) == "camera_raw"

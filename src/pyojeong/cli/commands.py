@@ -10,6 +10,7 @@ import typer
 
 from pyojeong import __version__
 from pyojeong.cli import terminal
+from pyojeong.cli.analyze import analyze, summary
 from pyojeong.cli.options import (
     SCHEME_NAMES,
     AsJson,
@@ -19,7 +20,6 @@ from pyojeong.cli.options import (
     Images,
     InputSize,
     Library,
-    MinFace,
     Mode,
     Model,
     OtherOptions,
@@ -39,7 +39,6 @@ from pyojeong.cli.options import (
     SkipUnreadable,
     Split,
     Tables,
-    Thorough,
     Workers,
     named_files,
     short_name,
@@ -225,24 +224,8 @@ def faces(
     terminal.print_faces((result.to_dict() for result in results), as_json, "expressions")
 
 
-@app.command()
-def emotions(
-    images: Images,
-    model: Model = None,
-    as_json: AsJson = False,
-    min_face: MinFace = 0.02,
-    thorough: Thorough = False,
-) -> None:
-    """Print the faces of IMAGE and their emotions.
-
-    For each face: box, landmarks (with --json), detector score and the probability of each class.
-
-    Exit code 2 when an image cannot be read; the others are printed.
-    """
-    from pyojeong.analyzer import analyze_files
-
-    results = analyze_files(images, model=model, min_face=min_face, thorough=thorough)
-    terminal.print_faces((result.to_dict() for result in results), as_json, "emotions")
+app.command()(analyze)
+app.command()(summary)
 
 
 @app.command()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Images = Annotated[
     list[str],
-    typer.Argument(metavar="IMAGE...", help="JPEG, PNG, WebP, BMP or GIF files, or ARCHIVE.zip!/MEMBER."),
+    typer.Argument(metavar="IMAGE...", help="Image files, or ARCHIVE.zip!/MEMBER."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per line, at full precision.")]
 Model = Annotated[Path | None, typer.Option(help="An exported ONNX model. [default: the package's own]")]

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from pyojeong.report.run_report import RunReport
 
 
+_SHOWN_FACES = 20
+"""Faces of films in a printed summary."""
+
+
 def say(line: str) -> None:
     """Print a line without buffering."""
     print(line, flush=True)
@@ -187,6 +191,31 @@ def _with_interval(row: dict[str, Any], name: str) -> str:
 def _share(value: float) -> str:
     # Without the leading zero the table fits into 80 columns.
     return f"{value:.3f}".removeprefix("0")
+
+
+def print_time_shares(shares: "DataFrame") -> None:
+    """Print how long each face of a film showed which emotion, and the same for all photographs."""
+    if shares.is_empty():
+        return
+    rows = []
+    for row in shares.iter_rows(named=True):
+        seen = {name.removeprefix("share_"): share for name, share in row.items() if name.startswith("share_")}
+        ranked = sorted(seen.items(), key=lambda item: -item[1])
+        rows.append(
+            {
+                "source": row["source"],
+                "face": row["id"],
+                "pictures": row["pictures"],
+                "seconds": row["seconds"],
+                "share": "  ".join(f"{name} {100 * share:.0f} %" for name, share in ranked if share >= 0.005),
+            }
+        )
+    from polars import DataFrame
+
+    shown = DataFrame(rows[:_SHOWN_FACES], infer_schema_length=None)
+    print_table("Share of time of each emotion", shown)
+    if len(rows) > len(shown):
+        print(f"... and {len(rows) - len(shown)} more; pyojeong summary TABLE --out FILE writes them all")
 
 
 def print_table(title: str, table: "DataFrame") -> None:

@@ -26,6 +26,7 @@ def extra_with(module: str | None) -> str | None:
         "data": ("polars", "onnx"),
         "report": ("scipy", "matplotlib", "koreanize_matplotlib", "nbclient", "nbformat"),
         "cluster": ("distributed",),
+        "film": ("av",),
     }
     top = (module or "").partition(".")[0]
     return next((group for group, modules in groups.items() if top in modules and not find_spec(top)), None)

@@ -2,9 +2,11 @@
 
 import multiprocessing
 import os
+import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -38,14 +40,45 @@ def map_unordered(
             for future in as_completed(futures):
                 yield future.result()
         except _losses(scheduler) as error:
-            remedy = "look at the workers' logs" if scheduler else "choose fewer --workers"
-            raise InputError(
-                f"the workers were lost, usually because memory ran out ({type(error).__name__}); {remedy} and run the "
-                "same command again, it resumes where it stopped"
-            ) from None
+            raise _lost(error, "look at the workers' logs" if scheduler else "choose fewer --workers") from None
         finally:
             for future in futures:
                 future.cancel()
+
+
+def map_ordered(function: Callable[[Item], Result], items: Sequence[Item], *, workers: int) -> Iterator[Result]:
+    """Yield ``function(item)`` for every item, in the order of the items, with a few pieces of work in advance.
+
+    Args:
+        function: must be picklable, as must the items and results.
+        items: pieces of work.
+        workers: number of processes on this machine.
+
+    Raises:
+        InputError: workers were lost. Errors of ``function`` are raised as they are, and work that has not started is
+            dropped.
+    """
+    with _open_executor(min(workers, len(items)) or 1, None) as executor:
+        waiting: deque[Future[Result]] = deque()
+        try:
+            for item in items:
+                if len(waiting) >= 4 * workers:
+                    yield waiting.popleft().result()
+                waiting.append(executor.submit(function, item))
+            while waiting:
+                yield waiting.popleft().result()
+        except BrokenExecutor as error:
+            raise _lost(error, "choose fewer --workers") from None
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _lost(error: BaseException, remedy: str) -> InputError:
+    return InputError(
+        f"the workers were lost, usually because memory ran out ({type(error).__name__}); {remedy} and run the "
+        "same command again, it resumes where it stopped"
+    )
 
 
 def threads_for(workers: int) -> int:
@@ -90,6 +123,8 @@ def _losses(scheduler: str | None) -> tuple[type[BaseException], ...]:
 
 
 def _end_with_parent() -> None:
+    # Ctrl-C reaches every process of a terminal; the parent ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Without this, a worker whose parent was killed would wait for work forever.
     parent = multiprocessing.parent_process()
 

@@ -13,14 +13,14 @@ import unicodedata
 import zipfile
 import zlib
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
 
 from pyojeong.core.errors import InputError
 from pyojeong.core.files import relative_path, stored_path
@@ -48,8 +48,13 @@ BROKEN_MEMBER = (
 )
 """What ``zipfile`` raises for a damaged member. LZMA may request 4 GiB before its first byte (MemoryError)."""
 
-# The formats that browsers show as well. EPS would start a program, and TIFF applies its own orientation.
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
+# EPS would start a program.
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000")
+
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_AVIF_BRANDS = (b"avif", b"avis")
+
+_TIFF_SUBFILE, _DNG_VERSION = 254, 50706
 
 _ORIENTATION_TAG = 0x0112
 
@@ -76,7 +81,10 @@ PROBLEMS = {
     "unreadable_archive": "the archive cannot be read; if its download was interrupted, download it again",
     "encrypted": "the archive member needs a password; unpack it first",
     "empty": "the file is empty",
-    "not_an_image": "not an image in a supported format; convert it to JPEG, PNG, WebP, BMP or GIF",
+    "not_an_image": "not an image in a supported format; convert it to JPEG or PNG",
+    "needs_heif": "a HEIC picture needs the package pillow-heif; pip install 'pyojeong[heif]', or convert it to JPEG",
+    "needs_codec": "this Pillow lacks AVIF, TIFF or JPEG 2000; install a newer one, or convert the picture to JPEG",
+    "camera_raw": "a camera's raw file; export it as JPEG",
     "corrupt": "the image is damaged and cannot be decoded to its end",
     "too_large": "the image has more than 89 million pixels or 256 MiB; reduce it",
 }
@@ -198,7 +206,7 @@ def read_anywhere(path: str) -> bytes:
 def pixels_of(image: ImageSource) -> Pixels:
     """Return upright RGB pixels, uint8 [H, W, 3], of a path, bytes, PIL image or array.
 
-    EXIF orientation is applied and transparency ignored.
+    EXIF orientation is applied, and transparent pixels are shown over black, as the browser's canvas does.
 
     Args:
         image: a path (or ``archive.zip!/member``), the bytes of an image file, a PIL image, or a uint8 array H x W x 3
@@ -228,7 +236,7 @@ def _pil_pixels(image: Image.Image) -> Pixels:
     if 0 in image.size:
         raise ValueError(f"a PIL image has pixels, not {image.size[0]} x {image.size[1]}")
     try:
-        return np.asarray(_to_rgb(ImageOps.exif_transpose(image)))
+        return _rgb_pixels(ImageOps.exif_transpose(image))
     except (OSError, ValueError, SyntaxError) as error:
         # An opened file is only read here; it may be damaged or closed, or have a mode that Pillow cannot convert.
         raise ImageError("corrupt", str(error)) from None
@@ -241,7 +249,16 @@ def _array_pixels(array: npt.NDArray[Any]) -> Pixels:
             "an image array is uint8 with values 0..255 and shape H x W x 3, H x W x 4 or H x W, not "
             f"{array.dtype} {' x '.join(map(str, array.shape))}"
         )
-    return np.repeat(array[:, :, None], 3, axis=2) if channels is None else array[:, :, :3]
+    if channels is None:
+        return np.repeat(array[:, :, None], 3, axis=2)
+    return array if channels == 3 else _over_black(array)
+
+
+def _over_black(rgba: Pixels) -> Pixels:
+    """Return RGBA pixels as a canvas without alpha has them; ``web/source.js`` rounds alike."""
+    if (rgba[..., 3] == 255).all():
+        return rgba[..., :3]
+    return ((rgba[..., :3].astype(np.uint16) * rgba[..., 3:] + 127) // 255).astype(np.uint8)
 
 
 def measure(data: bytes) -> Measure:
@@ -257,8 +274,8 @@ def measure(data: bytes) -> Measure:
 def decode(data: bytes) -> Pixels:
     """Return upright RGB pixels, uint8 [H, W, 3].
 
-    EXIF orientation is applied; gray, palette, CMYK and 16-bit images are converted; transparency is ignored; of an
-    animation the first frame is taken.
+    EXIF orientation is applied; gray, palette, CMYK and 16-bit images are converted; transparent pixels are shown over
+    black; of an animation the first frame is taken.
 
     Raises ImageError with reason ``empty``, ``not_an_image``, ``too_large`` or ``corrupt``. Half a JPEG is corrupt.
     """
@@ -338,17 +355,52 @@ def _archive(path: Path, pid: int, mtime: int, size: int) -> tuple[zipfile.ZipFi
 def _open(data: bytes) -> tuple[Image.Image, int]:
     if not data:
         raise ImageError("empty")
+    formats = (*_FORMATS, "HEIF") if _brand(data) in _HEIF_BRANDS and _has_heif() else _FORMATS
     try:
-        image = Image.open(io.BytesIO(data), formats=_FORMATS)
+        image = Image.open(io.BytesIO(data), formats=formats)
         orientation = _orientation(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ImageError("too_large") from None
     except Exception:
-        raise ImageError("not_an_image") from None
+        raise ImageError(_unopened(data)) from None
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise ImageError("too_large", f"{width}x{height} pixels")
+    if image.format == "TIFF" and _is_raw(image):
+        raise ImageError("camera_raw")
     return image, orientation
+
+
+def _brand(data: bytes) -> bytes:
+    """Return the brand of an ISO base media file, the container of HEIC and AVIF; empty for other data."""
+    return data[8:12] if data[4:8] == b"ftyp" else b""
+
+
+@cache
+def _has_heif() -> bool:
+    # Loaded for the first HEIC picture only: it costs a tenth of a second.
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return False
+    register_heif_opener()
+    return True
+
+
+def _unopened(data: bytes) -> str:
+    """Return the reason why Pillow does not open a file."""
+    if _brand(data) in _HEIF_BRANDS:
+        return "corrupt" if _has_heif() else "needs_heif"
+    codec = {b"II*\0": "libtiff", b"MM\0*": "libtiff", b"\xff\x4f\xff\x51": "jpg_2000", b"\0\0\0\x0c": "jpg_2000"}.get(
+        data[:4], "avif" if _brand(data) in _AVIF_BRANDS else ""
+    )
+    return "needs_codec" if codec and not features.check(codec) else "not_an_image"
+
+
+def _is_raw(tiff: Image.Image) -> bool:
+    # Raw files of cameras are TIFFs whose first picture is a thumbnail.
+    tags = getattr(tiff, "tag_v2", {})
+    return _DNG_VERSION in tags or bool(tags.get(_TIFF_SUBFILE, 0) & 1)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -374,15 +426,17 @@ def _pixels(image: Image.Image, data: bytes) -> Pixels:
         except ValueError:
             pass  # Pillow below either tolerates it or reports the error
     image.load()
-    return np.asarray(_to_rgb(image))
+    return _rgb_pixels(image)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _rgb_pixels(image: Image.Image) -> Pixels:
     if image.mode.startswith("I"):
         # Pillow would clip 16-bit gray at 255; the high byte is what a screen shows.
         high = np.asarray(image).astype(np.int64) >> 8
         image = Image.fromarray(np.clip(high, 0, 255).astype(np.uint8))
-    return image if image.mode == "RGB" else image.convert("RGB")
+    if image.has_transparency_data:
+        return _over_black(np.asarray(image.convert("RGBA")))
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _has_end(jpeg: bytes) -> bool:

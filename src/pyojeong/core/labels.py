@@ -25,10 +25,24 @@ ENGLISH = ("joy", "embarrassed", "anger", "anxiety", "hurt", "sadness", "neutral
 FACEAPI = ("neutral", "happy", "sad", "angry", "fearful", "disgusted", "surprised")
 """The classes of face-api.js's FaceExpressionNet, in the order of its seven outputs."""
 
+FACEAPI_KOREAN = ("중립", "기쁨", "슬픔", "분노", "두려움", "혐오", "놀람")
+"""Korean names of ``FACEAPI``, position by position, as the demo page shows them (``web/demo/bars.js``)."""
+
 UNKNOWN = "알수없음"
 """An annotator's answer for "cannot tell"; never a class."""
 
 KOREAN_TO_ENGLISH = dict(zip(KOREAN, ENGLISH, strict=True))
+_TO_KOREAN = dict(zip((*ENGLISH, *FACEAPI), (*KOREAN, *FACEAPI_KOREAN), strict=True))
+
+
+def korean_word(name: str) -> str:
+    """Return the Korean word for a class of K7 or of face-api.js; any other name as it is."""
+    return _TO_KOREAN.get(name, name)
+
+
+def english_word(name: str) -> str:
+    """Return the English word for a class of K7; any other name as it is."""
+    return KOREAN_TO_ENGLISH.get(name, name)
 
 
 @dataclass(frozen=True)

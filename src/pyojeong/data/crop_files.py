@@ -33,7 +33,7 @@ DROPS = {
     "box_outside_image": "more than half of the face box lies outside the photograph",
     "tiny_box": f"the face box is less than {MIN_FACE} pixels wide or high",
     "corrupt_image": "the photograph cannot be decoded completely",
-    "not_an_image": "the file is not a JPEG, PNG, WebP, BMP or GIF",
+    "not_an_image": "the file is not an image in a supported format",
     "empty_image": "the file is empty",
     "too_large_image": "more than 89 million pixels or 256 MiB",
     "encrypted_image": "the archive member needs a password",
@@ -53,6 +53,9 @@ _WRITER_THREADS = 4
 _REASONS = {
     "corrupt": "corrupt_image",
     "not_an_image": "not_an_image",
+    "needs_heif": "not_an_image",
+    "needs_codec": "not_an_image",
+    "camera_raw": "not_an_image",
     "empty": "empty_image",
     "too_large": "too_large_image",
     "encrypted": "encrypted_image",

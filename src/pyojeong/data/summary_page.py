@@ -44,7 +44,7 @@ KOREAN_MEANINGS = {
     "box_outside_image": "얼굴 박스의 절반을 넘는 부분이 사진 밖에 있음",
     "tiny_box": "얼굴 박스의 한 변이 20픽셀 미만",
     "corrupt_image": "끝까지 디코딩되지 않는 사진",
-    "not_an_image": "JPEG, PNG, WebP, BMP, GIF가 아닌 파일",
+    "not_an_image": "지원하는 형식의 이미지가 아닌 파일",
     "empty_image": "내용이 없는 파일",
     "too_large_image": "8,900만 픽셀 또는 256 MiB 초과",
     "encrypted_image": "암호가 걸린 압축 파일의 사진",

@@ -5,9 +5,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.util import find_spec
 from itertools import cycle
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -18,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from pyojeong.core.fonts import hangul_fonts
 from pyojeong.core.labels import KOREAN_TO_ENGLISH, Scheme, scheme_named
 from pyojeong.core.workspace import EXPERIMENTS
 
@@ -153,14 +152,8 @@ def to_png(figure: Figure) -> bytes:
 
 @cache
 def _add_hangul() -> None:
-    # Only its font files are used: importing the package needs distutils, which Python 3.12 removed.
-    spec = find_spec("koreanize_matplotlib")
-    if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError("No module named 'koreanize_matplotlib'", name="koreanize_matplotlib")
-    folder = Path(spec.submodule_search_locations[0]) / "fonts"
-    # The Light font is left out: it has the same family name, and matplotlib would use it as Regular.
-    for name in ("NanumGothic.ttf", "NanumGothicBold.ttf"):
-        font_manager.fontManager.addfont(folder / name)
+    for file in hangul_fonts():
+        font_manager.fontManager.addfont(file)
     # The bold font states weight 600; matplotlib prints a warning whenever "bold" (700) resolves to it.
     known = font_manager.fontManager.ttflist
     known[-1] = replace(known[-1], weight=700)
