@@ -1,8 +1,6 @@
 import json
 import subprocess
 import sys
-import zipfile
-from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -10,19 +8,17 @@ import pytest
 from PIL import Image
 
 from pyojeong import analyzer
-from pyojeong.analyzer import Analyzer, analyze_files
+from pyojeong.analyzer import Analyzer
 from pyojeong.classifier import Classifier
-from pyojeong.cli.commands import emotions
-from pyojeong.cli.main import main
 from pyojeong.core import geometry
 from pyojeong.core.alignment import LANDMARKS, cut_turned, face_points, turned_region
 from pyojeong.core.errors import InputError
 from pyojeong.core.geometry import Box, iou
 from pyojeong.core.images import Pixels
-from pyojeong.detection.detector import MIN_FACE, Detector
+from pyojeong.detection.detector import Detector
 from pyojeong.detection.network import Detection
 from tests.browser.faces import draw_tight
-from tests.faceapi.faces import jpeg, png, portrait
+from tests.faceapi.faces import portrait
 from tests.test_classifier import FACTS, write_means
 
 
@@ -183,64 +179,34 @@ def test_the_package_model_knows_face_api_s_classes() -> None:
     assert analyzer.MODEL.stat().st_size <= 1_600_000
 
 
-def test_files_are_analyzed_one_by_one(model: Path, tmp_path: Path) -> None:
-    (tmp_path / "two.jpg").write_bytes(jpeg(np.hstack([portrait(0)[0], portrait(1)[0]])))
-    (tmp_path / "bad.jpg").write_bytes(b"?")
-    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
-        archive.writestr("폴더/하나.png", png(draw_tight(1)))
-    paths: list[str | Path] = [
-        tmp_path / "two.jpg",
-        f"{tmp_path}/x.zip!/폴더/하나.png",
-        tmp_path / "bad.jpg",
-        tmp_path / "gone.jpg",
-    ]
-    two, member, bad, gone = (result.to_dict() for result in analyze_files(paths, model=model))
-
-    assert (two["width"], two["height"], len(two["faces"])) == (960, 640, 2)
-    assert list(two["faces"][0]) == ["box", "score", "landmarks", "label", "emotions"]
-    assert list(two["faces"][0]["box"]) == ["minX", "minY", "maxX", "maxY"]
-    assert list(two["faces"][0]["landmarks"]) == [*LANDMARKS]
-    assert [len(point) for point in two["faces"][0]["landmarks"].values()] == [2] * 6
-    assert two["faces"][0]["score"] >= two["faces"][1]["score"]
-    assert len(member["faces"]) == 1
-    assert (bad["image"], bad["error"]) == (str(tmp_path / "bad.jpg"), "not_an_image")
-    assert list(bad) == ["image", "error", "message"]
-    assert "convert it to JPEG" in bad["message"]
-    assert gone == {"image": str(tmp_path / "gone.jpg"), "error": "missing", "message": "no such image file"}
-
-
-def test_the_command_prints_faces_or_json(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "one.png").write_bytes(png(portrait(0)[0]))
-    (expected,) = (result.to_dict() for result in analyze_files([tmp_path / "one.png"], model=model))
-
-    def call(*words: object) -> tuple[object, str]:
-        monkeypatch.setattr(sys, "argv", ["pyojeong", "emotions", *map(str, words), "--model", str(model)])
-        with pytest.raises(SystemExit) as left:
-            main()
-        return left.value.code, capsys.readouterr().out
-
-    code, lines = call(tmp_path / "one.png", "--json")
-    assert (code or 0, json.loads(lines)) == (0, expected)
-    code, lines = call(tmp_path / "one.png", tmp_path / "gone.png")
-    (face,) = expected["faces"]
-    assert code == 2
-    assert f"one.png: {expected['width']}x{expected['height']}, 1 face(s)" in lines
-    assert f"{face['label']} {face['emotions'][face['label']]:.3f}" in lines
-    assert "gone.png: no such image file" in lines
-    assert json.loads(call(tmp_path / "one.png", "--json", "--min-face", "0.9")[1])["faces"] == []
-    assert call(tmp_path / "one.png", "--min-face", "0")[0] == 2
-
-
-def test_the_command_s_smallest_face_is_the_detector_s() -> None:
-    assert signature(emotions).parameters["min_face"].default == MIN_FACE
-
-
 def test_the_small_installation_is_enough() -> None:
     script = (
         "import sys\n"
         "for name in ('polars', 'onnx', 'tflite', 'distributed', 'torch'): sys.modules[name] = None\n"
-        "import pyojeong.analyzer\n"
+        "import pyojeong.analyzer, pyojeong.analysis.run\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_a_face_becomes_json_values(model: Path) -> None:
+    (face,) = Analyzer(model, threads=1).analyze(portrait(0)[0])
+    values = json.loads(json.dumps(face.to_dict()))
+    assert list(values) == ["id", "box", "score", "landmarks", "label", "unsure", "emotions"]
+    assert list(values["box"]) == ["minX", "minY", "maxX", "maxY"]
+    assert list(values["landmarks"]) == [*LANDMARKS]
+    assert [len(point) for point in values["landmarks"].values()] == [2] * 6
+    assert (values["id"], values["unsure"]) == (None, False)
+
+
+def test_an_answer_below_the_model_s_threshold_is_unsure(tmp_path: Path) -> None:
+    image = portrait(0)[0]
+    best = max(Analyzer(write_means(tmp_path / "a.onnx"), threads=1).analyze(image)[0].emotions.values())
+    # The means of this network are from 0 to 255, and a threshold is a probability.
+    assert best > 1
+    for threshold, unsure in (("0", False), ("1", False)):
+        file = write_means(tmp_path / "b.onnx", FACTS | {"unsure_below": threshold})
+        (face,) = Analyzer(file, threads=1).analyze(image)
+        assert face.unsure is unsure
+    found = Analyzer(file, threads=1)
+    assert found.answered(face, np.array([0.3, 0.4, 0.3], np.float32), 1).unsure
+    assert not found.answered(face, np.array([0, 1, 0], np.float32), 1).unsure

@@ -54,6 +54,20 @@ def image() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
 
 
+@pytest.mark.parametrize("threshold", ["-0.1", "1.5", "high", "nan"])
+def test_a_threshold_that_is_no_probability_is_refused(threshold: str, tmp_path: Path) -> None:
+    file = write_means(tmp_path / "a.onnx", FACTS | {"unsure_below": threshold})
+    with pytest.raises(InputError, match=rf"a\.onnx: its unsure_below is '{threshold}', not a probability"):
+        Classifier(file)
+
+
+def test_colors_and_threshold_come_with_the_file(tmp_path: Path) -> None:
+    file = write_means(tmp_path / "a.onnx", FACTS | {"unsure_below": "0.4", "colors": '{"red": "#ff0000"}'})
+    assert (Classifier(file).unsure_below, Classifier(file).colors) == (0.4, {"red": "#ff0000"})
+    plain = Classifier(write_means(tmp_path / "b.onnx"))
+    assert (plain.unsure_below, plain.colors) == (0, {})
+
+
 def test_the_file_says_what_it_is(classifier: Classifier) -> None:
     assert classifier.classes == ("red", "green", "blue")
     assert (classifier.scheme, classifier.version) == ("K7", "9")

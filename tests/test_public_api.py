@@ -15,16 +15,19 @@ def test_the_public_names_are_these() -> None:
         "EvaluationTable",
         "Face",
         "FaceApiContender",
+        "FaceTable",
         "InputError",
         "ModelContender",
         "Recipe",
         "TrainingTables",
         "__version__",
+        "analyze",
         "compare",
         "evaluate",
         "export_onnx",
         "prepare",
         "train",
+        "watch",
     ]
     assert dir(pyojeong) == pyojeong.__all__
 

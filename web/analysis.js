@@ -19,6 +19,7 @@ import { PixelReader, loaded } from './source.js';
  * A face and the probabilities of its expressions.
  *
  * @typedef {object} FaceEmotions
+ * @property {number | null} id number of the face, which it keeps from frame to frame, from 1 on; null without `halfLife`
  * @property {Box | null} box in pixels of the source, not clipped to it; null if the whole source was classified
  * @property {number | null} score of the detector (0..1); null for a box passed by the caller
  * @property {Landmarks | null} landmarks in pixels of the source; null for a box passed by the caller whose face the
@@ -152,8 +153,8 @@ export class Analysis {
     this.timings = { read: read - start, detect: detected - read, classify: performance.now() - detected };
     const whole = { x: 0, y: 0, width: frame.width, height: frame.height };
     const classified = values.map((value, at) => ({ box: faces[at]?.box ?? whole, values: value }));
-    const smooth = this.#smoother?.next(classified, time) ?? values;
-    return faces.map((face, at) => named(face, head, /** @type {Float32Array} */ (smooth[at])));
+    const tracks = this.#smoother?.next(classified, time) ?? values.map((value) => ({ id: null, values: value }));
+    return tracks.map((track, at) => named(/** @type {KnownFace} */ (faces[at]), head, track));
   }
 }
 
@@ -230,10 +231,10 @@ async function release({ head, net }) {
 /**
  * @param {KnownFace} face
  * @param {Head} head
- * @param {Float32Array} values
+ * @param {{ id: number | null, values: Float32Array }} track
  * @returns {FaceEmotions}
  */
-function named({ box, score, landmarks }, head, values) {
-  const best = values.indexOf(Math.max(...values));
-  return { box, score, landmarks, emotions: head.name(values), label: /** @type {string} */ (head.facts.classes[best]) };
+function named({ box, score, landmarks }, head, { id, values }) {
+  const label = /** @type {string} */ (head.facts.classes[values.indexOf(Math.max(...values))]);
+  return { id, box, score, landmarks, emotions: head.name(values), label };
 }

@@ -14,16 +14,19 @@ __all__ = [
     "EvaluationTable",
     "Face",
     "FaceApiContender",
+    "FaceTable",
     "InputError",
     "ModelContender",
     "Recipe",
     "TrainingTables",
     "__version__",
+    "analyze",
     "compare",
     "evaluate",
     "export_onnx",
     "prepare",
     "train",
+    "watch",
 ]
 
 _MODULES = {
@@ -31,18 +34,23 @@ _MODULES = {
     "EvaluationTable": "evaluation.evaluation_csv",
     "Face": "analyzer",
     "FaceApiContender": "faceapi.engines",
+    "FaceTable": "analysis.table",
     "InputError": "core.errors",
     "ModelContender": "analyzer",
     "Recipe": "training.recipe",
     "TrainingTables": "training.recipe",
+    "analyze": "analysis.run",
     "compare": "report.report",
     "evaluate": "evaluation.evaluate",
     "export_onnx": "export.onnx_file",
     "prepare": "data.prepare",
     "train": "training.run",
+    "watch": "analysis.run",
 }
 
 if TYPE_CHECKING:
+    from pyojeong.analysis.run import analyze, watch
+    from pyojeong.analysis.table import FaceTable
     from pyojeong.analyzer import Analyzer, Face, ModelContender
     from pyojeong.core.errors import InputError
     from pyojeong.data.prepare import prepare

@@ -36,7 +36,8 @@ COMMANDS = (
     "baseline",
     "evaluate",
     "faces",
-    "emotions",
+    "analyze",
+    "summary",
     "train",
     "export",
     "report",
@@ -121,6 +122,12 @@ def test_help_loads_nothing_heavy():
         (["prepare", "nothing"], ["nothing"]),
         (["baseline", "--csv", "test_M1.csv", "--scheme", "K9"], ["'K9'", "K7, M1, M2, BASIC7", ".toml"]),
         (["train", *TABLES, "--scheme", "none.toml"], ["none.toml: no such file"]),
+        (["analyze", "a.jpg", "--model", "none.onnx"], ["none.onnx", "no such file"]),
+        (["analyze", "a.jpg", "--min-face", "0"], ["the smallest face is 0"]),
+        (["analyze", "a.mp4", "--fps", "-1"], ["fps is -1"]),
+        (["analyze", "a.mp4", "--fps", "5", "--every", "2"], ["either every or fps"]),
+        (["analyze", "a.jpg", "--out", "faces.xlsx"], ["faces.xlsx", ".parquet, .csv, .jsonl"]),
+        (["summary", "none.parquet"], ["none.parquet: no such file", "pyojeong analyze"]),
     ],
 )
 def test_a_wrong_call_is_one_line_and_exit_code_2(monkeypatch, capsys, tmp_path, arguments, words):

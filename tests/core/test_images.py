@@ -499,7 +499,7 @@ def test_heic_is_read_with_its_extra_and_named_without(monkeypatch: pytest.Monke
 
 
 def test_a_picture_that_this_pillow_cannot_decode_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images.features, "check", lambda codec: False)
+    monkeypatch.setattr(features, "check", lambda codec: False)
     for start in (b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51", b"\0\0\0 ftypavif"):
         assert reason_of(start + b"?" * 50) == "needs_codec"
     assert reason_of(b"?" * 50) == "not_an_image"

@@ -20,8 +20,8 @@ from pyojeong.core.fonts import hangul_fonts
 from pyojeong.core.images import Pixels, split_path
 from pyojeong.core.labels import english_word, korean_word
 
-_TICKS = 90_000
-"""Units of time in a second of an annotated film: every usual frame rate has whole numbers of them."""
+_TICKS = 60_000
+"""Units of time in a second of an annotated film; MPEG-4 allows 65,535."""
 
 _QUALITY = 92
 
@@ -150,6 +150,8 @@ class _FilmWriter:
         stream.codec_context.time_base = Fraction(1, _TICKS)
         if codec == "libx264":
             stream.options = {"crf": "20", "preset": "veryfast"}
+        else:
+            stream.bit_rate = 8_000_000
         return stream
 
 

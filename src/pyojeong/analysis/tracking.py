@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -86,7 +87,7 @@ class Tracker:
         new = values.astype(np.float64)
         return (new + keep * (track.values - new)).astype(np.float32)
 
-    def state(self) -> dict[str, object]:
+    def state(self) -> dict[str, Any]:
         """Return what ``resume`` needs as JSON values."""
         tracks = [[track.id, [*track.box], track.values.tolist(), track.seen] for track in self._tracks]
         return {"count": self._count, "tracks": tracks}
