@@ -82,7 +82,7 @@ def test_the_installed_wheel_finds_a_face_without_node_and_without_extras(wheel:
         "from pyojeong.cli.main import main; sys.argv = ['pyojeong', sys.argv[1], 'face.png']; main()"
     )
     environment = {"PATH": "", "HOME": str(tmp_path)}
-    for command in ("faces", "emotions"):
+    for command in ("faces", "analyze"):
         done = subprocess.run(
             [sys.executable, "-c", code, command],
             cwd=tmp_path,

@@ -21,12 +21,12 @@ GRAY = np.full((200, 160, 3), 128, np.uint8)
 
 def test_a_box_and_a_label_are_drawn_in_the_color_of_the_class(tmp_path: Path) -> None:
     image = np.asarray(Annotator(tmp_path, COLORS).drawn(GRAY, [FACE])).astype(int)
-    orange = np.all(np.abs(image - [0xD9, 0x9A, 0x1C]) < 3, axis=2)
+    orange = np.asarray(np.abs(image - [0xD9, 0x9A, 0x1C]).max(2) < 3)
     assert orange[130, 60:100].all(), "the lower side of the box"
     assert orange[60:120, 40].all(), "the left side"
     assert orange[50 - 10 : 48, 41].any(), "the label's ground above it"
-    assert (image == GRAY).all(2)[60:120, 60:100].all(), "nothing covers the face"
-    white = (image > 240).all(2)
+    assert (image == GRAY)[60:120, 60:100].all(), "nothing covers the face"
+    white = np.asarray(image.min(2) > 240)
     assert white[30:50].sum() > 20
 
 

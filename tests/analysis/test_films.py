@@ -1,6 +1,7 @@
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,12 +55,12 @@ def test_frames_are_thinned_out_by_number_or_by_time(tmp_path: Path) -> None:
         assert len(brightness(film)) == film.frames == 20
     for options in ({"every": 0}, {"fps": 0}, {"fps": float("nan")}, {"every": 2, "fps": 5}):
         with pytest.raises(InputError, match=r"every|fps"):
-            Film(path, **options)  # type: ignore[arg-type]
+            Film(path, **options)
 
 
 @pytest.mark.parametrize("options", [{}, {"every": 3}, {"fps": 4.0}])
 @pytest.mark.parametrize("stop", [0, 1, 4, 6])
-def test_reading_goes_on_behind_a_frame_as_if_it_had_not_stopped(tmp_path: Path, options: dict, stop: int) -> None:
+def test_reading_goes_on_behind_a_frame_as_if_it_had_not_stopped(tmp_path: Path, options: dict[str, Any], stop: int) -> None:
     path = str(write_film(tmp_path / "a.mp4", numbered(30), key_every=7))
     with Film(path, **options) as film:
         whole = [(frame.number, frame.time_s) for frame in film.read()]
@@ -108,7 +109,7 @@ def test_a_truncated_film_gives_its_frames_and_then_the_reason(tmp_path: Path) -
     frames = [np.random.default_rng(seed).integers(0, 256, (48, 64, 3), dtype=np.uint8) for seed in range(60)]
     whole = write_film(tmp_path / "a.mkv", frames).read_bytes()
     (tmp_path / "b.mkv").write_bytes(whole[: len(whole) // 2])
-    seen = []
+    seen: list[int] = []
     with pytest.raises(SourceError) as caught, Film(str(tmp_path / "b.mkv")) as film:
         seen.extend(frame.number for frame in film.read())
     assert caught.value.reason == "ends_early"
@@ -124,7 +125,7 @@ def test_damaged_frames_are_left_out_and_told(tmp_path: Path) -> None:
     start = data.index(b"mdat") + len(data) // 4
     data[start : start + len(data) // 10] = bytes(len(data) // 10)
     (tmp_path / "b.mp4").write_bytes(data)
-    seen = []
+    seen: list[int] = []
     with pytest.raises(SourceError) as caught, Film(str(tmp_path / "b.mp4")) as film:
         seen.extend(frame.number for frame in film.read())
     assert caught.value.reason == "damaged_frames"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pyojeong.analysis.table import FaceTable
 from pyojeong.data.prepare import prepare
 from tests.archives import data_set, jpeg
 
@@ -50,12 +51,12 @@ def run(folder: Path, console: str, *words: str) -> subprocess.CompletedProcess[
 
 @pytest.mark.parametrize("console", CONSOLES)
 def test_every_image_is_printed(photographs: Path, console: str) -> None:
-    done = run(photographs, console, "emotions", "--", *NAMES, "missing 😀.jpg")
+    done = run(photographs, console, "analyze", "--", *NAMES, "missing 😀.jpg")
     encoding = CONSOLES[console]["PYTHONIOENCODING"] or "utf-8"
     shown = done.stdout.decode(encoding)
-    assert (done.returncode, done.stderr) == (2, b"")
+    assert (done.returncode, done.stderr.strip()) == (3, b"not read, or not to the end: 1 missing")
     assert shown.count(": 96x80, 0 face(s)") == len(NAMES)
-    assert shown.count("no such image file") == 1
+    assert shown.count("no such file") == 1
 
 
 @pytest.mark.parametrize("console", CONSOLES)
@@ -64,6 +65,15 @@ def test_json_stays_json_with_the_very_names(photographs: Path, console: str) ->
     encoding = CONSOLES[console]["PYTHONIOENCODING"] or "utf-8"
     assert (done.returncode, done.stderr) == (0, b"")
     assert [json.loads(line)["image"] for line in done.stdout.decode(encoding).splitlines()] == NAMES
+
+
+@pytest.mark.parametrize("name", ["faces.parquet", "faces.csv", "faces.jsonl"])
+def test_a_table_holds_every_name(photographs: Path, name: str) -> None:
+    done = run(photographs, "Western Windows", "analyze", "--out", name, "--", *NAMES)
+    assert (done.returncode, done.stderr) == (0, b"")
+    found = FaceTable.read(photographs / name).to_polars()["source"].to_list()
+    (photographs / name).unlink()
+    assert found == [known.encode(errors="backslashreplace").decode() for known in NAMES]
 
 
 def test_a_workspace_of_any_name_is_prepared_on_any_console(tmp_path: Path) -> None:
