@@ -1,9 +1,11 @@
 """The benchmarks that need data: what they say where it is missing or damaged, run as a user runs them."""
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -20,6 +22,7 @@ from tests.conftest import REPOSITORY
         ("detector.py", ["--data", "nowhere"], "nowhere/scut_asian.zip"),
         ("detector.py", ["tilts", "--data", "nowhere"], "nowhere/london_as_aihub"),
         ("jitter.py", ["--data", "nowhere"], "nowhere/london_as_aihub"),
+        ("tracking.py", ["--data", "nowhere"], "nowhere/london_as_aihub"),
     ],
 )
 def test_a_missing_file_is_one_line_and_no_traceback(
@@ -53,6 +56,22 @@ def test_a_damaged_archive_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "rafdb.zip").write_bytes(b"PK\x03\x04")
     done = run("framing.py", "register", "--data", ".", folder=tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+
+
+def test_the_tracks_of_a_clip_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
+    tracking = importlib.import_module("tracking")
+    happy, sad = np.array([0.9, 0.1], np.float32), np.array([0.4, 0.6], np.float32)
+    near, far = (0.0, 0.0, 10.0, 10.0), (500.0, 0.0, 510.0, 10.0)
+    # An actor that stays and changes its label twice, and one that jumps once.
+    clip = [
+        tracking.Seen(0.04 * number, [near, far if number < 3 else (900.0, 0.0, 910.0, 10.0)], [one, happy], [0, 1], 2)
+        for number, one in enumerate([happy, sad, happy, happy, happy])
+    ]
+    assert tracking.count(clip) == (10, 10)
+    switches, flips, minutes = tracking.counted(clip, 0.0)
+    assert (switches, flips, minutes) == (1, 2, pytest.approx(10 / 25 / 60))
+    assert tracking.counted(clip, 1.0)[1] == 0, "averages keep the label"
 
 
 def run(script: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -19,10 +19,12 @@ import polars as pl
 import pytest
 import torch
 
+from pyojeong.classifier import Classifier
 from pyojeong.core.errors import InputError
 from pyojeong.model.network import normalize
 from pyojeong.model.teacher import SIZES, load_teacher
 from tests.conftest import REPOSITORY
+from tests.test_classifier import write_means
 
 Array = npt.NDArray[np.float32]
 
@@ -303,3 +305,41 @@ def test_a_link_to_another_archive_is_replaced_and_a_file_is_not(tmp_path: Path)
     link.symlink_to(tmp_path / "gone.zip")
     assert rafdb(first, tmp_path / "work").returncode == 0
     assert link.resolve() == first
+
+
+def unsure(*words: object, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(REPOSITORY / "scripts/unsure.py"), *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder)
+
+
+def test_the_threshold_of_unsure_keeps_the_stated_risk_and_travels_in_the_model(tmp_path: Path) -> None:
+    # From the surest on: right, right, wrong, right, right (two of one score), wrong, wrong, right.
+    answers = [(0.95, 1), (0.9, 1), (0.8, 0), (0.7, 1), (0.6, 1), (0.6, 0), (0.5, 0), (0.4, 1)]
+    rows = [f"{n}.jpg,happy,{'happy' if right else 'sad'},{score}" for n, (score, right) in enumerate(answers)]
+    (tmp_path / "val.csv").write_text("path,true,pred,score\n" + "\n".join(rows))
+    write_means(tmp_path / "in.onnx")
+    words = ["val.csv", "--scheme", "BASIC7", "--curve", "curve.csv", "--model", "in.onnx", "--out", "out.onnx"]
+    done = unsure(*words, "--risk", "0.25", folder=tmp_path)
+    assert done.stdout.splitlines() == [
+        "n 8, error 0.3750, at 80 % coverage 0.4286",
+        "unsure_below 0.700000: coverage 0.5000, error 0.2500",
+    ]
+    curve = pl.read_csv(tmp_path / "curve.csv")
+    assert curve["threshold"].to_list() == [0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4]
+    assert curve["coverage"].to_list() == [0.125, 0.25, 0.375, 0.5, 0.75, 0.875, 1.0]
+    assert curve["risk"].to_list() == pytest.approx([0, 0, 1 / 3, 1 / 4, 1 / 3, 3 / 7, 3 / 8])
+    assert Classifier(tmp_path / "out.onnx").unsure_below == 0.7
+    assert Classifier(tmp_path / "in.onnx").unsure_below == 0
+
+
+def test_a_risk_that_cannot_be_had_and_a_table_without_scores_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "val.csv").write_text("path,true,pred,score\na.jpg,happy,sad,0.5\nb.jpg,happy,happy,0.5\n")
+    (tmp_path / "bare.csv").write_text("path,true,pred\na.jpg,happy,sad\n")
+    for words, message in (
+        (["val.csv", "--risk", "0.4"], "no threshold brings the error down to 0.4; the least is 0.500"),
+        (["bare.csv", "--risk", "0.4"], "bare.csv: no row has a score"),
+        (["val.csv", "--risk", "0.6", "--model", "in.onnx"], "give --model and --out together"),
+    ):
+        done = unsure(*words, "--scheme", "BASIC7", folder=tmp_path)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert message in done.stderr

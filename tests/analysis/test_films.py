@@ -60,7 +60,9 @@ def test_frames_are_thinned_out_by_number_or_by_time(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("options", [{}, {"every": 3}, {"fps": 4.0}])
 @pytest.mark.parametrize("stop", [0, 1, 4, 6])
-def test_reading_goes_on_behind_a_frame_as_if_it_had_not_stopped(tmp_path: Path, options: dict[str, Any], stop: int) -> None:
+def test_reading_goes_on_behind_a_frame_as_if_it_had_not_stopped(
+    tmp_path: Path, options: dict[str, Any], stop: int
+) -> None:
     path = str(write_film(tmp_path / "a.mp4", numbered(30), key_every=7))
     with Film(path, **options) as film:
         whole = [(frame.number, frame.time_s) for frame in film.read()]
