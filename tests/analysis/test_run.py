@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import Mock
 
+import av
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
@@ -205,10 +206,22 @@ def test_ctrl_c_ends_a_camera_and_its_rows_are_written(
     monkeypatch.setattr(reading, "Film", Camera)
     stop_after(4, monkeypatch)
     out = tmp_path / "faces.parquet"
-    rows = analyze("camera:0", out, model=model).to_polars()
+    rows = analyze("camera:0", out, annotate=tmp_path / "copies", model=model).to_polars()
     assert len(rows) == 4
+    with av.open(tmp_path / "copies" / "camera_0.mp4") as copy:
+        assert len([*copy.decode(video=0)]) >= 4
     assert rows["source"].unique().to_list() == ["camera:0"]
     assert_frame_equal(FaceTable.read(out).to_polars(), rows)
+
+
+def test_a_film_that_breaks_off_keeps_its_rows_its_copy_and_has_a_reason(model: Path, tmp_path: Path) -> None:
+    whole = write_film(tmp_path / "whole.mkv", [face(6), face(3)] * 20).read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(whole[: len(whole) // 2])
+    table = analyze([tmp_path / "cut.mkv", "none.png"], tmp_path / "a.csv", annotate=tmp_path / "out", model=model)
+    assert table.problems.rows() == [(str(tmp_path / "cut.mkv"), "ends_early"), ("none.png", "missing")]
+    assert 8 < len(table) - 2 < 32
+    with av.open(tmp_path / "out" / "cut.mkv.mp4") as copy:
+        assert len([*copy.decode(video=0)]) == len(table) - 2
 
 
 def test_a_place_that_cannot_be_written_is_told_before_the_work(holiday: Path, model: Path, tmp_path: Path) -> None:

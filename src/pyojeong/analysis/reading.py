@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pyojeong.analysis.ahead import read_ahead
-from pyojeong.analysis.annotate import Annotator
+from pyojeong.analysis.annotate import Annotator, Draw
 from pyojeong.analysis.colors import class_colors
 from pyojeong.analysis.films import Film, Frame, check_steps
 from pyojeong.analysis.problems import PROBLEMS, SourceError
@@ -195,21 +195,36 @@ class Reader:
     def _frames(self, source: Source, film: Film, tracker: Tracker, after: Position | None) -> Iterator[PictureFaces]:
         start = (after.frame, after.time_s) if after else None
         drawn = self._annotator.film(source, film.rate) if self._annotator else nullcontext(None)
+        ended: BaseException | None = None
         with (
             bar(source.name, film.frames) if self._shown else nullcontext(_no_bar) as advance,
             drawn as draw,
             closing(read_ahead(film.read(start), newest=film.live)) as frames,
         ):
-            for frame in frames:
-                faces = self._followed(frame, tracker)
-                if draw:
-                    draw(frame, faces)
-                # What a camera showed does not come again.
+            try:
+                for frame in frames:
+                    yield self._seen(source, frame, tracker, draw, live=film.live)
+                    advance()
+            except SourceError as error:
+                # The annotated copy keeps what there is.
+                ended = error
+            except (KeyboardInterrupt, GeneratorExit) as error:
+                # This is how a camera ends, so that its copy is whole.
                 if not film.live:
-                    self.position = Position(source.name, frame.number, frame.time_s, tracker.state())
-                height, width = frame.pixels.shape[:2]
-                yield PictureFaces(source.name, frame.number, frame.time_s, width, height, faces)
-                advance()
+                    raise
+                ended = error
+        if ended:
+            raise ended
+
+    def _seen(self, source: Source, frame: Frame, tracker: Tracker, draw: Draw | None, *, live: bool) -> PictureFaces:
+        faces = self._followed(frame, tracker)
+        if draw:
+            draw(frame, faces)
+        # What a camera showed does not come again.
+        if not live:
+            self.position = Position(source.name, frame.number, frame.time_s, tracker.state())
+        height, width = frame.pixels.shape[:2]
+        return PictureFaces(source.name, frame.number, frame.time_s, width, height, faces)
 
     def _followed(self, frame: Frame, tracker: Tracker) -> list[Face]:
         faces = self.analyzer.analyze(frame.pixels)
