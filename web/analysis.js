@@ -4,7 +4,7 @@ import { EmotionError } from './errors.js';
 import { Head, checkModelUrl } from './head.js';
 import { Lifecycle } from './lifecycle.js';
 import { checkRuntime } from './options.js';
-import { cut, listOf } from './patch.js';
+import { checkKind, cut, listOf } from './patch.js';
 import { Smoother } from './smoothing.js';
 import { PixelReader, loaded } from './source.js';
 
@@ -140,6 +140,7 @@ export class Analysis {
    */
   async #analyze({ head, net }, time, source, boxes, options) {
     const ownBoxes = listOf(boxes);
+    checkKind(options?.boxKind);
     const start = performance.now();
     const frame = this.#reader.frame(source);
     const read = performance.now();

@@ -1,6 +1,6 @@
 import { checkAnalyzer } from './analysis.js';
 import { EmotionError, messageOf } from './errors.js';
-import { checked, listOf } from './patch.js';
+import { listOf } from './patch.js';
 import { absolute } from './options.js';
 import { isLoading, loaded, sizeOf, tainted, unreadable } from './source.js';
 
@@ -139,7 +139,8 @@ export class WorkerAnalyzer {
   /** @param {Request} request */
   async #analyze({ source, boxes, options }) {
     if (this.#end) throw this.#end;
-    const plainBoxes = boxesOf(boxes);
+    // postMessage drops the properties of boxes that are not plain objects.
+    const plainBoxes = listOf(boxes);
     /** @type {Promise<void>} */
     const stopped = new Promise((resolve) => {
       this.#stopWaiting = resolve;
@@ -272,15 +273,6 @@ async function capture(source) {
   } catch (error) {
     throw unreadable(error);
   }
-}
-
-/**
- * Converts boxes to plain objects, because postMessage drops the properties of others.
- *
- * @param {readonly (Box | null)[] | undefined} boxes
- */
-function boxesOf(boxes) {
-  return listOf(boxes)?.map((box) => box && checked(box));
 }
 
 /** @param {Request} request replaced by a newer one */
