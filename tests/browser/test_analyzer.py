@@ -91,7 +91,7 @@ def test_a_model_of_another_aspect_gets_the_answers_that_python_gives(
           const options = { modelUrl: '/models/narrow.onnx', detectorUrl: '/models/detector.onnx' };
           const here = new EmotionAnalyzer(options);
           await here.init();
-          const there = await EmotionAnalyzer.inWorker(options);
+          const there = await EmotionAnalyzer.create({ ...options, worker: true });
           const img = await picture(address);
           const answers = [];
           for (const analyzer of [here, there])
@@ -178,8 +178,8 @@ def test_averages_follow_the_half_life(page: Any, site: Any, oracle: Any, painte
 
 def test_misuse_has_a_name(page: Any) -> None:
     faults = {
-        "() => makeAnalyzer({ detectorUrl: undefined })": ("bad_option", "detectorUrl"),
-        "() => makeAnalyzer({ modelUrl: undefined })": ("bad_option", "modelUrl"),
+        "() => makeAnalyzer({ detectorUrl: null })": ("bad_option", "detectorUrl"),
+        "() => makeAnalyzer({ modelUrl: '' })": ("bad_option", "modelUrl"),
         "() => makeAnalyzer({ halfLife: -1 })": ("bad_option", "halfLife"),
         "() => makeAnalyzer({ minFace: 3 })": ("bad_option", "minFace"),
         "() => makeAnalyzer({ detectorUrl: '/none.onnx' }).init()": ("model_not_found", "detectorUrl"),
