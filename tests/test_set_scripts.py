@@ -64,6 +64,7 @@ def write_sets(folder: Path) -> None:
     rated[0] |= {"label_en": "neutral", "raters": None, **dict.fromkeys(shares)}
     write_archive(folder / "taiwan_odd.zip", rated)
     write_archive(folder / "jaffe.zip", [face("jaffe", n, person="KA", split="val") for n in range(2)])
+    write_archive(folder / "utk_asian.zip", [{"path": f"utk_asian/{n}.png", "age": 30} for n in range(24)])
 
 
 def face(name: str, number: int, **columns: object) -> dict[str, object]:
@@ -103,6 +104,11 @@ def test_answers_of_a_model_become_votes_of_training_faces_alone(tmp_path: Path)
     # The pictures are plain, so a picture is its own mirror image.
     assert (votes.argmax(1) == Classifier(SHIPPED).predict_patches(pictures).argmax(1)).all()
     assert set(train.filter(pl.col("set") == "ckplus48")[VOTES[0]]) == {""}
+    unlabeled = train.filter(pl.col("set") == "utk_asian")
+    shares = unlabeled.select(VOTES).cast(pl.Float64).to_numpy()
+    assert 0 < unlabeled.height <= 24
+    assert set(unlabeled["label_en"]) <= {"neutral", "happy"}
+    assert [FACEAPI[number] for number in shares.argmax(1)] == unlabeled["label_en"].to_list()
     assert set(pl.read_csv(tmp_path / "data_raw/mixed_val_BASIC7.csv").filter(pl.col("set") == "rafdb")[VOTES[0]]) == {
         ""
     }

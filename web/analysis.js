@@ -1,10 +1,11 @@
 import { cutTurned, turnedRegion } from './alignment.js';
 import { FaceNet, checkSearch } from './detector.js';
 import { EmotionError } from './errors.js';
-import { Head, checkModelUrl } from './head.js';
+import { Head } from './head.js';
 import { Lifecycle } from './lifecycle.js';
-import { checkRuntime } from './options.js';
-import { cut, listOf } from './patch.js';
+import { fetchModel } from './model.js';
+import { checkRuntime, fetchOf } from './options.js';
+import { checkKind, cut, listOf } from './patch.js';
 import { Smoother } from './smoothing.js';
 import { PixelReader, loaded } from './source.js';
 
@@ -30,12 +31,15 @@ import { PixelReader, loaded } from './source.js';
 
 /**
  * @typedef {object} AnalysisOptions
- * @property {string | URL} detectorUrl the face detector, a file written by `python -m pyojeong.detection.graph`
+ * @property {string | URL} [modelUrl] the exported ONNX file; default: the package's own expression model
+ * @property {string | URL} [classesUrl] its classes.json; default: the names inside the model
+ * @property {string | URL} [detectorUrl] the face detector, a file written by `python -m pyojeong.detection.graph`;
+ *   default: the package's own copy
  * @property {number} [halfLife] half-life in ms of the weights that average probabilities over time; no averaging if
  *   omitted
  */
 
-/** @typedef {AnalysisOptions & import('./head.js').HeadOptions & import('./detector.js').SearchOptions & import('./options.js').RuntimeOptions} AnalyzerOptions */
+/** @typedef {AnalysisOptions & import('./detector.js').SearchOptions & import('./options.js').RuntimeOptions} AnalyzerOptions */
 
 /** @typedef {import('./head.js').EmotionInfo & { detectorBytes: number, minFace: number, scoreThreshold: number }} AnalyzerInfo */
 
@@ -57,12 +61,13 @@ export class Analysis {
 
   /**
    * @param {AnalyzerOptions} options
+   * @param {() => Promise<import('./packaged.js').Packaged>} packaged loads the networks whose address is left out
    * @throws {EmotionError} `bad_option`
    */
-  constructor(options) {
+  constructor(options, packaged) {
     checkAnalyzer(options);
     this.#smoother = options.halfLife ? new Smoother(options.halfLife) : null;
-    this.#nets = new Lifecycle('EmotionAnalyzer', () => load(options), release);
+    this.#nets = new Lifecycle('EmotionAnalyzer', async () => load(options, await packaged()), release);
   }
 
   /**
@@ -141,6 +146,7 @@ export class Analysis {
    */
   async #analyze({ head, net }, time, source, boxes, options) {
     const ownBoxes = listOf(boxes);
+    checkKind(options?.boxKind);
     const start = performance.now();
     const frame = this.#reader.frame(source);
     const read = performance.now();
@@ -195,14 +201,11 @@ function patchOf(frame, { box, landmarks }, head, boxKind) {
  * @throws {EmotionError} `bad_option`
  */
 export function checkAnalyzer(options) {
-  checkModelUrl(options);
   checkRuntime(options);
   checkSearch(options);
-  if (!options.detectorUrl) {
-    throw new EmotionError(
-      'bad_option',
-      'detectorUrl is missing; pass the address of the detector written by "python -m pyojeong.detection.graph --out DIR"',
-    );
+  for (const name of /** @type {const} */ (['modelUrl', 'detectorUrl'])) {
+    if (options[name] === undefined || options[name]) continue;
+    throw new EmotionError('bad_option', `${name} is empty; pass an address, or leave it out to use the package's own file`);
   }
   const { halfLife } = options;
   if (halfLife !== undefined && !(Number.isFinite(halfLife) && halfLife > 0)) {
@@ -210,10 +213,13 @@ export function checkAnalyzer(options) {
   }
 }
 
-/** @param {AnalyzerOptions} options */
-async function load(options) {
-  const search = { ...options, modelUrl: options.detectorUrl };
-  const loading = [Head.load(options), FaceNet.load(search, 'detectorUrl')];
+/**
+ * @param {AnalyzerOptions} options
+ * @param {import('./packaged.js').Packaged} packaged
+ */
+async function load(options, { expression, detector }) {
+  const found = detector ?? fetchModel(/** @type {string | URL} */ (options.detectorUrl), fetchOf(options), 'detectorUrl');
+  const loading = [Head.load(options, expression), FaceNet.load(options, found, 'detectorUrl')];
   const [head, net] = await Promise.allSettled(loading);
   if (head?.status === 'fulfilled' && net?.status === 'fulfilled') {
     return { head: /** @type {Head} */ (head.value), net: /** @type {FaceNet} */ (net.value) };

@@ -32,7 +32,7 @@ export { EmotionError };
  *   0.02. It limits the work: faces from 0.17 on need one look, those from 0.057 a second and smaller ones a third, which
  *   run only where no face, or something faint, was found
  * @property {number} [scoreThreshold] lowest score of a face, from 0.4 to 1; default 0.75; of a face that only a finer look
- *   finds at least 0.8
+ *   finds at least 0.85
  * @property {boolean} [thorough] whether to take every look; otherwise a near face may end the search before faces behind
  *   it of less than about 0.06 of the longer side are found. Default false
  */
@@ -49,7 +49,7 @@ const FINER = 3;
 const SMALLEST = 22;
 const MIN_FACE = 0.02;
 const THRESHOLD = 0.75;
-const FINER_THRESHOLD = 0.8;
+const FINER_THRESHOLD = 0.85;
 const CANDIDATE = 0.4;
 const HINT = 0.1;
 const CLOSE = 2;
@@ -79,7 +79,8 @@ export class FaceDetector {
     checkModelUrl(options);
     checkRuntime(options);
     checkSearch(options);
-    this.#net = new Lifecycle('FaceDetector', () => FaceNet.load(options, 'modelUrl'), (net) => net.release());
+    const load = () => FaceNet.load(options, fetchModel(options.modelUrl, fetchOf(options), 'modelUrl'), 'modelUrl');
+    this.#net = new Lifecycle('FaceDetector', load, (net) => net.release());
   }
 
   /**
@@ -144,14 +145,14 @@ export class FaceNet {
   }
 
   /**
-   * @param {DetectorOptions} options
-   * @param {string} option name of the caller's option for `modelUrl`, for errors
+   * @param {SearchOptions & import('./options.js').RuntimeOptions} options
+   * @param {Uint8Array | Promise<Uint8Array>} file the detector
+   * @param {string} option name of the option with its address, for errors
    * @returns {Promise<FaceNet>}
    * @throws {EmotionError} see `docs/js_api.md`
    */
-  static async load(options, option) {
-    const fetch = fetchOf(options);
-    const [backend, bytes] = await Promise.all([loadBackend(options), fetchModel(options.modelUrl, fetch, option)]);
+  static async load(options, file, option) {
+    const [backend, bytes] = await Promise.all([loadBackend(options), file]);
     readMetadata(bytes, option);
     return new FaceNet(await backend.openFaces(bytes, option), options, bytes.byteLength);
   }

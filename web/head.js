@@ -34,13 +34,15 @@ export class Head {
   /**
    * Loads the network and runs it once, so that the first prediction is as fast as the others.
    *
-   * @param {HeadOptions & RuntimeOptions} options
+   * @param {Partial<HeadOptions> & RuntimeOptions} options
+   * @param {Uint8Array} [packaged] the model's bytes, in place of those at `modelUrl`
    * @returns {Promise<Head>}
    * @throws {EmotionError} see `docs/js_api.md`
    */
-  static async load(options) {
+  static async load(options, packaged) {
     const fetch = fetchOf(options);
-    const [backend, { bytes, facts }] = await Promise.all([loadBackend(options), loadModel({ ...options, fetch })]);
+    const loading = loadModel({ ...options, fetch }, packaged);
+    const [backend, { bytes, facts }] = await Promise.all([loadBackend(options), loading]);
     const network = await backend.openExpression(bytes, facts.size ?? USUAL_SIZE, 'modelUrl');
     const { classes } = facts;
     if (network.outputs === classes.length) return new Head(network, facts, bytes.byteLength);

@@ -5,9 +5,11 @@ export { FaceDetector } from './detector.js';
 export { EmotionAPI, EmotionError } from './onnx_emotion_api.js';
 export { TinyFaceDetector } from './tiny-face-detector.js';
 
+/** @typedef {import('./analyzer.js').Analyzer} Analyzer */
 /** @typedef {import('./analyzer.js').AnalyzerInfo} AnalyzerInfo */
 /** @typedef {import('./analyzer.js').AnalyzerOptions} AnalyzerOptions */
 /** @typedef {import('./analyzer.js').FaceEmotions} FaceEmotions */
+/** @typedef {import('./analyzer.js').ThreadOptions} ThreadOptions */
 /** @typedef {import('./analyzer.js').WorkerOptions} WorkerOptions */
 /** @typedef {import('./detector.js').DetectorInfo} DetectorInfo */
 /** @typedef {import('./detector.js').DetectorOptions} DetectorOptions */

@@ -27,14 +27,15 @@ const GREATEST_ASPECT = 2;
 /**
  * Loads the model and classes.json, and checks that their class names agree.
  *
- * @param {{ modelUrl: string | URL, classesUrl?: string | URL | undefined, fetch: typeof globalThis.fetch }} options
+ * @param {{ modelUrl?: string | URL, classesUrl?: string | URL | undefined, fetch: typeof globalThis.fetch }} options
+ * @param {Uint8Array} [packaged] the model's bytes, in place of those at `modelUrl`
  * @returns {Promise<{ bytes: Uint8Array, facts: ModelFacts }>}
  * @throws {EmotionError} `model_not_found`, `model_is_html`, `model_truncated`, `model_invalid`,
  *   `classes_not_found`, `classes_invalid`, `class_mismatch`
  */
-export async function loadModel({ modelUrl, classesUrl, fetch }) {
+export async function loadModel({ modelUrl, classesUrl, fetch }, packaged) {
   const [bytes, listed] = await Promise.all([
-    fetchModel(modelUrl, fetch, 'modelUrl'),
+    packaged ?? fetchModel(/** @type {string | URL} */ (modelUrl), fetch, 'modelUrl'),
     classesUrl === undefined ? null : fetchClasses(classesUrl, fetch),
   ]);
   const metadata = readMetadata(bytes, 'modelUrl');

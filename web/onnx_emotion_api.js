@@ -9,6 +9,7 @@ import { EmotionError } from './errors.js';
 import { Head, checkModelUrl } from './head.js';
 import { Lifecycle } from './lifecycle.js';
 import { checkRuntime } from './options.js';
+import { checkKind, checked } from './patch.js';
 import { PixelReader, isLoading, loaded } from './source.js';
 
 export { EmotionError };
@@ -129,6 +130,9 @@ export class EmotionAPI {
    */
   async #predict(source, box, { boxKind, landmarks } = {}) {
     this.#head.ready();
+    // A box beside landmarks is not cut, but a broken one is a mistake all the same.
+    if (box) checked(box);
+    checkKind(boxKind);
     // Does not wait otherwise, not even for a microtask, so that the pixels are those at the time of the call.
     if (isLoading(source)) await loaded(source);
     return this.#head.use(async (head) => {

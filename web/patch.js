@@ -74,13 +74,20 @@ export function patchRegion(box, margin, offset, aspect) {
  * @throws {EmotionError} `bad_option`
  */
 export function boxAs(target, box, kind) {
-  if (kind !== 'annotator' && !Object.hasOwn(RELATIONS, kind)) {
-    const kinds = 'boxKind must be "annotator", "detector" or "blazeface"';
-    throw new EmotionError('bad_option', `${kinds}, not ${JSON.stringify(kind)}`);
-  }
+  checkKind(kind);
   if (target === kind) return box;
   const drawn = kind === 'annotator' ? box : annotatorBox(box, RELATIONS[kind]);
   return target === 'annotator' ? drawn : detectorBox(drawn, RELATIONS[target]);
+}
+
+/**
+ * @param {BoxKind | undefined} kind undefined means the model's
+ * @throws {EmotionError} `bad_option`
+ */
+export function checkKind(kind) {
+  if (kind === undefined || kind === 'annotator' || Object.hasOwn(RELATIONS, kind)) return;
+  const kinds = 'boxKind must be "annotator", "detector" or "blazeface"';
+  throw new EmotionError('bad_option', `${kinds}, not ${JSON.stringify(kind)}`);
 }
 
 /**
@@ -167,12 +174,15 @@ export function regionOf(box, framing, boxKind, { width, height }) {
 }
 
 /**
- * @param {readonly (Box | null)[] | undefined} boxes
- * @returns {readonly (Box | null)[] | undefined}
+ * Checks boxes and copies them to plain objects.
+ *
+ * @param {readonly (Box | null | undefined)[] | null | undefined} boxes
+ * @returns {(Box | null)[] | undefined}
  * @throws {EmotionError} `bad_box`
  */
 export function listOf(boxes) {
-  if (!boxes || Array.isArray(boxes)) return boxes;
+  if (!boxes) return undefined;
+  if (Array.isArray(boxes)) return boxes.map((box) => (box ? checked(box) : null));
   throw new EmotionError('bad_box', `the boxes must be a list of boxes, not ${JSON.stringify(boxes)}`);
 }
 

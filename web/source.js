@@ -249,7 +249,31 @@ function newContext() {
     canvas.getContext('2d', options)
   );
   if (!context) throw new EmotionError('bad_source', 'this browser provides no 2d canvas, which is needed to read pixels');
+  checkReadback(context);
   return context;
+}
+
+/**
+ * Reads known pixels back: against fingerprinting, some browsers return noise for what a page has drawn.
+ *
+ * @param {CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D} context
+ * @throws {EmotionError} `bad_source`
+ */
+function checkReadback(context) {
+  const side = 8;
+  context.canvas.width = context.canvas.height = side;
+  context.fillStyle = 'rgb(40, 120, 200)';
+  context.fillRect(0, 0, side, side);
+  const { data } = context.getImageData(0, 0, side, side);
+  const drawn = [40, 120, 200, 255];
+  const error = data.reduce((sum, value, at) => sum + Math.abs(value - /** @type {number} */ (drawn[at % 4])), 0);
+  // A weaker protection changes a few pixels by a level or two, which changes no answer.
+  if (error / data.length <= 2) return;
+  throw new EmotionError(
+    'bad_source',
+    'this browser returns noise instead of the pixels of a canvas, a protection against fingerprinting ' +
+      '(privacy.resistFingerprinting in Firefox); the user has to allow this site to read canvas data',
+  );
 }
 
 /**

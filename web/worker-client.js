@@ -1,7 +1,8 @@
 import { checkAnalyzer } from './analysis.js';
 import { EmotionError, messageOf } from './errors.js';
-import { checked, listOf } from './patch.js';
+import { listOf } from './patch.js';
 import { absolute } from './options.js';
+import { packagedFor } from './packaged.js';
 import { isLoading, loaded, sizeOf, tainted, unreadable } from './source.js';
 
 /** @typedef {import('./analysis.js').AnalyzerOptions} AnalyzerOptions */
@@ -27,7 +28,7 @@ import { isLoading, loaded, sizeOf, tainted, unreadable } from './source.js';
 
 const URLS = /** @type {const} */ (['modelUrl', 'classesUrl', 'detectorUrl', 'wasmBasePath']);
 
-/** An analyzer that computes in a worker; created by `EmotionAnalyzer.inWorker()`. */
+/** An analyzer that computes in a worker; created by `EmotionAnalyzer.create({ worker: true })`. */
 export class WorkerAnalyzer {
   /** @type {WorkerTimings} */
   timings = { read: 0, detect: 0, classify: 0, capture: 0, longestTask: 0 };
@@ -57,22 +58,41 @@ export class WorkerAnalyzer {
   }
 
   /**
-   * @param {AnalyzerOptions & WorkerOptions} options
+   * Starts a worker from its file beside this module or, where a bundler did not take that along, from its text.
+   *
+   * @param {WorkerOptions['workerUrl']} workerUrl
+   * @param {AnalyzerOptions} options
    * @returns {Promise<WorkerAnalyzer>}
    * @throws {EmotionError} `bad_option`, `worker_not_found`, `worker_lost`, and the errors of `EmotionAnalyzer.init`
    */
-  static async start({ workerUrl, ...options }) {
+  static async start(workerUrl, options) {
     checkAnalyzer(options);
     for (const name of /** @type {const} */ (['ort', 'fetch'])) {
       if (options[name] === undefined) continue;
-      throw new EmotionError('bad_option', `${name} cannot be sent to a worker; leave it out, or use EmotionAnalyzer without inWorker()`);
+      throw new EmotionError('bad_option', `${name} cannot be sent to a worker; leave it out, or do without a worker`);
     }
     // Relative addresses are relative to the page, not to the worker's file.
     const resolved = { ...options };
     for (const name of URLS) if (resolved[name] !== undefined) resolved[name] = absolute(resolved[name], name);
-    const analyzer = new WorkerAnalyzer(newWorker(workerUrl));
     try {
-      await analyzer.#init(resolved);
+      return await WorkerAnalyzer.#begin(() => newWorker(workerUrl), resolved);
+    } catch (error) {
+      const missing = error instanceof EmotionError && error.code === 'worker_not_found' && workerUrl === undefined;
+      const text = missing && (await import('./worker-text.js').catch(() => null));
+      if (!text) throw error;
+      return WorkerAnalyzer.#begin(() => workerOf(text.worker), resolved);
+    }
+  }
+
+  /**
+   * @param {() => Worker} launch
+   * @param {AnalyzerOptions} options
+   */
+  static async #begin(launch, options) {
+    const packaged = await packagedFor(options);
+    const analyzer = new WorkerAnalyzer(launch());
+    try {
+      await analyzer.#init(options, packaged);
     } catch (error) {
       await analyzer.dispose();
       throw error;
@@ -139,7 +159,8 @@ export class WorkerAnalyzer {
   /** @param {Request} request */
   async #analyze({ source, boxes, options }) {
     if (this.#end) throw this.#end;
-    const plainBoxes = boxesOf(boxes);
+    // postMessage drops the properties of boxes that are not plain objects.
+    const plainBoxes = listOf(boxes);
     /** @type {Promise<void>} */
     const stopped = new Promise((resolve) => {
       this.#stopWaiting = resolve;
@@ -166,10 +187,16 @@ export class WorkerAnalyzer {
     return faces;
   }
 
-  /** @param {AnalyzerOptions} options */
-  async #init(options) {
+  /**
+   * @param {AnalyzerOptions} options
+   * @param {import('./packaged.js').Packaged} packaged
+   */
+  async #init(options, packaged) {
     const lock = `pyojeong ${crypto.randomUUID?.() ?? Math.random()}`;
-    const { info, outputKeys } = await this.#ask({ kind: 'init', options, lock });
+    const { info, outputKeys } = await this.#ask(
+      { kind: 'init', options, packaged, lock },
+      Object.values(packaged).map(({ buffer }) => buffer),
+    );
     this.#info = info;
     this.#outputKeys = Object.freeze(outputKeys);
     // Granted once the worker no longer holds it, which means that it has died.
@@ -190,7 +217,7 @@ export class WorkerAnalyzer {
       } catch (error) {
         if (!(error instanceof DOMException && error.name === 'DataCloneError')) throw error;
         // Browsers do not transfer a bitmap with pixels of another site.
-        if (transfer.length) throw tainted(error);
+        if ('frame' in message && transfer.length) throw tainted(error);
         throw new EmotionError('bad_option', `an option cannot be sent to a worker (${messageOf(error)})`, error);
       }
       this.#open.set(id, { resolve, reject });
@@ -231,6 +258,8 @@ export class WorkerAnalyzer {
 /** @param {string | URL | undefined} url */
 function newWorker(url) {
   try {
+    // A policy of trusted types lets only this object itself through.
+    if (isTrusted(url)) return new Worker(/** @type {URL} */ (url), { type: 'module' });
     // Bundlers recognize only this exact form of the second call.
     if (url !== undefined) return new Worker(absolute(url, 'workerUrl'), { type: 'module' });
     return new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
@@ -244,9 +273,24 @@ function newWorker(url) {
   }
 }
 
+/** @param {unknown} url */
+function isTrusted(url) {
+  const { trustedTypes } = /** @type {{ trustedTypes?: { isScriptURL(value: unknown): boolean } }} */ (globalThis);
+  return trustedTypes?.isScriptURL(url) ?? false;
+}
+
+/** @param {string} text of the worker's module */
+function workerOf(text) {
+  const url = URL.createObjectURL(new Blob([text], { type: 'text/javascript' }));
+  const worker = new Worker(url, { type: 'module' });
+  // The address is needed until the module has been read, which its first message tells.
+  worker.addEventListener('message', () => URL.revokeObjectURL(url), { once: true });
+  return worker;
+}
+
 /** @param {string} why */
 function lost(why) {
-  return new EmotionError('worker_lost', `the worker was lost (${why}); create a new one with EmotionAnalyzer.inWorker()`);
+  return new EmotionError('worker_lost', `the worker was lost (${why}); create a new one`);
 }
 
 /**
@@ -257,6 +301,7 @@ function lost(why) {
  */
 async function capture(source) {
   if ('data' in source || 'displayWidth' in source || source instanceof ImageBitmap) return source;
+  if ('videoWidth' in source && !framesAreUpright()) return drawn(source);
   if (!('naturalWidth' in source) && typeof VideoFrame === 'function') {
     try {
       // A video frame shares its pixels; a bitmap copies them.
@@ -275,12 +320,28 @@ async function capture(source) {
 }
 
 /**
- * Converts boxes to plain objects, because postMessage drops the properties of others.
- *
- * @param {readonly (Box | null)[] | undefined} boxes
+ * Returns whether frames of a film that a phone recorded on its side come upright. Firefox and WebKit hand over the stored
+ * pixels, in a `VideoFrame` and in a bitmap alike; browsers that know the rotation of a frame apply it.
  */
-function boxesOf(boxes) {
-  return listOf(boxes)?.map((box) => box && checked(box));
+function framesAreUpright() {
+  return typeof VideoFrame === 'function' && 'rotation' in VideoFrame.prototype;
+}
+
+/**
+ * Returns a film's frame as it is shown; drawing turns it upright in every browser.
+ *
+ * @param {HTMLVideoElement} video
+ * @returns {ImageBitmap}
+ * @throws {EmotionError} `bad_source`, `tainted_source`
+ */
+function drawn(video) {
+  try {
+    const canvas = new OffscreenCanvas(video.videoWidth, video.videoHeight);
+    canvas.getContext('2d', { alpha: false })?.drawImage(video, 0, 0);
+    return canvas.transferToImageBitmap();
+  } catch (error) {
+    throw unreadable(error);
+  }
 }
 
 /** @param {Request} request replaced by a newer one */

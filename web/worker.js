@@ -1,4 +1,4 @@
-/** The worker of `EmotionAnalyzer.inWorker()`: runs one analyzer and handles one message at a time. */
+/** The worker of `EmotionAnalyzer.create({ worker: true })`: runs one analyzer and handles one message at a time. */
 
 import { Analysis } from './analysis.js';
 import { messageOf } from './errors.js';
@@ -8,9 +8,9 @@ let analysis;
 
 /** @type {Record<string, (message: any) => Promise<unknown>>} */
 const handlers = {
-  async init({ options, lock }) {
+  async init({ options, packaged, lock }) {
     holdWhileAlive(lock);
-    analysis = new Analysis(options);
+    analysis = new Analysis(options, async () => packaged);
     await analysis.init();
     return { info: analysis.info(), outputKeys: analysis.outputKeys };
   },

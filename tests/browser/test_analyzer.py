@@ -91,7 +91,7 @@ def test_a_model_of_another_aspect_gets_the_answers_that_python_gives(
           const options = { modelUrl: '/models/narrow.onnx', detectorUrl: '/models/detector.onnx' };
           const here = new EmotionAnalyzer(options);
           await here.init();
-          const there = await EmotionAnalyzer.inWorker(options);
+          const there = await EmotionAnalyzer.create({ ...options, worker: true });
           const img = await picture(address);
           const answers = [];
           for (const analyzer of [here, there])
@@ -113,18 +113,21 @@ def test_a_model_of_another_aspect_gets_the_answers_that_python_gives(
 
 def test_given_boxes_are_classified_without_searching(page: Any, site: Any, oracle: Any, painter: Any) -> None:
     image = painter(320, 240, seed=6)
-    found, given, detected = page.evaluate(
+    found, given, detected, wrong = page.evaluate(
         """async (address) => {
           const analyzer = makeAnalyzer();
           await analyzer.init();
           const img = await picture(address);
           const boxes = [{ x: -30, y: 60, width: 90, height: 120 }, null];
+          const wrong = [[[{ x: NaN, y: 0, width: 9, height: 9 }], {}], [[], { boxKind: 'mesh' }]];
           return [await analyzer.analyze(img), await analyzer.analyze(img, boxes),
-            await analyzer.analyze(img, boxes, { boxKind: 'detector' })];
+            await analyzer.analyze(img, [boxes[0], undefined], { boxKind: 'detector' }),
+            await Promise.all(wrong.map((asked) => analyzer.analyze(img, ...asked).catch((error) => error.code)))];
         }""",
         site.put("given.png", image),
     )
     assert found == []
+    assert wrong == ["bad_box", "bad_option"]
     for face, box in zip(given, [(-30, 60, 90, 120), None], strict=True):
         assert face["emotions"] == pytest.approx(oracle(image, box), abs=1e-4)
         assert face["score"] is None
@@ -175,8 +178,8 @@ def test_averages_follow_the_half_life(page: Any, site: Any, oracle: Any, painte
 
 def test_misuse_has_a_name(page: Any) -> None:
     faults = {
-        "() => makeAnalyzer({ detectorUrl: undefined })": ("bad_option", "detectorUrl"),
-        "() => makeAnalyzer({ modelUrl: undefined })": ("bad_option", "modelUrl"),
+        "() => makeAnalyzer({ detectorUrl: null })": ("bad_option", "detectorUrl"),
+        "() => makeAnalyzer({ modelUrl: '' })": ("bad_option", "modelUrl"),
         "() => makeAnalyzer({ halfLife: -1 })": ("bad_option", "halfLife"),
         "() => makeAnalyzer({ minFace: 3 })": ("bad_option", "minFace"),
         "() => makeAnalyzer({ detectorUrl: '/none.onnx' }).init()": ("model_not_found", "detectorUrl"),

@@ -56,7 +56,7 @@ def test_the_module_by_its_name(tab: Any, site: Any, oracle: Any, painter: Any) 
         shutil.copy(run / name, site.root / name)
     image = painter(320, 240, seed=32)
     image.save(site.root / "named.png")
-    snippet, _ = snippets(GUIDE, "js")
+    _, snippet, _ = snippets(GUIDE, "js")  # the first one is tried with the packed package
     names = {"pyojeong": "/web/index.js"}
     ask = "await api.predictFromImage(document.querySelector('img'), { x: 100, y: 60, width: 90, height: 120 })"
     (site.root / "named.html").write_text(
@@ -76,7 +76,7 @@ def test_the_module_in_node(site: Any, oracle: Any, painter: Any, tmp_path: Path
     shutil.copy(site.root / "models/mobilenetv3_classifier/runs/finetune_K7_160/k7_mnv3s_160.onnx", tmp_path)
     image = painter(320, 240, seed=33)
     (tmp_path / "image.rgba").write_bytes(image.convert("RGBA").tobytes())
-    _, snippet = snippets(GUIDE, "js")
+    *_, snippet = snippets(GUIDE, "js")
     program = snippet.replace("'pyojeong'", f"'{(REPOSITORY / 'web/index.js').as_uri()}'")
     (tmp_path / "program.mjs").write_text(
         f"""const data = await readFile('image.rgba');

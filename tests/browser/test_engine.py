@@ -1,18 +1,12 @@
 """The package's own engine computes in Node.js and in every browser what Python computes, from equal pixels."""
 
 import base64
-import http.server
 import importlib.util
 import json
-import os
 import re
 import shutil
-import signal
 import subprocess
-import threading
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +26,7 @@ from pyojeong.detection.network import SIDE, View
 from pyojeong.faceapi.detector import FaceApi
 from pyojeong.faceapi.nets import graph_path
 from pyojeong.sample.drawing import draw_face
-from tests.browser.chromium import find_chromium
+from tests.browser.browsers import BROWSERS, PATIENCE, answer_of
 from tests.browser.faces import draw_group, pixels_of
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -52,7 +46,6 @@ FRAMES = (
     (5, 700),
 )
 INPUT_SIZES = (128, 160, 224, 416, 608)
-PATIENCE = 240  # seconds
 
 PAGE = """<!doctype html><link rel="icon" href="data:,"><script type="module">
 const read = async (name) => (await fetch(`/${name}`)).arrayBuffer();
@@ -153,77 +146,9 @@ def run_node(cases: Cases) -> dict[str, Any]:
     return found
 
 
-class Handler(http.server.SimpleHTTPRequestHandler):
-    """Serves the folder of the test, and keeps what the page sends."""
-
-    def do_POST(self) -> None:
-        assert isinstance(self.server, Server)
-        self.server.answer = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.server.answered.set()
-        self.send_response(204)
-        self.end_headers()
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
-
-
-class Server(http.server.ThreadingHTTPServer):
-    answer: Any = None
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(("127.0.0.1", 0), lambda *given: Handler(*given, directory=str(folder)))
-        self.answered = threading.Event()
-
-
-@contextmanager
-def serving(folder: Path) -> Iterator[Server]:
-    with Server(folder) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
 def run_browser(command: list[str], cases: Cases) -> dict[str, Any]:
-    """Open the page in a browser, which sends its answers to the server; no driver is needed."""
     (cases.folder / "questions.json").write_text(json.dumps(cases.questions))
-    (cases.folder / "page.html").write_text(PAGE)
-    for name in ("web", "tests"):
-        if not (cases.folder / name).exists():
-            (cases.folder / name).symlink_to(REPOSITORY / name)
-    with serving(cases.folder) as server:
-        url = f"http://127.0.0.1:{server.server_port}/page.html"
-        with subprocess.Popen(
-            [*command, url], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        ) as browser:
-            answered = server.answered.wait(PATIENCE)
-            os.killpg(browser.pid, signal.SIGTERM)
-        assert answered, "the page sent no answer"
-        found: dict[str, Any] = server.answer
-    assert "error" not in found, found
-    return found
-
-
-def chromium(profile: Path) -> list[str]:
-    path = find_chromium()
-    if path is None:
-        pytest.fail("there is no Chromium; `make test` installs one")
-    return [path, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}"]
-
-
-def firefox(profile: Path) -> list[str]:
-    path = shutil.which("firefox-esr") or shutil.which("firefox")
-    if path is None:
-        pytest.skip("Firefox is not installed (apt-get install firefox-esr)")
-    return [path, "--headless", "--no-remote", "--profile", str(profile)]
-
-
-def webkit(_: Path) -> list[str]:
-    found = sorted(Path("/usr/lib").glob("*/webkit2gtk-4.*/MiniBrowser"))
-    if not found or not shutil.which("xvfb-run"):
-        pytest.skip("WebKitGTK is not installed (apt-get install webkit2gtk-driver xvfb)")
-    return ["xvfb-run", "-a", str(found[-1])]
+    return answer_of(command, cases.folder, PAGE)
 
 
 def test_node_answers_as_python(cases: Cases) -> None:
@@ -233,14 +158,7 @@ def test_node_answers_as_python(cases: Cases) -> None:
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize(
-    ("launch", "name"),
-    [
-        (chromium, "Chrome"),
-        pytest.param(firefox, "Firefox", marks=pytest.mark.slow),
-        pytest.param(webkit, "AppleWebKit", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize(("launch", "name"), BROWSERS)
 def test_browsers_answer_as_python(launch: Any, name: str, cases: Cases, tmp_path: Path) -> None:
     found = run_browser(launch(tmp_path), cases)
     assert name in found["runtime"]

@@ -18,7 +18,7 @@ async () => {
   const run = '/models/mobilenetv3_classifier/runs/finetune_K7_160/';
   window.given = { modelUrl: run + 'k7_mnv3s_160.onnx', classesUrl: run + 'classes.json',
     detectorUrl: '/models/detector.onnx', minFace: 0.1 };
-  window.inWorker = (more) => EmotionAnalyzer.inWorker({ ...given, ...more });
+  window.inWorker = (more) => EmotionAnalyzer.create({ ...given, worker: true, ...more });
   window.picture = async (url) => { const img = new Image(); img.src = url; await img.decode(); return img; };
   window.codeOf = async (make) => { try { await make(); } catch (error) { return [error.code, error.message]; }
     return ['no error', '']; };
@@ -188,7 +188,7 @@ def test_each_fault_has_a_name_and_a_remedy(page: Any, site: Any) -> None:
         )
         (site.root / f"{name}.js").write_text(f"import './{name}-first.js'; import '/web/worker.js';")
     faults = {
-        "() => inWorker({ detectorUrl: undefined })": ("bad_option", "detectorUrl"),
+        "() => inWorker({ detectorUrl: '' })": ("bad_option", "detectorUrl"),
         "() => inWorker({ fetch: () => {} })": ("bad_option", "fetch"),
         "() => inWorker({ modelUrl: 'none.onnx' })": ("model_not_found", "modelUrl"),
         "() => inWorker({ detectorUrl: '/blank.html' })": ("model_is_html", "detectorUrl"),
@@ -210,7 +210,7 @@ def test_each_fault_has_a_name_and_a_remedy(page: Any, site: Any) -> None:
         ),
         "async () => (await inWorker({ workerUrl: '/dying.js' })).analyze(new ImageData(9, 9))": (
             "worker_lost",
-            "inWorker",
+            "create a new one",
         ),
         "async () => (await inWorker({ workerUrl: '/crashing.js' })).analyze(new ImageData(9, 9))": (
             "worker_lost",

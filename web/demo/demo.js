@@ -11,7 +11,7 @@ import { Speech } from './speech.js';
 
 /** @typedef {import('../analyzer.js').FaceEmotions} FaceEmotions */
 /** @typedef {import('../patch.js').Box} Box */
-/** @typedef {Awaited<ReturnType<typeof EmotionAnalyzer.inWorker>>} Analyzer */
+/** @typedef {import('../analyzer.js').Analyzer} Analyzer */
 /** @typedef {import('./models.js').Model} Model */
 /** @typedef {{ models: Model[], rival: boolean, rivalWasm: boolean }} Available */
 
@@ -68,7 +68,8 @@ async function start() {
 /** @param {string} url one of the addresses in the list */
 async function useModel(url) {
   const model = /** @type {Model} */ (available.models.find((each) => each.url === url));
-  const next = await EmotionAnalyzer.inWorker({
+  const next = await EmotionAnalyzer.create({
+    worker: true,
     modelUrl: model.url,
     classesUrl: model.classesUrl,
     detectorUrl: '../../detection/blazeface.onnx',

@@ -22,8 +22,11 @@ MIN_FACE = 0.02
 THRESHOLD = 0.75
 """Default score above which a find is a face, in the first or in the close look."""
 
-FINER_THRESHOLD = 0.8
-"""Least threshold of faces that only a finer look finds; it sees far more places that might look like one."""
+FINER_THRESHOLD = 0.85
+"""Least threshold of faces that only a finer look finds; it sees far more places that might look like one.
+
+The faintest of 295 faces in crowds of London photographs scores 0.91 there.
+"""
 
 CANDIDATE = 0.4
 """Score above which a find is looked at closely."""
@@ -48,7 +51,7 @@ class Detector:
             work: a look of 128 pixels finds faces of 0.17 of the longer side and more, one of 384 pixels those of
             0.057, one of 1152 those of 0.019. Finer looks run only where no face, or something faint, was found; see
             ``thorough``.
-        threshold: lowest score of a face, from 0.4 to 1; of one that only a finer look finds at least 0.8.
+        threshold: lowest score of a face, from 0.4 to 1; of one that only a finer look finds at least 0.85.
         thorough: whether to take every look. Otherwise a near face may end the search before faces behind it of less
             than about 0.06 of the longer side are found.
         threads: number of onnxruntime threads; 0 lets onnxruntime decide.
