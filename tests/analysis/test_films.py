@@ -1,4 +1,6 @@
+import os
 import sys
+import threading
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -119,6 +121,16 @@ def test_a_truncated_film_gives_its_frames_and_then_the_reason(tmp_path: Path) -
     index_at_end = write_film(tmp_path / "c.mp4", frames).read_bytes()
     (tmp_path / "d.mp4").write_bytes(index_at_end[: len(index_at_end) // 2])
     assert reason_of(tmp_path / "d.mp4") == "not_a_film"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_film_without_a_length_is_read_from_a_pipe(tmp_path: Path) -> None:
+    data = write_film(tmp_path / "a.ts", numbered(30)).read_bytes()
+    os.mkfifo(tmp_path / "live.ts")
+    threading.Thread(target=(tmp_path / "live.ts").write_bytes, args=[data]).start()
+    with Film(str(tmp_path / "live.ts")) as film:
+        assert film.frames is None
+        assert len([*film.read()]) == 30
 
 
 def test_damaged_frames_are_left_out_and_told(tmp_path: Path) -> None:

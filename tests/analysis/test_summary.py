@@ -10,6 +10,8 @@ from pyojeong.analysis.summary import draw
 from pyojeong.core.errors import InputError
 from tests.analysis.test_table import seen, table
 
+pytestmark = pytest.mark.heavy
+
 
 def film(*moments: tuple[float, dict[int, float]], source: str = "film.mp4") -> list[PictureFaces]:
     """Frames at times in seconds; id -> probability of happy."""

@@ -55,13 +55,16 @@ class Film:
         fps: take at most so many frames a second of the film, by their times; None takes all.
 
     Attributes:
+        path: as given.
+        live: whether it is a camera.
         frames: stated number of frames to come, after ``every`` and ``fps``; None where it is unknown.
         duration: stated length in seconds; None where it is unknown.
         rate: stated frames a second, before ``every`` and ``fps``; 0 where it is unknown.
 
     Raises:
-        SourceError: with reason ``needs_film``, ``missing``, ``empty``, ``not_a_film``, ``no_picture_stream``,
-            ``no_camera``, ``camera_taken``, ``camera_denied`` or a reason of ``images.PROBLEMS``.
+        SourceError: with reason ``needs_film``, ``missing``, ``empty``, ``encrypted``, ``unreadable_archive``,
+            ``unreadable_file``, ``not_a_film``, ``no_picture_stream``, ``no_camera``, ``camera_taken`` or
+            ``camera_denied``.
         InputError: ``every`` or ``fps`` is out of range.
     """
 
@@ -141,7 +144,8 @@ class Film:
             if split_path(self.path)[1] is not None:
                 self._file = _member(self.path)
                 return av.open(self._file, options=_CLOSED)
-            if not Path(self.path).stat().st_size:
+            # A pipe has no size.
+            if Path(self.path).is_file() and not Path(self.path).stat().st_size:
                 raise SourceError("empty", self.path)
             return av.open(f"file:{self.path}", options=_CLOSED)
         except (OSError, ValueError) as error:

@@ -54,6 +54,14 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000")
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _AVIF_BRANDS = (b"avif", b"avis")
 
+# First bytes of a file -> the codec that Pillow may have been built without.
+_CODECS = {
+    b"II*\0": "libtiff",
+    b"MM\0*": "libtiff",
+    b"\0\0\0\x0c": "jpg_2000",
+    b"\xff\x4f\xff\x51": "jpg_2000",
+}
+
 _TIFF_SUBFILE, _DNG_VERSION = 254, 50706
 
 _ORIENTATION_TAG = 0x0112
@@ -264,7 +272,7 @@ def _over_black(rgba: Pixels) -> Pixels:
 def measure(data: bytes) -> Measure:
     """Return the upright size from the header, without decoding pixels.
 
-    Raises ImageError with reason ``empty``, ``not_an_image`` or ``too_large``.
+    Raises ImageError as ``decode``, but for ``corrupt``.
     """
     image, orientation = _open(data)
     width, height = image.size
@@ -277,7 +285,8 @@ def decode(data: bytes) -> Pixels:
     EXIF orientation is applied; gray, palette, CMYK and 16-bit images are converted; transparent pixels are shown over
     black; of an animation the first frame is taken.
 
-    Raises ImageError with reason ``empty``, ``not_an_image``, ``too_large`` or ``corrupt``. Half a JPEG is corrupt.
+    Raises ImageError with reason ``empty``, ``not_an_image``, ``needs_heif``, ``needs_codec``, ``camera_raw``,
+    ``too_large`` or ``corrupt``. Half a JPEG is corrupt.
     """
     return decode_reduced(data, None).pixels
 
@@ -391,9 +400,7 @@ def _unopened(data: bytes) -> str:
     """Return the reason why Pillow does not open a file."""
     if _brand(data) in _HEIF_BRANDS:
         return "corrupt" if _has_heif() else "needs_heif"
-    codec = {b"II*\0": "libtiff", b"MM\0*": "libtiff", b"\xff\x4f\xff\x51": "jpg_2000", b"\0\0\0\x0c": "jpg_2000"}.get(
-        data[:4], "avif" if _brand(data) in _AVIF_BRANDS else ""
-    )
+    codec = "avif" if _brand(data) in _AVIF_BRANDS else _CODECS.get(data[:4])
     return "needs_codec" if codec and not features.check(codec) else "not_an_image"
 
 
