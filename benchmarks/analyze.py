@@ -169,7 +169,7 @@ def write_film(folder: Path) -> Path:
 
 def film_speed(film: Path, rounds: int) -> list[float]:
     """Return the frames a second of each round, from file to followed faces."""
-    reader, speeds = Reader(Options()), []
+    reader, speeds = Reader(Options(), workers=CORES), []
     for _ in range(rounds):
         start = time.perf_counter()
         results = [*reader.read(find_sources([film]))]

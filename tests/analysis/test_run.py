@@ -217,7 +217,10 @@ def test_ctrl_c_ends_a_camera_and_its_rows_are_written(
 def test_a_film_that_breaks_off_keeps_its_rows_its_copy_and_has_a_reason(model: Path, tmp_path: Path) -> None:
     whole = write_film(tmp_path / "whole.mkv", [face(6), face(3)] * 20).read_bytes()
     (tmp_path / "cut.mkv").write_bytes(whole[: len(whole) // 2])
-    table = analyze([tmp_path / "cut.mkv", "none.png"], tmp_path / "a.csv", annotate=tmp_path / "out", model=model)
+    sources: list[str | Path] = [tmp_path / "cut.mkv", "none.png"]
+    out = tmp_path / "out"
+    table = analyze(sources, tmp_path / "a.csv", annotate=out, model=model)
+    assert_frame_equal(analyze(sources, model=model, workers=3).to_polars(), table.to_polars(), abs_tol=1e-5)
     assert table.problems.rows() == [(str(tmp_path / "cut.mkv"), "ends_early"), ("none.png", "missing")]
     assert 8 < len(table) - 2 < 32
     with av.open(tmp_path / "out" / "cut.mkv.mp4") as copy:

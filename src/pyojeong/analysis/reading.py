@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from pyojeong.analysis.ahead import read_ahead
-from pyojeong.analysis.annotate import Annotator, Draw
+from pyojeong.analysis.annotate import Annotator
 from pyojeong.analysis.colors import class_colors
 from pyojeong.analysis.films import Film, Frame, check_steps
 from pyojeong.analysis.problems import PROBLEMS, SourceError
 from pyojeong.analysis.sources import Source
 from pyojeong.analysis.tracking import HALF_LIFE, Tracker
 from pyojeong.analyzer import Analyzer, Face
-from pyojeong.core.executors import map_ordered
+from pyojeong.core.executors import map_in_threads, map_ordered
 from pyojeong.core.images import ImageError, Pixels, pixels_of
 from pyojeong.core.progress import bar
 from pyojeong.detection.detector import MIN_FACE
@@ -116,7 +116,7 @@ class Reader:
         options: how.
         annotate: a folder for copies with the faces drawn in; None draws none.
         korean: whether labels are drawn in Korean.
-        workers: number of processes for photographs.
+        workers: number of processes for photographs, and of threads for the frames of a film.
         shown: whether a bar shows the progress.
 
     Attributes:
@@ -134,7 +134,9 @@ class Reader:
         workers: int = 1,
         shown: bool = False,
     ) -> None:
-        self.options, self.analyzer = options, options.analyzer()
+        # Several at once are faster with one thread each.
+        self.options = replace(options, threads=options.threads or 1) if workers > 1 else options
+        self.analyzer = self.options.analyzer()
         self.position: Position | None = None
         self.live = False
         model = self.analyzer.classifier
@@ -171,8 +173,8 @@ class Reader:
 
     def _each_photograph(self, sources: Sequence[Source]) -> Iterator[PictureFaces]:
         if min(self._workers, len(sources)) > 1:
-            alone = replace(self.options, threads=self.options.threads or 1)
-            yield from map_ordered(partial(_in_worker, alone, self._annotator), sources, workers=self._workers)
+            work = partial(_in_worker, self.options, self._annotator)
+            yield from map_ordered(work, sources, workers=self._workers)
             return
         with closing(read_ahead(_decoded(sources), 2)) as pictures:
             for source, picture in pictures:
@@ -200,10 +202,19 @@ class Reader:
             bar(source.name, film.frames) if self._shown else nullcontext(_no_bar) as advance,
             drawn as draw,
             closing(read_ahead(film.read(start), newest=film.live)) as frames,
+            # A camera's frame is answered before the next one is looked at.
+            closing(map_in_threads(self._found, frames, threads=1 if film.live else self._workers)) as found,
         ):
             try:
-                for frame in frames:
-                    yield self._seen(source, frame, tracker, draw, live=film.live)
+                for frame, faces in found:
+                    followed = self._followed(faces, tracker, frame.time_s)
+                    if draw:
+                        draw(frame, followed)
+                    # What a camera showed does not come again.
+                    if not film.live:
+                        self.position = Position(source.name, frame.number, frame.time_s, tracker.state())
+                    height, width = frame.pixels.shape[:2]
+                    yield PictureFaces(source.name, frame.number, frame.time_s, width, height, followed)
                     advance()
             except SourceError as error:
                 # The annotated copy keeps what there is.
@@ -216,20 +227,12 @@ class Reader:
         if ended:
             raise ended
 
-    def _seen(self, source: Source, frame: Frame, tracker: Tracker, draw: Draw | None, *, live: bool) -> PictureFaces:
-        faces = self._followed(frame, tracker)
-        if draw:
-            draw(frame, faces)
-        # What a camera showed does not come again.
-        if not live:
-            self.position = Position(source.name, frame.number, frame.time_s, tracker.state())
-        height, width = frame.pixels.shape[:2]
-        return PictureFaces(source.name, frame.number, frame.time_s, width, height, faces)
+    def _found(self, frame: Frame) -> tuple[Frame, list[Face]]:
+        return frame, self.analyzer.analyze(frame.pixels)
 
-    def _followed(self, frame: Frame, tracker: Tracker) -> list[Face]:
-        faces = self.analyzer.analyze(frame.pixels)
+    def _followed(self, faces: Sequence[Face], tracker: Tracker, time: float) -> list[Face]:
         values = [np.array([*face.emotions.values()], np.float32) for face in faces]
-        tracks = tracker.next([face.box for face in faces], values, frame.time_s)
+        tracks = tracker.next([face.box for face in faces], values, time)
         return [self.analyzer.answered(face, track.values, track.id) for face, track in zip(faces, tracks, strict=True)]
 
 

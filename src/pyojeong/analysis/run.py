@@ -107,7 +107,7 @@ def analyze(  # noqa: PLR0913 - each argument is an option
         annotate: a folder for copies of pictures and films with boxes and labels.
         korean: whether these labels are in Korean, or in English.
         append: whether the rows of an existing ``out`` stay; sources that are in it are not read again.
-        workers: number of processes for photographs.
+        workers: number of processes for photographs, and of threads for the frames of a film.
         model: an ONNX file of ``pyojeong export``; None is the package's own.
         min_face: smallest face to find, as a share of the image's longer side.
         thorough: whether to look for small faces behind a near one as well.

@@ -5,8 +5,16 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import (
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    as_completed,
+)
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -59,19 +67,53 @@ def map_ordered(function: Callable[[Item], Result], items: Sequence[Item], *, wo
             dropped.
     """
     with _open_executor(min(workers, len(items)) or 1, None) as executor:
-        waiting: deque[Future[Result]] = deque()
         try:
-            for item in items:
-                if len(waiting) >= 4 * workers:
-                    yield waiting.popleft().result()
-                waiting.append(executor.submit(function, item))
-            while waiting:
-                yield waiting.popleft().result()
+            yield from _in_order(executor, function, items, 4 * workers)
         except BrokenExecutor as error:
             raise _lost(error, "choose fewer --workers") from None
-        finally:
-            for future in waiting:
-                future.cancel()
+
+
+def map_in_threads(
+    function: Callable[[Item], Result], items: Iterable[Item], *, threads: int
+) -> Generator[Result, None, None]:
+    """Yield ``function(item)`` for every item, in the order of the items, with one piece of work more than threads.
+
+    Args:
+        function: releases the GIL for most of its time, and may run in several threads at once.
+        items: pieces of work, taken one by one as they are needed.
+        threads: number of threads; with 1 everything runs in the caller's.
+    """
+    if threads == 1:
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(threads) as executor:
+        yield from _in_order(executor, function, items, threads + 1)
+
+
+def _in_order(
+    executor: Executor, function: Callable[[Item], Result], items: Iterable[Item], ahead: int
+) -> Iterator[Result]:
+    waiting: deque[Future[Result]] = deque()
+    source, ended = iter(items), False
+    try:
+        while waiting or not ended:
+            if not ended and len(waiting) < ahead:
+                future: Future[Result] = Future()
+                try:
+                    future = executor.submit(function, next(source))
+                except StopIteration:
+                    ended = True
+                    continue
+                except Exception as error:
+                    # Raised where the item would be; those before it are answered first.
+                    future.set_exception(error)
+                    ended = True
+                waiting.append(future)
+            else:
+                yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
 
 
 def _lost(error: BaseException, remedy: str) -> InputError:
