@@ -236,10 +236,10 @@ def test_the_smallest_face_limits_the_looks(min_face: float, longer: int, sides:
 
 
 def test_a_finer_look_does_not_see_large_faces_or_faint_ones() -> None:
-    large, faint = face_at(0, 0, 600, 0.9), face_at(700, 700, 60, 0.78)
-    clear = face_at(200, 200, 60, 0.85)
+    large, faint = face_at(0, 0, 600, 0.9), face_at(700, 700, 60, 0.83)
+    clear = face_at(200, 200, 60, 0.87)
     faces, sides = looks(EMPTY, [], [large, faint, clear], [], [])
-    assert [face.score for face in faces] == [0.85]
+    assert [face.score for face in faces] == [0.87]
     assert sides[:2] == [128, 384]
 
 
