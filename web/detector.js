@@ -169,8 +169,11 @@ export class FaceNet {
       const largest = (side === SIDE ? MAX_FACE : LARGEST) * longer;
       const finds = (await this.#finds(frame, viewOf(frame, side), HINT)).filter(({ box }) => sideOf(box) <= largest);
       const threshold = side === SIDE ? this.#threshold : Math.max(this.#threshold, FINER_THRESHOLD);
+      const before = faces.length;
       faces = await this.#withFacesOf(finds, threshold, frame, faces);
-      const faint = finds.some((find) => !isAmong(faces, find, PART));
+      // A hint that a finer look does not confirm is none: portraits should not cost the finest look.
+      const hopeful = side === SIDE || faces.length > before;
+      const faint = hopeful && finds.some((find) => !isAmong(faces, find, PART));
       // A face at the limit of a look suggests others that are too small for it.
       const atLimit = faces.some(({ box }) => sideOf(box) * side < SMALLEST * longer);
       if (faces.length && !faint && !atLimit && !this.#thorough) break;

@@ -235,11 +235,20 @@ def test_the_smallest_face_limits_the_looks(min_face: float, longer: int, sides:
     assert looks(np.zeros((longer, longer, 3), np.uint8), min_face=min_face)[1] == sides
 
 
+def test_a_hint_that_a_finer_look_does_not_confirm_ends_the_search() -> None:
+    near, faint, behind = face_at(300, 300, 400, 0.9), face_at(20, 20, 100, 0.2), face_at(800, 20, 60, 0.9)
+    assert looks(EMPTY, [near, faint], [near], [faint])[1] == [128, 128, 384]
+    # What it does confirm may have others beside it.
+    confirmed = looks(EMPTY, [near, faint], [near], [behind, faint], [behind], [])
+    assert [face.box for face in confirmed[0]] == [near.box, behind.box]
+    assert confirmed[1] == [128, 128, 384, 128, 1152]
+
+
 def test_a_finer_look_does_not_see_large_faces_or_faint_ones() -> None:
-    large, faint = face_at(0, 0, 600, 0.9), face_at(700, 700, 60, 0.78)
-    clear = face_at(200, 200, 60, 0.85)
+    large, faint = face_at(0, 0, 600, 0.9), face_at(700, 700, 60, 0.83)
+    clear = face_at(200, 200, 60, 0.87)
     faces, sides = looks(EMPTY, [], [large, faint, clear], [], [])
-    assert [face.score for face in faces] == [0.85]
+    assert [face.score for face in faces] == [0.87]
     assert sides[:2] == [128, 384]
 
 

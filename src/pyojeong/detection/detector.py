@@ -49,8 +49,8 @@ class Detector:
     Args:
         min_face: smallest face to return, as a share of the image's longer side, above 0 and at most 1. It limits the
             work: a look of 128 pixels finds faces of 0.17 of the longer side and more, one of 384 pixels those of
-            0.057, one of 1152 those of 0.019. Finer looks run only where no face, or something faint, was found; see
-            ``thorough``.
+            0.057, one of 1152 those of 0.019. Finer looks run only where no face, or something
+            faint, was found, and end where a look confirms nothing faint; see ``thorough``.
         threshold: lowest score of a face, from 0.4 to 1; of one that only a finer look finds at least 0.85.
         thorough: whether to take every look. Otherwise a near face may end the search before faces behind it of less
             than about 0.06 of the longer side are found.
@@ -86,8 +86,10 @@ class Detector:
             largest = (_MAX_FACE if side == SIDE else _LARGEST) * longer
             finds = [find for find in finds if _longer_side(find.box) <= largest]
             threshold = self.threshold if side == SIDE else max(self.threshold, FINER_THRESHOLD)
-            faces = self._with_faces_of(finds, threshold, image, faces)
-            faint = any(not _is_part(find, faces) for find in finds)
+            before, faces = faces, self._with_faces_of(finds, threshold, image, faces)
+            # A hint that a finer look does not confirm is none: portraits should not cost the finest look.
+            hopeful = side == SIDE or len(faces) > len(before)
+            faint = hopeful and any(not _is_part(find, faces) for find in finds)
             # A face at the limit of a look suggests others that are too small for it.
             at_limit = any(_longer_side(face.box) * side < SMALLEST * longer for face in faces)
             if faces and not faint and not at_limit and not self.thorough:
