@@ -179,6 +179,20 @@ def test_new_sources_are_appended_and_known_ones_left_alone(holiday: Path, model
         analyze(holiday, out, append=True)
 
 
+def test_a_run_killed_after_it_wrote_the_table_adds_its_rows_once(
+    holiday: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "faces.csv"
+    analyze(holiday / "1.png", out, model=model)
+    with monkeypatch.context() as patched:
+        patched.setattr(parts, "rmtree", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            analyze(holiday / "2.jpg", out, model=model, append=True)
+    assert len(FaceTable.read(out)) == 2
+    again = analyze(holiday / "2.jpg", out, model=model, append=True).to_polars()
+    assert [Path(source).name for source in again["source"]] == ["1.png", "2.jpg"]
+
+
 class Camera:
     """Stands in for a film of a camera that never ends."""
 

@@ -131,6 +131,7 @@ def test_given_boxes_are_classified_without_searching(page: Any, site: Any, orac
     for face, box in zip(given, [(-30, 60, 90, 120), None], strict=True):
         assert face["emotions"] == pytest.approx(oracle(image, box), abs=1e-4)
         assert face["score"] is None
+        assert face["id"] is None, "nothing is followed without a half-life"
     assert given[1]["box"] is None
     assert detected[0]["emotions"] == pytest.approx(oracle(image, (-30, 60, 90, 120), "detector"), abs=1e-4)
     assert detected[0]["emotions"] != pytest.approx(given[0]["emotions"], abs=1e-3)
@@ -146,7 +147,7 @@ def test_averages_follow_the_half_life(page: Any, site: Any, oracle: Any, painte
           await analyzer.init();
           const img = await picture(address);
           const [a, b, c] = boxes.map(([x, y, width, height]) => ({ x, y, width, height }));
-          const at = async (time, ...given) => (await analyzer.analyzeAt(time, img, given)).map((f) => f.emotions);
+          const at = async (time, ...given) => (await analyzer.analyzeAt(time, img, given)).map((f) => [f.id, f.emotions]);
           const frames = { first: await at(1000, a), moved: await at(1100, b), later: await at(1300, b),
             two: await at(1300, c, b), gone: await at(1500), back: await at(1600, b), forgotten: await at(9000, b) };
           return frames;
@@ -161,17 +162,19 @@ def test_averages_follow_the_half_life(page: Any, site: Any, oracle: Any, painte
     moved = mix(a, b, 0.5)
     later = mix(moved, b, 0.25)
     expected = {
-        "first": [a],
-        "moved": [moved],
-        "later": [later],
-        "two": [c, later],
+        "first": [(1, a)],
+        "moved": [(1, moved)],
+        "later": [(1, later)],
+        "two": [(2, c), (1, later)],
         "gone": [],
-        "back": [mix(later, b, 0.125)],
-        "forgotten": [b],
+        "back": [(1, mix(later, b, 0.125))],
+        # Its weight is gone. Its number stays, because no frame showed that the face was missing.
+        "forgotten": [(1, b)],
     }
     for name, faces in expected.items():
         assert len(answers[name]) == len(faces)
-        for answer, face in zip(answers[name], faces, strict=True):
+        for (number, answer), (expected_number, face) in zip(answers[name], faces, strict=True):
+            assert number == expected_number, name
             assert answer == pytest.approx(face, abs=1e-4), name
     assert max(abs(a[name] - b[name]) for name in KOREAN) > 0.01
 

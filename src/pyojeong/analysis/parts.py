@@ -79,7 +79,9 @@ class Parts:
         self.flush(None)
         rows = pl.scan_parquet(self._files) if self._files else pl.LazyFrame(schema=self._schema)
         if self._old is not None:
-            rows = pl.concat([self._old, rows])
+            # A run that was killed between the next two steps has written these rows already.
+            new = rows.select("source").unique().collect()["source"].to_list()
+            rows = pl.concat([self._old.filter(~pl.col("source").is_in(new)), rows])
         with whole_file(self._out) as file:
             sink(rows, self._out.suffix, file)
         rmtree(self._folder)
