@@ -147,7 +147,8 @@ def test_averages_follow_the_half_life(page: Any, site: Any, oracle: Any, painte
           await analyzer.init();
           const img = await picture(address);
           const [a, b, c] = boxes.map(([x, y, width, height]) => ({ x, y, width, height }));
-          const at = async (time, ...given) => (await analyzer.analyzeAt(time, img, given)).map((f) => [f.id, f.emotions]);
+          const at = async (time, ...given) =>
+            (await analyzer.analyzeAt(time, img, given)).map((face) => [face.id, face.emotions]);
           const frames = { first: await at(1000, a), moved: await at(1100, b), later: await at(1300, b),
             two: await at(1300, c, b), gone: await at(1500), back: await at(1600, b), forgotten: await at(9000, b) };
           return frames;
