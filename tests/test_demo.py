@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 from onnx import TensorProto, helper
 
 from pyojeong.core.errors import InputError
 from pyojeong.core.workspace import K7_MODEL, K7_RUN
-from pyojeong.demo import AVAILABLE, DEMO, DIST, make_server, serve
+from pyojeong.demo import AVAILABLE, DEMO, DIST, export_site, make_server, serve
 
 
 @pytest.fixture
@@ -76,8 +77,8 @@ def test_the_page_gets_the_list_of_models(port: int, root: Path) -> None:
     status, headers, body = ask(port, AVAILABLE)
     assert (status, headers["Content-Type"]) == (200, "application/json; charset=utf-8")
     for model in json.loads(body)["models"]:
-        assert ask(port, model["url"])[0] == 200
-        assert ask(port, model["classesUrl"])[0] == 200
+        assert ask(port, urljoin(DEMO, model["url"]))[0] == 200
+        assert ask(port, urljoin(DEMO, model["classesUrl"]))[0] == 200
     assert ask(port, AVAILABLE, method="HEAD")[2] == b""
     assert ask(port, "/detection/blazeface.onnx")[0] == 200
 
@@ -148,11 +149,11 @@ def test_a_real_run_comes_before_the_package_model_and_a_synthetic_one_after_it(
         models = {model["origin"]: model for model in models_at(port)}
         assert list(models) == (["package", "workspace"] if synthetic else ["workspace", "package"])
         assert (models["workspace"]["synthetic"], models["package"]["synthetic"]) == (synthetic, False)
-        assert ask(port, models["package"]["url"])[2] == b"own"
-        assert ask(port, models["package"]["classesUrl"])[2] == b'{"own": true}'
-        assert models["workspace"]["url"] == f"/{K7_RUN}/{K7_MODEL}"
+        assert ask(port, urljoin(DEMO, models["package"]["url"]))[2] == b"own"
+        assert ask(port, urljoin(DEMO, models["package"]["classesUrl"]))[2] == b'{"own": true}'
+        assert urljoin(DEMO, models["workspace"]["url"]) == f"/{K7_RUN}/{K7_MODEL}"
         assert ask(port, f"/{K7_RUN}/{K7_MODEL}")[2] == (run / K7_MODEL).read_bytes()
-        assert models["workspace"]["classesUrl"] == f"/{K7_RUN}/classes.json"
+        assert urljoin(DEMO, models["workspace"]["classesUrl"]) == f"/{K7_RUN}/classes.json"
         assert ask(port, f"/{K7_RUN}/classes.json")[2] == b"{}"
 
 
@@ -163,7 +164,7 @@ def test_a_run_whose_model_is_named_otherwise_answers_at_the_documented_address(
     (root / K7_RUN / "config.json").write_text('{"synthetic": true}')
     with serving(root) as port:
         assert [model["name"] for model in models_at(port)] == [package_model.name, "a b.onnx"]
-        for url in (f"/{K7_RUN}/{K7_MODEL}", models_at(port)[1]["url"]):
+        for url in (f"/{K7_RUN}/{K7_MODEL}", urljoin(DEMO, models_at(port)[1]["url"])):
             assert ask(port, url)[2] == b"model"
 
 
@@ -322,9 +323,9 @@ def test_without_a_run_the_package_s_own_model_is_shown(
     with serving(root) as port:
         (model,) = models_at(port)
         assert (model["name"], model["origin"]) == ("basic7.onnx", "package")
-        for url in (model["url"], f"/{K7_RUN}/{K7_MODEL}"):
+        for url in (urljoin(DEMO, model["url"]), f"/{K7_RUN}/{K7_MODEL}"):
             assert ask(port, url)[2] == b"own"
-        for url in (model["classesUrl"], f"/{K7_RUN}/classes.json"):
+        for url in (urljoin(DEMO, model["classesUrl"]), f"/{K7_RUN}/classes.json"):
             assert ask(port, url)[2] == b'{"own": true}'
 
 
@@ -368,3 +369,28 @@ def test_the_address_is_announced_and_the_browser_opened(root: Path, monkeypatch
     serve(root, 0, open_browser=True, announce=said.append)
     assert said[0].startswith(opened[0])
     assert opened[0].endswith(DEMO)
+
+
+def test_the_page_becomes_a_static_site(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "site"
+    out.mkdir()
+    size = export_site(root, out)
+    files = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    expected = {"index.html", ".nojekyll", "_headers", "web/demo/index.html", "web/demo/available.json"}
+    expected |= {"web/onnx_emotion_api.js", "detection/blazeface.onnx", "detection/LICENSE-blazeface"}
+    assert expected | {f"{K7_RUN}/{K7_MODEL}", f"{K7_RUN}/classes.json"} <= files
+    # The runtime that the page does not use, and what is not for the page, stay at home.
+    assert not [name for name in files if "onnxruntime" in name or name.endswith((".txt", ".csv"))]
+    assert size == sum((out / name).stat().st_size for name in files)
+    assert "Content-Security-Policy" in (out / "_headers").read_text(encoding="utf-8")
+    for model in json.loads((out / "web/demo/available.json").read_text())["models"]:
+        assert (out / "web/demo" / model["url"]).resolve().is_file()
+
+
+def test_a_site_does_not_overwrite_anything(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(InputError, match="is not an empty folder"):
+        export_site(root, tmp_path)
+    with pytest.raises(InputError, match="is not an empty folder"):
+        export_site(root, tmp_path / "mine.txt")
+    assert (tmp_path / "mine.txt").read_text() == "mine"

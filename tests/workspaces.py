@@ -41,6 +41,7 @@ def make_workspace(root: Path, images: int = 420, people: int = 30, synthetic: b
             write_csv(_given_box(crop, truth, scheme, RIGHT[mode], random), root / csv)
             best = (root / csv).parent / "val_metrics_best.json"
             best.write_text(json.dumps({"n": 40, "macro_f1": RIGHT[mode] - 0.01}))
+            best.with_name("config.json").write_text(json.dumps({"recipe": {"weights": "weights/start.npz"}}))
 
 
 def _votes(korean: np.ndarray, random: np.random.Generator) -> dict[str, list[int]]:

@@ -1,4 +1,4 @@
-"""Serve the demo page on loopback: the page, its runtime and the models, and no other file."""
+"""The demo page: served on loopback, with its runtime and the models and no other file, or written as a static site."""
 
 import errno
 import json
@@ -12,6 +12,7 @@ from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 from urllib.parse import quote, unquote, urlsplit
 
@@ -21,7 +22,7 @@ from pyojeong.analyzer import MODEL as PACKAGE_MODEL
 from pyojeong.core.errors import InputError
 from pyojeong.core.files import json_value
 from pyojeong.core.workspace import K7_MODEL, K7_RUN
-from pyojeong.detection.graph import graph_path
+from pyojeong.detection.graph import LICENSE, graph_path
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,13 @@ _FACEAPI_WASM = tuple(
 )
 
 _PORTS_TRIED = 20
+
+_FROM_PAGE = "../../"
+"""From the page to the root of the site, which a static host may serve below another path."""
+
+_TO_THE_PAGE = (
+    '<!doctype html><meta charset="utf-8"><title>표정</title><meta http-equiv="refresh" content="0; url=web/demo/">'
+)
 
 # Python's own table comes from the system and is wrong on some; browsers refuse modules and wasm of a wrong type.
 _TYPES = {
@@ -116,6 +124,60 @@ def serve(
 def make_server(root: Path, port: int = PORT, *, model_dir: Path | None = None) -> ThreadingHTTPServer:
     """Return the server of ``serve``, listening but not yet answering; arguments and errors are the same."""
     return _server(root, port, _models(root, model_dir))
+
+
+def export_site(root: Path, out: Path, *, model_dir: Path | None = None) -> int:
+    """Write the page with its models as a folder that any static host can serve, from any path.
+
+    face-api.js is included where it is installed. ``out`` also gets ``_headers``, which some hosts read, and
+    ``.nojekyll``, without which GitHub Pages would leave out ``node_modules``.
+
+    Args:
+        root: as for ``serve``.
+        out: folder that does not exist yet or is empty; it appears whole or not at all.
+        model_dir: as for ``serve``.
+
+    Returns:
+        The bytes written.
+
+    Raises:
+        InputError: as ``serve``, or ``out`` has content.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out}: is not an empty folder; name another one or delete it")
+    routes = _routes(root, _models(root, model_dir))
+    # The page computes on the package's own engine.
+    del routes[f"/{DIST}/"]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as place:
+        site = Path(place) / "site"
+        for address, content in routes.items():
+            target = site / address.strip("/")
+            if isinstance(content, Path) and content.is_dir():
+                _copy_web(content, target)
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
+        lines = [f"  {name}: {value}" for name, value in _HEADERS.items()]
+        (site / "_headers").write_text("\n".join(["/*", *lines, ""]), encoding="utf-8")
+        (site / ".nojekyll").touch()
+        (site / "index.html").write_text(_TO_THE_PAGE, encoding="utf-8")
+        shutil.copy(LICENSE, site / "detection")
+        site.chmod(0o755)
+        if out.exists():
+            out.rmdir()
+        site.rename(out)
+    return sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+
+
+def _copy_web(web: Path, target: Path) -> None:
+    """Copy the modules and the demo page, without what ``npm pack`` has made."""
+    made = {"weights.js", "worker-text.js"}
+    for path in (*web.glob("*.js"), *(web / "demo").iterdir(), web / "LICENSE"):
+        if path.name not in made and path.is_file():
+            copy = target / path.relative_to(web)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
 
 
 @dataclass(frozen=True)
@@ -207,8 +269,8 @@ def _routes(root: Path, models: list[_Model]) -> dict[str, Path | bytes]:
         "models": [
             {
                 "name": model.file.name,
-                "url": f"/{model.folder}/{quote(model.file.name)}",
-                "classesUrl": f"/{model.folder}/classes.json",
+                "url": f"{_FROM_PAGE}{model.folder}/{quote(model.file.name)}",
+                "classesUrl": f"{_FROM_PAGE}{model.folder}/classes.json",
                 "origin": model.origin,
                 "synthetic": model.synthetic,
             }

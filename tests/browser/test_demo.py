@@ -11,7 +11,7 @@ import pytest
 from pyojeong.analyzer import MODEL
 from pyojeong.core.labels import ENGLISH, FACEAPI, KOREAN
 from pyojeong.core.workspace import K7_MODEL, K7_RUN
-from pyojeong.demo import DEMO, make_server
+from pyojeong.demo import DEMO, export_site, make_server
 from pyojeong.detection.detector import Detector
 from tests.browser.conftest import FACTS, Oracle
 from tests.browser.faces import as_address, draw_group, pixels_of
@@ -125,7 +125,7 @@ def test_models_can_be_switched(tab: Any, site: Any, model_writer: Any, face: An
         tab.page.goto(f"http://127.0.0.1:{server.server_port}{DEMO}")
         tab.page.get_by_label("사진·영상 고르기").set_input_files(path)
         for name in (K7_MODEL, "k7_mnv3s_160_8bit.onnx", K7_MODEL):
-            tab.page.get_by_label("모델").select_option(f"/{K7_RUN}/{name}")
+            tab.page.get_by_label("모델").select_option(f"../../{K7_RUN}/{name}")
             assert_shows(tab.page, Oracle(run / name)(image, None))
         server.shutdown()
 
@@ -169,9 +169,9 @@ def test_a_model_that_is_gone_leaves_the_one_that_answers_chosen(
         tab.page.goto(f"http://127.0.0.1:{server.server_port}{DEMO}")
         tab.page.wait_for_function("() => window.api")
         (run / "k7_mnv3s_160_8bit.onnx").unlink()
-        tab.page.get_by_label("모델").select_option(f"/{K7_RUN}/k7_mnv3s_160_8bit.onnx")
+        tab.page.get_by_label("모델").select_option(f"../../{K7_RUN}/k7_mnv3s_160_8bit.onnx")
         tab.page.locator("#problem", has_text="모델이 없습니다").wait_for()
-        assert tab.page.get_by_label("모델").input_value() == f"/{K7_RUN}/{K7_MODEL}"
+        assert tab.page.get_by_label("모델").input_value() == f"../../{K7_RUN}/{K7_MODEL}"
         assert f"모델 {K7_MODEL} " in tab.page.locator("#figures").inner_text()
         server.shutdown()
 
@@ -198,13 +198,13 @@ def test_a_model_that_fails_late_does_not_undo_a_later_choice(
         tab.page.wait_for_function("() => window.api")
         choice = tab.page.get_by_label("모델")
         (run / "slow.onnx").unlink()
-        choice.select_option(f"/{K7_RUN}/slow.onnx")
+        choice.select_option(f"../../{K7_RUN}/slow.onnx")
         tab.page.wait_for_function("() => window.release")
-        choice.select_option(f"/{K7_RUN}/third.onnx")
+        choice.select_option(f"../../{K7_RUN}/third.onnx")
         tab.page.locator("#figures", has_text="모델 third.onnx").wait_for()
         tab.page.evaluate("() => release()")
         tab.page.wait_for_function("() => window.failed")
-        assert choice.input_value() == f"/{K7_RUN}/third.onnx"
+        assert choice.input_value() == f"../../{K7_RUN}/third.onnx"
         assert tab.page.locator("#problem").is_hidden()
         server.shutdown()
 
@@ -298,7 +298,7 @@ def test_a_model_trained_on_synthetic_faces_comes_second_and_can_be_chosen(
         tab.page.get_by_label("사진·영상 고르기").set_input_files(face[1])
         tab.page.locator("#bars .top").wait_for()
         assert tuple(bars_of(tab.page)) == FACEAPI
-        choice.select_option(f"/{K7_RUN}/{K7_MODEL}")
+        choice.select_option(f"../../{K7_RUN}/{K7_MODEL}")
         tab.page.locator("#notice").wait_for()
         assert_shows(tab.page, Oracle(tmp_path / K7_RUN / K7_MODEL)(face[0], None))
         choice.select_option(label="기본 모델 (실제 사진) · package, real photos")
@@ -326,6 +326,20 @@ def test_without_a_run_the_page_shows_the_package_s_own_model(
         korean = tab.page.locator("#bars li small[lang=ko]").all_inner_texts()
         assert korean == ["중립", "기쁨", "슬픔", "분노", "두려움", "혐오", "놀람"]
         server.shutdown()
+
+
+def test_an_exported_site_works_below_any_path_and_asks_nobody_else(tab: Any, site: Any, face: Any) -> None:
+    export_site(site.root, site.root / "below/a path")
+    address = f"{site.origin}/below/a%20path/"
+    tab.page.goto(address)
+    tab.page.locator("#figures", has_text="k7_mnv3s_160.onnx").wait_for()
+    tab.requests.clear()
+    tab.page.get_by_label("사진·영상 고르기").set_input_files(face[1])
+    assert_shows(tab.page, Oracle(site.root / K7_RUN / K7_MODEL)(face[0], None))
+    # Once it has loaded, it needs no network.
+    assert [url for url in tab.requests if not url.startswith(("blob:", "data:"))] == []
+    tab.assert_clean(site.origin)
+    shutil.rmtree(site.root / "below")
 
 
 def test_without_a_model_the_page_says_what_to_run(tab: Any, site: Any, tmp_path: Path) -> None:

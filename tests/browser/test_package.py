@@ -202,7 +202,10 @@ def test_the_model_is_found_under_the_package_s_name(project: Path) -> None:
     assert Path(found.strip()) == folder / "probe.onnx"
 
 
-def test_the_types_tell_right_from_wrong(project: Path) -> None:
+@pytest.mark.parametrize(
+    ("module", "resolution"), [("esnext", "bundler"), ("node16", "node16"), ("nodenext", "nodenext")]
+)
+def test_the_types_tell_right_from_wrong(module: str, resolution: str, project: Path) -> None:
     (project / "right.ts").write_text(
         """import { EmotionAnalyzer, EmotionAPI, FaceDetector, type FaceEmotions } from 'pyojeong';
         import { install, MAPPING } from 'pyojeong/face-api';
@@ -223,8 +226,8 @@ def test_the_types_tell_right_from_wrong(project: Path) -> None:
         new EmotionAPI({ modelUrl: '/m.onnx', provider: 'cuda' });"""
     )
     tsc: list[str | Path] = ["node", MODULES / "typescript/bin/tsc", "--noEmit", "--strict", "--skipLibCheck", "false"]
-    tsc += ["--module", "esnext", "--moduleResolution", "bundler", "--target", "es2022", "--lib", "es2022,dom"]
-    tsc += ["--types", ""]
+    tsc += ["--module", module, "--moduleResolution", resolution, "--target", "es2022", "--lib", "es2022,dom"]
+    tsc += ["--types", "", "--exactOptionalPropertyTypes"]
     run(*tsc, "right.ts", cwd=project)
     wrong = subprocess.run([*tsc, "wrong.ts"], cwd=project, capture_output=True, text=True, check=False)
     assert [line.split("(")[1].split(",")[0] for line in wrong.stdout.splitlines() if line.startswith("wrong")] == [

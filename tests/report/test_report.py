@@ -70,6 +70,8 @@ def test_the_mobilenet_row_is_the_same_under_every_protocol(made: tuple[Path, Re
     assert (row["n_eval"], row["coverage(%)"], row["filter"]) == (210, 100.0, "")
     assert row["Top1_Acc(%)"] == row["all_Acc(%)"] == row["given_Acc(%)"]
     assert row["val_best_Macro-F1"] == 0.74
+    assert row["started_from"] == "start.npz"
+    assert _row(made, "FaceAPI_M1")["started_from"] is None
     assert isinstance(row["ECE"], float)
     assert 0 < row["ECE"] < 0.5
 

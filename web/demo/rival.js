@@ -2,8 +2,8 @@
 
 import { overlap } from '../patch.js';
 
-const PACKAGE = '/node_modules/@vladmandic/face-api/';
-const WASM = '/node_modules/@tensorflow/tfjs-backend-wasm/dist/';
+const PACKAGE = new URL('../../node_modules/@vladmandic/face-api/', import.meta.url).href;
+const WASM = new URL('../../node_modules/@tensorflow/tfjs-backend-wasm/dist/', import.meta.url).href;
 
 /** @typedef {import('../patch.js').Box} Box */
 

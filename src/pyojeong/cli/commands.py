@@ -377,8 +377,13 @@ def demo(
     port: Port = 5173,
     model_dir: Annotated[Path | None, typer.Option(help="Folder with another model and its classes.json.")] = None,
     browser: Annotated[bool, typer.Option(help="Open the page in your browser.")] = True,
+    export: Annotated[Path | None, typer.Option(help="Write the page as a static site into this new folder.")] = None,
 ) -> None:
-    """Serve the demo page on this machine only."""
-    from pyojeong.demo import serve
+    """Serve the demo page on this machine only, or write it for a web server."""
+    from pyojeong.demo import export_site, serve
 
+    if export:
+        size = export_site(root, export, model_dir=model_dir)
+        terminal.say(f"{export}: {size / 1e6:.1f} MB; serve the folder as it is, or try `python -m http.server` in it")
+        return
     serve(root, port, model_dir=model_dir, open_browser=browser, announce=terminal.say)

@@ -106,7 +106,8 @@ _GROUPS = (
 )
 _SUMMARY = (
     "The first columns have the meaning they have in the published summary, except that macro-F1 no longer counts an "
-    "absent class as 0. ECE is the expected calibration error (15 bins) of the answers that Top-1 counts."
+    "absent class as 0. ECE is the expected calibration error (15 bins) of the answers that Top-1 counts. Started from: "
+    "the initial weights; shipped is the package's own model, which has learned faces, imagenet has not."
 )
 _MATRICES = (
     "Percent of each true class; face-api.js on its matched photographs only. "
@@ -280,6 +281,7 @@ def _summary(summary: pl.DataFrame) -> str:
         "all, miss<br>= wrong %": number("all_Acc(%)", ".2f"),
         "box<br>given %": number("given_Acc(%)", ".2f"),
         "macro-F1<br>val best": number("val_best_Macro-F1", ".4f"),
+        "started from<br>초기 가중치": text("started_from"),
         "ECE": number("ECE", ".4f"),
         "people<br>사람": number("people"),
         "unreadable<br>읽지 못함": number("unreadable"),

@@ -269,6 +269,7 @@ def _summary_row(
         "people": frame["person"].n_unique() if "person" in frame.columns else None,
         "unreadable": int(frame["error"].is_not_null().sum()),
         "interval_over": end_to_end.get("interval_over"),
+        "started_from": _started_from(root, name),
         "data": notice,
     }
 
@@ -284,6 +285,12 @@ def _rounded(value: float | None) -> float | None:
 def _val_best(root: Path, name: str) -> float | None:
     value = json_value((root / EXPERIMENTS[name].predictions).parent / "val_metrics_best.json", "macro_f1")
     return float(value) if isinstance(value, int | float) else None
+
+
+def _started_from(root: Path, name: str) -> str | None:
+    """Return the recipe's initial weights, without the folder of a file; None for what was not trained here."""
+    recipe = json_value((root / EXPERIMENTS[name].predictions).parent / "config.json", "recipe") or {}
+    return Path(recipe["weights"]).name if "weights" in recipe else None
 
 
 def _headline_calibration(frame: pl.DataFrame) -> float | None:
