@@ -27,6 +27,7 @@ import { PixelReader, loaded } from './source.js';
  *   detector did not find, or whose model does not need landmarks
  * @property {Record<string, number>} emotions probability by class name, in class order, sum 1
  * @property {string} label the most probable class
+ * @property {boolean} unsure whether the model's threshold calls that answer unsure; never where the model has none
  */
 
 /**
@@ -241,6 +242,7 @@ async function release({ head, net }) {
  * @returns {FaceEmotions}
  */
 function named({ box, score, landmarks }, head, { id, values }) {
-  const label = /** @type {string} */ (head.facts.classes[values.indexOf(Math.max(...values))]);
-  return { id, box, score, landmarks, emotions: head.name(values), label };
+  const best = Math.max(...values);
+  const label = /** @type {string} */ (head.facts.classes[values.indexOf(best)]);
+  return { id, box, score, landmarks, emotions: head.name(values), label, unsure: best < head.facts.unsureBelow };
 }

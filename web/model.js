@@ -19,6 +19,7 @@ const GREATEST_ASPECT = 2;
  * @property {import('./patch.js').BoxKind} boxKind the kind of box that margin and offset refer to
  * @property {'box' | 'landmarks'} alignedBy by what a face is framed; with `landmarks`, the box's rule serves faces whose
  *   landmarks are not known
+ * @property {number} unsureBelow an answer whose highest probability is lower is unsure; 0 if the metadata has none
  * @property {number | null} size side of the network's input in pixels
  * @property {string | null} version of pyojeong that exported the model
  * @property {boolean} synthetic whether it was trained on synthetic faces, so that its answers say nothing about real ones
@@ -77,6 +78,13 @@ function factsOf(classes, metadata) {
         `${LEAST_ASPECT} to ${GREATEST_ASPECT}; export it with "pyojeong export"`,
     );
   }
+  const { unsure_below: unsureBelow = '0' } = metadata;
+  if (!(Number(unsureBelow) >= 0 && Number(unsureBelow) <= 1)) {
+    throw new EmotionError(
+      'model_invalid',
+      `the model at modelUrl has the unsure_below ${JSON.stringify(unsureBelow)}, which must be a probability; export it again`,
+    );
+  }
   return {
     classes: Object.freeze([...classes]),
     scheme: metadata.scheme ?? null,
@@ -87,6 +95,7 @@ function factsOf(classes, metadata) {
     aspect: Number(aspect),
     boxKind,
     alignedBy,
+    unsureBelow: Number(unsureBelow),
     size: metadata.size === undefined ? null : Number(metadata.size),
     version: metadata.version ?? null,
     synthetic: metadata.synthetic === 'true',

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import onnx
 import pytest
 from PIL import Image
 
@@ -178,6 +179,37 @@ def test_averages_follow_the_half_life(page: Any, site: Any, oracle: Any, painte
             assert number == expected_number, name
             assert answer == pytest.approx(face, abs=1e-4), name
     assert max(abs(a[name] - b[name]) for name in KOREAN) > 0.01
+
+
+@pytest.mark.parametrize(("threshold", "unsure"), [(None, False), ("0.0", False), ("1.0", True)])
+def test_an_answer_below_the_model_s_threshold_is_unsure_as_in_python(
+    page: Any, site: Any, threshold: str | None, unsure: bool
+) -> None:
+    model = onnx.load(site.root / RUN / "k7_mnv3s_160.onnx")
+    facts = {entry.key: entry.value for entry in model.metadata_props}
+    onnx.helper.set_model_props(model, facts | ({"unsure_below": threshold} if threshold else {}))
+    onnx.save(model, site.root / "models/unsure.onnx")
+    pixels = draw_tight(12)
+    (python,) = Analyzer(site.root / "models/unsure.onnx", threads=1).analyze(pixels)
+    (face,), info = page.evaluate(
+        """async (address) => {
+          const analyzer = makeAnalyzer({ modelUrl: '/models/unsure.onnx' });
+          await analyzer.init();
+          return [await analyzer.analyze(await picture(address)), analyzer.info()];
+        }""",
+        site.put("unsure.png", Image.fromarray(pixels)),
+    )
+    assert info["unsureBelow"] == float(threshold or 0)
+    assert face["unsure"] is python.unsure is unsure
+
+
+def test_a_threshold_that_is_no_probability_is_named(page: Any, site: Any) -> None:
+    model = onnx.load(site.root / RUN / "k7_mnv3s_160.onnx")
+    facts = {entry.key: entry.value for entry in model.metadata_props}
+    onnx.helper.set_model_props(model, facts | {"unsure_below": "high"})
+    onnx.save(model, site.root / "models/high.onnx")
+    code, message = page.evaluate("() => codeOf(() => makeAnalyzer({ modelUrl: '/models/high.onnx' }).init())")
+    assert (code, "unsure_below" in message) == ("model_invalid", True)
 
 
 def test_misuse_has_a_name(page: Any) -> None:
