@@ -18,7 +18,6 @@ from pyojeong.analysis.problems import PROBLEMS, SourceError
 from pyojeong.analysis.sources import Source
 from pyojeong.analysis.tracking import HALF_LIFE, Tracker
 from pyojeong.analyzer import Analyzer, Face
-from pyojeong.core.executors import map_in_threads, map_ordered
 from pyojeong.core.images import ImageError, Pixels, pixels_of
 from pyojeong.core.progress import bar
 from pyojeong.detection.detector import MIN_FACE
@@ -173,6 +172,9 @@ class Reader:
 
     def _each_photograph(self, sources: Sequence[Source]) -> Iterator[PictureFaces]:
         if min(self._workers, len(sources)) > 1:
+            # Imported late, because it would delay the first answer of a single process.
+            from pyojeong.core.executors import map_ordered
+
             work = partial(_in_worker, self.options, self._annotator)
             yield from map_ordered(work, sources, workers=self._workers)
             return
@@ -195,6 +197,8 @@ class Reader:
             self.live, self.position = False, None
 
     def _frames(self, source: Source, film: Film, tracker: Tracker, after: Position | None) -> Iterator[PictureFaces]:
+        from pyojeong.core.executors import map_in_threads
+
         start = (after.frame, after.time_s) if after else None
         drawn = self._annotator.film(source, film.rate) if self._annotator else nullcontext(None)
         ended: BaseException | None = None
