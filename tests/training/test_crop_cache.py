@@ -68,7 +68,7 @@ def test_unreadable_crops_are_dropped_and_counted(tmp_path: Path) -> None:
 def test_nothing_usable_is_an_error_with_a_remedy(tmp_path: Path) -> None:
     csv = write_crops(tmp_path, "train", 1)
 
-    with pytest.raises(InputError, match=r"train\.csv: none of its 6 images .*missing: 6.*--project-root"):
+    with pytest.raises(InputError, match=r"train\.csv: none of its 6 rows can be used: 6 missing .*line 2.*--project-root"):
         opened(csv, tmp_path / "elsewhere")
 
 

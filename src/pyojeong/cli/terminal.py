@@ -54,12 +54,12 @@ def print_json(value: object) -> None:
 
 
 def print_summaries(tables: Iterable["EvaluationTable"], summaries: Iterable["EvaluationSummary"]) -> None:
-    """Print the summary of each evaluation; exit code 3 where one has no readable photograph."""
-    nothing = False
+    """Print the summary of each evaluation; exit code 3 where rows of a table were left out."""
+    incomplete = False
     for table, summary in zip(tables, summaries, strict=True):
         print_json({"csv": str(table.out), **asdict(summary)})
-        nothing |= not summary.coverage.n
-    if nothing:
+        incomplete |= bool(summary.unreadable)
+    if incomplete:
         raise typer.Exit(3)
 
 

@@ -11,14 +11,17 @@ from pyojeong.core.geometry import BOX_KEYS, MATCHED_IOU, Box, iou
 WANTED = f"a box is {', '.join(BOX_KEYS)} in pixels of the upright photograph, or x, y, width, height"
 """What to tell a user whose boxes cannot be used."""
 
-# What four columns may hold in place of minX, minY, maxX, maxY: what it is -> the box that is meant.
+BAD_BOX = "bad_box"
+"""The reason under which a row is counted whose box cannot be a face, see ``geometry.can_be_face``."""
+
+# What four columns may hold in place of minX, minY, maxX, maxY -> the box that is meant.
 _READINGS: Mapping[str, Callable[[float, float, float, float], Box]] = {
     "x, y, width, height": lambda a, b, c, d: (a, b, a + c, b + d),
+    "minX, minY, maxX, maxY": lambda a, b, c, d: (a, b, c - a, d - b),
     "minY, minX, maxY, maxX": lambda a, b, c, d: (b, a, d, c),
-    "y, x, height, width": lambda a, b, c, d: (b, a, b + d, a + c),
     "minX, maxX, minY, maxY": lambda a, b, c, d: (a, c, b, d),
-    "the center and width and height": lambda a, b, c, d: (a - c / 2, b - d / 2, a + c / 2, b + d / 2),
-    "minX, minY, maxX, maxY, and not sizes": lambda a, b, c, d: (a, b, c - a, d - b),
+    "y, x, height, width": lambda a, b, c, d: (b, a, b + d, a + c),
+    "center x, center y, width, height": lambda a, b, c, d: (a - c / 2, b - d / 2, a + c / 2, b + d / 2),
 }
 
 MIN_READ = 2
@@ -26,10 +29,11 @@ MIN_READ = 2
 
 
 class Misread(NamedTuple):
-    """Another reading of boxes: what they hold, and in how many photographs it lies on a face."""
+    """Another reading of boxes: what they hold, what to do, and in how many photographs it lies on a face."""
 
     holds: str
-    count: int
+    remedy: str
+    hits: int
 
 
 def first_flat(boxes: npt.NDArray[np.float64]) -> tuple[int, int, str]:
@@ -48,22 +52,46 @@ def misread(boxes: Sequence[Box], faces: Sequence[Sequence[Box]]) -> Misread | N
     """Return in which other way the boxes lie on faces.
 
     Args:
-        boxes: the box of each photograph as a table gives it; none of them lies on a face.
-        faces: the faces that a detector found in each photograph.
+        boxes: the box of each photograph as it was read; none of them lies on a face.
+        faces: the faces that a detector found in each photograph, one or more.
 
     Returns:
         The reading that lies on a face (IoU of at least ``MATCHED_IOU``) in most photographs; None where that is in
         fewer than half of the photographs, or than ``MIN_READ``.
     """
-    counts = {
-        holds: sum(lies_on_a_face(read(*box), found) for box, found in zip(boxes, faces, strict=True))
+    if not boxes:
+        return None
+    scale = _scale(boxes, faces)
+    readings = [
+        Misread(holds, f"name the columns {holds}, or convert them", _hits(read, boxes, faces))
         for holds, read in _READINGS.items()
-    }
-    best = max(counts, key=counts.__getitem__)
-    enough = counts[best] >= max(MIN_READ, len(boxes) / 2)
-    return Misread(best, counts[best]) if enough else None
+    ]
+    resized = f"pixels of photographs {1 / scale:.3g} times as large"
+    readings.append(
+        Misread(
+            resized,
+            "give the boxes in pixels of these photographs",
+            _hits(lambda *box: _times(box, scale), boxes, faces),
+        )
+    )
+    best = max(readings, key=lambda reading: reading.hits)
+    return best if best.hits >= max(MIN_READ, len(boxes) / 2) else None
 
 
 def lies_on_a_face(box: Box, faces: Sequence[Box]) -> bool:
     """Whether a box matches one of the faces."""
     return any(iou(box, face) >= MATCHED_IOU for face in faces)
+
+
+def _hits(read: Callable[..., Box], boxes: Sequence[Box], faces: Sequence[Sequence[Box]]) -> int:
+    return sum(lies_on_a_face(read(*box), found) for box, found in zip(boxes, faces, strict=True))
+
+
+def _scale(boxes: Sequence[Box], faces: Sequence[Sequence[Box]]) -> float:
+    """Return the median factor from the middle of a box to the middle of the first face."""
+    return float(np.median([max(sum(found[0]), 1) / max(sum(box), 1) for box, found in zip(boxes, faces, strict=True)]))
+
+
+def _times(box: Sequence[float], factor: float) -> Box:
+    min_x, min_y, max_x, max_y = (side * factor for side in box)
+    return min_x, min_y, max_x, max_y

@@ -16,7 +16,7 @@ _EMPTY_LINES = re.compile(r"(?:[ ,;|\t]*\n)+")
 
 
 class CsvText(NamedTuple):
-    """The text of a CSV file from its header on with ``\\n`` as line ends, its separator, and the line of the header."""
+    """The text of a CSV file from its header on, with line feeds only; its separator; and the line of the header."""
 
     text: str
     separator: str
@@ -100,7 +100,7 @@ def fault(content: CsvText) -> str | None:
 
 
 def _open_quote(content: CsvText) -> int | None:
-    """Return the line of the record in which a quoted field does not end; None where every quotation mark has its pair."""
+    """Return the line of the record in which a quoted field does not end; None where there is none."""
     if content.text.count('"') % 2 == 0:
         return None
     reader = csv.reader(io.StringIO(content.text, newline=""), delimiter=content.separator, strict=True)

@@ -44,7 +44,7 @@ _NAMES = (
 )
 _NAME_OF = {name.casefold(): name for name in _NAMES}
 
-# Names that other tools and people give to the two columns; read where a table has neither the contract's nor two of them.
+# Other names of the two columns; one is read where the table has neither the contract's nor a second one of them.
 _PATH_WORDS = (
     *("file", "filename", "filepath", "imagename", "imagepath", "imagefile", "imgname", "imgpath", "photograph"),
     *("파일", "파일명", "파일이름", "파일경로", "경로", "이미지", "이미지명", "이미지경로", "사진"),
@@ -243,15 +243,11 @@ def _refuse_shares(boxes: dict[str, pl.Series], path: Path) -> None:
 
 
 def _check_area(boxes: dict[str, pl.Series], path: Path) -> None:
-    """Refuse a table in which no box has an area, and warn where some have none."""
+    """Refuse a table in which no box has an area; where some have none, the stage that needs them counts them."""
     count, row, problem = first_flat(pl.DataFrame(boxes).to_numpy())
-    if not count:
-        return
-    total = len(boxes["minX"])
-    where = f"{path}, line {line_of(path, row)}: {problem}"
-    if count == total:
-        raise InputError(f"{where}, and none of the {counted(total, 'box')} has an area; {WANTED}")
-    log.warning("%s; %s of %d without an area cannot be used; %s", where, counted(count, "box"), total, WANTED)
+    if count and count == len(boxes["minX"]):
+        where = f"{path}, line {line_of(path, row)}"
+        raise InputError(f"{where}: {problem}, and none of {counted(count, 'box')} has an area; {WANTED}")
 
 
 def _warn_of_repeats(table: pl.DataFrame, path: Path) -> None:

@@ -225,8 +225,8 @@ class _Run:
         if len(sets["train"]) < 2:
             raise InputError(f"{train_csv}: one usable image is not enough to learn from; add rows")
         for crops in sets.values():
-            if crops.dropped:
-                log.warning("%s: unusable images are left out: %s", crops.csv, crops.dropped)
+            if crops.left_out:
+                log.warning(crops.left_out)
         return sets
 
     @property
