@@ -38,8 +38,13 @@ def photographs(folder: Path, count: int = 10, people: int = 0) -> Path:
             person = f"p{shot % people}" if people else ""
             file = folder / name / person / f"{number}_{shot}.jpg"
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(jpeg())
+            file.write_bytes(shot_of(f"{name} {shot}"))
     return folder
+
+
+def shot_of(what: str) -> bytes:
+    """A JPEG whose bytes are its own; readers ignore what follows the end."""
+    return jpeg() + what.encode()
 
 
 def tables(made: Collection, root: Path) -> dict[str, list[dict[str, object]]]:
@@ -99,6 +104,56 @@ def test_a_stopped_run_resumes_and_changed_photographs_are_searched_again(tmp_pa
     assert again.calls == searched
 
 
+def test_a_file_counts_once_and_in_two_classes_not_at_all(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = photographs(tmp_path / "faces")
+    (folder / "웃음/copy.jpg").write_bytes(shot_of("웃음 3"))
+    (folder / "웃음/other.jpg").write_bytes(shot_of("happy 5"))
+    (folder / "무표정/other.jpg").write_bytes(shot_of("happy 5"))
+    made = collect(folder, tmp_path, Detector())
+    assert made.drops == {"repeated": 1, "two_classes": 3}
+    paths = [str(row["path"]) for split in tables(made, tmp_path).values() for row in split]
+    assert len(paths) == len(set(paths)) == 29
+    assert not [path for path in paths if path.endswith(("copy.jpg", "other.jpg", "2_5.jpg"))]
+    assert (
+        "3 files are in more than one class and left out (first faces/happy/2_5.jpg and faces/무표정/other"
+        in caplog.text
+    )
+    assert "1 photograph is there under another name too and left out" in caplog.text
+    assert "(first faces/웃음/copy.jpg, which is faces/웃음/0_3.jpg); the other one counts" in caplog.text
+    again = Detector()
+    assert collect(folder, tmp_path, again) == made
+    assert again.calls == 0
+
+
+def test_two_folders_of_one_class_may_hold_the_same_file(tmp_path: Path) -> None:
+    folder = photographs(tmp_path / "faces")
+    (folder / "happy/copy.jpg").write_bytes(shot_of("웃음 3"))
+    file = tmp_path / "mine.toml"
+    file.write_text(
+        '[[class]]\nname = "joy"\nwords = ["웃음", "happy"]\n[[class]]\nname = "무표정"\n', encoding="utf-8"
+    )
+    made = collect(folder, tmp_path, Detector(), scheme=read_scheme(file))
+    assert made.drops == {"repeated": 1}
+    assert sum(counts["joy"] for counts in made.photographs.values()) == 20
+
+
+@pytest.mark.parametrize("name", ["CON", "nul", "Com1", "LPT9.old", "aux .txt"])
+def test_names_that_windows_reserves(tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    folder = photographs(tmp_path / "faces")
+    (folder / "happy" / f"{name}.jpg").write_bytes(shot_of("device"))
+    (folder / "happy" / name).mkdir()
+    (folder / "happy" / name / "a.jpg").write_bytes(shot_of("person"))
+    (folder / "happy" / "console.jpg").write_bytes(shot_of("no device"))
+    made = collect(folder, tmp_path, Detector())
+    assert made.drops == {"reserved_name": 2}
+    assert caplog.text.count("Windows reserves this name for a device, so it is left out; rename it") == 1
+    with pytest.raises(InputError, match="Windows reserves for a device; choose another --name"):
+        collect(folder, tmp_path, Detector(), name=name)
+    (folder / "무표정").rename(folder / name)
+    with pytest.raises(InputError, match="Windows reserves this name for a device; rename the folder"):
+        collect(folder, tmp_path, Detector())
+
+
 def test_an_own_scheme_names_the_folders(tmp_path: Path) -> None:
     folder = photographs(tmp_path / "faces")
     file = tmp_path / "mine.toml"
@@ -135,9 +190,9 @@ def add_space(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (hide_two, "has 1 folders; it must hold a folder of photographs for each class"),
-        (remove_four, "6 photographs of 웃음 have a face, 7 are needed; add photographs"),
-        (blacken, "0 photographs of 웃음 have a face, 7 are needed (left out: 10 no_face)"),
+        (hide_two, "has 1 folder; it must hold a folder of photographs for each class"),
+        (remove_four, "7 photographs of 웃음 with a face are needed, and there are 6; add photographs"),
+        (blacken, "7 photographs of 웃음 with a face are needed, and there are 0 (left out: 10 no_face)"),
         (add_space, "its name is '놀람 '; give it one without spaces"),
     ],
 )

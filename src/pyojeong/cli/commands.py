@@ -298,8 +298,7 @@ def train(
         allow_empty=allow_empty_class,
     )
     if distributed.is_first():
-        terminal.print_json({key: getattr(metrics, key) for key in ("n", "accuracy", "macro_f1", "epoch")})
-        print(f"All metrics: {out}/test_metrics.json")
+        terminal.print_training(metrics, out)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pyojeong.evaluation.evaluation_csv import EvaluationSummary, EvaluationTable
     from pyojeong.report.report import Report
     from pyojeong.report.run_report import RunReport
+    from pyojeong.training.scoring import RunMetrics
 
 
 def say(line: str) -> None:
@@ -60,6 +62,17 @@ def print_summaries(tables: Iterable["EvaluationTable"], summaries: Iterable["Ev
         print_json({"csv": str(table.out), **asdict(summary)})
         incomplete |= bool(summary.unreadable)
     if incomplete:
+        raise typer.Exit(3)
+
+
+def print_training(metrics: "RunMetrics", out: Path) -> None:
+    """Print the test metrics of a run; exit code 3 where rows of its tables were left out.
+
+    Not under torchrun, to which every other code than 0 is a crash.
+    """
+    print_json({key: getattr(metrics, key) for key in ("n", "accuracy", "macro_f1", "epoch")})
+    print(f"All metrics: {out}/test_metrics.json")
+    if any(metrics.dropped.values()) and "TORCHELASTIC_RUN_ID" not in os.environ:
         raise typer.Exit(3)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from pyojeong.core.errors import InputError
+from pyojeong.core.errors import InputError, counted
 from pyojeong.core.files import require_file, text_of
 
 SEPARATORS = ",;\t|"
@@ -91,7 +91,7 @@ def fault(content: CsvText) -> str | None:
     width = len(next(rows)[1])
     return next(
         (
-            f"line {line} has {len(fields)} fields and the header {width}; correct that row"
+            f"line {line} has {counted(len(fields), 'field')} and the header {width}; correct that row"
             for line, fields in rows
             if len(fields) > width
         ),

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import tempfile
 import unicodedata
 from collections.abc import Iterator
@@ -15,6 +16,9 @@ import platformdirs
 from filelock import FileLock, Timeout
 
 from pyojeong.core.errors import InputError
+
+# Microsoft, "Naming Files, Paths, and Namespaces".
+_RESERVED = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³])( *\..*)?", re.IGNORECASE)
 
 log = logging.getLogger(__name__)
 
@@ -140,6 +144,11 @@ def require_file(path: Path, remedy: str = "") -> None:
     refuse_folder(path)
     if not path.exists():
         raise InputError(f"{path}: no such file{remedy and f'; {remedy}'}")
+
+
+def is_reserved(name: str) -> bool:
+    """Whether Windows reserves a file name for a device, whatever its ending: CON, NUL.jpg, com1.txt."""
+    return bool(_RESERVED.fullmatch(name))
 
 
 def refuse_folder(path: Path) -> None:

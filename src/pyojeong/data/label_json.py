@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from pyojeong.core.errors import counted
 from pyojeong.core.files import text_of
 from pyojeong.data.records import file_name_of
 
@@ -57,7 +58,7 @@ def described(data: bytes) -> str:
     """Say in a few words what a JSON file without records holds, for a message to the user."""
     value, _ = _item(text_of(data).strip(_SPACES), 0)
     if isinstance(value, list) and value:
-        return f"a list of {len(value)} items, the first of them {_kind(value[0])}"
+        return f"a list of {counted(len(value), 'item')}, the first of them {_kind(value[0])}"
     return _kind(value)
 
 

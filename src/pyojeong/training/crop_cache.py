@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from pyojeong.core import geometry, images
 from pyojeong.core.alignment import aligned_crop, face_points
 from pyojeong.core.boxes import BAD_BOX
-from pyojeong.core.errors import InputError
+from pyojeong.core.errors import InputError, counted
 from pyojeong.core.files import read_json, remove_leftovers, stored_path, whole_file, write_json
 from pyojeong.core.geometry import ALIGNMENTS, SIZE, Framing
 from pyojeong.core.images import ImageError, Pixels
@@ -317,7 +317,7 @@ def _build(table: CropTable, root: Path, workers: int, array: Path, notes: Path)
         # Notes first: an array counts as whole only when its notes exist.
         write_json(notes, {"csv": str(table.csv), "rows": count, "dropped": dropped})
     if without_landmarks:
-        log.warning("%s: no landmarks found in %d faces; their boxes are cut", table.csv, len(without_landmarks))
+        log.warning("%s: no landmarks in %s, cut by the box", table.csv, counted(len(without_landmarks), "face"))
 
 
 def _crop(
