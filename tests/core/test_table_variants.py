@@ -219,7 +219,10 @@ def test_repeated_rows_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture
         ),
         (b"path,emotion,class\n1.jpg,happy,1\n", "emotion and class could both be it. Rename one of them to label_en"),
         (b'[{"path": "1.jpg"}]', "no column path"),
-        (b"1.jpg,happy\n2.jpg,sad\n", "has no header, its first line holds '1.jpg'; put the line path,label above it"),
+        (
+            b"1.jpg,happy\n2.jpg,sad\n",
+            "has no header, its first line holds '1.jpg'; put column names above it, such as path,label",
+        ),
         ("\ufeff사진/가.PNG;happy\n2.jpg;sad\n".encode(), "has no header"),
         (b"path,label\n1.jpg,happy\n2\0.jpg,sad\n", "a.csv, line 3: holds a NUL character; remove it"),
         (b"\0" * 400, "holds a NUL character"),

@@ -349,11 +349,7 @@ def compare(
     from pyojeong.report.report import compare as run_compare
 
     tables = run_compare(named_files(files), scheme_named(scheme), out, protocols=protocol or PROTOCOLS)
-    terminal.print_scores(tables.scores)
-    for pair in tables.paired.iter_rows(named=True):
-        print(terminal.pair_lines(pair))
-    terminal.print_groups(tables.groups)
-    print(f"Tables and figure: {out}")
+    terminal.print_comparison(tables, out)
 
 
 @app.command()

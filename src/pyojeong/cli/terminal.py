@@ -18,6 +18,7 @@ from pyojeong.core.images import PROBLEMS
 if TYPE_CHECKING:
     from polars import DataFrame
 
+    from pyojeong.evaluation.comparison import Comparison
     from pyojeong.evaluation.evaluation_csv import EvaluationSummary, EvaluationTable
     from pyojeong.report.report import Report
     from pyojeong.report.run_report import RunReport
@@ -174,6 +175,17 @@ def print_report(report: "Report", root: Path) -> None:
     for name, command in report.missing.items():
         print(f"missing: {name}; make it with: {command}")
     print(f"Reports: {root / 'reports'} (open {report.page})")
+
+
+def print_comparison(comparison: "Comparison", out: Path) -> None:
+    """Print the tables of a comparison; exit code 3 where images are in none of a contender's scores."""
+    print_scores(comparison.scores)
+    for pair in comparison.paired.iter_rows(named=True):
+        print(pair_lines(pair))
+    print_groups(comparison.groups)
+    print(f"Tables and figure: {out}")
+    if any(comparison.left_out.values()):
+        raise typer.Exit(3)
 
 
 def print_scores(scores: "DataFrame") -> None:

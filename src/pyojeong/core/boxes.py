@@ -14,14 +14,17 @@ WANTED = f"a box is {', '.join(BOX_KEYS)} in pixels of the upright photograph, o
 BAD_BOX = "bad_box"
 """The reason under which a row is counted whose box cannot be a face, see ``geometry.can_be_face``."""
 
-# What four columns may hold in place of minX, minY, maxX, maxY -> the box that is meant.
-_READINGS: Mapping[str, Callable[[float, float, float, float], Box]] = {
+_Read = Callable[[float, float, float, float], Box]
+
+# What the columns minX, minY, maxX, maxY may hold in truth, and the box that is meant. All but the last can be read if
+# the columns are named so.
+_READINGS: Mapping[str, _Read] = {
     "x, y, width, height": lambda a, b, c, d: (a, b, a + c, b + d),
     "minX, minY, maxX, maxY": lambda a, b, c, d: (a, b, c - a, d - b),
     "minY, minX, maxY, maxX": lambda a, b, c, d: (b, a, d, c),
     "minX, maxX, minY, maxY": lambda a, b, c, d: (a, c, b, d),
     "y, x, height, width": lambda a, b, c, d: (b, a, b + d, a + c),
-    "center x, center y, width, height": lambda a, b, c, d: (a - c / 2, b - d / 2, a + c / 2, b + d / 2),
+    "center and size": lambda a, b, c, d: (a - c / 2, b - d / 2, a + c / 2, b + d / 2),
 }
 
 MIN_READ = 2
@@ -62,20 +65,19 @@ def misread(boxes: Sequence[Box], faces: Sequence[Sequence[Box]]) -> Misread | N
     if not boxes:
         return None
     scale = _scale(boxes, faces)
-    readings = [
-        Misread(holds, f"name the columns {holds}, or convert them", _hits(read, boxes, faces))
-        for holds, read in _READINGS.items()
-    ]
     resized = f"pixels of photographs {1 / scale:.3g} times as large"
-    readings.append(
-        Misread(
-            resized,
-            "give the boxes in pixels of these photographs",
-            _hits(lambda *box: _times(box, scale), boxes, faces),
-        )
-    )
-    best = max(readings, key=lambda reading: reading.hits)
-    return best if best.hits >= max(MIN_READ, len(boxes) / 2) else None
+    scaled: _Read = lambda a, b, c, d: (a * scale, b * scale, c * scale, d * scale)  # noqa: E731
+    readings = {**_READINGS, resized: scaled}
+    hits = {
+        holds: sum(lies_on_a_face(read(*box), found) for box, found in zip(boxes, faces, strict=True))
+        for holds, read in readings.items()
+    }
+    best = max(hits, key=hits.__getitem__)
+    if hits[best] < max(MIN_READ, len(boxes) / 2):
+        return None
+    by_name = best in _READINGS and "center" not in best
+    remedy = f"name the columns {best}" if by_name else f"convert them to {', '.join(BOX_KEYS)} of these photographs"
+    return Misread(best, remedy, hits[best])
 
 
 def lies_on_a_face(box: Box, faces: Sequence[Box]) -> bool:
@@ -83,15 +85,6 @@ def lies_on_a_face(box: Box, faces: Sequence[Box]) -> bool:
     return any(iou(box, face) >= MATCHED_IOU for face in faces)
 
 
-def _hits(read: Callable[..., Box], boxes: Sequence[Box], faces: Sequence[Sequence[Box]]) -> int:
-    return sum(lies_on_a_face(read(*box), found) for box, found in zip(boxes, faces, strict=True))
-
-
 def _scale(boxes: Sequence[Box], faces: Sequence[Sequence[Box]]) -> float:
     """Return the median factor from the middle of a box to the middle of the first face."""
     return float(np.median([max(sum(found[0]), 1) / max(sum(box), 1) for box, found in zip(boxes, faces, strict=True)]))
-
-
-def _times(box: Sequence[float], factor: float) -> Box:
-    min_x, min_y, max_x, max_y = (side * factor for side in box)
-    return min_x, min_y, max_x, max_y

@@ -173,7 +173,9 @@ def _first_column(frame: pl.DataFrame, names: tuple[str, ...], words: tuple[str,
     if len(others) == 1:
         return others[0]
     if image := next((name for name in frame.columns if _IMAGE_NAME.search(name.strip())), None):
-        raise InputError(f"{path}: has no header, its first line holds {image!r}; put the line path,label above it")
+        raise InputError(
+            f"{path}: has no header, its first line holds {image!r}; put column names above it, such as path,label"
+        )
     problem = f"{' and '.join(others)} could both be it" if others else f"it has {', '.join(frame.columns)}"
     raise InputError(f"{path}: no column {' or '.join(names)}; {problem}. Rename one of them to {names[0]}.")
 

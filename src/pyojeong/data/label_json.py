@@ -23,7 +23,7 @@ _KEYS = 8
 
 
 def parse_items(data: bytes) -> Iterator[Any]:
-    """Yield the records of a label file in UTF-8 (with or without BOM), UTF-16 with BOM, CP949 or EUC-KR.
+    """Yield the records of a label file in UTF-8 or UTF-16 (with or without BOM), CP949 or EUC-KR.
 
     A list yields its items. An object is one record, or holds records: in a list, or by file name. Several objects may
     follow one another, as in JSON Lines. Other values yield nothing. The items of a list are parsed one at a time,
