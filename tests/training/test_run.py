@@ -287,4 +287,4 @@ def test_people_and_whole_images_in_two_sets_are_reported(root: Path, caplog: py
         run(root, **csvs, test_csv=root / "test_people.csv", epochs=1)
     assert "val_boxes.csv and" in caplog.text
     assert "test_people.csv share 6 images" in caplog.text
-    assert "test_people.csv share 1 people" in caplog.text
+    assert "test_people.csv share 1 person" in caplog.text
