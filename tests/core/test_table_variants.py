@@ -50,6 +50,12 @@ EXPECTED = [("사진/1.jpg", "happy", 200.0, 240.0, 490.0, 550.0), ("2.jpg", "ne
         ("\n,,,\n\n" + text_of(",")).encode("utf-8-sig"),
         text_of(",").encode("utf-16-le"),
         text_of(";", end="\r\n").encode("utf-16-be"),
+        ("My photographs,,,,,\n" + text_of(",")).encode(),
+        ("# exported on Monday\n\n" + text_of(";")).encode(),
+        ("\ufeff" + text_of(",")).encode("utf-8-sig"),
+        (text_of(",") + "\x1a").encode(),
+        (text_of(",", HEAD, [[*row, "", ""] for row in ROWS])).encode(),
+        (text_of(",", rows=[[ROWS[0][0], "\u200bhappy\ufeff", *ROWS[0][2:]], ROWS[1]])).encode(),
         text_of(",", rows=[[f"  {cell}\t" for cell in row] for row in ROWS]).encode(),
     ],
 )
@@ -86,10 +92,42 @@ def test_column_names(tmp_path: Path, head: list[str]) -> None:
     assert frame.select("path", "label", "minX", "minY", "maxX", "maxY").rows() == EXPECTED
 
 
-@pytest.mark.parametrize("size", [["width", "height"], ["w", "h"], ["Width", "Height"]])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["min_x", "min_y", "max_x", "max_y"],
+        ["x min", "y min", "x max", "y max"],
+        ["x0", "y0", "x1", "y1"],
+        ["bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2"],
+        ["BoxLeft", "BoxTop", "BoxRight", "BoxBottom"],
+        ["face_xmin", "face_ymin", "face_xmax", "face_ymax"],
+    ],
+)
+def test_boxes_under_other_names(tmp_path: Path, names: list[str]) -> None:
+    frame = read(tmp_path / "a.csv", text_of(",", [*HEAD[:2], *names]), boxes=None)
+    assert frame.select("path", "label", "minX", "minY", "maxX", "maxY").rows() == EXPECTED
+
+
+def test_two_columns_for_one_side_of_a_box_are_refused(tmp_path: Path) -> None:
+    text = text_of(",", [*HEAD[:2], "x", "y", "bbox_x", "bbox_y"])
+    with pytest.raises(InputError, match="x and bbox_x could both belong to a box; remove or rename one"):
+        read(tmp_path / "a.csv", text, boxes=None)
+    both = text_of(",", [*HEAD, "bbox_minX"], [[*row, "7"] for row in ROWS])
+    assert read(tmp_path / "a.csv", both)["minX"].to_list() == [200, 1]
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        ["x", "y", "width", "height"],
+        ["x", "y", "w", "h"],
+        ["X", "Y", "Width", "Height"],
+        ["bbox_x", "bbox_y", "bbox_w", "bbox_h"],
+    ],
+)
 def test_boxes_of_corner_and_size(tmp_path: Path, size: list[str]) -> None:
     rows = [[*row[:4], str(int(row[4]) - int(row[2])), str(int(row[5]) - int(row[3]))] for row in ROWS]
-    frame = read(tmp_path / "a.csv", text_of(",", [*HEAD[:2], "x", "y", *size], rows))
+    frame = read(tmp_path / "a.csv", text_of(",", [*HEAD[:2], *size], rows))
     assert frame.select("path", "label", "minX", "minY", "maxX", "maxY").rows() == EXPECTED
 
 
@@ -218,7 +256,13 @@ def test_repeated_rows_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture
             "file and filepath could both be it. Rename one of them to path",
         ),
         (b"path,emotion,class\n1.jpg,happy,1\n", "emotion and class could both be it. Rename one of them to label_en"),
-        (b'[{"path": "1.jpg"}]', "no column path"),
+        (b'[{"path": "1.jpg"}]', "holds JSON; save the table as CSV in UTF-8"),
+        (b'{"path": "1.jpg", "label": "happy"}\n{"path": "2.jpg", "label": "sad"}\n', "holds JSON"),
+        (b"\n<!DOCTYPE html><html><table></table></html>", "holds HTML or XML"),
+        (b"\x1f\x8b\x08\0rest", "is compressed"),
+        (b"\xff\xd8\xff\xe0rest", "is a picture"),
+        (b"path label\n1.jpg happy\n", "has only the column 'path label'; separate columns by , ; | or tabs"),
+        (b"path,label\nhttps://a.org/1.jpg,happy\n", "line 2: the path 'https://a.org/1.jpg' is an address; download"),
         (
             b"1.jpg,happy\n2.jpg,sad\n",
             "has no header, its first line holds '1.jpg'; put column names above it, such as path,label",

@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,23 @@ from pyojeong.core.files import require_file, text_of
 SEPARATORS = ",;\t|"
 
 _EMPTY_LINES = re.compile(r"(?:[ ,;|\t]*\n)+")
+
+# What people give in place of a CSV, by its first bytes or characters.
+_OTHER_FILES = {
+    b"PK\x03\x04": "a spreadsheet or an archive",
+    b"\xd0\xcf\x11\xe0": "a spreadsheet or an archive",
+    b"\x1f\x8b": "compressed",
+    b"%PDF": "a PDF",
+    b"\xff\xd8\xff": "a picture",
+    b"\x89PNG": "a picture",
+}
+_OTHER_TEXTS = {
+    re.compile(r"\s*(\[\s*\{|\{\s*\")"): "JSON",
+    re.compile(r"\s*<(!doctype|html|\?xml|table)", re.IGNORECASE): "HTML or XML",
+}
+
+_LINES_ABOVE = 10
+"""Most lines above the header, such as a title."""
 
 
 class CsvText(NamedTuple):
@@ -26,25 +44,21 @@ class CsvText(NamedTuple):
 def csv_text(path: Path, is_known: Callable[[str], bool]) -> CsvText:
     """Read the text of a CSV file; of the separators, the one that gives the header most known columns is taken.
 
-    Line ends may be those of Windows, Unix or the old Macintosh. Empty lines above the header are left out.
+    Line ends may be those of Windows, Unix or the old Macintosh. Empty lines above the header are left out, and a title
+    where the line below it has at least two known columns.
 
     Raises InputError when the file is missing, a folder or empty, in an encoding that ``text_of`` does not know, holds
-    a NUL character, or is a workbook.
+    a NUL character, or is no CSV at all.
     """
     require_file(path)
-    data = path.read_bytes()
-    if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        raise InputError(f"{path}: is a spreadsheet or an archive; save the table as CSV in UTF-8")
-    try:
-        text = text_of(data)
-    except ValueError as error:
-        raise InputError(f"{path}: {error}; save it as UTF-8") from None
+    text = _text(path)
     if "\r" in text:
         # Text mode on Windows makes \r\n of the \n in \r\n.
         text = re.sub(r"\r*\n|\r", "\n", text)
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise InputError(f"{path}, line {line}: holds a NUL character; remove it, or save the table as UTF-8 again")
+    _refuse_others(path, text)
     first_line = 1
     if empty := _EMPTY_LINES.match(text):
         text, first_line = text[empty.end() :], 1 + empty[0].count("\n")
@@ -57,7 +71,35 @@ def csv_text(path: Path, is_known: Callable[[str], bool]) -> CsvText:
         _, header = next(records(content), (0, []))
         return sum(map(is_known, header)), len(header)
 
-    return max((CsvText(text, separator, first_line) for separator in SEPARATORS), key=known_columns)
+    contents = [_below_title(CsvText(text, separator, first_line), is_known) for separator in SEPARATORS]
+    return max(contents, key=known_columns)
+
+
+def _text(path: Path) -> str:
+    data = path.read_bytes()
+    for start, kind in _OTHER_FILES.items():
+        if data.startswith(start):
+            raise InputError(f"{path}: is {kind}; save the table as CSV in UTF-8")
+    try:
+        # A second byte order mark comes from joining files, the other character from DOS, as the end of the file.
+        return text_of(data).lstrip("\ufeff").rstrip("\x1a")
+    except ValueError as error:
+        raise InputError(f"{path}: {error}; save it as UTF-8") from None
+
+
+def _refuse_others(path: Path, text: str) -> None:
+    for start, kind in _OTHER_TEXTS.items():
+        if start.match(text):
+            raise InputError(f"{path}: holds {kind}; save the table as CSV in UTF-8")
+
+
+def _below_title(content: CsvText, is_known: Callable[[str], bool]) -> CsvText:
+    """Return the text from the line on that has at least two known columns, if one of the first lines has."""
+    for line, fields in islice(records(content), _LINES_ABOVE):
+        if sum(map(is_known, fields)) >= 2:
+            below = content.text.split("\n", line - content.first_line)[-1]
+            return CsvText(below, content.separator, line)
+    return content
 
 
 def records(content: CsvText) -> Iterator[tuple[int, list[str]]]:
@@ -77,9 +119,10 @@ def records(content: CsvText) -> Iterator[tuple[int, list[str]]]:
 
 
 def rewritten(content: CsvText) -> CsvText:
-    """Return the same table with every cell quoted as the rules of CSV want it."""
+    """Return the same table quoted by the rules of CSV, without fields beyond the header's."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(fields for _, fields in records(content))
+    width = len(next(records(content))[1])
+    csv.writer(text, lineterminator="\n").writerows(fields[:width] for _, fields in records(content))
     return CsvText(text.getvalue(), ",")
 
 
@@ -93,7 +136,7 @@ def fault(content: CsvText) -> str | None:
         (
             f"line {line} has {counted(len(fields), 'field')} and the header {width}; correct that row"
             for line, fields in rows
-            if len(fields) > width
+            if any(map(str.strip, fields[width:]))
         ),
         None,
     )

@@ -161,7 +161,8 @@ def _entry(number: int, table: Any) -> dict[str, Any]:
 
 
 def _plain(word: str) -> str:
-    return unicodedata.normalize("NFC", word).strip().casefold()
+    # Web pages and word processors leave characters without a width.
+    return unicodedata.normalize("NFC", word).strip().strip("\u200b\u2060\ufeff").casefold()
 
 
 K7, M1, M2, BASIC7 = (

@@ -26,17 +26,18 @@ VOTES_PREFIX = "votes_"
 VOTES = tuple(f"{VOTES_PREFIX}{label}" for label in (*KOREAN, UNKNOWN))
 """Columns that count the annotators by label; any label that is none of the seven counts as 알수없음."""
 
+# As _box_word writes them; the contract's come first.
 _CORNERS = (
-    BOX_COLUMNS,
+    ("minx", "miny", "maxx", "maxy"),
     ("xmin", "ymin", "xmax", "ymax"),
-    ("x_min", "y_min", "x_max", "y_max"),
     ("x1", "y1", "x2", "y2"),
+    ("x0", "y0", "x1", "y1"),
     ("left", "top", "right", "bottom"),
 )
 _SIZES = (("x", "y", "width", "height"), ("x", "y", "w", "h"), ("left", "top", "width", "height"))
 # Width and height are also those of the photograph.
-_BOX_WORDS = {name.lower() for names in (*_CORNERS, *_SIZES) for name in names} - {"width", "height"}
-_WHOLE_BOX_WORDS = {"box", "bbox", "rect", "x_center", "y_center", "cx", "cy"}
+_BOX_WORDS = {name for names in (*_CORNERS, *_SIZES) for name in names} - {"width", "height"}
+_WHOLE_BOX_WORDS = {"box", "bbox", "rect", "xcenter", "ycenter", "centerx", "centery", "cx", "cy"}
 
 _NAMES = (
     *(*PATH_COLUMNS, *LABEL_COLUMNS, *BOX_COLUMNS, *GROUP_COLUMNS, "person", "set", "photo", "true", "pred", "score"),
@@ -69,16 +70,14 @@ def read_csv(path: Path) -> pl.DataFrame:
     Raises InputError when the file is missing, empty, in another encoding, not a table, or has a column twice.
     """
     content = _content_of(path)
-    if content.text.count('"') % 2:
-        # polars cannot read a quotation mark inside a cell, and takes one that is not closed for the end of the table.
+    # polars cannot read a quotation mark inside a cell, and takes one that is not closed for the end of the table.
+    frame = None if content.text.count('"') % 2 else _parsed(content)
+    if frame is None:
         if reason := fault(content):
             raise InputError(f"{path}: not readable as CSV ({reason})")
-        content = rewritten(content)
-    try:
-        frame = pl.read_csv(io.BytesIO(content.text.encode()), separator=content.separator, infer_schema=False)
-    except pl.exceptions.PolarsError as error:
-        reason = fault(content) or str(error).splitlines()[0]
-        raise InputError(f"{path}: not readable as CSV ({reason})") from None
+        frame = _parsed(rewritten(content))
+    if frame is None:
+        raise InputError(f"{path}: not readable as CSV; save it as CSV in UTF-8")
     frame = frame.fill_null("")
     header = [_contract_name(name) for name in next(records(content))[1]]
     for name in header:
@@ -148,6 +147,14 @@ def line_of(path: Path, index: int) -> int:
     return index + 2
 
 
+def _parsed(content: CsvText) -> pl.DataFrame | None:
+    """Return the cells as strings; None where polars cannot read them."""
+    try:
+        return pl.read_csv(io.BytesIO(content.text.encode()), separator=content.separator, infer_schema=False)
+    except pl.exceptions.PolarsError:
+        return None
+
+
 def _content_of(path: Path) -> CsvText:
     return csv_text(path, lambda name: _contract_name(name) in _NAMES or _word(name) in (*_PATH_WORDS, *_LABEL_WORDS))
 
@@ -164,6 +171,12 @@ def _word(name: str) -> str:
     return re.sub(r"[\s_-]", "", unicodedata.normalize("NFC", name)).casefold()
 
 
+def _box_word(name: str) -> str:
+    """Return the name of a box's column without what may stand before it: ``bbox_x``, ``face-left``, ``Box X``."""
+    word = _word(name)
+    return re.sub("^(bounding|face)?b?box|^face", "", word) or word
+
+
 def _first_column(frame: pl.DataFrame, names: tuple[str, ...], words: tuple[str, ...], path: Path) -> str:
     """Return the column with the first of the contract's ``names``, or the only one with one of the other ``words``."""
     for name in names:
@@ -176,6 +189,8 @@ def _first_column(frame: pl.DataFrame, names: tuple[str, ...], words: tuple[str,
         raise InputError(
             f"{path}: has no header, its first line holds {image!r}; put column names above it, such as path,label"
         )
+    if frame.width == 1 and names == PATH_COLUMNS:
+        raise InputError(f"{path}: has only the column {frame.columns[0]!r}; separate columns by , ; | or tabs")
     problem = f"{' and '.join(others)} could both be it" if others else f"it has {', '.join(frame.columns)}"
     raise InputError(f"{path}: no column {' or '.join(names)}; {problem}. Rename one of them to {names[0]}.")
 
@@ -185,6 +200,11 @@ def _paths(column: pl.Series, path: Path, root: Path) -> list[str]:
     for index, text in enumerate(column):
         if not text.strip():
             raise InputError(f"{path}, line {line_of(path, index)}: no path; fill it in, or remove the line")
+        if "://" in text:
+            raise InputError(
+                f"{path}, line {line_of(path, index)}: the path {text!r} is an address; download the file and give "
+                "its path below the project root"
+            )
         relative = relative_path(_trimmed(text, root), root)
         if relative is None:
             raise InputError(
@@ -220,11 +240,16 @@ def _classes(column: pl.Series, path: Path, scheme: Scheme) -> list[str]:
 
 def _boxes(frame: pl.DataFrame, path: Path, *, required: bool) -> dict[str, pl.Series]:
     """Return the four box columns; an empty dictionary where the table has none and none are required."""
-    present = {name.lower(): name for name in frame.columns}
+    present: dict[str, str] = {}
+    for name in sorted(frame.columns, key=lambda name: name not in BOX_COLUMNS):
+        word = _box_word(name)
+        if word in present and word in _BOX_WORDS and present[word] not in BOX_COLUMNS:
+            raise InputError(f"{path}: {present[word]} and {name} could both belong to a box; remove or rename one")
+        present[word] = present.get(word, name)
     conventions = [(names, False) for names in _CORNERS] + [(names, True) for names in _SIZES]
     for names, sized in conventions:
-        if all(name.lower() in present for name in names):
-            left, top, right, bottom = (numbers(frame, present[name.lower()], path) for name in names)
+        if all(name in present for name in names):
+            left, top, right, bottom = (numbers(frame, present[name], path) for name in names)
             if sized:
                 right, bottom = left + right, top + bottom
             boxes = dict(zip(BOX_COLUMNS, (left, top, right, bottom), strict=True))
