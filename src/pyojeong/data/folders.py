@@ -7,6 +7,8 @@ a detector that the caller passes. What was found is kept in a journal, from whi
 import hashlib
 import json
 import logging
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -36,6 +38,7 @@ DROPS = {
     "no_face": "the detector finds no face",
     "two_classes": "the same file is in several classes",
     "repeated": "the same file is in its class under another name, which is used",
+    "no_class": "not in the folder of a class",
     "other_file": "not an image by the ending of its name",
     "reserved_name": "a name that Windows reserves for a device, such as NUL.jpg",
     "undecodable_name": "a file name in an unknown encoding",
@@ -108,7 +111,7 @@ def collect(
         folder: holds a folder for each class; read in place. Where it lies outside ``root``, a link is made.
         root: the project root.
         find: the detector.
-        name: of the scheme; by default that of ``folder``.
+        name: of the scheme: letters, digits, ``_`` and ``-``; by default that of ``folder``, with ``_`` for the rest.
         scheme: the label scheme; every folder must have the name of a class, or another word for it.
         seed: of the split.
 
@@ -117,7 +120,7 @@ def collect(
             reserves, a class has fewer than ``MIN_PHOTOGRAPHS`` with a face, or another run is collecting in ``root``.
     """
     base = base_of(folder, root)
-    name = scheme.name if scheme else _checked_name(name or PurePosixPath(base).name)
+    name = scheme.name if scheme else _checked_name(_default_name(base) if name is None else name)
     out = root / COLLECTED
     with alone_in(out):
         drops: Counter[str] = Counter()
@@ -152,10 +155,15 @@ def collect(
     )
 
 
+def _default_name(base: str) -> str:
+    name = unicodedata.normalize("NFC", PurePosixPath(base).name)
+    return re.sub(r"[^\w-]+", "_", name).strip("_") or "photographs"
+
+
 def _checked_name(name: str) -> str:
     """Return a name for a scheme's file; InputError where it is none or a scheme of the package has it."""
-    if PurePosixPath(name).name != name or "\\" in name:
-        raise InputError(f"--name {name!r} is not a plain name; leave out folders")
+    if not re.fullmatch(r"[\w-]+", name):
+        raise InputError(f"--name {name!r} names files; write it in letters, digits, _ and -")
     if name.upper() in SCHEMES:
         raise InputError(f"{name} is a label scheme of the package; choose another --name")
     if is_reserved(name):
@@ -171,7 +179,12 @@ def _photographs(root: Path, base: str, scheme: Scheme | None, drops: Counter[st
             f"{place}: has {counted(len(folders), 'folder')}; it must hold a folder of photographs for each class, "
             "named after it"
         )
+    loose = [path for path in place.iterdir() if path.is_file() and path.suffix.lower() in _IMAGES]
+    if count := sum(not path.name.startswith(".") for path in loose):
+        drops["no_class"] = count
     for folder in folders:
+        if not is_text(folder.name):
+            raise InputError(f"{folder}: its name is in an unknown encoding; rename the folder")
         if is_reserved(folder.name):
             raise InputError(f"{folder}: Windows reserves this name for a device; rename the folder and thus the class")
         label = plain_hangul(folder.name)
@@ -192,6 +205,8 @@ def _photographs(root: Path, base: str, scheme: Scheme | None, drops: Counter[st
                 if not drops["reserved_name"]:
                     log.warning("%s: Windows reserves this name for a device, so it is left out; rename it", file)
                 drops["reserved_name"] += 1
+            elif not file.exists():  # a link that leads nowhere
+                drops["missing"] += 1
             else:
                 status = file.stat()
                 person = inside.parts[0] if len(inside.parts) > 1 else ""
@@ -320,7 +335,15 @@ def _split(kept: Sequence[_Photograph], found: dict[str, _Found], seed: int) -> 
     rows = pl.DataFrame([photograph._asdict() for photograph in kept]).select("path", "label", "person", name="path")
     boxes = [found[path].box for path in rows["path"]]
     rows = rows.with_columns(pl.DataFrame(boxes, schema=BOX_COLUMNS, orient="row").get_columns())
-    by_person = bool((rows["person"] != "").all())
+    unknown = int((rows["person"] == "").sum())
+    if 0 < unknown < len(rows):
+        log.warning(
+            "%d of %d photographs are in no folder of a person, so the same person may be in training and test; put "
+            "each into one",
+            unknown,
+            len(rows),
+        )
+    by_person = not unknown
     rows = rows.with_columns(splits.assign(rows, by="person" if by_person else "image", seed=seed))
     if empty := sorted(set(splits.SPLITS) - set(rows["split"])):
         raise InputError(
