@@ -164,7 +164,7 @@ def test_names_that_windows_reserves(tmp_path: Path, name: str, caplog: pytest.L
     made = collect(folder, tmp_path, Detector())
     assert made.drops == {"reserved_name": 2}
     assert caplog.text.count("Windows reserves this name for a device, so it is left out; rename it") == 1
-    with pytest.raises(InputError, match="reserves for a device; choose another --name|letters, digits, _ and -"):
+    with pytest.raises(InputError, match=r"reserves for a device; choose another --name|letters, digits, _ and -"):
         collect(folder, tmp_path, Detector(), name=name)
     (folder / "무표정").rename(folder / name)
     with pytest.raises(InputError, match="Windows reserves this name for a device; rename the folder"):
