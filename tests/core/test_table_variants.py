@@ -85,26 +85,16 @@ def test_encodings_and_separators(tmp_path: Path, data: bytes) -> None:
         [unicodedata.normalize("NFD", "파일 이름"), unicodedata.normalize("NFD", "표정"), *HEAD[2:]],
         ["File Name", "Facial-Expression", *HEAD[2:]],
         ["image_path", "CLASS", *HEAD[2:]],
+        [*HEAD[:2], "min_x", "min_y", "max_x", "max_y"],
+        [*HEAD[:2], "x min", "y min", "x max", "y max"],
+        [*HEAD[:2], "x0", "y0", "x1", "y1"],
+        [*HEAD[:2], "bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2"],
+        [*HEAD[:2], "BoxLeft", "BoxTop", "BoxRight", "BoxBottom"],
+        [*HEAD[:2], "face_xmin", "face_ymin", "face_xmax", "face_ymax"],
     ],
 )
 def test_column_names(tmp_path: Path, head: list[str]) -> None:
     frame = read(tmp_path / "a.csv", text_of(",", head))
-    assert frame.select("path", "label", "minX", "minY", "maxX", "maxY").rows() == EXPECTED
-
-
-@pytest.mark.parametrize(
-    "names",
-    [
-        ["min_x", "min_y", "max_x", "max_y"],
-        ["x min", "y min", "x max", "y max"],
-        ["x0", "y0", "x1", "y1"],
-        ["bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2"],
-        ["BoxLeft", "BoxTop", "BoxRight", "BoxBottom"],
-        ["face_xmin", "face_ymin", "face_xmax", "face_ymax"],
-    ],
-)
-def test_boxes_under_other_names(tmp_path: Path, names: list[str]) -> None:
-    frame = read(tmp_path / "a.csv", text_of(",", [*HEAD[:2], *names]), boxes=None)
     assert frame.select("path", "label", "minX", "minY", "maxX", "maxY").rows() == EXPECTED
 
 
