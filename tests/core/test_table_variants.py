@@ -238,7 +238,11 @@ def test_repeated_rows_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture
         (b"PK\x03\x04rest of a workbook", "is a spreadsheet or an archive; save the table as CSV in UTF-8"),
         (b"\xd0\xcf\x11\xe0old workbook", "is a spreadsheet or an archive"),
         ("path,label\né.jpg,happy\n".encode("cp1252"), "neither UTF-8 nor CP949; save it as UTF-8"),
-        (b"\n\n  \n", "the file is empty"),
+        *(
+            (data, "the file is empty")
+            for data in (b"\n\n  \n", b",,,", b'"', b'""\n""\n', b"sep=;\n", b"sep=;", b"\x1a")
+        ),
+        (b"label\nhappy\n", "no column path or image"),
         (b"path,label,Path\n1.jpg,happy,2.jpg\n", "has two columns path"),
         (b"path,label,PATH\n1.jpg,happy,2.jpg\n", "has two columns path"),
         (

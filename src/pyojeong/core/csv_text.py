@@ -30,7 +30,10 @@ _OTHER_TEXTS = {
 }
 
 _LINES_ABOVE = 10
-"""Most lines above the header, such as a title."""
+"""Among how many records the header is looked for; a title may stand above it."""
+
+_HEAD = 1 << 16
+"""Characters among which it is looked for."""
 
 
 class CsvText(NamedTuple):
@@ -62,17 +65,15 @@ def csv_text(path: Path, is_known: Callable[[str], bool]) -> CsvText:
     first_line = 1
     if empty := _EMPTY_LINES.match(text):
         text, first_line = text[empty.end() :], 1 + empty[0].count("\n")
-    if not text.strip():
+    declared = re.match(r"sep=(.)(\n|$)", text)  # Excel's own first line
+    if not text[declared.end() if declared else 0 :].strip(' ,;|\t\n"'):
         raise InputError(f"{path}: the file is empty; it needs at least a header line")
-    if declared := re.match(r"sep=(.)\n", text):  # Excel's own first line
+    if declared:
         return CsvText(text[declared.end() :], declared[1], first_line + 1)
 
-    def known_columns(content: CsvText) -> tuple[int, int]:
-        _, header = next(records(content), (0, []))
-        return sum(map(is_known, header)), len(header)
-
-    contents = [_below_title(CsvText(text, separator, first_line), is_known) for separator in SEPARATORS]
-    return max(contents, key=known_columns)
+    headers = [_header(CsvText(text[:_HEAD], separator, first_line), is_known) for separator in SEPARATORS]
+    _, separator, line = max(headers, key=lambda header: header[0])
+    return CsvText(text.split("\n", line - first_line)[-1], separator, line)
 
 
 def _text(path: Path) -> str:
@@ -93,13 +94,14 @@ def _refuse_others(path: Path, text: str) -> None:
             raise InputError(f"{path}: holds {kind}; save the table as CSV in UTF-8")
 
 
-def _below_title(content: CsvText, is_known: Callable[[str], bool]) -> CsvText:
-    """Return the text from the line on that has at least two known columns, if one of the first lines has."""
-    for line, fields in islice(records(content), _LINES_ABOVE):
-        if sum(map(is_known, fields)) >= 2:
-            below = content.text.split("\n", line - content.first_line)[-1]
-            return CsvText(below, content.separator, line)
-    return content
+def _header(content: CsvText, is_known: Callable[[str], bool]) -> tuple[tuple[int, int], str, int]:
+    """Return how many known columns the header has and how many at all, the separator, and the header's line.
+
+    The header is the first of the upper records with two known columns or more; otherwise the first record.
+    """
+    upper = [(sum(map(is_known, fields)), len(fields), line) for line, fields in islice(records(content), _LINES_ABOVE)]
+    known, width, line = next((record for record in upper if record[0] >= 2), upper[0])
+    return (known, width), content.separator, line
 
 
 def records(content: CsvText) -> Iterator[tuple[int, list[str]]]:

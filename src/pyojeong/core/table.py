@@ -189,7 +189,7 @@ def _first_column(frame: pl.DataFrame, names: tuple[str, ...], words: tuple[str,
         raise InputError(
             f"{path}: has no header, its first line holds {image!r}; put column names above it, such as path,label"
         )
-    if frame.width == 1 and names == PATH_COLUMNS:
+    if frame.width == 1 and names == PATH_COLUMNS and frame.columns[0] not in _NAMES:
         raise InputError(f"{path}: has only the column {frame.columns[0]!r}; separate columns by , ; | or tabs")
     problem = f"{' and '.join(others)} could both be it" if others else f"it has {', '.join(frame.columns)}"
     raise InputError(f"{path}: no column {' or '.join(names)}; {problem}. Rename one of them to {names[0]}.")
