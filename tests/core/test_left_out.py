@@ -20,8 +20,8 @@ def test_each_reason_has_its_count_and_its_first_row(csv: Path) -> None:
     boxes = [(0.0, 0.0, 9.5, 9.0)] * 4
     line = left_out(csv, PATHS, [None, "missing", "bad_box", "missing"], boxes)
     assert line == (
-        f"{csv}: 3 of 4 rows left out: 2 missing (first b.jpg, line 4), 1 bad_box (first c.jpg, line 5, minX 0, minY 0, "
-        "maxX 9.5, maxY 9); check the paths and --project-root"
+        f"{csv}: 3 of 4 rows left out: 2 missing (first b.jpg, line 4), 1 bad_box (first c.jpg, line 5, minX 0, "
+        "minY 0, maxX 9.5, maxY 9); check the paths and --project-root"
     )
 
 
