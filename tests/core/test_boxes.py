@@ -37,6 +37,10 @@ def test_nothing_is_found_where_boxes_lie_anywhere() -> None:
     assert misread([], []) is None
 
 
+def test_boxes_that_are_merely_too_large_are_not_read_otherwise() -> None:
+    assert misread([(0.0, 0.0, 1200.0, 1600.0)] * 3, [[face] for face in FACES]) is None
+
+
 def test_one_photograph_may_be_chance() -> None:
     sized = [(a, b, c - a, d - b) for a, b, c, d in FACES]
     assert misread(sized[:1], [FACES[:1]]) is None

@@ -60,9 +60,10 @@ def misread(boxes: Sequence[Box], faces: Sequence[Sequence[Box]]) -> Misread | N
 
     Returns:
         The reading that lies on a face (IoU of at least ``MATCHED_IOU``) in most photographs; None where that is in
-        fewer than half of the photographs, or than ``MIN_READ``.
+        fewer than half of the photographs, or than ``MIN_READ``, and where half of the boxes are merely too large.
     """
-    if not boxes:
+    too_large = sum(_is_around(box, found) for box, found in zip(boxes, faces, strict=True))
+    if not boxes or too_large >= len(boxes) / 2:
         return None
     scale = _scale(boxes, faces)
     resized = f"pixels of photographs {1 / scale:.3g} times as large"
@@ -83,6 +84,12 @@ def misread(boxes: Sequence[Box], faces: Sequence[Sequence[Box]]) -> Misread | N
 def lies_on_a_face(box: Box, faces: Sequence[Box]) -> bool:
     """Whether a box matches one of the faces."""
     return any(iou(box, face) >= MATCHED_IOU for face in faces)
+
+
+def _is_around(box: Box, faces: Sequence[Box]) -> bool:
+    """Whether the middle of a face lies in the box."""
+    middles = [((face[0] + face[2]) / 2, (face[1] + face[3]) / 2) for face in faces]
+    return any(box[0] <= x <= box[2] and box[1] <= y <= box[3] for x, y in middles)
 
 
 def _scale(boxes: Sequence[Box], faces: Sequence[Sequence[Box]]) -> float:
