@@ -60,15 +60,16 @@ def misread(boxes: Sequence[Box], faces: Sequence[Sequence[Box]]) -> Misread | N
 
     Returns:
         The reading that lies on a face (IoU of at least ``MATCHED_IOU``) in most photographs; None where that is in
-        fewer than half of the photographs, or than ``MIN_READ``, and where half of the boxes are merely too large.
+        fewer than half of the photographs, or than ``MIN_READ``.
     """
-    too_large = sum(_is_around(box, found) for box, found in zip(boxes, faces, strict=True))
-    if not boxes or too_large >= len(boxes) / 2:
+    if not boxes:
         return None
     scale = _scale(boxes, faces)
     resized = f"pixels of photographs {1 / scale:.3g} times as large"
     scaled: _Read = lambda a, b, c, d: (a * scale, b * scale, c * scale, d * scale)  # noqa: E731
-    readings = {**_READINGS, resized: scaled}
+    around = sum(_is_around(box, found) for box, found in zip(boxes, faces, strict=True))
+    # A box that is merely too large is not one of a resized photograph.
+    readings = {**_READINGS, resized: scaled} if around < len(boxes) / 2 else _READINGS
     hits = {
         holds: sum(lies_on_a_face(read(*box), found) for box, found in zip(boxes, faces, strict=True))
         for holds, read in readings.items()
