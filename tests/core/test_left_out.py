@@ -33,5 +33,9 @@ def test_the_remedy_is_that_of_the_most_common_reason(csv: Path) -> None:
     assert "none of its 4 rows can be used: 4 bad_box (first a.jpg, line 3); a box has an area" in line
 
 
+def test_a_table_of_one_row(csv: Path) -> None:
+    assert "t.csv: its only row cannot be used: 1 missing (first a.jpg" in str(left_out(csv, PATHS[:1], ["missing"]))
+
+
 def test_nothing_is_said_where_nothing_is_left_out(csv: Path) -> None:
     assert left_out(csv, PATHS, [None] * 4) is None

@@ -31,11 +31,10 @@ def left_out(
         box = boxes[row] if boxes and reason == BAD_BOX else None
         parts.append(f"{count} {reason} ({first_row(csv, row, paths[row], box)})")
     total = len(reasons)
-    how_many = (
-        f"none of its {counted(total, 'row')} can be used"
-        if counts.total() == total
-        else f"{counts.total()} of {counted(total, 'row')} left out"
-    )
+    if counts.total() < total:
+        how_many = f"{counts.total()} of {total} rows left out"
+    else:
+        how_many = "its only row cannot be used" if total == 1 else f"none of its {total} rows can be used"
     return f"{csv}: {how_many}: {', '.join(parts)}; {_remedy(counts)}"
 
 
