@@ -14,7 +14,7 @@ from pyojeong import Analyzer
 from pyojeong.cli.main import main
 from pyojeong.core.files import read_json
 from pyojeong.core.table import read_csv
-from pyojeong.demo import make_server
+from pyojeong.demo.server import make_server
 from pyojeong.sample.drawing import draw_face
 from tests import archives
 from tests.conftest import REPOSITORY

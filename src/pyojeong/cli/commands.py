@@ -392,7 +392,8 @@ def demo(
     export: Annotated[Path | None, typer.Option(help="Write the page as a static site into this new folder.")] = None,
 ) -> None:
     """Serve the demo page on this machine only, or write it for a web server."""
-    from pyojeong.demo import export_site, serve
+    from pyojeong.demo.server import serve
+    from pyojeong.demo.site import export_site
 
     if export:
         size = export_site(root, export, model_dir=model_dir)
