@@ -41,7 +41,9 @@ _IMPORT = re.compile(r"^(?:import|export) (?:[^'\"]* from )?'(\./[^']+)';|import
 _ONLY_ONNXRUNTIME = "onnxruntime.js"
 _BUNDLE = """
   const { rolldown } = await import('rolldown');
-  const bundle = await rolldown({ input: process.argv[1], external: [/onnxruntime-web/] });
+  // What `npm pack` makes is loaded only without addresses, or where a bundler left the worker's file behind.
+  const external = [/onnxruntime-web/, /weights\\.js$/, /worker-text\\.js$/];
+  const bundle = await rolldown({ input: process.argv[1], external });
   const { output } = await bundle.generate({ format: 'esm', minify: true });
   // What loads onnxruntime-web is a chunk of its own, which other pages do not load.
   const needed = output.filter(({ name }) => name !== 'onnxruntime');

@@ -2,12 +2,11 @@
 
 import { EmotionError } from './errors.js';
 import { checkModelUrl } from './head.js';
-import { Lifecycle } from './lifecycle.js';
 import { fetchModel, readMetadata } from './model.js';
 import { loadBackend } from './network.js';
 import { checkRuntime, fetchOf } from './options.js';
 import { checked, overlap } from './patch.js';
-import { PixelReader, loaded } from './source.js';
+import { Searching } from './searching.js';
 import { SIDE, viewOf } from './view.js';
 
 export { EmotionError };
@@ -16,7 +15,6 @@ export { EmotionError };
 /** @typedef {import('./alignment.js').Point} Point */
 /** @typedef {import('./patch.js').Box} Box */
 /** @typedef {import('./patch.js').Frame} Frame */
-/** @typedef {import('./source.js').Source} Source */
 /** @typedef {import('./view.js').View} View */
 
 /**
@@ -65,12 +63,12 @@ const MAPS = /** @type {const} */ ([
 ]);
 const VALUES = 16; // center, size and six landmarks, x and y each
 
-/** Detects faces in an image, a video or a canvas. */
-export class FaceDetector {
-  #reader = new PixelReader();
-  /** @type {Lifecycle<FaceNet>} */
-  #net;
-
+/**
+ * Detects faces in an image, a video or a canvas.
+ *
+ * @extends {Searching<Face, DetectorInfo>}
+ */
+export class FaceDetector extends Searching {
   /**
    * @param {DetectorOptions} options
    * @throws {EmotionError} `bad_option`
@@ -80,46 +78,7 @@ export class FaceDetector {
     checkRuntime(options);
     checkSearch(options);
     const load = () => FaceNet.load(options, fetchModel(options.modelUrl, fetchOf(options), 'modelUrl'), 'modelUrl');
-    this.#net = new Lifecycle('FaceDetector', load, (net) => net.release());
-  }
-
-  /**
-   * Loads runtime and model and runs the network once. Further calls do nothing, except that a call after a failure
-   * tries again.
-   *
-   * @returns {Promise<void>}
-   * @throws {EmotionError} see `docs/js_api.md`
-   */
-  async init() {
-    await this.#net.start();
-  }
-
-  /**
-   * @param {Source} source if it is an `<img>`, waits until it has loaded
-   * @returns {Promise<Face[]>} by descending score
-   * @throws {EmotionError} `not_initialized`, `disposed`, `bad_source`, `source_not_ready`, `empty_source`,
-   *   `tainted_source`, `runtime_failed`
-   */
-  async detect(source) {
-    this.#net.ready();
-    await loaded(source);
-    return this.#net.use(async (net) => net.find(this.#reader.frame(source)));
-  }
-
-  /**
-   * Facts about model and runtime.
-   *
-   * @returns {DetectorInfo}
-   * @throws {EmotionError} `not_initialized`, `disposed`
-   */
-  info() {
-    return this.#net.ready().info();
-  }
-
-  /** Frees model and canvas once running calls have ended. The object cannot be used afterwards. */
-  async dispose() {
-    this.#reader.dispose();
-    await this.#net.end();
+    super('FaceDetector', load);
   }
 }
 

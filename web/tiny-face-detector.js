@@ -2,17 +2,15 @@
 
 import { EmotionError } from './errors.js';
 import { checkModelUrl } from './head.js';
-import { Lifecycle } from './lifecycle.js';
 import { fetchModel, readMetadata } from './model.js';
 import { loadBackend } from './network.js';
 import { checkRuntime, fetchOf } from './options.js';
 import { overlap } from './patch.js';
-import { PixelReader, loaded } from './source.js';
+import { Searching } from './searching.js';
 
 export { EmotionError };
 
 /** @typedef {import('./patch.js').Box} Box */
-/** @typedef {import('./source.js').Source} Source */
 /** @typedef {import('./patch.js').Frame} Frame */
 
 /**
@@ -48,12 +46,12 @@ const STRIDE = 32; // pixels per cell
 const INPUT_SIZE = 416; // pixels; the default, as in face-api.js
 const MAX_OVERLAP = 0.4; // of two boxes that overlap more, the weaker one is dropped; TinyFaceDetector's constant
 
-/** Detects faces in an image, a video or a canvas. */
-export class TinyFaceDetector {
-  #reader = new PixelReader();
-  /** @type {Lifecycle<TinyFaceNet>} */
-  #net;
-
+/**
+ * Detects faces in an image, a video or a canvas.
+ *
+ * @extends {Searching<TinyFace, TinyDetectorInfo>}
+ */
+export class TinyFaceDetector extends Searching {
   /**
    * @param {TinyDetectorOptions} options
    * @throws {EmotionError} `bad_option`
@@ -62,46 +60,7 @@ export class TinyFaceDetector {
     checkModelUrl(options);
     checkRuntime(options);
     checkSearch(options);
-    this.#net = new Lifecycle('TinyFaceDetector', () => TinyFaceNet.load(options, 'modelUrl'), (net) => net.release());
-  }
-
-  /**
-   * Loads runtime and model and runs the network once. Further calls do nothing, except that a call after a failure
-   * tries again.
-   *
-   * @returns {Promise<void>}
-   * @throws {EmotionError} see `docs/js_api.md`
-   */
-  async init() {
-    await this.#net.start();
-  }
-
-  /**
-   * @param {Source} source if it is an `<img>`, waits until it has loaded
-   * @returns {Promise<TinyFace[]>} by descending score
-   * @throws {EmotionError} `not_initialized`, `disposed`, `bad_source`, `source_not_ready`, `empty_source`,
-   *   `tainted_source`, `runtime_failed`
-   */
-  async detect(source) {
-    this.#net.ready();
-    await loaded(source);
-    return this.#net.use(async (net) => net.find(this.#reader.frame(source)));
-  }
-
-  /**
-   * Facts about model and runtime.
-   *
-   * @returns {TinyDetectorInfo}
-   * @throws {EmotionError} `not_initialized`, `disposed`
-   */
-  info() {
-    return this.#net.ready().info();
-  }
-
-  /** Frees model and canvas once running calls have ended. The object cannot be used afterwards. */
-  async dispose() {
-    this.#reader.dispose();
-    await this.#net.end();
+    super('TinyFaceDetector', () => TinyFaceNet.load(options, 'modelUrl'));
   }
 }
 

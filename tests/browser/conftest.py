@@ -25,7 +25,8 @@ from pyojeong.classifier import Classifier
 from pyojeong.core import geometry
 from pyojeong.core.labels import KOREAN
 from pyojeong.core.workspace import K7_RUN
-from pyojeong.demo import DEMO, make_server
+from pyojeong.demo.files import DEMO
+from pyojeong.demo.server import make_server
 from pyojeong.detection.graph import graph_path
 from pyojeong.faceapi import nets
 from tests.browser.chromium import find_chromium

@@ -11,7 +11,9 @@ import pytest
 from pyojeong.analyzer import MODEL
 from pyojeong.core.labels import ENGLISH, FACEAPI, KOREAN
 from pyojeong.core.workspace import K7_MODEL, K7_RUN
-from pyojeong.demo import DEMO, export_site, make_server
+from pyojeong.demo.files import DEMO
+from pyojeong.demo.server import make_server
+from pyojeong.demo.site import export_site
 from pyojeong.detection.detector import Detector
 from tests.browser.conftest import FACTS, Oracle
 from tests.browser.faces import as_address, draw_group, pixels_of
@@ -313,7 +315,7 @@ def test_without_a_run_the_page_shows_the_package_s_own_model(
     own = tmp_path / "own/basic7_mnv3s_160_8bit.onnx"
     model_writer(own, metadata=FACTS | {"classes": json.dumps(FACEAPI), "scheme": "BASIC7", "box_kind": "detector"})
     own.with_name("classes.json").write_text(json.dumps({"classes": FACEAPI}))
-    monkeypatch.setattr("pyojeong.demo.PACKAGE_MODEL", own)
+    monkeypatch.setattr("pyojeong.demo.files.PACKAGE_MODEL", own)
     (tmp_path / "workspace").mkdir()
     with make_server(tmp_path / "workspace", 0) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}).start()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pyojeong.core.labels import KOREAN
-from pyojeong.demo import DEMO
+from pyojeong.demo.files import DEMO
 from pyojeong.sample.drawing import draw_face
 from tests.browser.conftest import Tab, launched
 from tests.browser.faces import as_address, write_video

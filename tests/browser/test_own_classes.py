@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from pyojeong.demo import DEMO, make_server
+from pyojeong.demo.files import DEMO
+from pyojeong.demo.server import make_server
 from tests.browser.conftest import FACTS, Oracle
 from tests.browser.pages import bars_of
 

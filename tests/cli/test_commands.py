@@ -27,6 +27,7 @@ from pyojeong.faceapi.detector import LIBRARIES
 from pyojeong.faceapi.engines import DECODINGS, ENGINES
 from pyojeong.report.report import Report
 from pyojeong.training.scoring import RunMetrics
+from tests.archives import jpeg
 from tests.conftest import REPOSITORY
 
 COMMANDS = (
@@ -128,6 +129,10 @@ def test_help_loads_nothing_heavy():
         (["analyze", "a.mp4", "--fps", "5", "--every", "2"], ["either every or fps"]),
         (["analyze", "a.jpg", "--out", "faces.xlsx"], ["faces.xlsx", ".parquet, .csv, .jsonl"]),
         (["summary", "none.parquet"], ["none.parquet: no such file", "pyojeong analyze"]),
+        (["evaluate", "--csv", "."], [".: is a folder; name a file in it"]),
+        (["baseline", "--csv", "..", "--scheme", "M1"], ["..: is a folder; name a file in it"]),
+        (["baseline", "--csv", "x.csv", "--scheme", "."], [".: is a folder; name a file in it"]),
+        (["train", *TABLES, "--scheme", "."], [".: is a folder; name a file in it"]),
     ],
 )
 def test_a_wrong_call_is_one_line_and_exit_code_2(monkeypatch, capsys, tmp_path, arguments, words):
@@ -185,6 +190,30 @@ def test_an_evaluation_of_nothing_readable_says_so_and_bears_its_table_s_name(mo
         assert code == 3
         assert json.loads(out)["unreadable"] == {"missing": 1}
         assert (tmp_path / f"models/faceapi_baseline/results/faceapi_{own}_eval.csv").is_file()
+
+
+def test_rows_that_are_left_out_are_told_with_exit_code_3(monkeypatch, capsys, caplog, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.jpg").write_bytes(jpeg())
+    rows = "a.jpg,happy,1,1,90,70\nnone.jpg,happy,1,1,90,70\nnone2.jpg,sad,1,1,90,70\na.jpg,happy,500,1,600,70\n"
+    (tmp_path / "t_BASIC7.csv").write_text(f"path,label,minX,minY,maxX,maxY\n{rows}")
+    code, out, _ = call(monkeypatch, capsys, "baseline", "--csv", "t_BASIC7.csv")
+    assert (code, json.loads(out)["unreadable"]) == (3, {"missing": 2, "bad_box": 1})
+    assert (
+        "t_BASIC7.csv: 3 of 4 rows left out: 2 missing (first none.jpg, line 3), "
+        "1 bad_box (first a.jpg, line 5, minX 500, minY 1, maxX 600, maxY 70); check the paths"
+    ) in caplog.text
+
+
+def test_a_training_that_left_rows_out_ends_with_exit_code_3(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    dropped = {"train": {}, "val": {"bad_box": 1}, "test": {}}
+    metrics = RunMetrics(1, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, {}, "BASIC7", 1, "", dropped)
+    monkeypatch.setattr("pyojeong.training.run.train", lambda *_, **__: metrics)
+    csvs = [f"--{split}-csv={split}_BASIC7.csv" for split in ("train", "val", "test")]
+    assert call(monkeypatch, capsys, "train", *csvs, "--out", "run")[0] == 3
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    assert call(monkeypatch, capsys, "train", *csvs, "--out", "run")[0] == 0
 
 
 def test_a_whole_run_prepares_as_told_and_says_what_was_lost(monkeypatch, capsys, tmp_path):

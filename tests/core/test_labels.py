@@ -115,7 +115,8 @@ def test_a_scheme_of_ones_own_is_read(tmp_path: Path) -> None:
         ('[[class]]\nname = "a"\n', "two or more tables"),
         ('[class]\nname = "a"\n', "two or more tables"),
         ("name = 3", "the unknown key name"),
-        ("[[class]", "not readable as TOML"),
+        ("[[class]", "not readable as TOML (Expected"),
+        ("[[class]", "; correct that place"),
         ('[[class]]\nname = "a"\n[[class]]\nname = "A"\n', "'a' belongs to the classes a and A"),
         ('[[class]]\nname = "a"\nwords = ["B"]\n[[class]]\nname = "b"\n', "'b' belongs to the classes a and b"),
         ('[[class]]\nname = "a"\naihub=["기쁨"]\n[[class]]\nname = "b"\naihub=["기쁨"]\n', "'기쁨' belongs to"),
@@ -149,3 +150,20 @@ def test_the_package_s_names_stay_its_own(tmp_path: Path) -> None:
     (tmp_path / "c.toml").mkdir()
     with pytest.raises(InputError, match="is a folder"):
         read_scheme(tmp_path / "c.toml")
+    with pytest.raises(InputError, match="is a folder"):
+        scheme_named(str(tmp_path))
+    with pytest.raises(InputError, match="is a folder; name a file in it"):
+        scheme_for(None, tmp_path)
+    (tmp_path / "d.toml").write_bytes(GOOD.encode("cp949", "ignore"))
+    with pytest.raises(InputError, match=r"d\.toml: is not in UTF-8; save it as UTF-8"):
+        read_scheme(tmp_path / "d.toml")
+
+
+def test_the_scheme_that_collect_wrote_beside_a_table_is_named(tmp_path: Path) -> None:
+    for split in ("train", "val", "test"):
+        with pytest.raises(InputError, match=r"add --scheme K7, M1, M2, BASIC7 or a \.toml file"):
+            scheme_for(None, tmp_path / f"{split}_my_faces.csv")
+    (tmp_path / "my_faces.toml").write_text(GOOD, encoding="utf-8")
+    for split in ("train", "val", "test"):
+        with pytest.raises(InputError, match=r"does not contain the label scheme; add --scheme .*my_faces\.toml"):
+            scheme_for(None, tmp_path / f"{split}_my_faces.csv")

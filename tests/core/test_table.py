@@ -51,14 +51,14 @@ def test_boxes_become_numbers(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("file,label\n1.jpg,기쁨\n", ["path or image or img or src", "file, label"]),
-        ("path,emotion\n1.jpg,기쁨\n", ["label_en or orig_kor or label"]),
+        ("where,label\n1.jpg,기쁨\n", ["path or image or img or src", "where, label", "Rename one of them to path"]),
+        ("path,what\n1.jpg,기쁨\n", ["label_en or orig_kor or label", "Rename one of them to label_en"]),
         ("path,label\n", ["no row"]),
         ('path,"label",label\r\n1.jpg,기쁨,슬픔\r\n', ["two columns label", "remove or rename"]),
         ("", ["empty"]),
         ("path,label\n1.jpg,기쁨\n2.jpg,기뿜\n", ["line 3", "기뿜", "scheme K7"]),
         ("path,label\n1.jpg,\n", ["line 2", "''"]),
-        ("path,label\n1.jpg,기쁨\n\n2.jpg,기쁨\n", ["line 3: no path; fill it in, or remove the line"]),
+        ("path,label\n1.jpg,기쁨\n\n,기쁨\n", ["line 4: no path; fill it in, or remove the line"]),
         ("path,label\n,\n", ["no row"]),
         ("path,label\n1.jpg,기쁨\n../2.jpg,기쁨\n", ["line 3", "project root", "--project-root"]),
         ("path,label\n/etc/passwd,기쁨\n", ["line 2", "project root"]),

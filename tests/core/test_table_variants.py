@@ -43,6 +43,20 @@ EXPECTED = [("사진/1.jpg", "happy", 200.0, 240.0, 490.0, 550.0), ("2.jpg", "ne
         text_of(",", [f'"{name}"' for name in HEAD], [[f'"{cell}"' for cell in row] for row in ROWS]).encode(),
         text_of(";", [*HEAD, '"a, b, c, d, e, f, g, h"'], [[*row, "x"] for row in ROWS]).encode(),
         (text_of(",") + ",,,,,\n\n").encode(),
+        text_of(",", end="\r").encode(),  # the old Macintosh, and Excel's "CSV (Macintosh)"
+        text_of(",", end="\r\r\n").encode(),  # text mode on Windows, twice
+        text_of(",", end="\r\n\r\n").encode(),
+        text_of(",", end="\n , , \n").encode(),
+        ("\n,,,\n\n" + text_of(",")).encode("utf-8-sig"),
+        text_of(",").encode("utf-16-le"),
+        text_of(";", end="\r\n").encode("utf-16-be"),
+        ("My photographs,,,,,\n" + text_of(",")).encode(),
+        ("# exported on Monday\n\n" + text_of(";")).encode(),
+        ("\ufeff" + text_of(",")).encode("utf-8-sig"),
+        (text_of(",") + "\x1a").encode(),
+        (text_of(",", HEAD, [[*row, "", ""] for row in ROWS])).encode(),
+        (text_of(",", rows=[[ROWS[0][0], "\u200bhappy\ufeff", *ROWS[0][2:]], ROWS[1]])).encode(),
+        text_of(",", rows=[[f"  {cell}\t" for cell in row] for row in ROWS]).encode(),
     ],
 )
 def test_encodings_and_separators(tmp_path: Path, data: bytes) -> None:
@@ -65,6 +79,18 @@ def test_encodings_and_separators(tmp_path: Path, data: bytes) -> None:
         ["path", "label", "X1", "Y1", "X2", "Y2"],
         ["path", "label", "left", "top", "right", "bottom"],
         ["path", "label", "Xmin", "Ymin", "Xmax", "Ymax"],
+        ["Filename", "Emotion", *HEAD[2:]],
+        ["image", "label", *HEAD[2:]],
+        ["파일명", "감정", *HEAD[2:]],
+        [unicodedata.normalize("NFD", "파일 이름"), unicodedata.normalize("NFD", "표정"), *HEAD[2:]],
+        ["File Name", "Facial-Expression", *HEAD[2:]],
+        ["image_path", "CLASS", *HEAD[2:]],
+        [*HEAD[:2], "min_x", "min_y", "max_x", "max_y"],
+        [*HEAD[:2], "x min", "y min", "x max", "y max"],
+        [*HEAD[:2], "x0", "y0", "x1", "y1"],
+        [*HEAD[:2], "bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2"],
+        [*HEAD[:2], "BoxLeft", "BoxTop", "BoxRight", "BoxBottom"],
+        [*HEAD[:2], "face_xmin", "face_ymin", "face_xmax", "face_ymax"],
     ],
 )
 def test_column_names(tmp_path: Path, head: list[str]) -> None:
@@ -72,10 +98,26 @@ def test_column_names(tmp_path: Path, head: list[str]) -> None:
     assert frame.select("path", "label", "minX", "minY", "maxX", "maxY").rows() == EXPECTED
 
 
-@pytest.mark.parametrize("size", [["width", "height"], ["w", "h"], ["Width", "Height"]])
+def test_two_columns_for_one_side_of_a_box_are_refused(tmp_path: Path) -> None:
+    text = text_of(",", [*HEAD[:2], "x", "y", "bbox_x", "bbox_y"])
+    with pytest.raises(InputError, match="x and bbox_x could both belong to a box; remove or rename one"):
+        read(tmp_path / "a.csv", text, boxes=None)
+    both = text_of(",", [*HEAD, "bbox_minX"], [[*row, "7"] for row in ROWS])
+    assert read(tmp_path / "a.csv", both)["minX"].to_list() == [200, 1]
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        ["x", "y", "width", "height"],
+        ["x", "y", "w", "h"],
+        ["X", "Y", "Width", "Height"],
+        ["bbox_x", "bbox_y", "bbox_w", "bbox_h"],
+    ],
+)
 def test_boxes_of_corner_and_size(tmp_path: Path, size: list[str]) -> None:
     rows = [[*row[:4], str(int(row[4]) - int(row[2])), str(int(row[5]) - int(row[3]))] for row in ROWS]
-    frame = read(tmp_path / "a.csv", text_of(",", [*HEAD[:2], "x", "y", *size], rows))
+    frame = read(tmp_path / "a.csv", text_of(",", [*HEAD[:2], *size], rows))
     assert frame.select("path", "label", "minX", "minY", "maxX", "maxY").rows() == EXPECTED
 
 
@@ -137,11 +179,51 @@ def test_the_line_is_that_of_the_file_behind_quoted_line_breaks(tmp_path: Path) 
         read(tmp_path / "a.csv", f"sep=,\r\npath,label,note\r\n{rows}5.jpg,neutrall,{note}\r\n", boxes=None)
 
 
+def test_the_line_is_that_of_the_file_behind_empty_lines(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="line 9: the label 'neutrall'"):
+        read(tmp_path / "a.csv", "\r\rpath,label\r\r1.jpg,happy\r,\r\r2.jpg,sad\r3.jpg,neutrall\r", boxes=None)
+
+
+def test_a_quotation_mark_inside_a_cell_is_no_fault(tmp_path: Path) -> None:
+    frame = read(tmp_path / "a.csv", 'path,label,note\n1.jpg,happy,5" tall\n2.jpg,sad,\n', boxes=None)
+    assert frame["note"].to_list() == ['5" tall', ""]
+
+
+def test_a_path_loses_the_blanks_around_it_unless_the_file_has_them(tmp_path: Path) -> None:
+    (tmp_path / " own.jpg").write_bytes(b"x")
+    frame = read(tmp_path / "a.csv", "path,label\n other.jpg ,happy\n own.jpg,happy\n", boxes=None)
+    assert frame["path"].to_list() == ["other.jpg", " own.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("head", "box", "words"),
+    [
+        (HEAD, ["490", "550", "200", "240"], "line 2: maxX is 200 and minX 490, and none of 2 boxes has an area"),
+        (HEAD, ["200", "240", "490", "240"], "line 2: maxY is 240 and minY 240, and none of 2 boxes has an area"),
+        (
+            HEAD,
+            ["300", "300", "200", "210"],
+            "a box is minX, minY, maxX, maxY in pixels of the upright photograph, or x,",
+        ),
+        ([*HEAD[:2], "x", "y", "w", "h"], ["10", "10", "-5", "20"], "none of 2 boxes has an area"),
+    ],
+)
+def test_a_table_without_a_box_with_an_area_is_refused(
+    tmp_path: Path, head: list[str], box: list[str], words: str
+) -> None:
+    bad = ["1.jpg", "happy", *box]
+    with pytest.raises(InputError) as caught:
+        read(tmp_path / "a.csv", text_of(",", head, [bad, ["2.jpg", *bad[1:]]]))
+    assert words in str(caught.value)
+    assert len(read(tmp_path / "a.csv", text_of(",", head, [ROWS[0], bad]))) == 2
+
+
 def test_repeated_rows_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     read(tmp_path / "a.csv", text_of(",", HEAD, [*ROWS, *ROWS]))
-    assert (
-        "a.csv: 2 rows repeat a face of an earlier row (line 4 repeats line 2), and each of them counts" in caplog.text
-    )
+    assert "a.csv: 2 rows repeat a face of an earlier row (line 4 repeats line 2), and each row counts" in caplog.text
+    caplog.clear()
+    read(tmp_path / "a.csv", text_of(",", HEAD, [*ROWS, ROWS[0]]))
+    assert "a.csv: 1 row repeats a face of an earlier row (line 4 repeats line 2)" in caplog.text
     caplog.clear()
     two_faces = [ROWS[0], [*ROWS[0][:2], "1", "2", "30", "40"]]
     read(tmp_path / "a.csv", text_of(",", HEAD, two_faces))
@@ -155,14 +237,38 @@ def test_repeated_rows_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture
     [
         (b"PK\x03\x04rest of a workbook", "is a spreadsheet or an archive; save the table as CSV in UTF-8"),
         (b"\xd0\xcf\x11\xe0old workbook", "is a spreadsheet or an archive"),
-        ("path,label\n1.jpg,기쁨\n".encode("utf-16-le"), "neither UTF-8 nor CP949"),
         ("path,label\né.jpg,happy\n".encode("cp1252"), "neither UTF-8 nor CP949; save it as UTF-8"),
-        (b"\n\n  \n", "the file is empty"),
+        *(
+            (data, "the file is empty")
+            for data in (b"\n\n  \n", b",,,", b'"', b'""\n""\n', b"sep=;\n", b"sep=;", b"\x1a")
+        ),
+        (b"label\nhappy\n", "no column path or image"),
         (b"path,label,Path\n1.jpg,happy,2.jpg\n", "has two columns path"),
         (b"path,label,PATH\n1.jpg,happy,2.jpg\n", "has two columns path"),
-        (b"file,emotion\n1.jpg,happy\n", "no column path or image or img or src; it has file, emotion"),
-        (b'[{"path": "1.jpg"}]', "no column path"),
-        (b"1.jpg,happy\n2.jpg,sad\n", "no column path"),
+        (
+            b"file,filepath,emotion\n1.jpg,1.jpg,happy\n",
+            "file and filepath could both be it. Rename one of them to path",
+        ),
+        (b"path,emotion,class\n1.jpg,happy,1\n", "emotion and class could both be it. Rename one of them to label_en"),
+        (b'[{"path": "1.jpg"}]', "holds JSON; save the table as CSV in UTF-8"),
+        (b'{"path": "1.jpg", "label": "happy"}\n{"path": "2.jpg", "label": "sad"}\n', "holds JSON"),
+        (b"\n<!DOCTYPE html><html><table></table></html>", "holds HTML or XML"),
+        (b"\x1f\x8b\x08\0rest", "is compressed"),
+        (b"\xff\xd8\xff\xe0rest", "is a picture"),
+        (b"path label\n1.jpg happy\n", "has only the column 'path label'; separate columns by , ; | or tabs"),
+        (b"path,label\nhttps://a.org/1.jpg,happy\n", "line 2: the path 'https://a.org/1.jpg' is an address; download"),
+        (
+            b"1.jpg,happy\n2.jpg,sad\n",
+            "has no header, its first line holds '1.jpg'; put column names above it, such as path,label",
+        ),
+        ("\ufeff사진/가.PNG;happy\n2.jpg;sad\n".encode(), "has no header"),
+        (b"path,label\n1.jpg,happy\n2\0.jpg,sad\n", "a.csv, line 3: holds a NUL character; remove it"),
+        (b"\0" * 400, "holds a NUL character"),
+        (b"\xff\xfep\0a", "damaged UTF-16; save it as UTF-8"),
+        (b'path,label\n"1.jpg,happy\n2.jpg,sad\n', "(line 2 has a quotation mark that is not closed; close it"),
+        (b'path,label\n1.jpg,happy\n\n2.jpg,"sad\n3.jpg,sad\n', "(line 4 has a quotation mark that is not closed"),
+        (b'path,"label\n1.jpg,happy\n', "(line 1 has a quotation mark that is not closed"),
+        (b"path,label\n" + b'"' + b"x" * 200_000 + b"\n", "(line 2 has a quotation mark that is not closed"),
     ],
 )
 def test_what_cannot_be_read_is_told(tmp_path: Path, data: bytes, words: str) -> None:

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from pyojeong.core.errors import InputError
 from pyojeong.core.images import read_bytes
 from pyojeong.data.aihub import DROPS, Index, index, survey
-from pyojeong.data.label_json import parse_items
 from tests.archives import NO_RECORD, file_name, image_zip, jpeg, label_zip, person, record, write_zip
 
 
@@ -336,35 +335,6 @@ def test_the_stamp_follows_the_content(tmp_path: Path) -> None:
     assert read(tmp_path).rows["stamp"][0] == before
     image_zip(tmp_path, "기쁨", {file_name(1): jpeg(color=(1, 2, 3))})
     assert read(tmp_path).rows["stamp"][0] != before
-
-
-def test_json_is_decoded_from_every_seen_encoding() -> None:
-    value = [{"filename": "기쁨 뷁.jpg"}]
-    text = json.dumps(value, ensure_ascii=False)
-    for encoding in ("utf-8", "utf-8-sig", "cp949"):
-        assert list(parse_items(text.encode(encoding))) == value
-
-
-JSON_TEXT = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-).map(json.dumps)
-
-
-@given(
-    JSON_TEXT | st.lists(JSON_TEXT).map(lambda items: f"[ {' , '.join(items)}\r\n]"), st.integers(0, 60), st.booleans()
-)
-@pytest.mark.heavy
-def test_items_equal_those_of_the_parsed_file(text: str, at: int, damaged: bool) -> None:
-    if damaged:
-        text = text[:at] + text[at + 1 :]
-    try:
-        value = json.loads(text)
-    except ValueError:
-        with pytest.raises(ValueError, match=r"\w"):
-            list(parse_items(text.encode()))
-    else:
-        assert list(parse_items(text.encode())) == (value if isinstance(value, list) else [])
 
 
 NAMES = st.one_of(

@@ -1,6 +1,7 @@
 """Folders of photographs named after their classes, with a detector that these tests play."""
 
 import json
+import os
 import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -38,8 +39,13 @@ def photographs(folder: Path, count: int = 10, people: int = 0) -> Path:
             person = f"p{shot % people}" if people else ""
             file = folder / name / person / f"{number}_{shot}.jpg"
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(jpeg())
+            file.write_bytes(shot_of(f"{name} {shot}"))
     return folder
+
+
+def shot_of(what: str) -> bytes:
+    """A JPEG whose bytes are its own; readers ignore what follows the end."""
+    return jpeg() + what.encode()
 
 
 def tables(made: Collection, root: Path) -> dict[str, list[dict[str, object]]]:
@@ -99,6 +105,72 @@ def test_a_stopped_run_resumes_and_changed_photographs_are_searched_again(tmp_pa
     assert again.calls == searched
 
 
+def test_a_file_counts_once_and_in_two_classes_not_at_all(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = photographs(tmp_path / "faces")
+    (folder / "웃음/copy.jpg").write_bytes(shot_of("웃음 3"))
+    (folder / "웃음/other.jpg").write_bytes(shot_of("happy 5"))
+    (folder / "무표정/other.jpg").write_bytes(shot_of("happy 5"))
+    made = collect(folder, tmp_path, Detector())
+    assert made.drops == {"repeated": 1, "two_classes": 3}
+    paths = [str(row["path"]) for split in tables(made, tmp_path).values() for row in split]
+    assert len(paths) == len(set(paths)) == 29
+    assert not [path for path in paths if path.endswith(("copy.jpg", "other.jpg", "2_5.jpg"))]
+    assert (
+        "3 files are in more than one class and left out (first faces/happy/2_5.jpg and faces/무표정/other"
+        in caplog.text
+    )
+    assert "1 photograph is there under another name too and left out" in caplog.text
+    assert "(first faces/웃음/copy.jpg, which is faces/웃음/0_3.jpg); the other one counts" in caplog.text
+    again = Detector()
+    assert collect(folder, tmp_path, again) == made
+    assert again.calls == 0
+
+
+def test_what_is_in_no_class_or_leads_nowhere_is_counted(tmp_path: Path) -> None:
+    folder = photographs(tmp_path / "faces")
+    (folder / "loose.jpg").write_bytes(shot_of("loose"))
+    (folder / "readme.txt").write_bytes(b"x")
+    (folder / "happy/gone.jpg").symlink_to("nowhere.jpg")
+    assert collect(folder, tmp_path, Detector()).drops == {"missing": 1, "no_class": 1}
+
+
+def test_people_known_on_some_photographs_only_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = photographs(tmp_path / "faces")
+    (folder / "happy/kim").mkdir()
+    (folder / "happy/2_0.jpg").rename(folder / "happy/kim/2_0.jpg")
+    assert collect(folder, tmp_path, Detector()).people is None
+    assert "29 of 30 photographs are in no folder of a person" in caplog.text
+
+
+def test_two_folders_of_one_class_may_hold_the_same_file(tmp_path: Path) -> None:
+    folder = photographs(tmp_path / "faces")
+    (folder / "happy/copy.jpg").write_bytes(shot_of("웃음 3"))
+    file = tmp_path / "mine.toml"
+    file.write_text(
+        '[[class]]\nname = "joy"\nwords = ["웃음", "happy"]\n[[class]]\nname = "무표정"\n', encoding="utf-8"
+    )
+    made = collect(folder, tmp_path, Detector(), scheme=read_scheme(file))
+    assert made.drops == {"repeated": 1}
+    assert sum(counts["joy"] for counts in made.photographs.values()) == 20
+
+
+@pytest.mark.parametrize("name", ["CON", "nul", "Com1", "LPT9.old", "aux .txt"])
+def test_names_that_windows_reserves(tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    folder = photographs(tmp_path / "faces")
+    (folder / "happy" / f"{name}.jpg").write_bytes(shot_of("device"))
+    (folder / "happy" / name).mkdir()
+    (folder / "happy" / name / "a.jpg").write_bytes(shot_of("person"))
+    (folder / "happy" / "console.jpg").write_bytes(shot_of("no device"))
+    made = collect(folder, tmp_path, Detector())
+    assert made.drops == {"reserved_name": 2}
+    assert caplog.text.count("Windows reserves this name for a device, so it is left out; rename it") == 1
+    with pytest.raises(InputError, match=r"reserves for a device; choose another --name|letters, digits, _ and -"):
+        collect(folder, tmp_path, Detector(), name=name)
+    (folder / "무표정").rename(folder / name)
+    with pytest.raises(InputError, match="Windows reserves this name for a device; rename the folder"):
+        collect(folder, tmp_path, Detector())
+
+
 def test_an_own_scheme_names_the_folders(tmp_path: Path) -> None:
     folder = photographs(tmp_path / "faces")
     file = tmp_path / "mine.toml"
@@ -128,6 +200,10 @@ def blacken(folder: Path) -> None:
         (folder / f"웃음/0_{number}.jpg").write_bytes(jpeg(color=(0, 0, 0)))
 
 
+def spoil_encoding(folder: Path) -> None:
+    (folder / "happy").rename(folder / os.fsdecode("슬픔".encode("cp949")))
+
+
 def add_space(folder: Path) -> None:
     (folder / "happy").rename(folder / "놀람 ")
 
@@ -135,9 +211,10 @@ def add_space(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (hide_two, "has 1 folders; it must hold a folder of photographs for each class"),
-        (remove_four, "6 photographs of 웃음 have a face, 7 are needed; add photographs"),
-        (blacken, "0 photographs of 웃음 have a face, 7 are needed (left out: 10 no_face)"),
+        (hide_two, "has 1 folder; it must hold a folder of photographs for each class"),
+        (remove_four, "7 photographs of 웃음 with a face are needed, and there are 6; add photographs"),
+        (blacken, "7 photographs of 웃음 with a face are needed, and there are 0 (left out: 10 no_face)"),
+        (spoil_encoding, "its name is in an unknown encoding; rename the folder"),
         (add_space, "its name is '놀람 '; give it one without spaces"),
     ],
 )
@@ -179,12 +256,23 @@ def test_photographs_outside_the_root_are_linked(tmp_path: Path) -> None:
     assert (root / str(rows[0]["path"])).is_file()
 
 
-@pytest.mark.parametrize("name", ["K7", "basic7", "../x", "a/b", "a\\b"])
+@pytest.mark.parametrize("name", ["K7", "basic7", "../x", "a/b", "a\\b", "my faces", "", " "])
 def test_a_name_that_cannot_be_a_scheme_s_is_refused_before_the_search(name: str, tmp_path: Path) -> None:
     detector = Detector()
-    with pytest.raises(InputError, match=r"choose another --name|not a plain name"):
+    with pytest.raises(InputError, match=r"choose another --name|write it in letters, digits, _ and -"):
         collect(photographs(tmp_path / "faces"), tmp_path, detector, name=name)
     assert detector.calls == 0
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [("my faces (2)", "my_faces_2"), (unicodedata.normalize("NFD", "내 사진"), "내_사진"), ("!!", "photographs")],
+)
+def test_a_folder_of_any_name_names_a_scheme(folder: str, name: str, tmp_path: Path) -> None:
+    made = collect(photographs(tmp_path / folder), tmp_path, Detector())
+    assert made.scheme is not None
+    assert (made.scheme.name, made.tables["train"].name) == (f"{name}.toml", f"train_{name}.csv")
+    assert read_scheme(made.scheme).name == name
 
 
 def test_a_failed_run_leaves_no_scheme_in_the_way_of_the_next(tmp_path: Path) -> None:

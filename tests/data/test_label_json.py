@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pyojeong.core.errors import InputError
 from pyojeong.data.aihub import index, survey
@@ -99,3 +101,32 @@ def test_records_that_lie_too_deep_are_not_searched_for_ever() -> None:
     for _ in range(6):
         value = {"inner": value}
     assert list(parse_items(dumped(value))) == []
+
+
+def test_json_is_decoded_from_every_seen_encoding() -> None:
+    value = [{"filename": "기쁨 뷁.jpg"}]
+    text = json.dumps(value, ensure_ascii=False)
+    for encoding in ("utf-8", "utf-8-sig", "cp949", "utf-16", "utf-16-le", "utf-16-be"):
+        assert list(parse_items(text.encode(encoding))) == value
+
+
+JSON_TEXT = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+).map(json.dumps)
+
+
+@given(
+    JSON_TEXT | st.lists(JSON_TEXT).map(lambda items: f"[ {' , '.join(items)}\r\n]"), st.integers(0, 60), st.booleans()
+)
+@pytest.mark.heavy
+def test_items_equal_those_of_the_parsed_file(text: str, at: int, damaged: bool) -> None:
+    if damaged:
+        text = text[:at] + text[at + 1 :]
+    try:
+        value = json.loads(text)
+    except ValueError:
+        with pytest.raises(ValueError, match=r"\w"):
+            list(parse_items(text.encode()))
+    else:
+        assert list(parse_items(text.encode())) == (value if isinstance(value, list) else [])

@@ -333,6 +333,16 @@ def test_compare_reports_what_it_leaves_out(tmp_path: Path, caplog: pytest.LogCa
     assert "b.csv" not in caplog.text
 
 
+def test_compare_tells_rows_in_no_score_and_faces_elsewhere(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "faceapi.csv").write_text(FACEAPI_CSV, encoding="utf-8")
+    (tmp_path / "astray.csv").write_text(FACEAPI_CSV.replace("1,0.", "1,0.0"), encoding="utf-8")
+    made = compare([(name, tmp_path / f"{name}.csv") for name in ("faceapi", "astray")], M1, tmp_path)
+    assert made.left_out == {"faceapi": {"corrupt": 1}, "astray": {"corrupt": 1}}
+    assert "faceapi.csv: 1 of 7 rows are in no score (1 corrupt)" in caplog.text
+    assert "faceapi.csv: none of the faces" not in caplog.text
+    assert "astray.csv: none of the faces that were found lies at the labeled box (4 images)" in caplog.text
+
+
 def test_compare_keeps_the_images_in_all_three(tmp_path: Path) -> None:
     for name, rows in {"a": "123", "b": "234", "c": "345"}.items():
         lines = "".join(f"{row},happy,happy\n" for row in rows)

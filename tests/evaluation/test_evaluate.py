@@ -113,14 +113,17 @@ def test_unreadable_photographs_are_counted_and_count_in_no_figure(workspace, ca
     outside = (rows[0][0], "기쁨", (9000.0, 9000.0, 9100.0, 9100.0))
     table = write_table(root / "t_M1.csv", [*bad[:3], *rows, *bad[3:], outside])
     (summary,) = evaluate([EvaluationTable(table, M1, root / "out.csv")], FACE_API, root=root)
-    assert summary.unreadable == {"missing": 2, "empty": 1, "not_an_image": 1, "corrupt": 1}
+    assert summary.unreadable == {"missing": 2, "empty": 1, "not_an_image": 1, "corrupt": 1, "bad_box": 1}
     assert summary.n == len(rows) + 6
-    assert summary.coverage.n == summary.all.n == len(rows) + 1
-    assert summary.given.n == len(rows)  # a box outside its image cannot be a face
-    assert "t_M1.csv: 1 of its boxes cannot be a face" in caplog.text
+    assert summary.coverage.n == summary.all.n == summary.given.n == len(rows)
+    assert (
+        "t_M1.csv: 6 of 19 rows left out: 2 missing (first data_raw/gone.jpg, line 18), 1 empty (first" in caplog.text
+    )
+    assert "1 bad_box (first data_raw/single-0.jpg, line 20, minX 9000, minY 9000, maxX 9100, maxY 9100)" in caplog.text
+    assert "; check the paths and --project-root" in caplog.text
     frame = pl.read_csv(root / "out.csv")
     assert frame["error"][:3].to_list() == ["empty", "not_an_image", "corrupt"]
-    assert frame.filter(pl.col("error").is_not_null())["pred_label"].null_count() == 5
+    assert frame.filter(pl.col("error").is_not_null())["pred_label"].null_count() == 6
 
 
 def test_unusual_photographs_are_answered_and_hostile_ones_counted(tmp_path):

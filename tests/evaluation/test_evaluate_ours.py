@@ -116,8 +116,9 @@ def test_boxes_that_cannot_be_a_face_are_left_out_for_every_contender(workspace,
     table = write_table(root / "t_M1.csv", [*((path, label, other) for other in not_faces), (path, label, box)])
     (summary,) = evaluate([EvaluationTable(table, M1, root / "out.csv")], contender(), root=root)
 
-    assert summary.n == summary.all.n == len(not_faces) + 1
-    assert summary.given.n == 1
+    assert summary.n == len(not_faces) + 1
+    assert summary.unreadable == {"bad_box": len(not_faces)}
+    assert summary.all.n == summary.given.n == 1
 
 
 @pytest.mark.parametrize("contender", [FaceApiContender, ModelContender.load])

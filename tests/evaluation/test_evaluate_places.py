@@ -1,6 +1,7 @@
 import io
 import re
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -8,6 +9,7 @@ import pytest
 
 from pyojeong.core.errors import InputError
 from pyojeong.core.files import file_lock
+from pyojeong.core.geometry import Box
 from pyojeong.core.labels import M1
 from pyojeong.evaluation.evaluate import evaluate
 from pyojeong.evaluation.evaluation_csv import EvaluationTable
@@ -26,7 +28,7 @@ def test_a_missing_photograph_is_tried_again(workspace, caplog):
     (root / rows[1][0]).rename(root / "later.jpg")
     (summary,) = evaluate([EvaluationTable(table, M1, root / "out.csv")], FACE_API, root=root)
     assert summary.unreadable == {"missing": 1}
-    assert "could be read" not in caplog.text
+    assert "t_M1.csv: 1 of 2 rows left out: 1 missing" in caplog.text
     (root / "later.jpg").rename(root / rows[1][0])
     (root / rows[0][0]).unlink()  # answered already
     (summary,) = evaluate([EvaluationTable(table, M1, root / "out.csv")], FACE_API, root=root)
@@ -34,6 +36,56 @@ def test_a_missing_photograph_is_tried_again(workspace, caplog):
     (root / rows[0][0]).write_bytes(first)
     evaluate([EvaluationTable(table, M1, root / "whole.csv")], FACE_API, root=root)
     assert (root / "out.csv").read_bytes() == (root / "whole.csv").read_bytes()
+
+
+def resaved(rows: list[Row], change: Callable[..., Box]) -> list[Row]:
+    return [(path, label, change(*box)) for path, label, box in rows]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda a, b, c, d: (a, b, c - a + a / 9, d - b),
+            "no box lies on a face. Read as x, y, width, height, 4 of 4 do",
+        ),
+        (
+            lambda a, b, c, d: (a + 9000, b, c + 9000, d),
+            "none of its 5 rows can be used: 5 bad_box .first data_raw/single-0",
+        ),
+        (lambda a, b, c, d: (c, d, a, b), "line 2: maxX is 152.001 and minX 330.886, and none of 5 boxes has an area"),
+    ],
+)
+def test_boxes_that_fit_no_face_are_refused_and_other_tables_evaluated(workspace, change, words):
+    root, rows = workspace
+    good = write_table(root / "good_M1.csv", rows[:5])
+    bad = write_table(root / "bad_M1.csv", resaved(rows[:5], change))
+    tables = [EvaluationTable(bad, M1, root / "bad_eval.csv"), EvaluationTable(good, M1, root / "good_eval.csv")]
+    with pytest.raises(InputError, match=rf"bad_M1\.csv.*{words}"):
+        evaluate(tables, FACE_API, root=root)
+    assert not (root / "bad_eval.csv").exists()
+    assert not [*root.glob("*.jsonl")]
+
+
+def test_a_table_is_evaluated_beside_one_whose_boxes_fit_no_face(workspace):
+    root, rows = workspace
+    good = write_table(root / "good_M1.csv", rows[:5])
+    bad = write_table(root / "bad_M1.csv", resaved(rows[:5], lambda a, b, c, d: (a + 9000, b, c + 9000, d)))
+    tables = [EvaluationTable(bad, M1, root / "bad_eval.csv"), EvaluationTable(good, M1, root / "good_eval.csv")]
+    with pytest.raises(InputError, match="bad_box"):
+        evaluate(tables, FACE_API, root=root)
+    assert len(pl.read_csv(root / "good_eval.csv")) == 5
+
+
+def test_boxes_beside_the_faces_are_warned_of(workspace, caplog):
+    root, rows = workspace
+    table = write_table(root / "t_M1.csv", resaved(rows[:5], lambda a, b, c, d: (0, 0, 40, 40)))
+    (summary,) = evaluate([EvaluationTable(table, M1, root / "out.csv")], FACE_API, root=root)
+    assert summary.coverage.value == 0
+    assert (
+        "t_M1.csv: none of the boxes lies on the face that was found (5 photographs; first data_raw/single-0.jpg"
+        in caplog.text
+    )
 
 
 def test_an_incomplete_archive_is_tried_again(workspace):
@@ -57,7 +109,7 @@ def test_a_table_without_readable_photographs_is_reported(workspace, caplog):
     (root / "elsewhere").mkdir()
     (summary,) = evaluate([EvaluationTable(table, M1, root / "out.csv")], FACE_API, root=root / "elsewhere")
     assert summary.unreadable == {"missing": 2}
-    assert "t_M1.csv: none of its photographs could be read; check its paths" in caplog.text
+    assert "t_M1.csv: none of its 2 rows can be used: 2 missing (first data_raw/single-0.jpg, line 2); " in caplog.text
 
 
 def test_only_boxes_without_an_answer_are_analyzed(workspace):

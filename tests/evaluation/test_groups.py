@@ -1,5 +1,6 @@
 """Scores by group, on the people, ages and places of the synthetic sample with simulated answers."""
 
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from pyojeong.core import metrics
 from pyojeong.core.labels import K7, KOREAN
 from pyojeong.core.table import write_csv
 from pyojeong.evaluation.comparison import compare
-from pyojeong.evaluation.groups import MAX_GROUPS, SIGNIFICANT, annotator_groups, contender_groups, group_table
+from pyojeong.evaluation.groups import MAX_GROUPS, SIGNIFICANT, _groups, annotator_groups, contender_groups, group_table
 from pyojeong.evaluation.predictions import read_predictions
 from pyojeong.sample.plan import plan
 
@@ -142,6 +143,29 @@ def test_a_group_that_is_always_right_has_an_interval(rows: pl.DataFrame, tmp_pa
     men = table.row(by_predicate=(pl.col("group") == "남") & (pl.col("measure") == "accuracy"), named=True)
     assert (men["value"], men["value_high"]) == (1, 1)
     assert 0.8 < men["value_low"] < 1
+
+
+@pytest.mark.parametrize(
+    ("text", "decade"),
+    [
+        *(
+            ("40s", "40-49"),
+            ("50-59", "50-59"),
+            ("60 ~ 69", "60-69"),
+            ("35살", "30-39"),
+            ("7", "0-9"),
+            ("23.0", "20-29"),
+        ),
+        *(("20-59", ""), ("39-30", ""), ("999", ""), ("-5", ""), ("1e2", ""), ("nan", ""), ("twenty", ""), ("", "")),
+    ],
+)
+def test_an_age_in_many_ways(text: str, decade: str) -> None:
+    assert _groups(pl.Series("age", [text])).tolist() == [decade]
+
+
+def test_groups_are_one_whatever_their_case() -> None:
+    texts = ["Home", "home ", "home", "HOME", unicodedata.normalize("NFD", "집"), "집", "집", ""]
+    assert _groups(pl.Series("place", texts)).tolist() == ["home"] * 4 + ["집"] * 3 + [""]
 
 
 def test_korean_ages_are_read_and_impossible_ones_count_as_unknown(

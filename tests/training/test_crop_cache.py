@@ -68,7 +68,7 @@ def test_unreadable_crops_are_dropped_and_counted(tmp_path: Path) -> None:
 def test_nothing_usable_is_an_error_with_a_remedy(tmp_path: Path) -> None:
     csv = write_crops(tmp_path, "train", 1)
 
-    with pytest.raises(InputError, match=r"train\.csv: none of its 6 images .*missing: 6.*--project-root"):
+    with pytest.raises(InputError, match=r"train\.csv: none of its 6 rows can be used: 6 missing .*--project-root"):
         opened(csv, tmp_path / "elsewhere")
 
 
@@ -200,7 +200,7 @@ def test_faces_are_aligned_by_the_landmarks_around_their_boxes(
     assert np.array_equal(found.pixels[0], aligned_crop(image, face_points(looked.landmarks), geometry.SIZE))
     assert np.array_equal(found.pixels[1], geometry.face_crop(np.full_like(image, 90), box, framing))
     assert found.dropped == {"bad_box": 1}
-    assert "no landmarks found in 1 faces; their boxes are cut" in caplog.text
+    assert "no landmarks in 1 face, cut by the box" in caplog.text
     by_box = read_crop_table(tmp_path / "splits.csv", scheme=M1, root=tmp_path, framing=Framing(0.1))
     assert by_box.key != table.key
 

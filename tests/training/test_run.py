@@ -40,7 +40,7 @@ def test_a_run_leaves_everything_behind(root: Path) -> None:
 
     assert {path.name for path in out.iterdir()} == FILES
     assert asdict(returned) == metrics
-    assert (metrics["n"], metrics["scheme"], metrics["dropped"]) == (12, "M1", {"train": {}, "test": {}})
+    assert (metrics["n"], metrics["scheme"], metrics["dropped"]) == (12, "M1", {"train": {}, "val": {}, "test": {}})
     assert metrics["temperature"] == checkpoint.temperature > 0
     assert (checkpoint.classes, checkpoint.scheme) == (M1.classes, "M1")
     assert checkpoint.framing == Framing(0.15, 0, 1, "annotator")
@@ -137,8 +137,8 @@ def test_dropped_crops_are_counted(root: Path) -> None:
     val = json.loads((root / "run/val_metrics_best.json").read_text())
 
     assert metrics.n == 11
-    assert metrics.dropped == {"train": {"missing": 1}, "test": {"not_an_image": 1}}
-    assert val["dropped"] == {"train": {"missing": 1}, "val": {}}
+    assert metrics.dropped == {"train": {"missing": 1}, "val": {}, "test": {"not_an_image": 1}}
+    assert val["dropped"] == metrics.dropped
     assert "crops/test/001.png" not in (root / "run/test_preds.csv").read_text()
 
 
@@ -287,4 +287,4 @@ def test_people_and_whole_images_in_two_sets_are_reported(root: Path, caplog: py
         run(root, **csvs, test_csv=root / "test_people.csv", epochs=1)
     assert "val_boxes.csv and" in caplog.text
     assert "test_people.csv share 6 images" in caplog.text
-    assert "test_people.csv share 1 people" in caplog.text
+    assert "test_people.csv share 1 person" in caplog.text

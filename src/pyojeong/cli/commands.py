@@ -281,8 +281,7 @@ def train(
         allow_empty=allow_empty_class,
     )
     if distributed.is_first():
-        terminal.print_json({key: getattr(metrics, key) for key in ("n", "accuracy", "macro_f1", "epoch")})
-        print(f"All metrics: {out}/test_metrics.json")
+        terminal.print_training(metrics, out)
 
 
 @app.command()
@@ -333,11 +332,7 @@ def compare(
     from pyojeong.report.report import compare as run_compare
 
     tables = run_compare(named_files(files), scheme_named(scheme), out, protocols=protocol or PROTOCOLS)
-    terminal.print_scores(tables.scores)
-    for pair in tables.paired.iter_rows(named=True):
-        print(terminal.pair_lines(pair))
-    terminal.print_groups(tables.groups)
-    print(f"Tables and figure: {out}")
+    terminal.print_comparison(tables, out)
 
 
 @app.command()
@@ -380,7 +375,8 @@ def demo(
     export: Annotated[Path | None, typer.Option(help="Write the page as a static site into this new folder.")] = None,
 ) -> None:
     """Serve the demo page on this machine only, or write it for a web server."""
-    from pyojeong.demo import export_site, serve
+    from pyojeong.demo.server import serve
+    from pyojeong.demo.site import export_site
 
     if export:
         size = export_site(root, export, model_dir=model_dir)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -17,9 +18,11 @@ from pyojeong.core.images import PROBLEMS
 if TYPE_CHECKING:
     from polars import DataFrame
 
+    from pyojeong.evaluation.comparison import Comparison
     from pyojeong.evaluation.evaluation_csv import EvaluationSummary, EvaluationTable
     from pyojeong.report.report import Report
     from pyojeong.report.run_report import RunReport
+    from pyojeong.training.scoring import RunMetrics
 
 
 _SHOWN_FACES = 20
@@ -58,12 +61,23 @@ def print_json(value: object) -> None:
 
 
 def print_summaries(tables: Iterable["EvaluationTable"], summaries: Iterable["EvaluationSummary"]) -> None:
-    """Print the summary of each evaluation; exit code 3 where one has no readable photograph."""
-    nothing = False
+    """Print the summary of each evaluation; exit code 3 where rows of a table were left out."""
+    incomplete = False
     for table, summary in zip(tables, summaries, strict=True):
         print_json({"csv": str(table.out), **asdict(summary)})
-        nothing |= not summary.coverage.n
-    if nothing:
+        incomplete |= bool(summary.unreadable)
+    if incomplete:
+        raise typer.Exit(3)
+
+
+def print_training(metrics: "RunMetrics", out: Path) -> None:
+    """Print the test metrics of a run; exit code 3 where rows of its tables were left out.
+
+    Not under torchrun, to which every other code than 0 is a crash.
+    """
+    print_json({key: getattr(metrics, key) for key in ("n", "accuracy", "macro_f1", "epoch")})
+    print(f"All metrics: {out}/test_metrics.json")
+    if any(metrics.dropped.values()) and "TORCHELASTIC_RUN_ID" not in os.environ:
         raise typer.Exit(3)
 
 
@@ -165,6 +179,17 @@ def print_report(report: "Report", root: Path) -> None:
     for name, command in report.missing.items():
         print(f"missing: {name}; make it with: {command}")
     print(f"Reports: {root / 'reports'} (open {report.page})")
+
+
+def print_comparison(comparison: "Comparison", out: Path) -> None:
+    """Print the tables of a comparison; exit code 3 where images are in none of a contender's scores."""
+    print_scores(comparison.scores)
+    for pair in comparison.paired.iter_rows(named=True):
+        print(pair_lines(pair))
+    print_groups(comparison.groups)
+    print(f"Tables and figure: {out}")
+    if any(comparison.left_out.values()):
+        raise typer.Exit(3)
 
 
 def print_scores(scores: "DataFrame") -> None:

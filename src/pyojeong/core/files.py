@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import tempfile
 import unicodedata
 from collections.abc import Iterator
@@ -15,6 +16,9 @@ import platformdirs
 from filelock import FileLock, Timeout
 
 from pyojeong.core.errors import InputError
+
+# Microsoft, "Naming Files, Paths, and Namespaces".
+_RESERVED = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³])( *\..*)?", re.IGNORECASE)
 
 log = logging.getLogger(__name__)
 
@@ -137,24 +141,48 @@ def require_file(path: Path, remedy: str = "") -> None:
 
     Windows reports the attempt to open a folder as a lack of permission, which would mislead.
     """
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; name a file in it")
+    refuse_folder(path)
     if not path.exists():
         raise InputError(f"{path}: no such file{remedy and f'; {remedy}'}")
 
 
+def is_reserved(name: str) -> bool:
+    """Whether Windows reserves a file name for a device, whatever its ending: CON, NUL.jpg, com1.txt."""
+    return bool(_RESERVED.fullmatch(name))
+
+
+def refuse_folder(path: Path) -> None:
+    """Raise InputError where ``path`` is a folder."""
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; name a file in it")
+
+
 def text_of(data: bytes) -> str:
-    """Decode text as Korean and other spreadsheets write it: UTF-8 with or without BOM, UTF-16 with BOM, or CP949.
+    """Decode text as Korean and other spreadsheets write it: UTF-8 or UTF-16, with or without BOM, or CP949.
 
     Raises ValueError for other encodings.
     """
-    utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
-    for encoding in ("utf-16",) if utf16 else ("utf-8-sig", "cp949"):
+    utf16 = _utf16(data)
+    for encoding in (utf16,) if utf16 else ("utf-8-sig", "cp949"):
         try:
             return data.decode(encoding)
         except UnicodeDecodeError:
             continue
-    raise ValueError("neither UTF-8 nor CP949")
+    raise ValueError("damaged UTF-16" if utf16 else "neither UTF-8 nor CP949")
+
+
+def _utf16(data: bytes) -> str:
+    """Return the name of the UTF-16 that ``data`` are in; empty where they are in another encoding.
+
+    Without BOM it is known by the zeros of its ASCII characters: in separators, line ends and names of files they make
+    up more than a tenth of all bytes, and other text has hardly any.
+    """
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    head = data[:4096]
+    if head.count(0) * 10 < len(head) or not head:
+        return ""
+    return "utf-16-le" if head[1::2].count(0) > head[::2].count(0) else "utf-16-be"
 
 
 def json_value(path: Path, key: str) -> Any:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pyojeong.core.errors import InputError
-from pyojeong.core.files import require_file
+from pyojeong.core.files import refuse_folder, require_file
 
 KOREAN = ("기쁨", "당황", "분노", "불안", "상처", "슬픔", "중립")
 """AI Hub's labels, in the fixed output order of the K7 model."""
@@ -111,8 +111,10 @@ def read_scheme(path: Path) -> Scheme:
     require_file(path)
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path}: not readable as TOML in UTF-8 ({error})") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: is not in UTF-8; save it as UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: not readable as TOML ({error}); correct that place") from None
     if not re.fullmatch(r"[\w-]+", path.stem):
         raise InputError(f"{path}: its name names the scheme; rename it to letters, digits, _ or - and .toml")
     try:
@@ -173,7 +175,8 @@ def _entry(number: int, table: Any) -> dict[str, Any]:
 
 
 def _plain(word: str) -> str:
-    return unicodedata.normalize("NFC", word).strip().casefold()
+    # Web pages and word processors leave characters without a width.
+    return unicodedata.normalize("NFC", word).strip().strip("\u200b\u2060\ufeff").casefold()
 
 
 K7, M1, M2, BASIC7 = (
@@ -191,6 +194,7 @@ def scheme_named(name: str) -> Scheme:
     if name.upper() in SCHEMES:
         return SCHEMES[name.upper()]
     if not name.lower().endswith(".toml"):
+        refuse_folder(Path(name))
         raise InputError(f"there is no label scheme {name!r}; choose one of {', '.join(SCHEMES)}, or give a .toml file")
     scheme = read_scheme(Path(name))
     if scheme.name.upper() in SCHEMES:
@@ -204,11 +208,10 @@ def scheme_for(scheme: Scheme | str | None, csv: Path) -> Scheme:
     Raises InputError where there is no such scheme, the file name contains none, or it contains another one: a word
     may mean two things ("disgusted" is 당황 in M2 and 상처 in the published K7).
     """
+    refuse_folder(csv)
     in_name = re.search(rf"_({'|'.join(SCHEMES)})(?=[_.])", csv.name)
     if scheme is None and not in_name:
-        raise InputError(
-            f"{csv}: its name does not contain the label scheme; add --scheme {', '.join(SCHEMES)} or a .toml file"
-        )
+        raise InputError(f"{csv}: its name does not contain the label scheme; {_scheme_remedy(csv)}")
     if not isinstance(scheme, Scheme):
         scheme = scheme_named(scheme or (in_name[1] if in_name else ""))
     if in_name and in_name[1] != scheme.name:
@@ -216,3 +219,11 @@ def scheme_for(scheme: Scheme | str | None, csv: Path) -> Scheme:
             f"{csv}: its name says {in_name[1]}, not {scheme.name}; give a table of {scheme.name}, or rename it"
         )
     return scheme
+
+
+def _scheme_remedy(csv: Path) -> str:
+    """Say which --scheme to add; ``train_NAME.csv`` may lie beside its ``NAME.toml``, as ``collect`` writes them."""
+    beside = csv.with_name(f"{csv.stem.partition('_')[2]}.toml")
+    if beside.is_file():
+        return f"add --scheme {beside}"
+    return f"add --scheme {', '.join(SCHEMES)} or a .toml file"

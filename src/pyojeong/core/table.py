@@ -1,17 +1,17 @@
 """Read and check the CSVs of the contract: columns, encodings, separators and rows."""
 
-import csv
 import io
 import logging
 import re
-from collections.abc import Iterator
+import unicodedata
 from pathlib import Path
-from typing import NamedTuple
 
 import polars as pl
 
-from pyojeong.core.errors import InputError
-from pyojeong.core.files import relative_path, require_file, text_of, whole_file
+from pyojeong.core.boxes import WANTED, first_flat
+from pyojeong.core.csv_text import CsvText, csv_text, fault, records, rewritten
+from pyojeong.core.errors import InputError, counted
+from pyojeong.core.files import relative_path, stored_path, whole_file
 from pyojeong.core.geometry import BOX_KEYS
 from pyojeong.core.labels import KOREAN, UNKNOWN, Scheme
 
@@ -26,19 +26,18 @@ VOTES_PREFIX = "votes_"
 VOTES = tuple(f"{VOTES_PREFIX}{label}" for label in (*KOREAN, UNKNOWN))
 """Columns that count the annotators by label; any label that is none of the seven counts as 알수없음."""
 
-SEPARATORS = ",;\t|"
-
+# As _box_word writes them; the contract's come first.
 _CORNERS = (
-    BOX_COLUMNS,
+    ("minx", "miny", "maxx", "maxy"),
     ("xmin", "ymin", "xmax", "ymax"),
-    ("x_min", "y_min", "x_max", "y_max"),
     ("x1", "y1", "x2", "y2"),
+    ("x0", "y0", "x1", "y1"),
     ("left", "top", "right", "bottom"),
 )
 _SIZES = (("x", "y", "width", "height"), ("x", "y", "w", "h"), ("left", "top", "width", "height"))
 # Width and height are also those of the photograph.
-_BOX_WORDS = {name.lower() for names in (*_CORNERS, *_SIZES) for name in names} - {"width", "height"}
-_WHOLE_BOX_WORDS = {"box", "bbox", "rect", "x_center", "y_center", "cx", "cy"}
+_BOX_WORDS = {name for names in (*_CORNERS, *_SIZES) for name in names} - {"width", "height"}
+_WHOLE_BOX_WORDS = {"box", "bbox", "rect", "xcenter", "ycenter", "centerx", "centery", "cx", "cy"}
 
 _NAMES = (
     *(*PATH_COLUMNS, *LABEL_COLUMNS, *BOX_COLUMNS, *GROUP_COLUMNS, "person", "set", "photo", "true", "pred", "score"),
@@ -46,33 +45,47 @@ _NAMES = (
 )
 _NAME_OF = {name.casefold(): name for name in _NAMES}
 
+# Other names of the two columns; one is read where the table has neither the contract's nor a second one of them.
+_PATH_WORDS = (
+    *("file", "filename", "filepath", "imagename", "imagepath", "imagefile", "imgname", "imgpath", "photograph"),
+    *("파일", "파일명", "파일이름", "파일경로", "경로", "이미지", "이미지명", "이미지경로", "사진"),
+)
+_LABEL_WORDS = (
+    *("labels", "emotion", "emotions", "expression", "facialexpression", "class", "classname", "category", "target"),
+    *("감정", "표정", "라벨", "레이블", "클래스", "정답"),
+)
+
+_IMAGE_NAME = re.compile(r"\.(jpe?g|png|webp|bmp|gif|tiff?|heic|avif)$", re.IGNORECASE)
+
 log = logging.getLogger(__name__)
 
 
 def read_csv(path: Path) -> pl.DataFrame:
     """Read any CSV as strings, as spreadsheets write it.
 
-    The encoding is UTF-8 (with or without BOM), UTF-16 with BOM, or CP949; the separator is a comma, semicolon, tab or
-    vertical bar, whichever gives the header most columns of the contract. Their names are found in any case.
+    The encoding is UTF-8 or UTF-16 (with or without BOM), or CP949; the separator is a comma, semicolon, tab or
+    vertical bar, whichever gives the header most columns of the contract. Their names are found in any case. Empty
+    lines are left out.
 
     Raises InputError when the file is missing, empty, in another encoding, not a table, or has a column twice.
     """
     content = _content_of(path)
-    try:
-        frame = pl.read_csv(io.BytesIO(content.text.encode()), separator=content.separator, infer_schema=False)
-    except pl.exceptions.PolarsError as error:
-        reason = _longer_row(content) or str(error).splitlines()[0]
-        raise InputError(f"{path}: not readable as CSV ({reason})") from None
+    # polars cannot read a quotation mark inside a cell, and takes one that is not closed for the end of the table.
+    frame = None if content.text.count('"') % 2 else _parsed(content)
+    if frame is None:
+        if reason := fault(content):
+            raise InputError(f"{path}: not readable as CSV ({reason})")
+        frame = _parsed(rewritten(content))
+    if frame is None:
+        raise InputError(f"{path}: not readable as CSV; save it as CSV in UTF-8")
     frame = frame.fill_null("")
-    header = [_contract_name(name) for name in next(_records(content))[1]]
+    header = [_contract_name(name) for name in next(records(content))[1]]
     for name in header:
         # polars would rename the second one.
         if name and header.count(name) > 1:
             raise InputError(f"{path}: has two columns {name}; remove or rename one")
     frame = frame.rename({old: new for old, new in zip(frame.columns, header, strict=False) if new and old != new})
-    # Spreadsheets and editors leave empty lines after the last row.
-    filled = frame.select(pl.any_horizontal(pl.all().str.strip_chars() != "")).to_series().arg_true()
-    return frame.head(filled[-1] + 1 if len(filled) else 0)
+    return frame.filter(pl.any_horizontal(pl.all().str.strip_chars() != ""))
 
 
 def read_table(path: Path, *, scheme: Scheme, root: Path, boxes: bool | None = False) -> pl.DataFrame:
@@ -95,8 +108,8 @@ def read_table(path: Path, *, scheme: Scheme, root: Path, boxes: bool | None = F
             ``root``, or a box is not four numbers in pixels; file, line and remedy are named.
     """
     frame = read_csv(path)
-    path_column = _first_column(frame, PATH_COLUMNS, path)
-    label_column = _first_column(frame, LABEL_COLUMNS, path)
+    path_column = _first_column(frame, PATH_COLUMNS, _PATH_WORDS, path)
+    label_column = _first_column(frame, LABEL_COLUMNS, _LABEL_WORDS, path)
     if frame.is_empty():
         raise InputError(f"{path}: the table has a header but no row")
     columns = {
@@ -128,65 +141,22 @@ def write_or_remove(frame: pl.DataFrame, path: Path) -> None:
 
 def line_of(path: Path, index: int) -> int:
     """Return the line of a CSV file on which the row of 0-based ``index`` begins (the header is line 1)."""
-    for number, (line, _) in enumerate(_records(_content_of(path))):
+    for number, (line, _) in enumerate(records(_content_of(path))):
         if number == index + 1:
             return line
     return index + 2
 
 
-class _Content(NamedTuple):
-    """The text of a CSV file from its header on, its separator, and the line of the header."""
-
-    text: str
-    separator: str
-    first_line: int = 1
-
-
-def _content_of(path: Path) -> _Content:
-    require_file(path)
-    data = path.read_bytes()
-    if not data.strip():
-        raise InputError(f"{path}: the file is empty; it needs at least a header line")
-    if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        raise InputError(f"{path}: is a spreadsheet or an archive; save the table as CSV in UTF-8")
+def _parsed(content: CsvText) -> pl.DataFrame | None:
+    """Return the cells as strings; None where polars cannot read them."""
     try:
-        text = text_of(data)
-    except ValueError as error:
-        raise InputError(f"{path}: {error}; save it as UTF-8") from None
-    if declared := re.match(r"sep=(.)\r?\n", text):  # Excel's own first line
-        return _Content(text[declared.end() :], declared[1], 2)
-    return max((_Content(text, separator) for separator in SEPARATORS), key=_columns)
+        return pl.read_csv(io.BytesIO(content.text.encode()), separator=content.separator, infer_schema=False)
+    except pl.exceptions.PolarsError:
+        return None
 
 
-def _columns(content: _Content) -> tuple[int, int]:
-    """Return how many columns of the contract the header has, and how many columns at all."""
-    _, header = next(_records(content), (0, []))
-    return sum(_contract_name(name) in _NAMES for name in header), len(header)
-
-
-def _records(content: _Content) -> Iterator[tuple[int, list[str]]]:
-    """Yield the line on which each record begins, and its fields; a quoted field may hold line breaks."""
-    reader = csv.reader(io.StringIO(content.text, newline=""), delimiter=content.separator)
-    while True:
-        line = content.first_line + reader.line_num
-        try:
-            yield line, next(reader)
-        except (StopIteration, csv.Error):
-            return
-
-
-def _longer_row(content: _Content) -> str | None:
-    """Say which row has more fields than the header, if one has."""
-    records = _records(content)
-    width = len(next(records)[1])
-    return next(
-        (
-            f"line {line} has {len(fields)} fields and the header {width}; correct that row"
-            for line, fields in records
-            if len(fields) > width
-        ),
-        None,
-    )
+def _content_of(path: Path) -> CsvText:
+    return csv_text(path, lambda name: _contract_name(name) in _NAMES or _word(name) in (*_PATH_WORDS, *_LABEL_WORDS))
 
 
 def _contract_name(name: str) -> str:
@@ -196,11 +166,33 @@ def _contract_name(name: str) -> str:
     return _NAME_OF.get(name.casefold(), name)
 
 
-def _first_column(frame: pl.DataFrame, names: tuple[str, ...], path: Path) -> str:
+def _word(name: str) -> str:
+    """Return a column's name without what people write in different ways: case, spaces, hyphens and underscores."""
+    return re.sub(r"[\s_-]", "", unicodedata.normalize("NFC", name)).casefold()
+
+
+def _box_word(name: str) -> str:
+    """Return the name of a box's column without what may stand before it: ``bbox_x``, ``face-left``, ``Box X``."""
+    word = _word(name)
+    return re.sub("^(bounding|face)?b?box|^face", "", word) or word
+
+
+def _first_column(frame: pl.DataFrame, names: tuple[str, ...], words: tuple[str, ...], path: Path) -> str:
+    """Return the column with the first of the contract's ``names``, or the only one with one of the other ``words``."""
     for name in names:
         if name in frame.columns:
             return name
-    raise InputError(f"{path}: no column {' or '.join(names)}; it has {', '.join(frame.columns)}. Rename one of them.")
+    others = [name for name in frame.columns if _word(name) in words]
+    if len(others) == 1:
+        return others[0]
+    if image := next((name for name in frame.columns if _IMAGE_NAME.search(name.strip())), None):
+        raise InputError(
+            f"{path}: has no header, its first line holds {image!r}; put column names above it, such as path,label"
+        )
+    if frame.width == 1 and names == PATH_COLUMNS and frame.columns[0] not in _NAMES:
+        raise InputError(f"{path}: has only the column {frame.columns[0]!r}; separate columns by , ; | or tabs")
+    problem = f"{' and '.join(others)} could both be it" if others else f"it has {', '.join(frame.columns)}"
+    raise InputError(f"{path}: no column {' or '.join(names)}; {problem}. Rename one of them to {names[0]}.")
 
 
 def _paths(column: pl.Series, path: Path, root: Path) -> list[str]:
@@ -208,7 +200,12 @@ def _paths(column: pl.Series, path: Path, root: Path) -> list[str]:
     for index, text in enumerate(column):
         if not text.strip():
             raise InputError(f"{path}, line {line_of(path, index)}: no path; fill it in, or remove the line")
-        relative = relative_path(text, root)
+        if "://" in text:
+            raise InputError(
+                f"{path}, line {line_of(path, index)}: the path {text!r} is an address; download the file and give "
+                "its path below the project root"
+            )
+        relative = relative_path(_trimmed(text, root), root)
         if relative is None:
             raise InputError(
                 f"{path}, line {line_of(path, index)}: the path {text!r} is not below the project root {root}; "
@@ -216,6 +213,13 @@ def _paths(column: pl.Series, path: Path, root: Path) -> list[str]:
             )
         paths.append(relative)
     return paths
+
+
+def _trimmed(text: str, root: Path) -> str:
+    """Return a path without the blanks around it, unless a file is named with them."""
+    trimmed = text.strip()
+    named = text != trimmed and (relative := relative_path(text, root)) and stored_path(root, relative).exists()
+    return text if named else trimmed
 
 
 def _classes(column: pl.Series, path: Path, scheme: Scheme) -> list[str]:
@@ -236,23 +240,26 @@ def _classes(column: pl.Series, path: Path, scheme: Scheme) -> list[str]:
 
 def _boxes(frame: pl.DataFrame, path: Path, *, required: bool) -> dict[str, pl.Series]:
     """Return the four box columns; an empty dictionary where the table has none and none are required."""
-    present = {name.lower(): name for name in frame.columns}
+    present: dict[str, str] = {}
+    for name in sorted(frame.columns, key=lambda name: name not in BOX_COLUMNS):
+        word = _box_word(name)
+        if word in present and word in _BOX_WORDS and present[word] not in BOX_COLUMNS:
+            raise InputError(f"{path}: {present[word]} and {name} could both belong to a box; remove or rename one")
+        present[word] = present.get(word, name)
     conventions = [(names, False) for names in _CORNERS] + [(names, True) for names in _SIZES]
     for names, sized in conventions:
-        if all(name.lower() in present for name in names):
-            left, top, right, bottom = (numbers(frame, present[name.lower()], path) for name in names)
+        if all(name in present for name in names):
+            left, top, right, bottom = (numbers(frame, present[name], path) for name in names)
             if sized:
                 right, bottom = left + right, top + bottom
             boxes = dict(zip(BOX_COLUMNS, (left, top, right, bottom), strict=True))
             _refuse_shares(boxes, path)
+            _check_area(boxes, path)
             return {name: values.alias(name) for name, values in boxes.items()}
     partial = [name for word, name in present.items() if word in _BOX_WORDS]
     if required or len(partial) > 1 or any(word in _WHOLE_BOX_WORDS for word in present):
         missing = [name for name in BOX_COLUMNS if name not in frame.columns]
-        raise InputError(
-            f"{path}: no column {missing[0]}; a box is {', '.join(BOX_COLUMNS)} in pixels, or x, y, width, height. The "
-            f"table has {', '.join(frame.columns)}"
-        )
+        raise InputError(f"{path}: no column {missing[0]}; {WANTED}. The table has {', '.join(frame.columns)}")
     return {}
 
 
@@ -260,6 +267,14 @@ def _refuse_shares(boxes: dict[str, pl.Series], path: Path) -> None:
     ends = pl.DataFrame([boxes["maxX"].alias("x"), boxes["maxY"].alias("y")])
     if ends.select(pl.all_horizontal(pl.all() <= 1).all()).item():
         raise InputError(f"{path}: no box is larger than one pixel; boxes are in pixels, not in shares of the image")
+
+
+def _check_area(boxes: dict[str, pl.Series], path: Path) -> None:
+    """Refuse a table in which no box has an area; where some have none, the stage that needs them counts them."""
+    count, row, problem = first_flat(pl.DataFrame(boxes).to_numpy())
+    if count and count == len(boxes["minX"]):
+        where = f"{path}, line {line_of(path, row)}"
+        raise InputError(f"{where}: {problem}, and none of {counted(count, 'box')} has an area; {WANTED}")
 
 
 def _warn_of_repeats(table: pl.DataFrame, path: Path) -> None:
@@ -272,9 +287,9 @@ def _warn_of_repeats(table: pl.DataFrame, path: Path) -> None:
     row, original = repeats["row"][0], repeats["first"][0]
     other = " with another label" if rows["label"][row] != rows["label"][original] else ""
     log.warning(
-        "%s: %d rows repeat a face of an earlier row (line %d repeats line %d%s), and each of them counts; remove them",
+        "%s: %s a face of an earlier row (line %d repeats line %d%s), and each row counts; remove the repetition",
         path,
-        len(repeats),
+        "1 row repeats" if len(repeats) == 1 else f"{len(repeats)} rows repeat",
         line_of(path, row),
         line_of(path, original),
         other,

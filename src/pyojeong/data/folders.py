@@ -4,7 +4,11 @@ A photograph lies in ``FOLDER/CLASS/`` or, where its person is known, in ``FOLDE
 a detector that the caller passes. What was found is kept in a journal, from which a stopped run resumes.
 """
 
+import hashlib
 import json
+import logging
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,8 +17,8 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from pyojeong.core.errors import InputError
-from pyojeong.core.files import alone_in, write_text
+from pyojeong.core.errors import InputError, counted
+from pyojeong.core.files import alone_in, is_reserved, write_text
 from pyojeong.core.geometry import Box
 from pyojeong.core.images import PROBLEMS, ImageError, Pixels, decode, plain_hangul, read_bytes
 from pyojeong.core.labels import BASIC7, SCHEMES, Scheme, read_scheme
@@ -32,13 +36,19 @@ MIN_PHOTOGRAPHS = 7
 
 DROPS = {
     "no_face": "the detector finds no face",
+    "two_classes": "the same file is in several classes",
+    "repeated": "the same file is in its class under another name, which is used",
+    "no_class": "not in the folder of a class",
     "other_file": "not an image by the ending of its name",
+    "reserved_name": "a name that Windows reserves for a device, such as NUL.jpg",
     "undecodable_name": "a file name in an unknown encoding",
     **PROBLEMS,
 }
 """Why a file is in no table: reason -> meaning."""
 
 _IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".heic", ".heif", ".avif", ".tif", ".tiff")
+log = logging.getLogger(__name__)
+
 _COLORS = ("#d99a1c", "#3f6fb0", "#c2473d", "#5f7f3f", "#8a6fb3", "#b0506b", "#1c8a94", "#6b7785")
 
 
@@ -73,10 +83,11 @@ class _Photograph(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """A line of the journal: path, stamp, number of faces, the largest one's box, or the reason why there is none."""
+    """A line of the journal: path, stamp, hash, number of faces, the largest one's box, or why there is none."""
 
     path: str
     stamp: str
+    content: str
     faces: int
     box: list[float] | None
     reason: str
@@ -100,16 +111,16 @@ def collect(
         folder: holds a folder for each class; read in place. Where it lies outside ``root``, a link is made.
         root: the project root.
         find: the detector.
-        name: of the scheme; by default that of ``folder``.
+        name: of the scheme: letters, digits, ``_`` and ``-``; by default that of ``folder``, with ``_`` for the rest.
         scheme: the label scheme; every folder must have the name of a class, or another word for it.
         seed: of the split.
 
     Raises:
-        InputError: there are fewer than two folders, a folder is no class of ``scheme``, a class has fewer than
-            ``MIN_PHOTOGRAPHS`` with a face, or another run is collecting in ``root``.
+        InputError: there are fewer than two folders, a folder is no class of ``scheme`` or has a name that Windows
+            reserves, a class has fewer than ``MIN_PHOTOGRAPHS`` with a face, or another run is collecting in ``root``.
     """
     base = base_of(folder, root)
-    name = scheme.name if scheme else _checked_name(name or PurePosixPath(base).name)
+    name = scheme.name if scheme else _checked_name(_default_name(base) if name is None else name)
     out = root / COLLECTED
     with alone_in(out):
         drops: Counter[str] = Counter()
@@ -121,6 +132,7 @@ def collect(
             found = _find_all(photographs, root, find, out / f"{name}.faces.jsonl")
             drops.update(face.reason for face in found.values() if face.reason)
             kept = [photograph for photograph in photographs if found[photograph.path].box]
+            kept = _without_copies(folder, kept, found, drops)
             _require_enough(folder, own, kept, drops)
         except InputError:
             # A scheme of folders that are about to change would be in their way.
@@ -143,12 +155,19 @@ def collect(
     )
 
 
+def _default_name(base: str) -> str:
+    name = unicodedata.normalize("NFC", PurePosixPath(base).name)
+    return re.sub(r"[^\w-]+", "_", name).strip("_") or "photographs"
+
+
 def _checked_name(name: str) -> str:
     """Return a name for a scheme's file; InputError where it is none or a scheme of the package has it."""
-    if PurePosixPath(name).name != name or "\\" in name:
-        raise InputError(f"--name {name!r} is not a plain name; leave out folders")
+    if not re.fullmatch(r"[\w-]+", name):
+        raise InputError(f"--name {name!r} names files; write it in letters, digits, _ and -")
     if name.upper() in SCHEMES:
         raise InputError(f"{name} is a label scheme of the package; choose another --name")
+    if is_reserved(name):
+        raise InputError(f"{name} is a name that Windows reserves for a device; choose another --name")
     return name
 
 
@@ -157,9 +176,17 @@ def _photographs(root: Path, base: str, scheme: Scheme | None, drops: Counter[st
     folders = sorted(path for path in place.iterdir() if path.is_dir() and not path.name.startswith("."))
     if len(folders) < 2:
         raise InputError(
-            f"{place}: has {len(folders)} folders; it must hold a folder of photographs for each class, named after it"
+            f"{place}: has {counted(len(folders), 'folder')}; it must hold a folder of photographs for each class, "
+            "named after it"
         )
+    loose = [path for path in place.iterdir() if path.is_file() and path.suffix.lower() in _IMAGES]
+    if count := sum(not path.name.startswith(".") for path in loose):
+        drops["no_class"] = count
     for folder in folders:
+        if not is_text(folder.name):
+            raise InputError(f"{folder}: its name is in an unknown encoding; rename the folder")
+        if is_reserved(folder.name):
+            raise InputError(f"{folder}: Windows reserves this name for a device; rename the folder and thus the class")
         label = plain_hangul(folder.name)
         if scheme:
             known = scheme.class_of(label)
@@ -174,6 +201,12 @@ def _photographs(root: Path, base: str, scheme: Scheme | None, drops: Counter[st
                 drops["other_file"] += 1
             elif not is_text(str(file)):
                 drops["undecodable_name"] += 1
+            elif any(map(is_reserved, inside.parts)):
+                if not drops["reserved_name"]:
+                    log.warning("%s: Windows reserves this name for a device, so it is left out; rename it", file)
+                drops["reserved_name"] += 1
+            elif not file.exists():  # a link that leads nowhere
+                drops["missing"] += 1
             else:
                 status = file.stat()
                 person = inside.parts[0] if len(inside.parts) > 1 else ""
@@ -217,14 +250,17 @@ def _find_all(photographs: Sequence[_Photograph], root: Path, find: Find, journa
 
 def _find_one(photograph: _Photograph, root: Path, find: Find) -> _Found:
     path, _, _, stamp = photograph
+    content = ""
     try:
-        boxes = find(decode(read_bytes(root, path)))
+        data = read_bytes(root, path)
+        content = hashlib.blake2b(data, digest_size=16).hexdigest()
+        boxes = find(decode(data))
     except ImageError as error:
-        return _Found(path, stamp, 0, None, error.reason)
+        return _Found(path, stamp, content, 0, None, error.reason)
     if not boxes:
-        return _Found(path, stamp, 0, None, "no_face")
+        return _Found(path, stamp, content, 0, None, "no_face")
     largest = max(boxes, key=lambda box: (box[2] - box[0]) * (box[3] - box[1]))
-    return _Found(path, stamp, len(boxes), [round(side, 2) for side in largest], "")
+    return _Found(path, stamp, content, len(boxes), [round(side, 2) for side in largest], "")
 
 
 def _line(found: _Found) -> str:
@@ -241,13 +277,56 @@ def _read_journal(path: Path) -> Iterator[_Found]:
             yield _Found(*values)
 
 
+def _without_copies(
+    folder: Path, photographs: Sequence[_Photograph], found: dict[str, _Found], drops: Counter[str]
+) -> list[_Photograph]:
+    """Return each file once, and none that is in two classes: which of them is right cannot be known."""
+    same: dict[str, list[_Photograph]] = {}
+    for photograph in photographs:
+        same.setdefault(found[photograph.path].content, []).append(photograph)
+    several = [group for group in same.values() if len(group) > 1]
+    torn = [group for group in several if len({photograph.label for photograph in group}) > 1]
+    repeated = [group for group in several if group not in torn]
+    if torn:
+        drops["two_classes"] = sum(map(len, torn))
+        log.warning(
+            "%s: %s in more than one class and left out (first %s and %s); keep each in one class",
+            folder,
+            _are(drops["two_classes"], "file"),
+            *_two_of(torn[0]),
+        )
+    if repeated:
+        drops["repeated"] = sum(map(len, repeated)) - len(repeated)
+        log.warning(
+            "%s: %s there under another name too and left out (first %s, which is %s); the other one counts",
+            folder,
+            _are(drops["repeated"], "photograph"),
+            *reversed(_two_of(repeated[0])),
+        )
+    left_out = {photograph.path for group in torn for photograph in group}
+    left_out |= {photograph.path for group in repeated for photograph in group[1:]}
+    return [photograph for photograph in photographs if photograph.path not in left_out]
+
+
+def _are(number: int, noun: str) -> str:
+    return f"{counted(number, noun)} {'is' if number == 1 else 'are'}"
+
+
+def _two_of(group: Sequence[_Photograph]) -> tuple[str, str]:
+    """Return the paths of the first photograph and of the next one, in another class if there is one."""
+    first = group[0]
+    other = next((photograph for photograph in group if photograph.label != first.label), group[1])
+    return first.path, other.path
+
+
 def _require_enough(folder: Path, scheme: Scheme, kept: Sequence[_Photograph], drops: Counter[str]) -> None:
     counts = Counter(photograph.label for photograph in kept)
     for label in scheme.classes:
         if counts[label] < MIN_PHOTOGRAPHS:
             left_out = ", ".join(f"{count} {reason}" for reason, count in drops.most_common())
             raise InputError(
-                f"{folder}: {counts[label]} photographs of {label} have a face, {MIN_PHOTOGRAPHS} are needed"
+                f"{folder}: {MIN_PHOTOGRAPHS} photographs of {label} with a face are needed, and there "
+                f"{'is' if counts[label] == 1 else 'are'} {counts[label]}"
                 f"{left_out and f' (left out: {left_out})'}; add photographs"
             )
 
@@ -256,11 +335,19 @@ def _split(kept: Sequence[_Photograph], found: dict[str, _Found], seed: int) -> 
     rows = pl.DataFrame([photograph._asdict() for photograph in kept]).select("path", "label", "person", name="path")
     boxes = [found[path].box for path in rows["path"]]
     rows = rows.with_columns(pl.DataFrame(boxes, schema=BOX_COLUMNS, orient="row").get_columns())
-    by_person = bool((rows["person"] != "").all())
+    unknown = int((rows["person"] == "").sum())
+    if 0 < unknown < len(rows):
+        log.warning(
+            "%d of %d photographs are in no folder of a person, so the same person may be in training and test; put "
+            "each into one",
+            unknown,
+            len(rows),
+        )
+    by_person = not unknown
     rows = rows.with_columns(splits.assign(rows, by="person" if by_person else "image", seed=seed))
     if empty := sorted(set(splits.SPLITS) - set(rows["split"])):
         raise InputError(
-            f"{rows['person'].n_unique()} people cannot fill three sets ({', '.join(empty)} is empty); add photographs "
-            "of other people"
+            f"{counted(rows['person'].n_unique(), 'person')} cannot fill three sets ({', '.join(empty)} is empty); add "
+            "photographs of other people"
         )
     return rows if by_person else rows.drop("person")

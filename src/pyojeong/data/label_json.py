@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from pyojeong.core.errors import counted
 from pyojeong.core.files import text_of
 from pyojeong.data.records import file_name_of
 
@@ -22,7 +23,7 @@ _KEYS = 8
 
 
 def parse_items(data: bytes) -> Iterator[Any]:
-    """Yield the records of a label file in UTF-8 (with or without BOM), UTF-16 with BOM, CP949 or EUC-KR.
+    """Yield the records of a label file in UTF-8 or UTF-16 (with or without BOM), CP949 or EUC-KR.
 
     A list yields its items. An object is one record, or holds records: in a list, or by file name. Several objects may
     follow one another, as in JSON Lines. Other values yield nothing. The items of a list are parsed one at a time,
@@ -57,7 +58,7 @@ def described(data: bytes) -> str:
     """Say in a few words what a JSON file without records holds, for a message to the user."""
     value, _ = _item(text_of(data).strip(_SPACES), 0)
     if isinstance(value, list) and value:
-        return f"a list of {len(value)} items, the first of them {_kind(value[0])}"
+        return f"a list of {counted(len(value), 'item')}, the first of them {_kind(value[0])}"
     return _kind(value)
 
 

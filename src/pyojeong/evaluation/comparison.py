@@ -10,13 +10,13 @@ import numpy as np
 import polars as pl
 
 from pyojeong.core import metrics
-from pyojeong.core.errors import InputError, check_choice
+from pyojeong.core.errors import InputError, check_choice, counted
 from pyojeong.core.labels import Scheme, scheme_for, scheme_named
 from pyojeong.core.metrics import Floats, Interval, Ints
 from pyojeong.core.table import GROUP_COLUMNS, write_csv, write_or_remove
 from pyojeong.evaluation.annotators import annotator_answers
 from pyojeong.evaluation.groups import contender_groups, group_table
-from pyojeong.evaluation.predictions import all_classes, read_predictions
+from pyojeong.evaluation.predictions import all_classes, matched, read_predictions
 from pyojeong.evaluation.protocols import (
     PROTOCOLS,
     Answers,
@@ -111,11 +111,14 @@ class Comparison:
         paired: one row per pair of contenders and protocol they share: ``first``, ``second``, ``protocol`` and the
             fields of ``PairedScore``.
         groups: ``groups.group_table`` of all contenders; empty where no file has a column of ``table.GROUP_COLUMNS``.
+        left_out: contender -> reason -> common images that are in none of its scores, because they could not be read
+            or their box cannot be a face.
     """
 
     scores: pl.DataFrame
     paired: pl.DataFrame
     groups: pl.DataFrame
+    left_out: dict[str, dict[str, int]]
 
 
 def score(predictions: Answers, seed: int = 0) -> Score:
@@ -266,6 +269,8 @@ def compare(
         raise InputError("a comparison needs at least two prediction files under different names")
     scheme = scheme if isinstance(scheme, Scheme) else scheme_named(scheme)
     frames = dict(zip(names, _read_common(paths, scheme), strict=True))
+    for path, frame in zip(paths, frames.values(), strict=True):
+        _warn(path, frame)
     scores = pl.DataFrame(
         [
             {"contender": name, "protocol": protocol, "n_all": len(frame), **asdict(score(predictions, seed))}
@@ -291,7 +296,25 @@ def compare(
     write_csv(pairs, Path(out_dir) / "compare_paired.csv")
     groups = group_table([contender_groups(frame, name, protocols) for name, frame in frames.items()])
     write_or_remove(groups, Path(out_dir) / "compare_groups.csv")
-    return Comparison(scores, pairs, groups)
+    left_out = {
+        name: dict(frame["error"].drop_nulls().value_counts(sort=True).rows()) for name, frame in frames.items()
+    }
+    return Comparison(scores, pairs, groups, left_out)
+
+
+def _warn(path: Path, frame: pl.DataFrame) -> None:
+    """Warn of rows that are in no score, and of a file in which no face lies at its box."""
+    if (errors := frame["error"].drop_nulls()).len():
+        reasons = ", ".join(f"{count} {reason}" for reason, count in errors.value_counts(sort=True).rows())
+        log.warning("%s: %d of %d rows are in no score (%s)", path, len(errors), len(frame), reasons)
+    faces = frame.filter(pl.col("detected") & pl.col("iou").is_not_null())
+    if len(faces) and not matched(faces).any():
+        log.warning(
+            "%s: none of the faces that were found lies at the labeled box (%s); check the boxes of the table that was "
+            "evaluated, unless its images are crops",
+            path,
+            counted(len(faces), "image"),
+        )
 
 
 def _read_common(paths: Sequence[Path], scheme: Scheme) -> list[pl.DataFrame]:

@@ -19,6 +19,7 @@ from typing import IO, Any
 import polars as pl
 import polars.selectors as cs
 
+from pyojeong.core.boxes import BAD_BOX
 from pyojeong.core.errors import InputError
 from pyojeong.core.executors import map_unordered, threads_for
 from pyojeong.core.files import file_lock, relative_path, require_file, write_json
@@ -28,7 +29,7 @@ from pyojeong.core.labels import SCHEMES
 from pyojeong.core.progress import bar
 from pyojeong.core.table import BOX_COLUMNS, read_table, write_csv
 from pyojeong.core.workspace import is_synthetic
-from pyojeong.evaluation import evaluation_csv
+from pyojeong.evaluation import box_check, evaluation_csv
 from pyojeong.evaluation.contenders import Contender, Engine, PhotographAnswer, process_engine
 from pyojeong.evaluation.evaluation_csv import (
     DETECTION,
@@ -102,8 +103,8 @@ def evaluate(
 
     Raises:
         InputError: a table, an evaluation CSV's place or ``root`` is not usable, a scheme has classes that the
-            contender does not know, something that the contender needs is missing, or another run is writing the
-            same evaluation.
+            contender does not know, something that the contender needs is missing, another run is writing the same
+            evaluation, or the boxes of a table fit no face (then its CSV is not written; those of other tables are).
     """
     root = Path(root)
     if not root.is_dir():
@@ -117,13 +118,13 @@ def evaluate(
         with file_lock(partial_file), partial_file.open("a+b") as file:
             worker = _worker(root, contender, workers, scheduler)
             answers = _answer(photographs, evaluations, file, contender, worker)
-            for item in outdated:
-                _write(item, answers, contender)
+            problems = [_write(item, answers, contender) for item in outdated]
         partial_file.unlink(missing_ok=True)  # after closing: Windows cannot delete an open file
-    summaries = [summarize(table.out) for table in tables]
-    for table, summary in zip(tables, summaries, strict=True):
-        _warn(table.csv, summary)
-    return summaries
+        if refused := [problem for problem in problems if problem]:
+            raise InputError(refused[0])
+    for item in evaluations:
+        box_check.warn(item.table.csv, item.frame, pl.read_csv(item.table.out, infer_schema=False))
+    return [summarize(table.out) for table in tables]
 
 
 def _plan(
@@ -137,25 +138,16 @@ def _plan(
     ]
 
 
-def _write(evaluation: _Evaluation, answers: pl.DataFrame, contender: Contender) -> None:
-    out = evaluation.table.out
+def _write(evaluation: _Evaluation, answers: pl.DataFrame, contender: Contender) -> str | None:
+    """Write an evaluation; return why not where its boxes fit no face."""
+    out, rows = evaluation.table.out, evaluation_csv.rows_of(evaluation.frame, answers, contender.classes)
+    if problem := box_check.problem(evaluation.table.csv, evaluation.frame, rows):
+        return problem
     # The JSON file marks a complete CSV, so it is removed before the CSV changes and written after it.
     out.with_suffix(".json").unlink(missing_ok=True)
-    write_csv(evaluation_csv.rows_of(evaluation.frame, answers, contender.classes), out)
+    write_csv(rows, out)
     write_json(out.with_suffix(".json"), {**evaluation.settings, "summary": asdict(summarize(out))})
-
-
-def _warn(csv: Path, summary: EvaluationSummary) -> None:
-    readable, given = summary.coverage.n, summary.given.n
-    if not readable:
-        log.warning("%s: none of its photographs could be read; check its paths and the project root", csv)
-    elif readable > given:
-        log.warning(
-            "%s: %d of its boxes cannot be a face (outside the photograph, or far too large) and have no answer for "
-            "the given box; correct them",
-            csv,
-            readable - given,
-        )
+    return None
 
 
 def _digest(data: bytes) -> str:
@@ -290,8 +282,9 @@ def _analyze(chunk: list[Photograph], root: Path, engine: Engine, classes: Seque
         for (number, annotated), given in zip(boxes, photograph.given, strict=True):
             box = annotated or (0.0, 0.0, float(photograph.width), float(photograph.height))
             # Decided here, so that the same boxes are left out for every contender.
-            usable = given if can_be_face(box, photograph.width, photograph.height) else None
-            answers.append({"path": path, "id": number, **_flat(photograph, box, usable, classes)})
+            usable = can_be_face(box, photograph.width, photograph.height)
+            answer = _flat(photograph, box, given, classes) if usable else {"error": BAD_BOX}
+            answers.append({"path": path, "id": number, **answer})
     return answers
 
 

@@ -75,11 +75,12 @@ class EvaluationSummary:
 
     Attributes:
         n: rows of the table.
-        unreadable: number of rows by the reason why the photograph could not be read; no figure counts them.
+        unreadable: number of rows by the reason why they were left out (the photograph could not be read, or its box
+            cannot be a face); no figure counts them.
         coverage: how often the labeled face was found.
         matched: accuracy where it was found (IoU of at least ``geometry.MATCHED_IOU``).
         all: accuracy over all readable photographs; a face that was not found is a wrong answer.
-        given: accuracy for the given box; boxes that cannot be a face are left out.
+        given: accuracy for the given box.
         several_faces: number of rows whose photograph has more than one face.
     """
 

@@ -8,6 +8,7 @@ p-values are corrected together by Holm's method (1979).
 """
 
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
@@ -29,6 +30,9 @@ MIN_IMAGES = 30
 """Fewest images of a group where people are unknown."""
 
 _OLDEST = 120  # years
+
+# 30, 30.0, 30s, 30-39; Korean tables write 30세 or 30살 for an age and 30대 for a decade.
+_AGE = re.compile(r"(?P<first>\d+(\.\d+)?)(\s*[-~–]\s*(?P<last>\d+))?\s*(s|대|세|살|years?)?", re.IGNORECASE)
 
 MAX_GROUPS = 40
 """Groups of one column that are scored, the largest ones."""
@@ -188,24 +192,29 @@ def _scores(frame: pl.DataFrame, measures: Sequence[_Values]) -> list[GroupScore
 
 
 def _groups(column: pl.Series) -> NDArray[np.str_]:
-    """Return the group of each row, "" where it is unknown; ages become decades."""
+    """Return the group of each row, "" where it is unknown; ages become decades.
+
+    Case makes no difference; a group has the name that it has most often.
+    """
     texts = column.cast(pl.String).fill_null("").str.strip_chars()
     if column.name != "age":
-        return texts.to_numpy().astype(np.str_)
-    # 30대 and 30세 are how Korean tables write a decade and an age.
-    ages = texts.str.strip_suffix("대").str.strip_suffix("세").cast(pl.Float64, strict=False)
-    decades = np.array(["" if age is None else _decade(age) for age in ages], np.str_)
+        plain = texts.str.normalize("NFC").str.to_lowercase()
+        spellings = pl.DataFrame({"plain": plain, "text": texts}).group_by("plain", "text").len()
+        common = spellings.sort("len", "text").group_by("plain", maintain_order=True).last()
+        return plain.replace_strict(common["plain"], common["text"]).to_numpy().astype(np.str_)
+    decades = np.array([_decade(match) if (match := _AGE.fullmatch(text)) else "" for text in texts], np.str_)
     if odd := sorted({text for text, decade in zip(texts, decades, strict=True) if text and not decade}):
         log.warning("column age has %s, which is no age in years; such rows count as unknown", ", ".join(odd[:5]))
     return decades
 
 
-def _decade(age: float) -> str:
-    """Return such as ``30-39``; "" where it cannot be an age."""
-    if not 0 <= age <= _OLDEST:
+def _decade(age: re.Match[str]) -> str:
+    """Return such as ``30-39``; "" where it cannot be an age, or is a span of more than a decade."""
+    first, last = float(age["first"]), float(age["last"] or age["first"])
+    if not first <= last <= _OLDEST or first // 10 != last // 10:
         return ""
-    first = int(age) // 10 * 10
-    return f"{first}-{first + 9}"
+    start = int(first) // 10 * 10
+    return f"{start}-{start + 9}"
 
 
 def _largest(group_of: NDArray[np.str_], column: str) -> list[str]:

@@ -45,7 +45,7 @@ def read_predictions(path: Path, scheme: Scheme) -> pl.DataFrame:
         ``pred`` (one of ``all_classes``; null = no prediction), ``score`` (its probability 0..1, null = unknown),
         ``detected`` (Boolean), ``iou`` (Float64 0..1; null where the box was given),
         ``given`` and ``given_score`` (prediction for the given box; null where the file has none),
-        ``error`` (why the photograph could not be read, null if it could; rows with an error count in no score),
+        ``error`` (why the row was left out, null if it was not; rows with an error count in no score),
         ``p_<class>`` (Float64), ``person`` and ``table.GROUP_COLUMNS`` (String, null = unknown) where the file has
         them.
 

@@ -2,8 +2,9 @@
 
 ``matched``  only images on which the contender found the labeled face (the published headline);
 ``all``      every image; a missed face is wrong;
-``given``    every image, with the labeled box given to the contender; boxes that cannot be a face are left out
-             (``geometry.can_be_face``).
+``given``    every image, with the labeled box given to the contender.
+
+Rows whose photograph cannot be read, or whose box cannot be a face (``geometry.can_be_face``), are in no protocol.
 """
 
 from dataclasses import dataclass

@@ -106,8 +106,8 @@ _GROUPS = (
 )
 _SUMMARY = (
     "The first columns have the meaning they have in the published summary, except that macro-F1 no longer counts an "
-    "absent class as 0. ECE is the expected calibration error (15 bins) of the answers that Top-1 counts. Started from: "
-    "the initial weights; shipped is the package's own model, which has learned faces, imagenet has not."
+    "absent class as 0. ECE is the expected calibration error (15 bins) of the answers that Top-1 counts. Started "
+    "from: the initial weights; shipped is the package's own model, which has learned faces, imagenet has not."
 )
 _MATRICES = (
     "Percent of each true class; face-api.js on its matched photographs only. "

@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -23,17 +23,20 @@ from numpy.typing import NDArray
 
 from pyojeong.core import geometry, images
 from pyojeong.core.alignment import aligned_crop, face_points
-from pyojeong.core.errors import InputError
+from pyojeong.core.boxes import BAD_BOX
+from pyojeong.core.errors import InputError, counted
 from pyojeong.core.files import read_json, remove_leftovers, stored_path, whole_file, write_json
 from pyojeong.core.geometry import ALIGNMENTS, SIZE, Framing
 from pyojeong.core.images import ImageError, Pixels
 from pyojeong.core.labels import Scheme
+from pyojeong.core.left_out import left_out
 from pyojeong.core.metrics import Floats, Ints, encode
 from pyojeong.core.progress import bar
 from pyojeong.core.table import BOX_COLUMNS, GROUP_COLUMNS, VOTES, VOTES_PREFIX, line_of, numbers, read_table
 from pyojeong.core.workspace import CROP_CACHE
 from pyojeong.detection import graph
 from pyojeong.detection.detector import Detector
+from pyojeong.training.box_check import check_boxes
 
 POINT_COLUMNS = ("rightEyeX", "rightEyeY", "leftEyeX", "leftEyeY", "mouthX", "mouthY")
 """Landmarks in pixels of the upright image that a crop is aligned by, see ``alignment``; empty where none are known."""
@@ -52,6 +55,7 @@ class CropTable:
         paths: of the images, relative to the root, one per row.
         facts: the columns ``person`` and ``table.GROUP_COLUMNS`` that the CSV has, [rows].
         boxes: float64 [rows, 4], the faces in whole photographs, of the framing's kind; None where images are crops.
+        labeled: the same as the CSV gives them.
         points: float64 [rows, 3, 2], right eye, left eye and mouth, by which faces are aligned; NaN in rows without.
             None where the CSV lacks ``POINT_COLUMNS`` or the framing is not by landmarks.
         labels: class numbers of the scheme, int64 [rows].
@@ -66,6 +70,7 @@ class CropTable:
     paths: list[str]
     facts: pl.DataFrame
     boxes: NDArray[np.float64] | None
+    labeled: NDArray[np.float64] | None
     points: NDArray[np.float64] | None
     labels: Ints
     sets: Ints
@@ -73,6 +78,11 @@ class CropTable:
     votes: Floats | None
     framing: Framing
     key: str
+
+    def left_out(self, dropped: Mapping[int, str]) -> str | None:
+        """Return one line about dropped rows (row -> reason), see ``core.left_out``; None where there are none."""
+        reasons = [dropped.get(row) for row in range(len(self.paths))]
+        return left_out(self.csv, self.paths, reasons, None if self.labeled is None else self.labeled.tolist())
 
 
 @dataclass(frozen=True)
@@ -90,6 +100,7 @@ class CropSet:
         rows: positions of the usable rows in ``pixels``, int64 [N].
         pixels: uint8 [rows of the CSV, 160, 160, 3], memory-mapped, read-only.
         dropped: reason -> number of unusable rows.
+        left_out: one line about them; None where every row can be used.
     """
 
     csv: Path
@@ -102,6 +113,7 @@ class CropSet:
     rows: Ints
     pixels: Pixels
     dropped: dict[str, int]
+    left_out: str | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -127,7 +139,8 @@ def read_crop_table(
     if not has_boxes:
         _check_alignment(frame, csv, framing.aligned_by)
     paths = frame["path"].to_list()
-    boxes = _boxes(frame, box_kind, framing.box_kind) if has_boxes else None
+    labeled = np.array(frame.select(BOX_COLUMNS).to_numpy(), np.float64) if has_boxes else None
+    boxes = None if labeled is None else _converted(labeled, box_kind, framing.box_kind)
     points = _points(frame, csv) if framing.aligned_by == "landmarks" else None
     sets, set_names = _sets(frame)
     return CropTable(
@@ -135,6 +148,7 @@ def read_crop_table(
         paths=paths,
         facts=frame.select(cs.by_name("person", *GROUP_COLUMNS, require_all=False)),
         boxes=boxes,
+        labeled=labeled,
         points=points,
         labels=encode(frame["label"].to_list(), scheme.classes),
         sets=sets,
@@ -148,11 +162,13 @@ def read_crop_table(
 def open_crops(table: CropTable, root: Path, workers: int = 4) -> CropSet:
     """Return the crops of a table; they are decoded with ``workers`` threads unless that was done before.
 
-    Raises InputError when no row can be used.
+    Raises InputError when no row can be used, or the boxes must be read in another way (``box_check``).
     """
     array, notes = root / CROP_CACHE / f"{table.key}.npy", root / CROP_CACHE / f"{table.key}.json"
     stored = _load(array, notes, len(table.paths))
     if not stored:
+        if table.labeled is not None:
+            check_boxes(table.csv, table.paths, table.labeled, root)
         _build(table, root, workers, array, notes)
         stored = _load(array, notes, len(table.paths))
     if not stored:
@@ -160,18 +176,16 @@ def open_crops(table: CropTable, root: Path, workers: int = 4) -> CropSet:
             f"{array}: does not keep what was written to it; free disk space, or choose another --project-root"
         )
     pixels, dropped = stored
-    rows = np.setdiff1d(np.arange(len(table.paths)), [int(row) for row in dropped])
+    reasons = {int(row): reason for row, reason in dropped.items()}
+    rows = np.setdiff1d(np.arange(len(table.paths)), [*reasons])
     counts = dict(sorted(Counter(dropped.values()).items()))
+    message = table.left_out(reasons)
     if not rows.size:
-        reasons = ", ".join(f"{reason}: {count}" for reason, count in counts.items())
-        raise InputError(
-            f"{table.csv}: none of its {len(table.paths)} images can be used ({reasons}); "
-            f"paths start from --project-root, which is {root.resolve()}"
-        )
+        raise InputError(f"{message} ({root.resolve()})")
     paths = [table.paths[row] for row in rows]
     votes = None if table.votes is None else table.votes[rows]
     labels, sets, facts = table.labels[rows], table.sets[rows], table.facts.select(pl.all().gather(rows))
-    return CropSet(table.csv, paths, labels, sets, table.set_names, facts, votes, rows, pixels, counts)
+    return CropSet(table.csv, paths, labels, sets, table.set_names, facts, votes, rows, pixels, counts, message)
 
 
 def _load(array: Path, notes: Path, rows: int) -> tuple[Pixels, dict[str, str]] | None:
@@ -206,10 +220,10 @@ def _check_alignment(frame: pl.DataFrame, csv: Path, wanted: str) -> None:
             )
 
 
-def _boxes(frame: pl.DataFrame, from_kind: str, to_kind: str) -> NDArray[np.float64]:
-    boxes = np.array(frame.select(BOX_COLUMNS).to_numpy(), np.float64)
+def _converted(labeled: NDArray[np.float64], from_kind: str, to_kind: str) -> NDArray[np.float64]:
     if from_kind == to_kind:
-        return boxes
+        return labeled
+    boxes = labeled.copy()
     # Converting a box without an area would give it one.
     usable = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
     boxes[usable] = [geometry.convert_box(box, from_kind, to_kind) for box in boxes[usable].tolist()]
@@ -303,7 +317,7 @@ def _build(table: CropTable, root: Path, workers: int, array: Path, notes: Path)
         # Notes first: an array counts as whole only when its notes exist.
         write_json(notes, {"csv": str(table.csv), "rows": count, "dropped": dropped})
     if without_landmarks:
-        log.warning("%s: no landmarks found in %d faces; their boxes are cut", table.csv, len(without_landmarks))
+        log.warning("%s: no landmarks in %s, cut by the box", table.csv, counted(len(without_landmarks), "face"))
 
 
 def _crop(
@@ -314,7 +328,10 @@ def _crop(
         image = images.decode(images.read_bytes(root, table.paths[row]))
         if table.points is not None and np.isfinite(table.points[row]).all():
             return aligned_crop(image, table.points[row].tolist(), SIZE)
-        if table.boxes is not None:
+        if table.boxes is not None and table.labeled is not None:
+            height, width = image.shape[:2]
+            if not geometry.can_be_face(table.labeled[row].tolist(), width, height):
+                return BAD_BOX
             box = table.boxes[row].tolist()
             face = detector.look_at(image, box) if detector else None
             if face:
@@ -328,7 +345,7 @@ def _crop(
     except ImageError as error:
         return error.reason
     except ValueError:
-        return "bad_box"
+        return BAD_BOX
 
 
 def _in_order(crop: Callable[[int], Pixels | str], count: int, workers: int) -> Iterator[tuple[int, Pixels | str]]:

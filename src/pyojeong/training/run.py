@@ -26,7 +26,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from pyojeong import __version__
-from pyojeong.core.errors import InputError
+from pyojeong.core.errors import InputError, counted
 from pyojeong.core.files import alone_in, json_value, write_json
 from pyojeong.core.geometry import MATCHED_IOU, iou
 from pyojeong.core.labels import Scheme, scheme_for
@@ -211,9 +211,10 @@ class _Run:
         for name, other_name in (("train", "val"), ("train", "test"), ("val", "test")):
             table, other = self.tables[name], self.tables[other_name]
             people = (_people(table) & _people(other)) - {""}
-            for what, count in (("images", _shared_faces(table, other)), ("people", len(people))):
+            for what, count in (("image", _shared_faces(table, other)), ("person", len(people))):
                 if count:
-                    log.warning("%s and %s share %d %s: the scores will be too high", table.csv, other.csv, count, what)
+                    shared = counted(count, what)
+                    log.warning("%s and %s share %s: the scores will be too high", table.csv, other.csv, shared)
 
     def open_crops(self, workers: int, allow_empty: bool) -> dict[str, CropSet]:
         """Decode the crops; InputError where too few of them can be used."""
@@ -225,8 +226,8 @@ class _Run:
         if len(sets["train"]) < 2:
             raise InputError(f"{train_csv}: one usable image is not enough to learn from; add rows")
         for crops in sets.values():
-            if crops.dropped:
-                log.warning("%s: unusable images are left out: %s", crops.csv, crops.dropped)
+            if crops.left_out:
+                log.warning(crops.left_out)
         return sets
 
     @property
@@ -311,7 +312,7 @@ def _publish(run: _Run, network: Network, result: Result, sets: dict[str, CropSe
             scheme=scheme.name,
             epoch=result.best_epoch,
             chosen_by="macro_f1 on the validation set",
-            dropped={part: sets[part].dropped for part in ("train", name)},
+            dropped={part: crops.dropped for part, crops in sets.items()},
         )
         for name in logits
     }

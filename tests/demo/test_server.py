@@ -13,27 +13,8 @@ from onnx import TensorProto, helper
 
 from pyojeong.core.errors import InputError
 from pyojeong.core.workspace import K7_MODEL, K7_RUN
-from pyojeong.demo import AVAILABLE, DEMO, DIST, export_site, make_server, serve
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    root = tmp_path / "workspace"
-    files = {
-        "web/demo/index.html": "<title>표정</title>",
-        "web/onnx_emotion_api.js": "export {}",
-        "web/notes.txt": "not for the page",
-        f"{DIST}/ort.wasm.bundle.min.mjs": "export {}",
-        f"{DIST}/ort-wasm-simd-threaded.wasm": "\0asm",
-        f"{K7_RUN}/{K7_MODEL}": "model",
-        f"{K7_RUN}/classes.json": "{}",
-        f"{K7_RUN}/test_preds.csv": "path,true,pred",
-        "data_raw/face.html": "private",
-    }
-    for name, text in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text, encoding="utf-8")
-    return root
+from pyojeong.demo.files import AVAILABLE, DEMO, DIST
+from pyojeong.demo.server import make_server, serve
 
 
 @pytest.fixture
@@ -106,7 +87,7 @@ def package_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     model.parent.mkdir()
     model.write_text("own")
     model.with_name("classes.json").write_text('{"own": true}')
-    monkeypatch.setattr("pyojeong.demo.PACKAGE_MODEL", model)
+    monkeypatch.setattr("pyojeong.demo.files.PACKAGE_MODEL", model)
     return model
 
 
@@ -330,7 +311,7 @@ def test_without_a_run_the_package_s_own_model_is_shown(
 
 
 def test_without_any_model_the_remedy_is_named(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyojeong.demo.PACKAGE_MODEL", tmp_path / "absent.onnx")
+    monkeypatch.setattr("pyojeong.demo.files.PACKAGE_MODEL", tmp_path / "absent.onnx")
     (root / K7_RUN / K7_MODEL).unlink()
     with pytest.raises(InputError, match="make run"):
         make_server(root, 0)
@@ -369,28 +350,3 @@ def test_the_address_is_announced_and_the_browser_opened(root: Path, monkeypatch
     serve(root, 0, open_browser=True, announce=said.append)
     assert said[0].startswith(opened[0])
     assert opened[0].endswith(DEMO)
-
-
-def test_the_page_becomes_a_static_site(root: Path, tmp_path: Path) -> None:
-    out = tmp_path / "site"
-    out.mkdir()
-    size = export_site(root, out)
-    files = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
-    expected = {"index.html", ".nojekyll", "_headers", "web/demo/index.html", "web/demo/available.json"}
-    expected |= {"web/onnx_emotion_api.js", "detection/blazeface.onnx", "detection/LICENSE-blazeface"}
-    assert expected | {f"{K7_RUN}/{K7_MODEL}", f"{K7_RUN}/classes.json"} <= files
-    # The runtime that the page does not use, and what is not for the page, stay at home.
-    assert not [name for name in files if "onnxruntime" in name or name.endswith((".txt", ".csv"))]
-    assert size == sum((out / name).stat().st_size for name in files)
-    assert "Content-Security-Policy" in (out / "_headers").read_text(encoding="utf-8")
-    for model in json.loads((out / "web/demo/available.json").read_text())["models"]:
-        assert (out / "web/demo" / model["url"]).resolve().is_file()
-
-
-def test_a_site_does_not_overwrite_anything(root: Path, tmp_path: Path) -> None:
-    (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(InputError, match="is not an empty folder"):
-        export_site(root, tmp_path)
-    with pytest.raises(InputError, match="is not an empty folder"):
-        export_site(root, tmp_path / "mine.txt")
-    assert (tmp_path / "mine.txt").read_text() == "mine"
