@@ -121,6 +121,49 @@ def test_boxes_of_corner_and_size(tmp_path: Path, size: list[str]) -> None:
     assert frame.select("path", "label", "minX", "minY", "maxX", "maxY").rows() == EXPECTED
 
 
+SIZES = ["x", "y", "w", "h"]
+LANDMARKS = ["x1", "y1", "x2", "y2"]
+CORNERS = ["left", "top", "right", "bottom"]
+
+
+@pytest.mark.parametrize(
+    ("names", "values"),
+    [
+        ([*SIZES, "width", "height"], "10,20,30,40,512,512"),
+        (["width", "height", *SIZES], "512,512,10,20,30,40"),
+        (["bbox_x", "bbox_y", "bbox_w", "bbox_h", "width", "height"], "10,20,30,40,512,512"),
+        ([*LANDMARKS, "face_x", "face_y", "face_w", "face_h"], "15,25,35,26,10,20,30,40"),
+        ([*LANDMARKS, "box_left", "box_top", "box_right", "box_bottom"], "15,25,35,26,10,20,40,60"),
+        ([*LANDMARKS, "face_x1", "face_y1", "face_x2", "face_y2"], "15,25,35,26,10,20,40,60"),
+        ([*LANDMARKS, *HEAD[2:]], "15,25,35,26,10,20,40,60"),
+        ([*CORNERS, "width", "height"], "10,20,40,60,512,512"),
+        (["left", "top", "box_width", "box_height"], "10,20,30,40"),
+        (["x", "y", "width", "height", *CORNERS], "10,20,30,40,10,20,40,60"),
+        ([*CORNERS, *LANDMARKS], "10.4,20,40,60,10,20,40,60"),
+    ],
+)
+def test_the_box_is_told_from_landmarks_and_the_size_of_the_photograph(
+    tmp_path: Path, names: list[str], values: str
+) -> None:
+    text = f"path,label,{','.join(names)}\n1.jpg,happy,{values}\n"
+    box = read(tmp_path / "a.csv", text).select(HEAD[2:]).row(0)
+    assert box == pytest.approx((10, 20, 40, 60), abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ([*LANDMARKS, *CORNERS], "x1, y1, x2, y2 and left, top, right, bottom could both be the box; remove or rename"),
+        ([*LANDMARKS, *SIZES], "x1, y1, x2, y2 and x, y, w, h could both be the box"),
+        (["x0", "y0", *LANDMARKS, "n", "m"], "x1, y1, x2, y2 and x0, y0, x1, y1 could both be the box"),
+    ],
+)
+def test_two_boxes_that_differ_are_refused(tmp_path: Path, names: list[str], words: str) -> None:
+    text = f"path,label,{','.join(names)}\n1.jpg,happy,15,25,35,26,10,20,40,60\n"
+    with pytest.raises(InputError, match=words):
+        read(tmp_path / "a.csv", text, boxes=None)
+
+
 @pytest.mark.parametrize(
     ("head", "rows", "words"),
     [

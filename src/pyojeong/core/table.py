@@ -4,6 +4,7 @@ import io
 import logging
 import re
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -37,6 +38,7 @@ _CORNERS = (
 _SIZES = (("x", "y", "width", "height"), ("x", "y", "w", "h"), ("left", "top", "width", "height"))
 # Width and height are also those of the photograph.
 _BOX_WORDS = {name for names in (*_CORNERS, *_SIZES) for name in names} - {"width", "height"}
+_SAME = 0.51  # pixels by which boxes may differ that were rounded
 _WHOLE_BOX_WORDS = {"box", "bbox", "rect", "xcenter", "ycenter", "centerx", "centery", "cx", "cy"}
 
 _NAMES = (
@@ -101,11 +103,13 @@ def read_table(path: Path, *, scheme: Scheme, root: Path, boxes: bool | None = F
         All columns of the file, first ``path`` (relative to ``root``, forward slashes), ``label`` (a class of
         ``scheme``) and, with boxes, ``minX minY maxX maxY`` (Float64, pixels of the upright original image). Boxes
         are also read from ``x1,y1,x2,y2``, ``xmin,ymin,xmax,ymax``, ``left,top,right,bottom``, ``x,y,width,height``
-        and ``x,y,w,h`` (x and y are the left upper corner). Every other column is a string.
+        and ``x,y,w,h`` (x and y are the left upper corner), with ``box``, ``bbox`` or ``face`` before each name or
+        without. Every other column is a string.
 
     Raises:
         InputError: a column is missing, the table has no row, a label is not in the scheme, a path is outside
-            ``root``, or a box is not four numbers in pixels; file, line and remedy are named.
+            ``root``, a box is not four numbers in pixels, or two sets of box columns differ; file, line and remedy are
+            named.
     """
     frame = read_csv(path)
     path_column = _first_column(frame, PATH_COLUMNS, _PATH_WORDS, path)
@@ -240,19 +244,12 @@ def _classes(column: pl.Series, path: Path, scheme: Scheme) -> list[str]:
 
 def _boxes(frame: pl.DataFrame, path: Path, *, required: bool) -> dict[str, pl.Series]:
     """Return the four box columns; an empty dictionary where the table has none and none are required."""
-    present: dict[str, str] = {}
-    for name in sorted(frame.columns, key=lambda name: name not in BOX_COLUMNS):
-        word = _box_word(name)
-        if word in present and word in _BOX_WORDS and present[word] not in BOX_COLUMNS:
-            raise InputError(f"{path}: {present[word]} and {name} could both belong to a box; remove or rename one")
-        present[word] = present.get(word, name)
-    conventions = [(names, False) for names in _CORNERS] + [(names, True) for names in _SIZES]
-    for names, sized in conventions:
-        if all(name in present for name in names):
-            left, top, right, bottom = (numbers(frame, present[name], path) for name in names)
-            if sized:
-                right, bottom = left + right, top + bottom
-            boxes = dict(zip(BOX_COLUMNS, (left, top, right, bottom), strict=True))
+    prefixed = [name for name in frame.columns if _box_word(name) != _word(name)]
+    # The contract's names, then those that say box or face: beside them, x1 to y2 may be landmarks.
+    for names in ([name for name in BOX_COLUMNS if name in frame.columns], prefixed, frame.columns):
+        present = _by_box_word(names, path)
+        if found := _complete(present):
+            boxes = _only_box({columns: _sides(frame, columns, sized, path) for columns, sized in found.items()}, path)
             _refuse_shares(boxes, path)
             _check_area(boxes, path)
             return {name: values.alias(name) for name, values in boxes.items()}
@@ -261,6 +258,46 @@ def _boxes(frame: pl.DataFrame, path: Path, *, required: bool) -> dict[str, pl.S
         missing = [name for name in BOX_COLUMNS if name not in frame.columns]
         raise InputError(f"{path}: no column {missing[0]}; {WANTED}. The table has {', '.join(frame.columns)}")
     return {}
+
+
+def _by_box_word(names: Sequence[str], path: Path) -> dict[str, str]:
+    """Return ``_box_word`` -> column; InputError where two columns have the same one."""
+    present: dict[str, str] = {}
+    for name in sorted(names, key=lambda name: name not in BOX_COLUMNS):
+        word = _box_word(name)
+        if word in present and word in _BOX_WORDS and present[word] not in BOX_COLUMNS:
+            raise InputError(f"{path}: {present[word]} and {name} could both belong to a box; remove or rename one")
+        present[word] = present.get(word, name)
+    return present
+
+
+def _complete(present: dict[str, str]) -> dict[tuple[str, ...], bool]:
+    """Return the columns of each box of which all four are there, and whether the last two are its size."""
+    sets = [(names, names in _SIZES) for names in (*_CORNERS, *_SIZES) if all(name in present for name in names)]
+    starts = [names[:2] for names, _ in sets]
+    if len(sets) > 1:
+        # Beside another box with the same corner, width and height are those of the photograph.
+        sets = [each for each in sets if each[0][2:] != ("width", "height") or starts.count(each[0][:2]) == 1]
+    return {tuple(present[name] for name in names): sized for names, sized in sets}
+
+
+def _sides(frame: pl.DataFrame, columns: tuple[str, ...], sized: bool, path: Path) -> dict[str, pl.Series]:
+    left, top, right, bottom = (numbers(frame, name, path) for name in columns)
+    if sized:
+        right, bottom = left + right, top + bottom
+    return dict(zip(BOX_COLUMNS, (left, top, right, bottom), strict=True))
+
+
+def _only_box(boxes: dict[tuple[str, ...], dict[str, pl.Series]], path: Path) -> dict[str, pl.Series]:
+    """Return the box that all sets of columns give; InputError where two of them differ."""
+    (columns, first), *others = boxes.items()
+    for other, sides in others:
+        if any(((first[name] - sides[name]).abs() > _SAME).any() for name in BOX_COLUMNS):
+            raise InputError(
+                f"{path}: {', '.join(columns)} and {', '.join(other)} could both be the box; remove or rename those "
+                "that are not"
+            )
+    return first
 
 
 def _refuse_shares(boxes: dict[str, pl.Series], path: Path) -> None:

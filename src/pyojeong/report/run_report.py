@@ -19,7 +19,7 @@ from pyojeong.evaluation.groups import annotator_groups, contender_groups, group
 from pyojeong.evaluation.predictions import all_classes, read_predictions
 from pyojeong.evaluation.protocols import answers
 from pyojeong.report.page import group_card, share_cell
-from pyojeong.report.sources import votes_decide_labels, with_facts
+from pyojeong.report.sources import check_images, votes_decide_labels, with_facts
 
 _STYLE = """
 .bar { display: inline-block; width: 9rem; height: .62rem; background: var(--line); border-radius: 4px;
@@ -63,12 +63,15 @@ def report_run(run: Path, root: Path) -> RunReport:
         scheme, test_csv = scheme_of(config["scheme"], config["class"]), Path(config["csv"]["test"])
     except (KeyError, TypeError):
         raise InputError(f"{run / 'config.json'}: not that of a run of this version; train it again") from None
-    frame = read_predictions(run / "test_preds.csv", scheme)
+    predictions = run / "test_preds.csv"
+    frame = read_predictions(predictions, scheme)
     if test_csv.is_file():
-        frame = with_facts(frame, read_table(test_csv, scheme=scheme, root=root, boxes=None))
+        test = read_table(test_csv, scheme=scheme, root=root, boxes=None)
+        check_images(frame, test, predictions, test_csv, "train again, or put the table of the training back")
+        frame = with_facts(frame, test)
     given = answers(frame, scheme, "given")
     if given is None:
-        raise InputError(f"{run / 'test_preds.csv'}: no image has an answer; train it again")
+        raise InputError(f"{predictions}: no image has an answer; train it again")
     scores = pl.DataFrame([asdict(score(given))])
     classes = pl.DataFrame({"class": given.classes, **metrics.per_class(given.counts)._asdict()})
     counts = pl.DataFrame({"true": given.classes, **dict(zip(given.classes, given.counts.T, strict=False))})

@@ -54,7 +54,7 @@ def load(root: Path, experiment: str) -> pl.DataFrame:
     if not csv.is_file():
         return frame
     test = read_table(csv, scheme=scheme, root=root)
-    _check_images(frame, test, predictions, csv)
+    check_images(frame, test, predictions, csv, "run its stage again, or pyojeong run")
     if whole_photographs:
         test = test.with_columns(photo="path")
     elif "source" in test.columns:
@@ -80,8 +80,8 @@ def _is_complete(column: pl.Series) -> bool:
     return bool((column.is_not_null() & (column != "")).all())
 
 
-def _check_images(frame: pl.DataFrame, test: pl.DataFrame, predictions: Path, csv: Path) -> None:
-    """Refuse predictions that disagree with the test table; warn of images without a prediction."""
+def check_images(frame: pl.DataFrame, test: pl.DataFrame, predictions: Path, csv: Path, remedy: str) -> None:
+    """Raise InputError where predictions disagree with the test table; warn of images without a prediction."""
     unlisted = frame.join(test, on="path", how="anti", maintain_order="left")
     relabeled = frame.join(
         test, left_on=["path", "true"], right_on=["path", "label"], how="anti", maintain_order="left"
@@ -90,7 +90,7 @@ def _check_images(frame: pl.DataFrame, test: pl.DataFrame, predictions: Path, cs
         if len(rows):
             raise InputError(
                 f"{predictions}: {len(rows)} of its images {problem} {csv} (the first: {rows['path'][0]}), so it was "
-                "made from other data; run its stage again, or pyojeong run"
+                f"made from other data; {remedy}"
             )
     unpredicted = len(test.join(frame, on="path", how="anti"))
     if unpredicted:
