@@ -121,8 +121,8 @@ def test_a_small_face_in_a_large_frame_is_decoded_again_for_its_expression(monke
     frame[800:1440, 1000:1480] = portrait(0)[0]
     divisors = []
 
-    def watched(data: bytes, at_least: tuple[int, int] | None) -> Reduced:
-        reduced = decode_reduced(data, at_least)
+    def watched(data: bytes, at_least: tuple[int, int] | None, **options: bool) -> Reduced:
+        reduced = decode_reduced(data, at_least, **options)
         divisors.append(reduced.divisor)
         return reduced
 

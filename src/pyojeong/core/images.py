@@ -291,13 +291,14 @@ def decode(data: bytes) -> Pixels:
     return decode_reduced(data, None).pixels
 
 
-def decode_reduced(data: bytes, at_least: tuple[int, int] | None) -> Reduced:
+def decode_reduced(data: bytes, at_least: tuple[int, int] | None, *, keep_transparent: bool = False) -> Reduced:
     """Decode as ``decode`` does, but no larger than needed.
 
     Args:
         data: the bytes of an image file.
         at_least: a size (width, height in the upright frame) that is enough, or None for the full size. A JPEG
             is decoded at 1/2, 1/4 or 1/8, the smallest that still has that size; anything else comes in full.
+        keep_transparent: whether to ignore transparency, as face-api.js does, instead of showing black behind it.
     """
     image, orientation = _open(data)
     width, height = image.size
@@ -307,7 +308,7 @@ def decode_reduced(data: bytes, at_least: tuple[int, int] | None) -> Reduced:
     try:
         if image.format in ("JPEG", "MPO") and not _has_end(data):
             raise ValueError("no end marker")
-        pixels = _pixels(image, data)
+        pixels = _pixels(image, data, keep_transparent)
     except MemoryError:
         raise ImageError("too_large") from None
     except Exception as error:
@@ -422,7 +423,7 @@ def _orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 0
 
 
-def _pixels(image: Image.Image, data: bytes) -> Pixels:
+def _pixels(image: Image.Image, data: bytes, keep_transparent: bool) -> Pixels:
     """Decode an opened image into uint8 [h, w, 3] as stored, at the size that ``image`` was set to."""
     if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
         try:
@@ -433,15 +434,15 @@ def _pixels(image: Image.Image, data: bytes) -> Pixels:
         except ValueError:
             pass  # Pillow below either tolerates it or reports the error
     image.load()
-    return _rgb_pixels(image)
+    return _rgb_pixels(image, keep_transparent)
 
 
-def _rgb_pixels(image: Image.Image) -> Pixels:
+def _rgb_pixels(image: Image.Image, keep_transparent: bool = False) -> Pixels:
     if image.mode.startswith("I"):
         # Pillow would clip 16-bit gray at 255; the high byte is what a screen shows.
         high = np.asarray(image).astype(np.int64) >> 8
         image = Image.fromarray(np.clip(high, 0, 255).astype(np.uint8))
-    if image.has_transparency_data:
+    if image.has_transparency_data and not keep_transparent:
         return _over_black(np.asarray(image.convert("RGBA")))
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 

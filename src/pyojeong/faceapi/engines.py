@@ -16,7 +16,7 @@ import numpy as np
 from pyojeong import __version__
 from pyojeong.core.errors import InputError, check_choice
 from pyojeong.core.geometry import Box
-from pyojeong.core.images import ImageError, decode, decode_reduced, measure
+from pyojeong.core.images import ImageError, decode_reduced, measure
 from pyojeong.core.labels import FACEAPI
 from pyojeong.core.npm import find_package
 from pyojeong.evaluation.contenders import Engine, FaceAnswer, PhotographAnswer
@@ -103,9 +103,10 @@ class OnnxEngine:
         """Decode; if scaled, by the largest divisor up to ``coarsest`` that leaves enough pixels in every box."""
         width, height, _ = measure(data)
         if not self._scaled:
-            return Raster(decode(data), width, height)
+            return Raster(decode_reduced(data, None, keep_transparent=True).pixels, width, height)
         divisor = min(coarsest, _largest_divisor(boxes))
-        reduced = decode_reduced(data, (math.ceil(width / divisor), math.ceil(height / divisor)))
+        enough = math.ceil(width / divisor), math.ceil(height / divisor)
+        reduced = decode_reduced(data, enough, keep_transparent=True)
         return Raster(reduced.pixels, width, height, *reduced[1:])
 
     def _express(self, raster: Raster, boxes: Sequence[Box]) -> list[list[float] | None]:
