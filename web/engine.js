@@ -40,7 +40,7 @@ export class Engine {
    * @param {Kernels} kernels
    */
   constructor(plan, chains, layout, memory, kernels) {
-    layout.fill(memory.buffer);
+    layout.fill(memory.buffer, kernels);
     this.plan = plan;
     this.kernels = kernels;
     this.bytes = new Uint8Array(memory.buffer);
@@ -114,7 +114,7 @@ export class Engine {
       const begin = performance.now();
       for (let round = 0; round < rounds; round++) this.#compute(chain, rows, calls, 0, output.height);
       const ms = (performance.now() - begin) / rounds;
-      const products = chain.reduce((sum, { weights, output: { height, width } }) => sum + (weights?.values.length ?? 0) * height * width, 0);
+      const products = chain.reduce((sum, { weights, output: { height, width } }) => sum + (weights?.count ?? 0) * height * width, 0);
       const sides = [input, output].map(({ channels, height, width }) => `${channels} x ${height} x ${width}`);
       return { label: `${chain.map(({ kind }) => kind).join(', ')} ${sides.join(' -> ')}`, ms, products };
     });
@@ -145,12 +145,13 @@ export class Engine {
   read(map) {
     const { channels, height, width } = map;
     const area = height * width;
-    const from = new Float32Array(this.floats.buffer, this.#layout.mapAt(map).data, Math.ceil(channels / LANES) * area * LANES);
     const values = new Float32Array(area * channels);
-    for (let at = 0; at < values.length; at++) {
-      const channel = at % channels;
-      const pixel = (at - channel) / channels;
-      values[at] = /** @type {number} */ (from[(Math.floor(channel / LANES) * area + pixel) * LANES + (channel % LANES)]);
+    let from = this.#layout.mapAt(map).data / 4;
+    for (let first = 0; first < channels; first += LANES) {
+      const lanes = Math.min(LANES, channels - first);
+      for (let to = first; to < values.length; to += channels, from += LANES) {
+        for (let lane = 0; lane < lanes; lane++) values[to + lane] = /** @type {number} */ (this.floats[from + lane]);
+      }
     }
     return values;
   }

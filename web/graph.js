@@ -1,6 +1,7 @@
 /** Reads the graph of an ONNX file; field numbers are those of onnx.proto3. */
 
 import { fieldsOf, integersOf, invalid } from './protobuf.js';
+import { Tensor } from './tensor.js';
 
 /**
  * @typedef {object} Node
@@ -9,8 +10,6 @@ import { fieldsOf, integersOf, invalid } from './protobuf.js';
  * @property {string} output name of its first output
  * @property {Record<string, number[] | string>} attributes numbers as lists, also single ones
  */
-
-/** @typedef {{ shape: number[], values: Float32Array }} Tensor */
 
 /**
  * @typedef {object} Graph
@@ -21,14 +20,6 @@ import { fieldsOf, integersOf, invalid } from './protobuf.js';
  */
 
 const decoder = new TextDecoder();
-
-/** ONNX's numbers of the element types that exported networks contain. */
-const FLOAT = 1;
-const INT8 = 3;
-const INT32 = 6;
-const INT64 = 7;
-const FLOAT16 = 10;
-const INT4 = 22;
 
 /**
  * @param {Uint8Array} bytes an ONNX file
@@ -89,22 +80,8 @@ function expanded({ operator, inputs, attributes }, constants) {
   if (operator === 'Cast') return tensor;
   if (operator !== 'DequantizeLinear' || !scale) return null;
   // Each scale serves a block of a row, or a whole row.
-  const [block = tensor.values.length / scale.values.length] = /** @type {number[]} */ (attributes.block_size ?? []);
-  scaleBlocks(tensor.values, scale.values, block);
-  return tensor;
-}
-
-/**
- * @param {Float32Array} values changed in place
- * @param {Float32Array} scales
- * @param {number} block values that share a scale
- */
-function scaleBlocks(values, scales, block) {
-  let at = 0;
-  for (let index = 0; index < scales.length; index++) {
-    const scale = /** @type {number} */ (scales[index]);
-    for (const end = at + block; at < end; at++) values[at] = /** @type {number} */ (values[at]) * scale;
-  }
+  const [block = tensor.count / scale.count] = /** @type {number[]} */ (attributes.block_size ?? []);
+  return scale.count * block < tensor.count ? null : tensor.dequantized(scale.values, block);
 }
 
 /**
@@ -171,59 +148,9 @@ function addTensor(constants, message, option) {
     if (field === 8) name = textOf(content);
     if (field === 9) raw = bytesOf(content);
   }
-  const count = shape.reduce((product, side) => product * side, 1);
-  const values = raw && valuesOf(raw, type, count);
-  if (values?.length !== count) throw invalid(`its tensor ${name} has element type ${type} and shape [${shape.join(', ')}], but other data`, option);
-  constants.set(name, { shape, values });
-}
-
-/**
- * @param {Uint8Array} raw little-endian
- * @param {number} type
- * @param {number} count of elements
- * @returns {Float32Array | null} null for other types
- */
-function valuesOf(raw, type, count) {
-  const { buffer } = raw.slice();
-  if (type === FLOAT) return floatsOf(raw);
-  if (type === INT8) return new Float32Array(new Int8Array(buffer));
-  if (type === INT32) return new Float32Array(new Int32Array(buffer));
-  if (type === INT64) return Float32Array.from(new BigInt64Array(buffer), Number);
-  if (type === FLOAT16) return fromHalves(new Uint16Array(buffer));
-  return type === INT4 ? fromNibbles(raw) : null;
-}
-
-/**
- * @param {Uint8Array} pairs two integers of 4 bits per byte, the first in the low half
- * @returns {Float32Array}
- */
-function fromNibbles(pairs) {
-  const values = new Float32Array(2 * pairs.length);
-  for (let at = 0; at < pairs.length; at++) {
-    const pair = /** @type {number} */ (pairs[at]);
-    // Shifts of 32-bit integers extend the sign.
-    values[2 * at] = (pair << 28) >> 28;
-    values[2 * at + 1] = (pair << 24) >> 28;
-  }
-  return values;
-}
-
-/**
- * Converts numbers of 16 bits (IEEE 754 binary16), infinities excepted.
- *
- * @param {Uint16Array} halves
- * @returns {Float32Array}
- */
-function fromHalves(halves) {
-  const values = new Float32Array(halves.length);
-  const bits = new Uint32Array(values.buffer);
-  for (let at = 0; at < halves.length; at++) {
-    const half = /** @type {number} */ (halves[at]);
-    // The same digits with float32's exponent, which is 112 higher, make numbers too small by 2^112, tiny ones included.
-    bits[at] = ((half & 0x8000) << 16) | ((half & 0x7fff) << 13);
-  }
-  for (let at = 0; at < values.length; at++) values[at] = /** @type {number} */ (values[at]) * 2 ** 112;
-  return values;
+  const tensor = raw && Tensor.read(shape, type, raw);
+  if (!tensor) throw invalid(`its tensor ${name} has element type ${type} and shape [${shape.join(', ')}], but other data`, option);
+  constants.set(name, tensor);
 }
 
 /** @param {Uint8Array} bytes */

@@ -5,7 +5,7 @@ import { WASM } from './engine-wasm.js';
  * The functions of `engine/kernels.c`; arguments are addresses and whole numbers unless said otherwise there.
  *
  * @typedef {Record<'first' | 'depthwise' | 'pointwise' | 'dense' | 'max_pool' | 'average' | 'scale' | 'resize'
- *   | 'normalize' | 'sample' | 'repeat', (...numbers: number[]) => void>} Kernels
+ *   | 'normalize' | 'sample' | 'repeat' | 'pack', (...numbers: number[]) => void>} Kernels
  */
 
 /** @type {Promise<WebAssembly.Module> | null} */

@@ -1,6 +1,6 @@
 /** Types of a planned network; a module without code. */
 
-/** @typedef {import('./graph.js').Tensor} Tensor */
+/** @typedef {import('./tensor.js').Tensor} Tensor */
 
 /**
  * A map of features between two layers; a vector of features is a map of one pixel.

@@ -2,7 +2,8 @@
 
 /** @typedef {import('./layers.js').FeatureMap} FeatureMap */
 /** @typedef {import('./layers.js').Layer} Layer */
-/** @typedef {import('./layers.js').Tensor} Tensor */
+/** @typedef {import('./kernels.js').Kernels} Kernels */
+/** @typedef {import('./tensor.js').Tensor} Tensor */
 
 /**
  * Where a map lies. `at` is the address of its `Map` in kernels.c, `data` that of its first pixel; `shape` and `blocks`
@@ -23,6 +24,8 @@ export class Layout {
   #end = PAGE;
   /** @type {[number, Float32Array | Int32Array][]} */
   #contents = [];
+  /** @type {Packing[]} */
+  #packings = [];
   /** @type {Map<FeatureMap, Place>} */
   #maps = new Map();
   /** @type {Map<Layer, number>} */
@@ -84,13 +87,15 @@ export class Layout {
 
   /** @param {Layer} layer */
   addLayer(layer) {
-    const { weights, bias, activation, slope, output } = layer;
+    const { weights, activation, slope, output } = layer;
     if (!weights) return;
     const padded = Math.ceil(output.channels / LANES) * LANES;
     const slopes = slope && Float32Array.from({ length: padded }, (_, channel) => slope[slope.length > 1 ? channel : 0] ?? 0);
-    const packed = this.put(packedWeights(layer.kind, weights, bias ?? new Float32Array()));
+    const packing = new Packing(layer, weights.packed);
+    packing.address = this.reserve(packing.size);
+    this.#packings.push(packing);
     const kind = ACTIVATIONS.indexOf(activation);
-    this.#layers.set(layer, this.put(Int32Array.of(packed, slopes ? this.put(slopes) : 0, kind)));
+    this.#layers.set(layer, this.put(Int32Array.of(packing.address, slopes ? this.put(slopes) : 0, kind)));
   }
 
   /** @param {FeatureMap} map */
@@ -103,55 +108,91 @@ export class Layout {
     return this.#layers.get(layer) ?? 0;
   }
 
-  /** Pages of 64 KiB that the network takes. */
+  /** Pages of 64 KiB that the network takes, with room for the weights that are being packed. */
   get pages() {
-    return Math.ceil(this.#end / PAGE);
+    const room = this.#packings.reduce((most, packing) => Math.max(most, packing.room), 0);
+    return Math.ceil((this.#end + room) / PAGE);
   }
 
   /**
    * Writes weights and places, and lets go of them.
    *
    * @param {ArrayBuffer} memory
+   * @param {Kernels} kernels in this memory
    */
-  fill(memory) {
+  fill(memory, kernels) {
     for (const [address, numbers] of this.#contents) {
       const target = numbers instanceof Float32Array ? Float32Array : Int32Array;
       new target(memory, address, numbers.length).set(numbers);
     }
+    for (const packing of this.#packings) packing.write(memory, kernels, this.#end);
     this.#contents = [];
+    this.#packings = [];
   }
 }
 
 /**
- * Returns for each group of output channels the biases, then for each product, in the kernel's order, one weight per
- * channel. Channels that fill up the last group have zeros.
- *
- * @param {Layer['kind']} kind
- * @param {Tensor} weights
- * @param {Float32Array} bias
+ * Weights of a layer on the way into the memory: for each group of output channels the biases, then for each product, in
+ * the kernel's order, one weight per channel. Channels that fill up the last group have zeros.
  */
-function packedWeights(kind, { shape, values }, bias) {
-  const [count = 0, depth = 0, kernel = 1] = shape;
-  const area = kernel * kernel;
-  const padded = Math.ceil(count / LANES) * LANES;
-  const inputs = kind === 'first' || kind === 'depthwise' ? depth : Math.ceil(depth / LANES) * LANES;
-  const products = inputs * area;
-  const packed = new Float32Array(padded * (1 + products));
-  const size = kind === 'depthwise' ? LANES : GROUP;
-  for (let begin = 0; begin < count; begin += size) {
-    const lanes = Math.min(size, padded - begin);
-    const group = begin * (1 + products);
-    for (let lane = 0; lane < lanes && begin + lane < count; lane++) {
-      const channel = begin + lane;
-      packed[group + lane] = bias[channel] ?? 0;
-      const from = channel * depth * area;
-      let at = group + lanes + lane;
-      for (let tap = 0; tap < area; tap++) {
-        for (let input = 0; input < inputs; input++, at += lanes) {
-          if (input < depth) packed[at] = /** @type {number} */ (values[from + input * area + tap]);
-        }
-      }
+class Packing {
+  address = 0;
+
+  #bias;
+  #weights;
+  #depth; // weights of an output channel, apart from rows and columns
+  #inputs; // the same, filled up for the kernel
+  #area;
+  #group; // output channels that lie together
+  #padded;
+
+  /**
+   * @param {Layer} layer
+   * @param {Tensor} weights
+   */
+  constructor({ kind, bias }, weights) {
+    const [count = 0, depth = 0, kernel = 1] = weights.shape;
+    this.#bias = bias ?? new Float32Array();
+    this.#weights = weights;
+    this.#depth = depth;
+    this.#inputs = kind === 'first' || kind === 'depthwise' ? depth : Math.ceil(depth / LANES) * LANES;
+    this.#area = kernel * kernel;
+    this.#group = kind === 'depthwise' ? LANES : GROUP;
+    this.#padded = Math.ceil(count / LANES) * LANES;
+  }
+
+  /** Numbers of the packed weights. */
+  get size() {
+    return this.#padded * (1 + this.#inputs * this.#area);
+  }
+
+  /** Bytes that {@link write} needs for weights and scales of one group. */
+  get room() {
+    const { scales } = this.#weights;
+    return BYTES * (this.#group * this.#depth * this.#area + LANES + scales.length);
+  }
+
+  /**
+   * @param {ArrayBuffer} memory
+   * @param {Kernels} kernels
+   * @param {number} room address of memory for {@link room} bytes
+   */
+  write(memory, kernels, room) {
+    const { type, scales, block, shape } = this.#weights;
+    const [count = 0] = shape;
+    const row = this.#depth * this.#area;
+    const raw = room + Math.ceil(scales.length / LANES) * LANES * BYTES;
+    const [floats, bytes] = [new Float32Array(memory), new Uint8Array(memory)];
+    floats.set(scales, room / BYTES);
+    for (let begin = 0; begin < count; begin += this.#group) {
+      const channels = Math.min(this.#group, count - begin);
+      const lanes = Math.min(this.#group, this.#padded - begin);
+      const to = this.address + begin * (1 + this.#inputs * this.#area) * BYTES;
+      floats.set(this.#bias.subarray(begin, begin + channels), to / BYTES);
+      bytes.set(this.#weights.bytesOf(begin * row, (begin + channels) * row), raw);
+      const scale = room + Math.floor((begin * row) / block) * BYTES;
+      const sizes = /** @type {const} */ ([channels, lanes, this.#depth, this.#inputs, this.#area]);
+      kernels.pack(raw, type, scale, block, (begin * row) % block, ...sizes, to + lanes * BYTES);
     }
   }
-  return packed;
 }

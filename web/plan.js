@@ -7,7 +7,7 @@ import { windowOf } from './graph.js';
 
 /** @typedef {import('./graph.js').Graph} Graph */
 /** @typedef {import('./graph.js').Node} Node */
-/** @typedef {import('./graph.js').Tensor} Tensor */
+/** @typedef {import('./tensor.js').Tensor} Tensor */
 
 /** @typedef {import('./layers.js').Activation} Activation */
 /** @typedef {import('./layers.js').FeatureMap} FeatureMap */
@@ -319,7 +319,7 @@ class Planner {
     const layer = this.#producerOf(map);
     if (!layer?.weights || layer.activation !== 'none' || !other || !('constant' in other)) return null;
     const divisor = /** @type {number} */ (other.constant.values[0]);
-    layer.weights = { ...layer.weights, values: layer.weights.values.map((value) => value / divisor) };
+    layer.weights = layer.weights.times(1 / divisor);
     layer.bias = layer.bias?.map((value) => value / divisor) ?? null;
     return { map };
   }

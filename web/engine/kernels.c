@@ -366,6 +366,78 @@ EXPORT(scale)(const Map *map, const Map *gates) {
   }
 }
 
+/* ---- Weights of a file ------------------------------------------------------------------------------------------ */
+
+/* Types of numbers in a file, with ONNX's own numbers. */
+typedef enum { FLOAT32 = 1, INT8 = 3, FLOAT16 = 10, INT4 = 22 } Type;
+
+/* Four numbers from number `i` on, which is even for INT4; infinities of 16 bits are not expected. */
+INLINE v128_t numbers(const Type type, const uint8_t *raw, int i) {
+  if (type == FLOAT32) return load((const float *)raw + i);
+  if (type == INT8) {
+    const v128_t bytes = wasm_v128_load32_zero(raw + i);
+    return wasm_f32x4_convert_i32x4(wasm_i32x4_extend_low_i16x8(wasm_i16x8_extend_low_i8x16(bytes)));
+  }
+  if (type == INT4) {
+    /* The products move each number to the upper end of its lane. */
+    const v128_t pairs = wasm_v128_load16_splat(raw + i / 2);
+    const v128_t tops = wasm_i32x4_mul(pairs, wasm_i32x4_const(1 << 28, 1 << 24, 1 << 20, 1 << 16));
+    return wasm_f32x4_convert_i32x4(wasm_i32x4_shr(tops, 28));
+  }
+  const v128_t halves = wasm_u32x4_load16x4((const uint16_t *)raw + i);
+  const v128_t sign = wasm_i32x4_shl(wasm_v128_and(halves, wasm_i32x4_splat(0x8000)), 16);
+  const v128_t digits = wasm_i32x4_shl(wasm_v128_and(halves, wasm_i32x4_splat(0x7fff)), 13);
+  /* float32's exponent is 112 higher; the product is right for the smallest numbers too. */
+  return multiply(wasm_v128_or(sign, digits), splat(0x1p112f));
+}
+
+INLINE void pack_as(const Type type, const uint8_t *raw, const float *scales, int block, int skip, int channels, int lanes,
+                    int depth, int inputs, int area, float *to) {
+  const int row = depth * area, down = inputs * lanes, back = (area * inputs - 1) * lanes;
+  for (int channel = 0; channel < channels; channel++) {
+    float *at = to + channel;
+    for (int i = 0, tap = 0; i < row; i += LANES) {
+      const v128_t scale = splat(scales[(skip + channel * row + i) / block]);
+      const v128_t four = multiply(numbers(type, raw, channel * row + i), scale);
+      if (area == 1 && i + LANES <= row) {
+        wasm_v128_store32_lane(at, four, 0);
+        wasm_v128_store32_lane(at + lanes, four, 1);
+        wasm_v128_store32_lane(at + 2 * lanes, four, 2);
+        wasm_v128_store32_lane(at + 3 * lanes, four, 3);
+        at += LANES * lanes;
+        continue;
+      }
+      float values[LANES];
+      store(values, four);
+      for (int lane = 0; lane < LANES && i + lane < row; lane++) {
+        *at = values[lane];
+        at += down;
+        if (++tap == area) tap = 0, at -= back;
+      }
+    }
+  }
+}
+
+/*
+ * Packs the weights of `channels` output channels [channels][depth][area] in the order of the kernels
+ * [area][inputs][lanes]. Each of `scales` multiplies `block` weights, of which `skip` belong to channels before these; a
+ * block is whole rows or a part of one that is a multiple of four.
+ */
+EXPORT(pack)(const uint8_t *raw, Type type, const float *scales, int block, int skip, int channels, int lanes, int depth,
+             int inputs, int area, float *to) {
+#define PACK(kind)                                                                                                     \
+  case kind:                                                                                                           \
+    pack_as(kind, raw, scales, block, skip, channels, lanes, depth, inputs, area, to);                                 \
+    break
+  switch (type) {
+    PACK(FLOAT32);
+    PACK(INT8);
+    PACK(FLOAT16);
+    PACK(INT4);
+  }
+#undef PACK
+}
+
 /* ---- Pixels of a face ------------------------------------------------------------------------------------------- */
 
 /* The antialiased triangle filter along one axis: for each position of the result its first source and its weights. */
