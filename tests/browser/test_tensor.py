@@ -80,9 +80,9 @@ def test_weights_are_packed_as_the_kernels_read_them(kind: int, layer: str, shap
     channels, depth, rows, columns = shape
     count = channels * depth * rows * columns
     plain, raw = numbers(kind, count)
-    scales = np.linspace(0.5, 2, count // block).astype(np.float32)
+    scales = np.linspace(0.5, 2, count // block, dtype=np.float32)
     bias = np.arange(channels, dtype=np.float32)
-    values = plain * np.repeat(scales, block) / 2
+    values = plain * np.repeat(scales, block) * np.float32(0.5)
     group, inputs = (4, depth) if layer == "depthwise" else (8, depth if layer == "first" else -(-depth // 4) * 4)
     expected = packed(values.reshape(channels, depth, rows * columns), bias, group, inputs)
     given = {"kind": layer, "shape": shape, "type": kind, "block": block, "raw": [*raw]}
