@@ -1,4 +1,4 @@
-"""Compare face-api.js with an exported model on every data set at hand, and print one table.
+"""Compare face-api.js with an exported model on every data set at hand, and print tables.
 
     python scripts/compare_sets.py FOLDER [--model FILE] [--project-root .]
 
@@ -17,9 +17,11 @@ import mixture
 import polars as pl
 import rafdb
 import scut
+import unsure
 from archive_tables import link_into
 
 from pyojeong.analyzer import MODEL, ModelContender
+from pyojeong.classifier import Classifier
 from pyojeong.core.errors import InputError
 from pyojeong.core.labels import BASIC7
 from pyojeong.core.table import BOX_COLUMNS, read_csv, write_csv
@@ -62,6 +64,9 @@ SETS = (
     DataSet("london", "London, neutral and happy", "london_as_aihub", ("all", "given")),
 )
 EAST_ASIAN = ("jaffe", "scut")
+
+COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.5)
+"""Shares of the answers, the surest first, whose error is printed."""
 
 ANSWERS = ("gt_label", "given_pred_label")
 """Columns of an evaluation CSV: the label, and the answer for the given box."""
@@ -159,8 +164,22 @@ def print_recalls(sets: list[DataSet], root: Path) -> None:
     print(f"{' + '.join(one.title for one in sets)}, box given, read right: {', '.join(cells)}")
 
 
+def print_risks(there: list[DataSet], root: Path, threshold: float) -> None:
+    """Print the error of our surest answers with the box given, and what the threshold leaves."""
+    columns = [f"error of the surest {coverage:.0%}" for coverage in COVERAGES]
+    print(f"| faces | n | {' | '.join(columns)} | sure from {threshold:.3f} on | their error |")
+    print("|---" * (len(columns) + 4) + "|")
+    for one in there:
+        scores, right = unsure.read_answers(_out(one, root) / f"{OURS}_eval.csv", "BASIC7")
+        curve = unsure.risk_coverage(scores, right)
+        risks = [unsure.at_coverage(curve, coverage) for coverage in COVERAGES]
+        sure = right.filter(scores >= threshold)
+        left = [len(sure) / len(right), 1 - (sure.mean() or 0)]
+        print(f"| {one.title} | {len(right)} | {' | '.join(f'{100 * value:.1f} %' for value in risks + left)} |")
+
+
 def main() -> None:
-    """Print the table, or what is missing for it."""
+    """Print the tables, or what is missing for them."""
     parser = argparse.ArgumentParser(description="face-api.js and pyojeong on every data set at hand")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model", type=Path, default=MODEL)
@@ -192,6 +211,7 @@ def main() -> None:
                 print(row, flush=True)
         for one in there:
             print_recalls([one], root)
+        print_risks(there, root, Classifier(arguments.model).unsure_below)
         if len(asian := [one for one in there if one.name in EAST_ASIAN]) > 1:
             print_recalls(asian, root)
     except (InputError, OSError) as error:

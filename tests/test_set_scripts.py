@@ -174,7 +174,8 @@ def test_every_set_at_hand_is_compared(tmp_path: Path) -> None:
     done = run("compare_sets.py", tmp_path, "--project-root", tmp_path)
     assert done.returncode == 0, done.stderr
     assert "JAFFE: left out" in done.stdout
-    rows = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")][1:]
+    tables = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")]
+    rows, risks = tables[1:4], tables[5:]
     named = [(row[0], row[1], row[2]) for row in rows]
     # The majority of one of FER2013's four test faces is contempt.
     assert named == [
@@ -185,5 +186,7 @@ def test_every_set_at_hand_is_compared(tmp_path: Path) -> None:
     answers = pl.read_csv(tmp_path / "models/sets/rafdb/pyojeong_eval.csv")
     right = int((answers["gt_label"] == answers["given_pred_label"]).sum())
     assert rows[0][4].startswith(f"{100 * right / 4:.1f} (")
+    error = f"{100 - 100 * right / 4:.1f} %"
+    assert (risks[0][2], risks[0][-2:]) == (error, ["100.0 %", f"{error} |"])
     assert f"RAF-DB test, box given, read right: neutral 0 of 0, happy 0 of 0, sad {right} of 4" in done.stdout
     assert np.isin(answers["given_pred_label"].to_list(), FACEAPI).all()
