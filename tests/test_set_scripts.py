@@ -1,5 +1,6 @@
 """The scripts that join data sets for training, average networks, and compare on every set."""
 
+import importlib
 import io
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import torch
 from PIL import Image
 
 from pyojeong.classifier import Classifier
+from pyojeong.core.errors import InputError
 from pyojeong.core.geometry import Framing
 from pyojeong.core.images import decode, read_bytes
 from pyojeong.core.labels import FACEAPI
@@ -190,3 +192,48 @@ def test_every_set_at_hand_is_compared(tmp_path: Path) -> None:
     assert (risks[0][2], risks[0][-2:]) == (error, ["100.0 %", f"{error} |"])
     assert f"RAF-DB test, box given, read right: neutral 0 of 0, happy 0 of 0, sad {right} of 4" in done.stdout
     assert np.isin(answers["given_pred_label"].to_list(), FACEAPI).all()
+
+
+def test_stages_are_taken_up_or_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(REPOSITORY / "scripts")
+    make_model = importlib.import_module("make_model")
+    sets = tmp_path / "sets of mine"
+    sets.mkdir()
+    write_sets(sets)
+    stages = [
+        make_model.Stage("first", "data_raw/val_BASIC7.csv", ["rafdb.py {folder}/rafdb.zip"]),
+        make_model.Stage("second", "data_raw/mixed_val_BASIC7.csv", ["mixture.py {folder} --hold-out {nobody}"]),
+    ]
+    places, root = {"folder": str(sets), "nobody": ""}, tmp_path / "made"
+
+    def made() -> list[str]:
+        return [line.split(",")[0] for line in make_model.make(stages, root, places)]
+
+    first, second = (f"{stage.name}: made {stage.file}" for stage in stages)
+    there = [f"{stage.name}: {stage.file} is there" for stage in stages]
+    assert made() == [first, second]
+    assert made() == there
+    (root / stages[1].file).unlink()
+    assert made() == [there[0], second]
+    (root / stages[0].file).unlink()
+    assert made() == [first, second]
+    (root / stages[1].file).write_text("changed")
+    with pytest.raises(InputError, match="not the file that stage second left"):
+        made()
+    (sets / "rafdb.zip").unlink()
+    (root / stages[0].file).unlink()
+    with pytest.raises(InputError, match=r"stage first: rafdb\.py ended with exit code 2"):
+        made()
+
+
+def test_the_chain_consists_of_known_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(REPOSITORY / "scripts")
+    make_model = importlib.import_module("make_model")
+    places = dict.fromkeys(("folder", "teachers", "imagenet", "nobody", "last_sets"), "a b")
+    for stage in make_model.STAGES:
+        for line in stage.commands:
+            words = make_model.command(line, places)
+            program = words[:4] if words[1] == "-m" else words[:2]
+            done = subprocess.run([*program, "--help"], check=True, capture_output=True, text=True)
+            options = [word for word in line.split() if word.startswith("--")]
+            assert [option for option in options if option not in done.stdout] == []

@@ -1,0 +1,151 @@
+"""Make the package's own model from the data sets, stage after stage, as the model card describes.
+
+    python scripts/make_model.py FOLDER --teachers TGZ --imagenet NPZ [--root made] [--stop-after STAGE]
+
+FOLDER holds the archives of ``mixture.py``; TGZ is the npm package of ``vggface2.py``, NPZ holds ImageNet's weights for
+MobileNetV3-Small. All is written below ROOT. Each stage leaves one file, whose checksum is kept in ``stages.json``: a
+stage whose file is there and unchanged is not repeated, so that the work can be done in pieces, or go on from another
+computer's ROOT. Training that was interrupted goes on behind its last epoch.
+"""
+
+import argparse
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyojeong.core.errors import InputError
+from pyojeong.core.files import read_json, write_json
+
+DONE = "stages.json"
+MIXED = " ".join(f"--{part}-csv data_raw/mixed_{part}_BASIC7.csv" for part in ("train", "val", "test"))
+RAFDB = " ".join(f"--{part}-csv data_raw/{part}_BASIC7.csv" for part in ("train", "val", "test"))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the chain.
+
+    Attributes:
+        name: as ``--stop-after`` takes it.
+        file: what it leaves, below ROOT.
+        commands: scripts of this folder and commands of ``pyojeong``, with places for the options of this script.
+    """
+
+    name: str
+    file: str
+    commands: Sequence[str]
+
+
+STAGES = (
+    Stage(
+        "first",
+        "rafdb.onnx",
+        (
+            "vggface2.py {teachers}",
+            "rafdb.py {folder}/rafdb.zip",
+            f"train --profile best --weights {{imagenet}} {RAFDB} --out models/rafdb",
+            "export --checkpoint models/rafdb/best.pt --out . --name rafdb.onnx",
+        ),
+    ),
+    Stage(
+        "long",
+        "models/long/best.pt",
+        ("mixture.py {folder} --answers rafdb.onnx", f"train --profile mixture {MIXED} --out models/long"),
+    ),
+    Stage(
+        "longer",
+        "models/longer/best.pt",
+        (f"train --profile mixture {MIXED} --weights models/long/best.pt --seed 11 --epochs 34 --out models/longer",),
+    ),
+    Stage(
+        "all",
+        "models/all/best.pt",
+        (
+            "mixture.py {folder} --answers rafdb.onnx --hold-out {nobody}",
+            f"train --profile mixture {MIXED} --weights models/longer/best.pt --seed 7 --epochs 20 --lr-head 5e-4 "
+            "--lr-backbone 5e-4 --set draws=14000 --set ema=0.998 --set {last_sets} --out models/all",
+        ),
+    ),
+    Stage(
+        "model",
+        "model/basic7_mnv3s_160_8bit.onnx",
+        (
+            "soup.py shipped.pt --csv data_raw/mixed_val_BASIC7.csv --calibration-set rafdb models/all/best.pt",
+            "export --checkpoint shipped.pt --out exported --name basic7_mnv3s_160.onnx",
+            "evaluate --csv data_raw/val_BASIC7.csv --model exported/basic7_mnv3s_160_8bit.onnx --out val_eval.csv",
+            "unsure.py val_eval.csv --scheme BASIC7 --risk 0.1 --model exported/basic7_mnv3s_160_8bit.onnx --out "
+            "model/basic7_mnv3s_160_8bit.onnx",
+        ),
+    ),
+)
+LAST_SETS = "set_weights=rafdb:4 fer2013:3.5 taiwan_odd:1.3 utk_asian:0.7 ckplus48:0.2"
+
+
+def command(line: str, places: dict[str, str]) -> list[str]:
+    """Return the arguments of a command; the text of a place stays one argument."""
+    first, *rest = [word.format(**places) for word in line.split()]
+    program = [str(Path(__file__).parent / first)] if first.endswith(".py") else ["-m", "pyojeong", first]
+    return [sys.executable, *program, *rest]
+
+
+def taken_up(stage: Stage, root: Path, known: dict[str, str]) -> bool:
+    """Return whether a stage's file is there already; InputError where it has changed."""
+    file = root / stage.file
+    if stage.name not in known or not file.is_file():
+        return False
+    if _sha256(file) != known[stage.name]:
+        raise InputError(f"{file}: is not the file that stage {stage.name} left; remove it to repeat the stage")
+    return True
+
+
+def make(stages: Sequence[Stage], root: Path, places: dict[str, str]) -> Iterator[str]:
+    """Run the stages whose files are missing and yield a line for each stage.
+
+    Raises InputError where a stage fails or a file has changed. A stage that is repeated makes those after it out of
+    date, so they are repeated too.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    known: dict[str, str] = read_json(root / DONE) if (root / DONE).is_file() else {}
+    for stage in stages:
+        if taken_up(stage, root, known):
+            yield f"{stage.name}: {stage.file} is there, SHA-256 {known[stage.name]}"
+            continue
+        known = {name: known[name] for name in [one.name for one in stages[: stages.index(stage)]]}
+        write_json(root / DONE, known)
+        for line in stage.commands:
+            if code := subprocess.run(command(line, places), cwd=root, check=False).returncode:
+                raise InputError(f"stage {stage.name}: {line.split()[0]} ended with exit code {code}; see above")
+        known[stage.name] = _sha256(root / stage.file)
+        write_json(root / DONE, known)
+        yield f"{stage.name}: made {stage.file}, SHA-256 {known[stage.name]}"
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def main() -> None:
+    """Make the model as the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--teachers", type=Path, required=True)
+    parser.add_argument("--imagenet", type=Path, required=True)
+    parser.add_argument("--root", type=Path, default=Path("made"))
+    parser.add_argument("--stop-after", choices=[stage.name for stage in STAGES], default=STAGES[-1].name)
+    given = parser.parse_args()
+    places = {name: os.fspath(getattr(given, name).absolute()) for name in ("folder", "teachers", "imagenet")}
+    places |= {"nobody": "", "last_sets": LAST_SETS}
+    last = [stage.name for stage in STAGES].index(given.stop_after)
+    try:
+        for line in make(STAGES[: last + 1], given.root, places):
+            print(line, flush=True)
+    except (InputError, OSError) as error:
+        parser.exit(2, f"error: {error}\n")
+
+
+if __name__ == "__main__":
+    main()
