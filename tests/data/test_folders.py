@@ -13,7 +13,7 @@ from pyojeong.core.geometry import Box
 from pyojeong.core.images import Pixels
 from pyojeong.core.labels import read_scheme
 from pyojeong.core.table import read_table
-from pyojeong.data.folders import Collection, collect
+from pyojeong.data.folders import PASSED_OVER, Collection, collect
 from tests.archives import jpeg
 
 CLASSES = ("웃음", "무표정", "happy")
@@ -226,10 +226,93 @@ def test_what_is_not_enough_is_told(tmp_path: Path, spoil: Callable[[Path], None
     assert words in str(caught.value)
 
 
-def test_an_empty_folder_is_no_class(tmp_path: Path) -> None:
+def test_a_folder_without_photographs_is_no_class_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = photographs(tmp_path / "faces")
     (folder / "later").mkdir()
-    assert set(collect(folder, tmp_path, Detector()).photographs["test"]) == set(CLASSES)
+    (folder / "films").mkdir()
+    (folder / "films/a.mp4").write_bytes(b"x")
+    elsewhere = photographs(tmp_path / "elsewhere") / "happy"
+    (folder / "linked").mkdir()
+    (folder / "linked/kim").symlink_to(elsewhere)
+    made = collect(folder, tmp_path, Detector())
+    assert set(made.photographs["test"]) == set(CLASSES)
+    assert made.drops == {"empty_folder": 3, "linked_folder": 1, "other_file": 1}
+    assert set(made.drops) - set(PASSED_OVER) == {"other_file"}
+    for name in ("later", "films", "linked"):
+        assert f"{folder / name}: has no photograph, so it is no class" in caplog.text
+    for name in CLASSES[1:]:
+        for file in (folder / name).iterdir():
+            file.unlink()
+    with pytest.raises(InputError, match="only 1 folder has photographs"):
+        collect(folder, tmp_path, Detector(), name="other")
+
+
+def test_sets_are_no_classes(tmp_path: Path) -> None:
+    for split in ("Train", "valid", "test"):
+        photographs(tmp_path / "data" / split)
+    with pytest.raises(InputError, match="Train, test, valid are sets, not classes; put all photographs of a class"):
+        collect(tmp_path / "data", tmp_path, Detector())
+
+
+def test_unreadable_photographs_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = photographs(tmp_path / "faces")
+    for name in ("a.jpg", "b.jpg"):
+        (folder / "happy" / name).write_bytes(jpeg()[:-100] + name.encode())
+    (folder / "happy/shot.JFIF").write_bytes(shot_of("one more"))
+    made = collect(folder, tmp_path, Detector())
+    assert made.drops == {"corrupt": 2}
+    assert "2 photographs are left out (first faces/happy/a.jpg): the image is damaged" in caplog.text
+    assert sum(made.photographs[split]["happy"] for split in made.tables) == 11
+
+
+def test_a_person_has_one_name_in_both_forms_of_hangul(tmp_path: Path) -> None:
+    folder = photographs(tmp_path / "faces", 30, people=10)
+    for name in CLASSES:
+        for form in ("NFC", "NFD"):
+            own = folder / name / unicodedata.normalize(form, "영희")
+            own.mkdir()
+            for shot in range(4):
+                (own / f"{shot}.jpg").write_bytes(shot_of(f"{name} {form} {shot}"))
+    made = collect(folder, tmp_path, Detector())
+    assert made.people == 11
+    rows = [row for split in tables(made, tmp_path).values() for row in split if "/p" not in str(row["path"])]
+    assert {row["person"] for row in rows} == {"영희"}
+    assert len(rows) == 24
+
+
+def test_a_class_that_a_set_lacks_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = photographs(tmp_path / "faces", 30, people=10)
+    for shot in range(8):
+        file = folder / "surprised/p3" / f"{shot}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(shot_of(f"surprised {shot}"))
+    made = collect(folder, tmp_path, Detector())
+    absent = [split for split, counts in made.photographs.items() if not counts["surprised"]]
+    assert len(absent) == 2
+    for split in absent:
+        assert f"{made.tables[split]}: has no photograph of surprised; add people" in caplog.text
+
+
+def test_names_of_many_scripts_are_classes_and_others_name_their_folder(tmp_path: Path) -> None:
+    folder = photographs(tmp_path / "faces")
+    names = ("می\u200cخندد", "👩\u200d🎤", "क्\u200dष")
+    for old, new in zip(CLASSES, names, strict=True):
+        (folder / old).rename(folder / new)
+    made = collect(folder, tmp_path, Detector())
+    assert made.scheme is not None
+    assert sorted(read_scheme(made.scheme).classes) == sorted(names)
+    (folder / names[0]).rename(folder / "a\u202eb")
+    with pytest.raises(InputError, match="faces: its folders cannot be classes") as error:
+        collect(folder, tmp_path, Detector(), name="other")
+    assert ".toml" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["M1_faces", "my_K7", "k7", "a_BASIC7_b"])
+def test_a_name_with_a_scheme_of_the_package_is_refused(tmp_path: Path, name: str) -> None:
+    folder = photographs(tmp_path / name)
+    with pytest.raises(InputError, match="a label scheme of the package; choose another --name"):
+        collect(folder, tmp_path, Detector())
+    assert collect(folder, tmp_path, Detector(), name="M1st-faces").tables
 
 
 def test_few_people_cannot_fill_three_sets(tmp_path: Path) -> None:

@@ -128,9 +128,11 @@ def collect(
 ) -> None:
     """Make tables of photographs in folders named after their classes.
 
-    Finds the face in each. Photographs of one person, in a folder of their own below the class, stay in one set.
+    Finds the face in each. Photographs of one person, in a folder of their own below the class, stay in one set. Exit
+    code 3: some could not be read.
     """
     from pyojeong.analyzer import face_boxes
+    from pyojeong.data.folders import PASSED_OVER
     from pyojeong.data.folders import collect as run_collect
 
     own = scheme_named(str(scheme)) if scheme else None
@@ -140,6 +142,8 @@ def collect(
     print(
         f"Next: pyojeong train {tables} --scheme {scheme or collection.scheme} --box-kind blazeface --out models/NAME"
     )
+    if any(reason in PASSED_OVER for reason in collection.drops):
+        raise typer.Exit(3)
 
 
 @app.command()

@@ -162,7 +162,7 @@ def _entry(number: int, table: Any) -> dict[str, Any]:
             kind = "a list of words" if key in ("aihub", "words") else "a word"
             raise InputError(f"class {number}: {key} is {value!r}; it must be {kind}")
     name = unicodedata.normalize("NFC", table.get("name", ""))
-    if not name or name != name.strip() or not name.isprintable():
+    if not name or name != name.strip() or not _JOINERS.sub("", name).isprintable():
         raise InputError(f"class {number}: its name is {name!r}; give it one without spaces or lines around it")
     for key, choices in (("aihub", KOREAN), ("faceapi", FACEAPI)):
         words = table.get(key, [])
@@ -172,6 +172,10 @@ def _entry(number: int, table: Any) -> dict[str, Any]:
     if not re.fullmatch("#[0-9a-fA-F]{6}", table.get("color", "#000000")):
         raise InputError(f"class {name}: color is {table['color']!r}; write it as #rrggbb")
     return {**table, "name": name}
+
+
+# They belong to words in Persian and Hindi, and join emoji.
+_JOINERS = re.compile("(?<=.)[\u200c\u200d](?=.)")
 
 
 def _plain(word: str) -> str:

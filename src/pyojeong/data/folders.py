@@ -7,12 +7,11 @@ a detector that the caller passes. What was found is kept in a journal, from whi
 import hashlib
 import json
 import logging
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -21,11 +20,12 @@ from pyojeong.core.errors import InputError, counted
 from pyojeong.core.files import alone_in, is_reserved, write_text
 from pyojeong.core.geometry import Box
 from pyojeong.core.images import PROBLEMS, ImageError, Pixels, decode, plain_hangul, read_bytes
-from pyojeong.core.labels import BASIC7, SCHEMES, Scheme, read_scheme
+from pyojeong.core.labels import Scheme
 from pyojeong.core.progress import track
 from pyojeong.core.table import BOX_COLUMNS, write_csv
 from pyojeong.core.workspace import COLLECTED
 from pyojeong.data import splits
+from pyojeong.data.folder_scheme import checked_name, default_name, own_scheme
 from pyojeong.data.source import base_of, is_text
 
 Find = Callable[[Pixels], Sequence[Box]]
@@ -42,14 +42,21 @@ DROPS = {
     "other_file": "not an image by the ending of its name",
     "reserved_name": "a name that Windows reserves for a device, such as NUL.jpg",
     "undecodable_name": "a file name in an unknown encoding",
+    "empty_folder": "a folder of a class without photographs",
+    "linked_folder": "a link to a folder, which is not followed; copy the folder",
     **PROBLEMS,
 }
 """Why a file is in no table: reason -> meaning."""
 
-_IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".heic", ".heif", ".avif", ".tif", ".tiff")
-log = logging.getLogger(__name__)
+PASSED_OVER = ("reserved_name", "undecodable_name", "empty_folder", "linked_folder", *PROBLEMS)
+"""Reasons of ``DROPS`` for what might have been a photograph of its class."""
 
-_COLORS = ("#d99a1c", "#3f6fb0", "#c2473d", "#5f7f3f", "#8a6fb3", "#b0506b", "#1c8a94", "#6b7785")
+_IMAGES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif"),
+    *(".heic", ".heif", ".avif", ".tif", ".tiff", ".jp2"),
+)
+_SPLITS = ("train", "training", "val", "valid", "validation", "dev", "test", "testing")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -111,16 +118,18 @@ def collect(
         folder: holds a folder for each class; read in place. Where it lies outside ``root``, a link is made.
         root: the project root.
         find: the detector.
-        name: of the scheme: letters, digits, ``_`` and ``-``; by default that of ``folder``, with ``_`` for the rest.
+        name: of the scheme: letters, digits, ``_`` and ``-``, and no scheme's of the package in it; by default that of
+            ``folder``, with ``_`` for the rest.
         scheme: the label scheme; every folder must have the name of a class, or another word for it.
         seed: of the split.
 
     Raises:
-        InputError: there are fewer than two folders, a folder is no class of ``scheme`` or has a name that Windows
-            reserves, a class has fewer than ``MIN_PHOTOGRAPHS`` with a face, or another run is collecting in ``root``.
+        InputError: there are fewer than two folders, they are sets instead of classes, one is no class of ``scheme``
+            or has a name that cannot be one or that Windows reserves, a class has fewer than
+            ``MIN_PHOTOGRAPHS`` with a face, or another run is collecting in ``root``.
     """
     base = base_of(folder, root)
-    name = scheme.name if scheme else _checked_name(_default_name(base) if name is None else name)
+    name = scheme.name if scheme else checked_name(default_name(base) if name is None else name)
     out = root / COLLECTED
     with alone_in(out):
         drops: Counter[str] = Counter()
@@ -128,11 +137,17 @@ def collect(
         written = out / f"{name}.toml"
         is_new = not scheme and not written.exists()
         try:
-            own = scheme or _own_scheme(written, sorted({photograph.label for photograph in photographs}))
+            labels = sorted({photograph.label for photograph in photographs})
+            if len(labels) < 2 and not scheme:
+                raise InputError(
+                    f"{folder}: only {counted(len(labels), 'folder')} has photographs; two classes are needed"
+                )
+            own = scheme or own_scheme(written, root / base, labels)
             found = _find_all(photographs, root, find, out / f"{name}.faces.jsonl")
             drops.update(face.reason for face in found.values() if face.reason)
             kept = [photograph for photograph in photographs if found[photograph.path].box]
             kept = _without_copies(folder, kept, found, drops)
+            _tell_unread(folder, found)
             _require_enough(folder, own, kept, drops)
         except InputError:
             # A scheme of folders that are about to change would be in their way.
@@ -145,6 +160,9 @@ def collect(
             tables[split] = out / f"{split}_{own.name}.csv"
             write_csv(rows.filter(pl.col("split") == split).drop("split", "name"), tables[split])
     counts = {split: Counter(rows.filter(pl.col("split") == split)["label"]) for split in splits.SPLITS}
+    for split, labels in counts.items():
+        if absent := [label for label in own.classes if not labels[label]]:
+            log.warning("%s: has no photograph of %s; add people", tables[split], ", ".join(absent))
     return Collection(
         scheme=None if scheme else out / f"{own.name}.toml",
         tables=tables,
@@ -155,22 +173,6 @@ def collect(
     )
 
 
-def _default_name(base: str) -> str:
-    name = unicodedata.normalize("NFC", PurePosixPath(base).name)
-    return re.sub(r"[^\w-]+", "_", name).strip("_") or "photographs"
-
-
-def _checked_name(name: str) -> str:
-    """Return a name for a scheme's file; InputError where it is none or a scheme of the package has it."""
-    if not re.fullmatch(r"[\w-]+", name):
-        raise InputError(f"--name {name!r} names files; write it in letters, digits, _ and -")
-    if name.upper() in SCHEMES:
-        raise InputError(f"{name} is a label scheme of the package; choose another --name")
-    if is_reserved(name):
-        raise InputError(f"{name} is a name that Windows reserves for a device; choose another --name")
-    return name
-
-
 def _photographs(root: Path, base: str, scheme: Scheme | None, drops: Counter[str]) -> Iterator[_Photograph]:
     place = root / base
     folders = sorted(path for path in place.iterdir() if path.is_dir() and not path.name.startswith("."))
@@ -178,6 +180,12 @@ def _photographs(root: Path, base: str, scheme: Scheme | None, drops: Counter[st
         raise InputError(
             f"{place}: has {counted(len(folders), 'folder')}; it must hold a folder of photographs for each class, "
             "named after it"
+        )
+    if all(folder.name.casefold() in _SPLITS for folder in folders):
+        raise InputError(
+            f"{place}: its folders {', '.join(folder.name for folder in folders)} are sets, not classes; put all "
+            "photographs of a class into one folder (the sets are made here), or make a table of each set with the "
+            "columns path and label"
         )
     loose = [path for path in place.iterdir() if path.is_file() and path.suffix.lower() in _IMAGES]
     if count := sum(not path.name.startswith(".") for path in loose):
@@ -193,45 +201,55 @@ def _photographs(root: Path, base: str, scheme: Scheme | None, drops: Counter[st
             if known is None:
                 raise InputError(f"{folder}: no class of {scheme.name} ({', '.join(scheme.classes)}); rename it")
             label = known
-        for file in sorted(folder.rglob("*")):
-            if file.is_dir() or file.name.startswith("."):
-                continue
-            inside = file.relative_to(folder)
-            if file.suffix.lower() not in _IMAGES:
-                drops["other_file"] += 1
-            elif not is_text(str(file)):
-                drops["undecodable_name"] += 1
-            elif any(map(is_reserved, inside.parts)):
-                if not drops["reserved_name"]:
-                    log.warning("%s: Windows reserves this name for a device, so it is left out; rename it", file)
-                drops["reserved_name"] += 1
-            elif not file.exists():  # a link that leads nowhere
-                drops["missing"] += 1
-            else:
-                status = file.stat()
-                person = inside.parts[0] if len(inside.parts) > 1 else ""
-                path = f"{base}/{file.relative_to(place).as_posix()}"
-                yield _Photograph(path, label, person, f"{status.st_size}-{status.st_mtime_ns}")
+        inside = [*_in_class(folder, drops)]
+        if not inside:
+            log.warning("%s: has no photograph, so it is no class; links to folders are not followed", folder)
+            drops["empty_folder"] += 1
+        for file in inside:
+            status = file.stat()
+            parts = file.relative_to(folder).parts
+            person = unicodedata.normalize("NFC", parts[0]) if len(parts) > 1 else ""
+            path = f"{base}/{file.relative_to(place).as_posix()}"
+            yield _Photograph(path, label, person, f"{status.st_size}-{status.st_mtime_ns}")
 
 
-def _own_scheme(path: Path, classes: Sequence[str]) -> Scheme:
-    """Return the scheme in ``path`` where it has these classes; otherwise write it."""
-    if path.is_file():
-        scheme = read_scheme(path)
-        if sorted(scheme.classes) == sorted(classes):
-            return scheme
-        raise InputError(
-            f"{path}: has the classes {', '.join(scheme.classes)} and the folders are {', '.join(classes)}; delete it, "
-            "or choose another --name"
+def _in_class(folder: Path, drops: Counter[str]) -> Iterator[Path]:
+    """Yield the photographs in the folder of a class, and count what else is there."""
+    for file in sorted(folder.rglob("*")):
+        if file.name.startswith(".") or (file.is_dir() and not file.is_symlink()):
+            continue
+        if file.is_dir():
+            drops["linked_folder"] += 1
+        elif file.suffix.lower() not in _IMAGES:
+            drops["other_file"] += 1
+        elif not is_text(str(file)):
+            drops["undecodable_name"] += 1
+        elif any(map(is_reserved, file.relative_to(folder).parts)):
+            if not drops["reserved_name"]:
+                log.warning("%s: Windows reserves this name for a device, so it is left out; rename it", file)
+            drops["reserved_name"] += 1
+        elif not file.exists():  # a link that leads nowhere
+            drops["missing"] += 1
+        else:
+            yield file
+
+
+def _tell_unread(folder: Path, found: dict[str, _Found]) -> None:
+    """Log how many photographs could not be read, and the first for each reason."""
+    first: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    for path, one in found.items():
+        if one.reason in PROBLEMS:
+            first.setdefault(one.reason, path)
+            counts[one.reason] += 1
+    for reason, count in counts.items():
+        log.warning(
+            "%s: %s left out (first %s): %s",
+            folder,
+            _are(count, "photograph"),
+            first[reason],
+            PROBLEMS[reason],
         )
-    text = "# The classes in output order. docs/own_classes.md explains every key.\n"
-    for number, name in enumerate(classes):
-        text += f"[[class]]\nname = {json.dumps(name, ensure_ascii=False)}\n"
-        if nearest := BASIC7.class_of(name):
-            text += f'faceapi = "{nearest}"\n'
-        text += f'color = "{_COLORS[number % len(_COLORS)]}"\n\n'
-    write_text(path, text.rstrip() + "\n")
-    return read_scheme(path)
 
 
 def _find_all(photographs: Sequence[_Photograph], root: Path, find: Find, journal: Path) -> dict[str, _Found]:
