@@ -119,6 +119,14 @@ def test_a_scheme_of_ones_own_is_read(tmp_path: Path) -> None:
         ("[[class]", "; correct that place"),
         ('[[class]]\nname = "a"\n[[class]]\nname = "A"\n', "'a' belongs to the classes a and A"),
         ('[[class]]\nname = "a"\nwords = ["B"]\n[[class]]\nname = "b"\n', "'b' belongs to the classes a and b"),
+        (
+            '[[class]]\nname = "a"\nwords = ["happy"]\n[[class]]\nname = "b"\nfaceapi = "happy"\n',
+            "'happy' means b by its faceapi and a by its words",
+        ),
+        (
+            '[[class]]\nname = "joy"\n[[class]]\nname = "b"\naihub = ["기쁨"]\n',
+            "'joy' means b by its aihub and joy by its words",
+        ),
         ('[[class]]\nname = "a"\naihub=["기쁨"]\n[[class]]\nname = "b"\naihub=["기쁨"]\n', "'기쁨' belongs to"),
         ('[[class]]\nname = "a"\n[[class]]\nname = " b"\n', "its name is ' b'; give it one without spaces"),
         ('[[class]]\nname = "a"\n[[class]]\nname = "b\\n"\n', "give it one without spaces or lines"),

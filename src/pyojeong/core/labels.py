@@ -106,7 +106,7 @@ def read_scheme(path: Path) -> Scheme:
     - ``color`` (optional): ``#rrggbb``, for the demo page.
 
     Raises InputError when the file is missing or not TOML, has fewer than two classes or an unknown key, a value is
-    not one of these, or a word belongs to two classes.
+    not one of these, or a word belongs to two classes, by whatever key.
     """
     require_file(path)
     try:
@@ -140,6 +140,11 @@ def scheme_of(name: str, tables: Any) -> Scheme:
                 raise InputError(f"{word!r} belongs to the classes {owners[word]} and {entry['name']}; leave it in one")
             owners[word] = entry["name"]
     unique = {word: name for name, word in faceapi.items() if nearest.count(word) == 1}
+    english = {KOREAN_TO_ENGLISH[label]: entry["name"] for entry in entries for label in entry.get("aihub", [])}
+    for key, claims in (("faceapi", unique), ("aihub", english)):
+        for word, owner in claims.items():
+            if owners.get(word, owner) != owner:
+                raise InputError(f"{word!r} means {owner} by its {key} and {owners[word]} by its words; make them agree")
     return Scheme(
         name=name,
         classes=tuple(classes),
