@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import get_args
 from zipfile import is_zipfile
 
@@ -19,6 +20,7 @@ from pyojeong.core.files import write_json
 from pyojeong.core.geometry import BOX_KINDS
 from pyojeong.core.table import write_csv
 from pyojeong.core.workspace import SUMMARY
+from pyojeong.data.folders import Collection
 from pyojeong.data.records import POLICIES
 from pyojeong.data.splits import BY
 from pyojeong.evaluation.protocols import PROTOCOLS
@@ -213,7 +215,27 @@ def test_a_training_that_left_rows_out_ends_with_exit_code_3(monkeypatch, capsys
     csvs = [f"--{split}-csv={split}_BASIC7.csv" for split in ("train", "val", "test")]
     assert call(monkeypatch, capsys, "train", *csvs, "--out", "run")[0] == 3
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
-    assert call(monkeypatch, capsys, "train", *csvs, "--out", "run")[0] == 0
+    Path("run").mkdir(exist_ok=True)
+    Path("run/mine.onnx").write_bytes(b"x")
+    code, out, _ = call(monkeypatch, capsys, "train", *csvs, "--out", "run")
+    assert (code, "run/mine.onnx is the export of an earlier run; export again" in out) == (0, True)
+
+
+def test_collect_ends_with_exit_code_3_where_a_photograph_was_passed_over(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for drops, expected in (({"corrupt": 1}, 3), ({"empty_folder": 1}, 3), ({"repeated": 2, "no_face": 1}, 0)):
+        made = Collection(Path("faces.toml"), {}, {}, None, 0, drops)
+        monkeypatch.setattr("pyojeong.data.folders.collect", lambda *_, made=made, **__: made)
+        assert call(monkeypatch, capsys, "collect", tmp_path)[0] == expected
+
+
+def test_two_schemes_of_one_name_are_refused(monkeypatch, capsys, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.toml").write_text('[[class]]\nname = "x"\n[[class]]\nname = "y"\n')
+    flags = [flag for folder in "ab" for flag in ("--scheme", tmp_path / folder / "mine.toml")]
+    code, _, err = call(monkeypatch, capsys, "prepare", tmp_path, *flags)
+    assert (code, "two files of --scheme are named mine; rename one" in err) == (2, True)
 
 
 def test_a_whole_run_prepares_as_told_and_says_what_was_lost(monkeypatch, capsys, tmp_path):

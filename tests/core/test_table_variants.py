@@ -91,6 +91,11 @@ def test_encodings_and_separators(tmp_path: Path, data: bytes) -> None:
         [*HEAD[:2], "bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2"],
         [*HEAD[:2], "BoxLeft", "BoxTop", "BoxRight", "BoxBottom"],
         [*HEAD[:2], "face_xmin", "face_ymin", "face_xmax", "face_ymax"],
+        [*HEAD[:2], "xtl", "ytl", "xbr", "ybr"],
+        [*HEAD[:2], "left_x", "top_y", "right_x", "bottom_y"],
+        [*HEAD[:2], "top-left x", "top-left y", "bottom-right x", "bottom-right y"],
+        [*HEAD[:2], "왼쪽", "위", "오른쪽", "아래"],
+        [*HEAD[:2], "좌", "상", "우", "하"],
     ],
 )
 def test_column_names(tmp_path: Path, head: list[str]) -> None:
@@ -352,3 +357,11 @@ def test_a_folder_is_told_wherever_a_file_is_expected(tmp_path: Path) -> None:
             read_bytes(tmp_path, path)
     with pytest.raises(InputError, match="is a folder; name a file in it"):
         read_csv(tmp_path)
+
+
+def test_columns_of_groups_have_other_names(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("path,label,Sex,나이,직업,장소\na.jpg,happy,f,30,학생,집\n", encoding="utf-8")
+    frame = read_csv(tmp_path / "a.csv")
+    assert frame.select("gender", "age", "profession", "place").rows() == [("f", "30", "학생", "집")]
+    (tmp_path / "a.csv").write_text("path,label,sex,gender\na.jpg,happy,f,m\n", encoding="utf-8")
+    assert read_csv(tmp_path / "a.csv").select("sex", "gender").rows() == [("f", "m")]

@@ -151,6 +151,18 @@ def test_every_drop_has_its_reason(tmp_path: Path) -> None:
     assert_all_accounted(found)
 
 
+def test_unknown_labels_are_named_and_the_answer_cannot_tell_is_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = ("행복", "행복", "기쁨", "알수없음")
+    label_zip(tmp_path, "기쁨", [record(file_name(number), (word,) * 3) for number, word in enumerate(words)])
+    image_zip(tmp_path, "기쁨", [(file_name(number), jpeg()) for number in range(len(words))])
+    assert read(tmp_path).drops["unknown_label"] == 3
+    assert "2 photographs left out: the label is none of 기쁨, " in caplog.text
+    assert caplog.text.count("(2)") == 1
+    assert "알수없음" not in caplog.text
+
+
 def test_links_directly_in_source_are_followed(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     label_zip(disk / "a", "기쁨", [record(file_name(1))])

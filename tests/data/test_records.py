@@ -52,6 +52,14 @@ def test_a_row_keeps_who_where_and_all_votes() -> None:
     assert {name: row[name] for name in VOTES if row[name]} == {"votes_슬픔": 2, "votes_상처": 1}
 
 
+@pytest.mark.parametrize(
+    ("age", "years"),
+    [(30, 30), ("30", 30), (30.0, 30), ("30세", 30), (" 41 살", 41), (True, None), ("old", None), (-3, None)],
+)
+def test_an_age_may_be_text(age: Any, years: int | None) -> None:
+    assert row_of(record(file_name(1), ("기쁨",) * 3) | {"age": age})["age"] == years
+
+
 def test_other_words_are_counted_as_unknown() -> None:
     row = row_of(record(file_name(1), ("기쁨", "기쁨", "놀람")))
     assert row[f"votes_{UNKNOWN}"] == 1

@@ -333,6 +333,18 @@ def test_compare_reports_what_it_leaves_out(tmp_path: Path, caplog: pytest.LogCa
     assert "b.csv" not in caplog.text
 
 
+def test_compare_tells_repeats_and_images_with_two_labels(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "a.csv").write_text("path,true,pred\n1,happy,happy\n2,sad,sad\n2,happy,sad\n9,sad,sad\n")
+    (tmp_path / "b.csv").write_text("path,true,pred\n1,happy,happy\n2,sad,sad\n")
+    compare([(name, tmp_path / f"{name}.csv") for name in "ab"], M1, tmp_path / "out")
+    assert "a.csv: 1 of its 4 rows are not in all files" in caplog.text
+    assert "a.csv: 1 row repeats an image more often than another file does (first 2)" in caplog.text
+    assert "a.csv: 1 image has more than one label (first 2)" in caplog.text
+    assert "b.csv" not in caplog.text
+    with pytest.raises(InputError, match=r"a\.csv: is a file; name a folder"):
+        compare([(name, tmp_path / f"{name}.csv") for name in "ab"], M1, tmp_path / "a.csv")
+
+
 def test_compare_tells_rows_in_no_score_and_faces_elsewhere(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "faceapi.csv").write_text(FACEAPI_CSV, encoding="utf-8")
     (tmp_path / "astray.csv").write_text(FACEAPI_CSV.replace("1,0.", "1,0.0"), encoding="utf-8")

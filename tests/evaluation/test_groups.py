@@ -168,6 +168,12 @@ def test_groups_are_one_whatever_their_case() -> None:
     assert _groups(pl.Series("place", texts)).tolist() == ["home"] * 4 + ["집"] * 3 + [""]
 
 
+def test_what_stands_for_nothing_is_no_group() -> None:
+    texts = ["N/A", "-", "Unknown", " null", "남", "모름", "?"]
+    assert _groups(pl.Series("gender", texts)).tolist() == ["", "", "", "", "남", "", ""]
+    assert _groups(pl.Series("age", ["n/a", "30"])).tolist() == ["", "30-39"]
+
+
 def test_korean_ages_are_read_and_impossible_ones_count_as_unknown(
     rows: pl.DataFrame, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 from pyojeong.core.errors import InputError
 from pyojeong.core.geometry import Box, Framing
 from pyojeong.core.labels import M1
-from pyojeong.training.box_check import check_boxes
+from pyojeong.training.box_check import check_boxes, prepared_problem
 from pyojeong.training.crop_cache import open_crops, read_crop_table
 from tests.faceapi.faces import portrait
 
@@ -42,6 +42,18 @@ def test_boxes_beside_the_faces_are_warned_of(root: Path, caplog: pytest.LogCapt
     (root / "t.csv").write_text("path,label\n" + "".join(f"{path},happy\n" for path in PATHS))
     check_boxes(root / "t.csv", PATHS, boxes(lambda *_: (0, 0, 30, 30)), root)
     assert "none of the boxes lies on the face that was found (4 photographs; first 0.png, line 2" in caplog.text
+
+
+def test_prepared_boxes_are_looked_at(root: Path) -> None:
+    def written(change: Callable[..., Box]) -> Path:
+        rows = [f"{path},{','.join(map(str, box))}" for path, box in zip(PATHS, boxes(change).tolist(), strict=True)]
+        (root / "splits.csv").write_text("\n".join(["path,minX,minY,maxX,maxY", *rows]))
+        return root / "splits.csv"
+
+    assert prepared_problem(written(lambda *box: box), root) is None
+    problem = prepared_problem(written(lambda a, b, c, d: (a, b, c - a, d - b)), root)
+    assert problem is not None
+    assert "no box lies on the face that was found (4 photographs, first 0.png); read as x, y, width, height" in problem
 
 
 @pytest.mark.parametrize(

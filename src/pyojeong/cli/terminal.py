@@ -77,6 +77,8 @@ def print_training(metrics: "RunMetrics", out: Path) -> None:
     """
     print_json({key: getattr(metrics, key) for key in ("n", "accuracy", "macro_f1", "epoch")})
     print(f"All metrics: {out}/test_metrics.json")
+    for file in sorted(out.glob("*.onnx")):
+        print(f"{file} is the export of an earlier run; export again")
     if any(metrics.dropped.values()) and "TORCHELASTIC_RUN_ID" not in os.environ:
         raise typer.Exit(3)
 

@@ -144,7 +144,9 @@ def scheme_of(name: str, tables: Any) -> Scheme:
     for key, claims in (("faceapi", unique), ("aihub", english)):
         for word, owner in claims.items():
             if owners.get(word, owner) != owner:
-                raise InputError(f"{word!r} means {owner} by its {key} and {owners[word]} by its words; make them agree")
+                raise InputError(
+                    f"{word!r} means {owner} by its {key} and {owners[word]} by its words; make them agree"
+                )
     return Scheme(
         name=name,
         classes=tuple(classes),

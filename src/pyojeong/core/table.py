@@ -34,10 +34,20 @@ _CORNERS = (
     ("x1", "y1", "x2", "y2"),
     ("x0", "y0", "x1", "y1"),
     ("left", "top", "right", "bottom"),
+    ("leftx", "topy", "rightx", "bottomy"),
+    ("xtl", "ytl", "xbr", "ybr"),
+    ("topleftx", "toplefty", "bottomrightx", "bottomrighty"),
+    ("왼쪽", "위", "오른쪽", "아래"),
+    ("좌", "상", "우", "하"),
 )
-_SIZES = (("x", "y", "width", "height"), ("x", "y", "w", "h"), ("left", "top", "width", "height"))
+_SIZES = (
+    ("x", "y", "width", "height"),
+    ("x", "y", "w", "h"),
+    ("left", "top", "width", "height"),
+    ("왼쪽", "위", "너비", "높이"),
+)
 # Width and height are also those of the photograph.
-_BOX_WORDS = {name for names in (*_CORNERS, *_SIZES) for name in names} - {"width", "height"}
+_BOX_WORDS = {name for names in (*_CORNERS, *_SIZES) for name in names} - {"width", "height", "너비", "높이"}
 _SAME = 0.51  # pixels by which boxes may differ that were rounded
 _WHOLE_BOX_WORDS = {"box", "bbox", "rect", "xcenter", "ycenter", "centerx", "centery", "cx", "cy"}
 
@@ -56,6 +66,16 @@ _LABEL_WORDS = (
     *("labels", "emotion", "emotions", "expression", "facialexpression", "class", "classname", "category", "target"),
     *("감정", "표정", "라벨", "레이블", "클래스", "정답"),
 )
+
+_GROUP_WORDS = {
+    "sex": "gender",
+    "성별": "gender",
+    "나이": "age",
+    "연령": "age",
+    "연령대": "age",
+    "직업": "profession",
+    "장소": "place",
+}
 
 _IMAGE_NAME = re.compile(r"\.(jpe?g|png|webp|bmp|gif|tiff?|heic|avif)$", re.IGNORECASE)
 
@@ -81,7 +101,8 @@ def read_csv(path: Path) -> pl.DataFrame:
     if frame is None:
         raise InputError(f"{path}: not readable as CSV; save it as CSV in UTF-8")
     frame = frame.fill_null("")
-    header = [_contract_name(name) for name in next(records(content))[1]]
+    names = [_contract_name(name) for name in next(records(content))[1]]
+    header = [_group_name(name, names) for name in names]
     for name in header:
         # polars would rename the second one.
         if name and header.count(name) > 1:
@@ -102,9 +123,9 @@ def read_table(path: Path, *, scheme: Scheme, root: Path, boxes: bool | None = F
     Returns:
         All columns of the file, first ``path`` (relative to ``root``, forward slashes), ``label`` (a class of
         ``scheme``) and, with boxes, ``minX minY maxX maxY`` (Float64, pixels of the upright original image). Boxes
-        are also read from ``x1,y1,x2,y2``, ``xmin,ymin,xmax,ymax``, ``left,top,right,bottom``, ``x,y,width,height``
-        and ``x,y,w,h`` (x and y are the left upper corner), with ``box``, ``bbox`` or ``face`` before each name or
-        without. Every other column is a string.
+        are also read from ``x1,y1,x2,y2``, ``xmin,ymin,xmax,ymax``, ``left,top,right,bottom``, ``xtl,ytl,xbr,ybr``,
+        ``x,y,width,height`` and ``x,y,w,h`` (x and y are the left upper corner), with ``box``, ``bbox`` or ``face``
+        before each name or without. Every other column is a string.
 
     Raises:
         InputError: a column is missing, the table has no row, a label is not in the scheme, a path is outside
@@ -168,6 +189,12 @@ def _contract_name(name: str) -> str:
     if name.casefold().startswith(VOTES_PREFIX):
         return VOTES_PREFIX + name[len(VOTES_PREFIX) :]
     return _NAME_OF.get(name.casefold(), name)
+
+
+def _group_name(name: str, names: Sequence[str]) -> str:
+    """Return the contract's name of a column of groups that a table names otherwise, unless it has both."""
+    own = _GROUP_WORDS.get(_word(name), name)
+    return name if own in names else own
 
 
 def _word(name: str) -> str:

@@ -5,6 +5,7 @@ Nothing is unpacked. Every record and every photograph becomes a row of the tabl
 ``.png`` files are photographs, and the two are matched by file name.
 """
 
+import logging
 import os
 import re
 import stat
@@ -18,13 +19,16 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from pyojeong.core.errors import InputError
+from pyojeong.core.errors import InputError, counted
 from pyojeong.core.images import BROKEN_MEMBER, member_name, plain_hangul
+from pyojeong.core.labels import KOREAN, UNKNOWN
 from pyojeong.core.progress import track
 from pyojeong.core.workspace import SAMPLE_MARKER
 from pyojeong.data.label_json import described, parse_items
 from pyojeong.data.records import SCHEMA, clean_text, read_records
 from pyojeong.data.source import check_source, is_text
+
+log = logging.getLogger(__name__)
 
 DROPS = {
     "record_without_image": "a label record whose photograph is not in SOURCE",
@@ -319,9 +323,23 @@ def _match(records: pl.DataFrame, images: pl.DataFrame, drops: Counter[str]) -> 
         image_without_record=unique_images.height - joined.height,
     )
     _count(drops, **dict(joined["reason"].drop_nulls().value_counts().iter_rows()))
+    _tell_unknown_labels(joined.filter(pl.col("reason") == "unknown_label")["label"])
     rows = joined.filter(pl.col("reason").is_null()).drop("reason").sort("path")
     columns = ["path", "stamp", *(name for name in SCHEMA if name != "reason")]
     return Index(rows.select(columns), records.height + drops["malformed_record"], images.height, drops, [])
+
+
+def _tell_unknown_labels(labels: pl.Series) -> None:
+    """Log the words that are none of the labels; to say that one cannot tell is ordinary."""
+    words = labels.filter(labels.is_in(["", UNKNOWN]).not_()).value_counts(sort=True)
+    if not words.is_empty():
+        first = ", ".join(f"{word!r} ({count})" for word, count in words.head(5).iter_rows())
+        log.warning(
+            "%s left out: the label is none of %s: %s",
+            counted(int(words["count"].sum()), "photograph"),
+            ", ".join(KOREAN),
+            first,
+        )
 
 
 def _count(drops: Counter[str], **counts: int) -> None:

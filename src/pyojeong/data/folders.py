@@ -137,12 +137,10 @@ def collect(
         written = out / f"{name}.toml"
         is_new = not scheme and not written.exists()
         try:
-            labels = sorted({photograph.label for photograph in photographs})
-            if len(labels) < 2 and not scheme:
-                raise InputError(
-                    f"{folder}: only {counted(len(labels), 'folder')} has photographs; two classes are needed"
-                )
-            own = scheme or own_scheme(written, root / base, labels)
+            classes = sorted({photograph.label for photograph in photographs})
+            if len(classes) < 2 and not scheme:
+                raise InputError(f"{folder}: only {counted(len(classes), 'folder')} has photographs; add another class")
+            own = scheme or own_scheme(written, root / base, classes)
             found = _find_all(photographs, root, find, out / f"{name}.faces.jsonl")
             drops.update(face.reason for face in found.values() if face.reason)
             kept = [photograph for photograph in photographs if found[photograph.path].box]

@@ -31,6 +31,7 @@ SCHEMA = {
 """Columns of a row; ``name`` is null for a malformed record, ``reason`` is null for a usable one."""
 
 _PERSON = re.compile(r"([0-9a-fA-F]{64})_")
+_YEARS = re.compile(r"(\d{1,3}(?:\.\d+)?)\s*(?:세|살)?")
 _sides = itemgetter(*BOX_COLUMNS)
 
 # A larger coordinate is nonsense, and sums of such numbers lose whole pixels.
@@ -53,7 +54,7 @@ def _majority(votes: Sequence[str], uploader: str) -> _Choice:
     label = max(votes, key=votes.count, default=UNKNOWN)
     if votes.count(label) < 2:
         return _Choice(None, "no_majority")
-    return _Choice(label, None) if label in KOREAN else _Choice(None, "unknown_label")
+    return _Choice(label, None if label in KOREAN else "unknown_label")
 
 
 def _unanimous(votes: Sequence[str], uploader: str) -> _Choice:
@@ -63,7 +64,7 @@ def _unanimous(votes: Sequence[str], uploader: str) -> _Choice:
 
 
 def _uploader(votes: Sequence[str], uploader: str) -> _Choice:
-    return _Choice(uploader, None) if uploader in KOREAN else _Choice(None, "unknown_label")
+    return _Choice(uploader, None if uploader in KOREAN else "unknown_label")
 
 
 POLICIES: dict[str, Callable[[Sequence[str], str], _Choice]] = {
@@ -149,7 +150,7 @@ def _row(record: Any, key: Callable[[str], str], policy: str, official: str) -> 
     labels = [vote.label for vote in votes if vote.label]
     label, reason = POLICIES[policy](labels, uploader)
     box: Box | None = None
-    if label:
+    if label and not reason:
         box, reason = choose_box(votes, label)
     match = _PERSON.match(name)
     known_labels = [word if word in KOREAN else UNKNOWN for word in labels]
@@ -179,4 +180,8 @@ _clean_word = lru_cache(1024)(clean_text)
 
 
 def _age(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 200 else None
+    """Return an age in whole years, which may also be written as text, such as ``"30"`` or ``"30세"``."""
+    if isinstance(value, str):
+        match = _YEARS.fullmatch(value.strip())
+        value = float(match[1]) if match else None
+    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 200 else None

@@ -267,6 +267,8 @@ def compare(
     names, paths = [name for name, _ in files], [Path(path) for _, path in files]
     if len(files) < 2 or len(set(names)) < len(names):
         raise InputError("a comparison needs at least two prediction files under different names")
+    if Path(out_dir).is_file():
+        raise InputError(f"{out_dir}: is a file; name a folder for the tables")
     scheme = scheme if isinstance(scheme, Scheme) else scheme_named(scheme)
     frames = dict(zip(names, _read_common(paths, scheme), strict=True))
     for path, frame in zip(paths, frames.values(), strict=True):
@@ -326,19 +328,39 @@ def _read_common(paths: Sequence[Path], scheme: Scheme) -> list[pl.DataFrame]:
     for frame in frames[1:]:
         common, _ = align(common, frame)
     for path, frame in zip(paths, frames, strict=True):
-        if len(frame) > len(common):
-            log.warning(
-                "%s: %d of its %d rows are not in all files; they are left out",
-                path,
-                len(frame) - len(common),
-                len(frame),
-            )
+        _tell_left_out(path, frame, common)
     frames = _with_people([common, *(align(common, frame)[1] for frame in frames[1:])])
     if common.is_empty():
         raise InputError(
             f"{', '.join(map(str, paths))}: no image is in all of them; make these files from the same test CSV"
         )
     return frames
+
+
+def _tell_left_out(path: Path, frame: pl.DataFrame, common: pl.DataFrame) -> None:
+    """Log what becomes of the rows that are not in all files, and which images are in a file more than once."""
+    rows = _numbered(frame, "row")
+    lost = rows.join(_numbered(common, "row"), on=["key", "nth"], how="anti")
+    repeats = lost.filter(pl.col("key").is_in(_numbered(common, "row")["key"].to_list()))
+    if missing := len(lost) - len(repeats):
+        log.warning("%s: %d of its %d rows are not in all files; they are left out", path, missing, len(frame))
+    if len(repeats):
+        first = frame["path"][repeats["row"][0]]
+        log.warning(
+            "%s: %s an image more often than another file does (first %s); left out", path, _repeat(len(repeats)), first
+        )
+    torn = frame.group_by("path", maintain_order=True).agg(pl.col("true").n_unique()).filter(pl.col("true") > 1)
+    if len(torn):
+        log.warning(
+            "%s: %s more than one label (first %s), and each row counts; correct the table if it is one face",
+            path,
+            "1 image has" if len(torn) == 1 else f"{len(torn)} images have",
+            torn["path"][0],
+        )
+
+
+def _repeat(rows: int) -> str:
+    return "1 row repeats" if rows == 1 else f"{rows} rows repeat"
 
 
 def _with_people(frames: list[pl.DataFrame]) -> list[pl.DataFrame]:

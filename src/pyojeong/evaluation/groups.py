@@ -34,6 +34,9 @@ _OLDEST = 120  # years
 # 30, 30.0, 30s, 30-39; Korean tables write 30세 or 30살 for an age and 30대 for a decade.
 _AGE = re.compile(r"(?P<first>\d+(\.\d+)?)(\s*[-~–]\s*(?P<last>\d+))?\s*(s|대|세|살|years?)?", re.IGNORECASE)
 
+# What stands in a cell in place of nothing.
+_NOTHING = ("-", "–", "—", "?", "n/a", "na", "nan", "none", "null", "unknown", "모름", "미상", "알수없음")
+
 MAX_GROUPS = 40
 """Groups of one column that are scored, the largest ones."""
 
@@ -197,6 +200,8 @@ def _groups(column: pl.Series) -> NDArray[np.str_]:
     Case makes no difference; a group has the name that it has most often.
     """
     texts = column.cast(pl.String).fill_null("").str.strip_chars()
+    texts = pl.select(pl.when(texts.str.to_lowercase().is_in(_NOTHING)).then(pl.lit("")).otherwise(texts)).to_series()
+    texts = texts.alias(column.name)
     if column.name != "age":
         plain = texts.str.normalize("NFC").str.to_lowercase()
         spellings = pl.DataFrame({"plain": plain, "text": texts}).group_by("plain", "text").len()
