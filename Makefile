@@ -22,6 +22,7 @@ test: lint
 	$(PYTEST) -m "not slow" --durations 20 --durations-min 1
 
 test-all: lint
+	@$(PYTHON) scripts/setup.py bundlers
 	$(PYTEST) --durations 20 --durations-min 5
 
 setup:

@@ -5,6 +5,7 @@ Needs nothing but Python's standard library. Says what it downloads; asks for no
     python3 scripts/setup.py run     # the package with training and reports, face-api.js's weights, onnxruntime-web
     python3 scripts/setup.py test    # the same with the test tools, the real face-api.js and a Chromium
     python3 scripts/setup.py docs    # the site builder alone
+    python3 scripts/setup.py bundlers  # esbuild, rollup, webpack and Next.js, for `make test-all`; after `test`
 """
 
 from __future__ import annotations
@@ -29,11 +30,15 @@ SIZES = {"run": 300, "test": 300, "docs": 70}
 
 def main() -> None:
     """Run the steps for the goal named on the command line."""
-    if len(sys.argv) != 2 or sys.argv[1] not in EXTRAS:
-        stop(f"usage: {sys.argv[0]} {'|'.join(EXTRAS)}")
+    goals = [*EXTRAS, "bundlers"]
+    if len(sys.argv) != 2 or sys.argv[1] not in goals:
+        stop(f"usage: {sys.argv[0]} {'|'.join(goals)}")
     if sys.version_info < (3, 11):  # noqa: UP036 - the reader of this line may be on an old Python
         stop(f"Python 3.11 or newer is needed, this is {platform.python_version()}; call make PYTHON=python3.12")
     goal = sys.argv[1]
+    if goal == "bundlers":
+        install_bundlers()
+        return
     make_venv()
     install_python_packages(goal)
     if goal != "docs":
@@ -97,13 +102,30 @@ def install_npm_packages(goal: str) -> None:
     stamps = [modules / f".installed-{name}" for name in dict.fromkeys((goal, "test"))]
     if any(stamp.is_file() and stamp.read_text() == wanted for stamp in stamps):
         return
+    say("Downloading and installing the npm packages " + ("(about 200 MB)" if goal == "run" else "(about 500 MB)"))
+    npm_ci(ROOT, *(["--omit=dev"] if goal == "run" else []))
+    (modules / f".installed-{goal}").write_text(wanted)
+
+
+def install_bundlers() -> None:
+    """Install the locked bundlers that packed pages are tested with."""
+    folder = ROOT / "tests" / "browser" / "bundlers"
+    names = [f"{folder.relative_to(ROOT).as_posix()}/{name}" for name in ("package.json", "package-lock.json")]
+    stamp = folder / "node_modules" / ".installed"
+    if stamp.is_file() and stamp.read_text() == digest(*names):
+        return
+    say("Downloading and installing esbuild, rollup, webpack and Next.js (about 400 MB)")
+    npm_ci(folder)
+    stamp.write_text(digest(*names))
+
+
+def npm_ci(folder: Path, *more: str) -> None:
+    """Install the locked packages of a folder."""
     npm = shutil.which("npm")
     if not npm or node_major() < 20:
         stop("Node.js 20 or newer with npm is needed (it brings face-api.js and onnxruntime-web); see nodejs.org")
-    say("Downloading and installing the npm packages " + ("(about 200 MB)" if goal == "run" else "(about 500 MB)"))
-    omit = ["--omit=dev"] if goal == "run" else []
-    run(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", "--update-notifier=false", *omit)
-    (modules / f".installed-{goal}").write_text(wanted)
+    quiet = ("--no-audit", "--no-fund", "--loglevel=error", "--update-notifier=false")
+    run(npm, "ci", "--prefix", str(folder), "--ignore-scripts", *quiet, *more)
 
 
 def find_or_install_chromium() -> None:

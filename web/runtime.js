@@ -44,7 +44,7 @@ export async function loadRuntime({ ort, wasmBasePath, provider = 'wasm' }) {
     return { ort: withThreads(ort), wasmUrl: base && base + wasm, ...chosen };
   }
   const bundled = chosen.provider === 'wasm' && !base;
-  const resolved = bundled ? await import('onnxruntime-web/wasm').catch(() => null) : null;
+  const resolved = bundled ? await installed() : null;
   if (resolved) return { ort: withThreads(resolved), wasmUrl: null, ...chosen };
   const folder = base ?? neighborFolder();
   const imported = await importFrom(folder + FILES[chosen.provider].module);
@@ -63,6 +63,16 @@ async function choose(requested) {
   const adapter = await gpu.requestAdapter().catch(() => null);
   if (!adapter) return { provider: 'wasm', providerWhy: 'WebGPU finds no graphics adapter' };
   return { provider: 'webgpu', providerWhy: 'WebGPU is offered' };
+}
+
+/** Returns onnxruntime-web as bundlers and import maps find it; null if it is not installed. */
+async function installed() {
+  try {
+    // Only inside of `try` does webpack build a page without this package.
+    return await import('onnxruntime-web/wasm');
+  } catch {
+    return null;
+  }
 }
 
 /**

@@ -6,8 +6,9 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, sync_
 from pyojeong.analyzer import MODEL
 from pyojeong.classifier import Classifier
 from pyojeong.core import geometry
+from pyojeong.core.files import file_lock
 from pyojeong.core.labels import KOREAN
 from pyojeong.core.workspace import K7_RUN
 from pyojeong.demo.files import DEMO
@@ -133,13 +135,54 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     shutil.copy(graph_path(), root / "models/detector.onnx")
     shutil.copy(nets.graph_path("tiny_face_detector"), root / "models/tiny.onnx")
     shutil.copy(MODEL, root / "models/basic7.onnx")
+    with serving(root) as origin:
+        yield Site(root, origin)
+
+
+@contextmanager
+def serving(root: Path) -> Iterator[str]:
+    """The address of a folder, served as any static host does."""
     command = [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", str(root)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
         assert server.stdout is not None
         port = re.search(r"port (\d+)", server.stdout.readline())
         assert port is not None
-        yield Site(root, f"http://127.0.0.1:{port[1]}")
+        yield f"http://127.0.0.1:{port[1]}"
         server.terminate()
+
+
+def run(*command: str | Path, cwd: Path, environment: Mapping[str, str] | None = None) -> str:
+    """Run a command that must succeed; return what it prints."""
+    words = [str(part) for part in command]
+    env = {**os.environ, **(environment or {})}
+    done = subprocess.run(words, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def npm(*command: str | Path, cwd: Path) -> str:
+    found = shutil.which("npm")
+    assert found is not None
+    return run(found, *command, cwd=cwd)
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `npm pack` makes of the package."""
+    folder = tmp_path_factory.mktemp("packed")
+    # Another process of these tests may pack too, and packing writes into web/.
+    with file_lock(Path(tempfile.gettempdir()) / "pyojeong-packing"):
+        packed = json.loads(npm("pack", "--json", "--pack-destination", folder, cwd=REPOSITORY / "web"))
+    return folder / str(packed[0]["filename"])
+
+
+def install(archive: Path, folder: Path) -> Path:
+    """Install the packed package into an empty project in a folder."""
+    (folder / "package.json").write_text('{"name": "empty", "private": true, "type": "module"}')
+    # Offline: the package brings nothing with it.
+    flags = ("--offline", "--ignore-scripts", "--no-audit", "--no-fund", "--legacy-peer-deps")
+    npm("install", *flags, archive, cwd=folder)
+    return folder
 
 
 @pytest.fixture

@@ -2,12 +2,10 @@
 
 import base64
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ import pytest
 from pyojeong.analyzer import MODEL, Analyzer
 from pyojeong.core.labels import FACEAPI
 from pyojeong.detection.graph import graph_path
+from tests.browser.conftest import install, run
 from tests.browser.faces import draw_group, pixels_of
 
 pytestmark = pytest.mark.browser
@@ -32,29 +31,10 @@ DETECTOR_FILES = ("blazeface.onnx", "LICENSE-blazeface")
 RESULTS = ("faces", "emotions", "results.map((face) => ({ ...face.expressions }))")
 
 
-def run(*command: str | Path, cwd: Path, environment: Mapping[str, str] | None = None) -> str:
-    words = [str(part) for part in command]
-    env = {**os.environ, **(environment or {})}
-    done = subprocess.run(words, cwd=cwd, env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def npm(*command: str | Path, cwd: Path) -> str:
-    found = shutil.which("npm")
-    assert found is not None
-    return run(found, *command, cwd=cwd)
-
-
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def project(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty project with the packed package and what its README names."""
-    folder = tmp_path_factory.mktemp("project")
-    packed = json.loads(npm("pack", "--json", "--pack-destination", folder, cwd=REPOSITORY / "web"))
-    (folder / "package.json").write_text('{"name": "empty", "private": true, "type": "module"}')
-    # Offline: the package brings nothing with it, its peer is linked below.
-    flags = ("--offline", "--ignore-scripts", "--no-audit", "--no-fund", "--legacy-peer-deps")
-    npm("install", *flags, folder / packed[0]["filename"], cwd=folder)
+    folder = install(archive, tmp_path_factory.mktemp("project"))
     for name in ("onnxruntime-web", "onnxruntime-common", "@vladmandic"):
         (folder / "node_modules" / name).symlink_to(MODULES / name)
     return folder

@@ -1,0 +1,5 @@
+'use client';
+
+import { App } from '../../react/App.jsx';
+
+export default App;
