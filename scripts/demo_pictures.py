@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from fractions import Fraction
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,7 +22,6 @@ import av
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from playwright.sync_api import sync_playwright
 
 from pyojeong.core.files import whole_file
 from pyojeong.demo.files import DEMO
@@ -47,6 +47,9 @@ COURSES = (
 HOLD, TURN, RATE = 18, 9, 15
 """Frames for which an expression is held and in which it changes, and frames a second."""
 
+MOMENT = (2.4, 3.2)
+"""Seconds of the film between which the page is photographed: both people hold an expression."""
+
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -59,6 +62,7 @@ def person_in(seed: int, expression: Expression, pose: Pose) -> Pixels:
 
 
 def expression_of(label: str, seed: int) -> Expression:
+    """Return the expression of a label that the person of a seed has."""
     return random_expression({label: 1.0}, np.random.default_rng(seed))
 
 
@@ -97,10 +101,16 @@ def course(seed: int, labels: Sequence[str]) -> Iterator[Pixels]:
             number += 1
 
 
-def write_samples() -> None:
+def draw_still() -> Pixels:
+    """Draw the people of the picture side by side."""
     still = [person_in(seed, expression_of(label, seed), pose_at(0, 1, seed)) for seed, label in STILL]
+    return np.concatenate(still, axis=1)
+
+
+def write_samples() -> None:
+    """Write picture and film; the film takes half a minute."""
     with whole_file(PICTURE) as file:
-        Image.fromarray(np.concatenate(still, axis=1)).save(file, "JPEG", quality=82, optimize=True)
+        Image.fromarray(draw_still()).save(file, "JPEG", quality=82, optimize=True)
     frames = zip(*(course(seed, labels) for seed, labels in COURSES), strict=True)
     with whole_file(FILM) as file, av.open(file, "w", format="webm") as film:
         stream = film.add_stream("libvpx-vp9", rate=RATE, options={"crf": "38", "b": "0", "row-mt": "0"})
@@ -114,6 +124,8 @@ def write_samples() -> None:
 
 def take_screenshots() -> None:
     """Show the sample film for as long as the timeline reaches, and take a picture in each language."""
+    from playwright.sync_api import sync_playwright
+
     from tests.browser.chromium import find_chromium
 
     path = find_chromium()
@@ -133,15 +145,24 @@ def take_screenshots() -> None:
         page.wait_for_timeout(31_000)
         for language, target in SCREENSHOTS.items():
             page.locator(f"#languages [value={language}]").click()
-            page.wait_for_function("() => document.getElementById('video').currentTime % 12.6 > 2.4 && "
-                                   "document.getElementById('video').currentTime % 12.6 < 4.5")
-            page.locator("#languages button").first.blur()
-            page.screenshot(path=target, full_page=True)
+            page.wait_for_function(
+                """([from, to]) => {
+                  const { currentTime } = document.getElementById('video');
+                  return from < currentTime && currentTime < to;
+                }""",
+                arg=MOMENT,
+            )
+            page.evaluate("() => document.activeElement.blur()")
+            picture = Image.open(BytesIO(page.screenshot(full_page=True))).convert("RGB")
+            with whole_file(target) as file:
+                # 256 colors are enough for a page, and make a third of the bytes.
+                picture.quantize(256).save(file, "PNG", optimize=True)
         chromium.close()
         server.shutdown()
 
 
 def main() -> None:
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("samples", "screenshots"))
     if parser.parse_args().what == "samples":

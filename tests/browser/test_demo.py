@@ -142,7 +142,8 @@ def test_what_is_written_over_a_face_stays_in_the_picture(page: Any) -> None:
           picture.hidden = false;
           await picture.decode();
           const faces = [[10, -30], [400, 150], [800, 5]].map(([x, y]) => (
-            { box: { x, y, width: 90, height: 120 }, score: 1, label: 'surprised', unsure: false, emotions: { surprised: 1 } }));
+            { box: { x, y, width: 90, height: 120 }, score: 1, label: 'surprised',
+              unsure: false, emotions: { surprised: 1 } }));
           window.mirror = (on) => {
             document.getElementById('stage').classList.toggle('mirrored', on);
             new Boxes(document.getElementById('faces')).show(faces, { width: 900, height: 400 }, 0);

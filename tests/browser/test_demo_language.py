@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser
 
 from pyojeong.core.labels import ENGLISH, FACEAPI, KOREAN, english_word, korean_word
 from pyojeong.demo.files import DEMO
-from tests.browser.conftest import FACTS, REPOSITORY, Browser, Tab, demo_served
+from tests.browser.conftest import FACTS, REPOSITORY, Tab, demo_served
 
 pytestmark = pytest.mark.browser
 
@@ -49,7 +50,11 @@ def test_the_switch_changes_everything_that_is_shown_and_the_address(english: Ta
     page = english.page
     page.get_by_role("button", name="Picture of drawn faces").click()
     page.locator("#answer", has_text="happy").wait_for()
-    page.evaluate("() => { navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('no', 'NotFoundError'); }; }")
+    page.evaluate(
+        """() => {
+          navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('no', 'NotFoundError'); };
+        }"""
+    )
     page.get_by_role("button", name="Start camera").click()
     page.locator("#problem", has_text="No camera was found").wait_for()
 

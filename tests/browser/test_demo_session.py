@@ -22,8 +22,8 @@ from tests.browser.pages import bars_of
 pytestmark = pytest.mark.browser
 
 PRELUDE = """async () => {
-  window.face = (label, share, more) => ({ id: 1, box: { x: 1, y: 2, width: 30, height: 40 }, score: 0.5, landmarks: null,
-    emotions: { happy: share, sad: 1 - share }, label, unsure: false, ...more });
+  window.face = (label, share, more) => ({ id: 1, box: { x: 1, y: 2, width: 30, height: 40 }, score: 0.5,
+    landmarks: null, emotions: { happy: share, sad: 1 - share }, label, unsure: false, ...more });
   window.sourceOf = (name, kind) => ({ element: null, kind, name, drawn: false, since: 0 });
   window.readingOf = (shown, time, ...faces) => ({ shown, time, size: { width: 100, height: 80 }, faces, chosen: 0,
     marked: false });
@@ -93,7 +93,8 @@ def test_rows_of_films_have_times_and_a_film_is_kept_once(page: Any, tmp_path: P
           table.add(readingOf(film, 1.5, face('sad', 1 / 3, { unsure: true }), face('happy', 1, { id: 2 })));
           table.add(readingOf(film, 0.25, face('happy', 0.1)));
           table.add(readingOf(film, 2, face('happy', 0.1)));
-          for (let turn = 0; turn < 2; turn++) table.add(readingOf(sourceOf('camera:0', 'camera'), 0, face('happy', 0.9)));
+          table.add(readingOf(sourceOf('camera:0', 'camera'), 0, face('happy', 0.9)));
+          table.add(readingOf(sourceOf('camera:0', 'camera'), 0, face('happy', 0.9)));
           return table.toCsv();
         }"""
     )
@@ -119,7 +120,8 @@ def test_a_face_keeps_its_number_and_its_answers_are_averaged(page: Any) -> None
           const follower = new Follower();
           const size = { width: 100, height: 80 };
           const far = { x: 60, y: 30, width: 30, height: 40 };
-          const first = follower.next([face('happy', 0.9, { id: null }), face('sad', 0.1, { id: null, box: far })], size, 0, 0.7);
+          const both = [face('happy', 0.9, { id: null }), face('sad', 0.1, { id: null, box: far })];
+          const first = follower.next(both, size, 0, 0.7);
           const second = follower.next([face('sad', 0.1, { id: null })], size, 300, 0.7);
           const picture = follower.next([face('sad', 0.1, { id: null })], size, null, 0.7);
           return [first, second, picture].map((faces) => faces.map(({ id, label, unsure, emotions }) => (
@@ -138,9 +140,10 @@ def test_the_timeline_joins_equal_answers_and_leaves_gaps(page: Any) -> None:
         """async () => {
           const { runsOf, sharesOf } = await import('/web/demo/timeline.js');
           const at = (time, label, unsure = false) => ({ time, label, value: 0.8, unsure });
-          const moments = [at(0, 'happy'), at(500, 'happy'), at(1000, 'sad'), at(1400, 'happy', true), at(1600, 'sad', true),
-            at(2000, 'sad'), at(9000, 'sad'), at(9600, 'sad')];
-          return [runsOf(moments).map((run) => [run[0].label, run[0].unsure, run[0].time, run.at(-1).time]), sharesOf(moments)];
+          const moments = [at(0, 'happy'), at(500, 'happy'), at(1000, 'sad'), at(1400, 'happy', true),
+            at(1600, 'sad', true), at(2000, 'sad'), at(9000, 'sad'), at(9600, 'sad')];
+          const ends = (run) => [run[0].label, run[0].unsure, run[0].time, run.at(-1).time];
+          return [runsOf(moments).map(ends), sharesOf(moments)];
         }"""
     )
     assert runs == [
@@ -169,11 +172,11 @@ def test_the_sample_film_fills_the_timeline(tab: Any, package_demo: Any, package
           const canvas = document.getElementById('timeline');
           const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
           const colors = new Set();
-          for (let at = 0; at < data.length; at += 4) if (data[at + 3] === 255) {
-            colors.add('#' + [...data.subarray(at, at + 3)].map((level) => level.toString(16).padStart(2, '0')).join(''));
+          const hex = (level) => level.toString(16).padStart(2, '0');
+          for (let at = 0; at < data.length; at += 4) {
+            colors.add(`#${[...data.subarray(at, at + 3)].map(hex).join('')}`);
           }
-          const shown = Object.entries(api.info().colors).filter(([, color]) => colors.has(color)).map(([name]) => name);
-          return shown;
+          return Object.entries(api.info().colors).filter(([, color]) => colors.has(color)).map(([name]) => name);
         }"""
     )
     assert {korean_word(name) for name in drawn} >= {line.split()[2] for line in lines}
@@ -267,7 +270,8 @@ def test_scores_count_the_unsure_and_the_missed_as_not_right(page: Any) -> None:
     ours, rival = page.evaluate(
         """async () => {
           const { scoresOf } = await import('/web/demo/verdicts.js');
-          const say = (label, truth, rival, unsure = false) => ({ answer: { reading: null, label, unsure, rival }, truth });
+          const say = (label, truth, rival, unsure = false) => (
+            { answer: { reading: null, label, unsure, rival }, truth });
           const { ours, rival } = scoresOf([say('a', 'a', 'happy'), say('a', 'b', 'sad'), say('a', 'a', null),
             say('a', 'a', undefined), say('a', 'a', 'happy', true), say('c', 'c', 'happy')], { a: 'happy', b: 'sad' });
           return [ours, rival];

@@ -47,12 +47,11 @@ export class Verdicts {
   /** @type {Readonly<Record<string, string>>} */
   #faceapi = {};
   #choices = element('truths');
-  #undo = /** @type {HTMLButtonElement} */ (element('undo'));
-  #reset = /** @type {HTMLButtonElement} */ (element('reset'));
+  #corrections = element('corrections');
 
   constructor() {
-    this.#undo.addEventListener('click', () => this.#take(this.#given.slice(0, -1)));
-    this.#reset.addEventListener('click', () => this.#take([]));
+    element('undo').addEventListener('click', () => this.#take(this.#given.slice(0, -1)));
+    element('reset').addEventListener('click', () => this.#take([]));
     onLanguage(() => this.#write());
   }
 
@@ -91,11 +90,10 @@ export class Verdicts {
 
   /** @param {{ answer: Answer, truth: string }[]} given */
   #take(given) {
-    const focused = document.activeElement;
+    // A hidden button loses the keyboard focus.
+    if (!given.length && this.#corrections.contains(document.activeElement)) this.#choices.querySelector('button')?.focus();
     this.#given = given;
     this.#write();
-    // A disabled button loses the keyboard focus.
-    if ((focused === this.#undo || focused === this.#reset) && !given.length) this.#choices.querySelector('button')?.focus();
   }
 
   #write() {
@@ -105,7 +103,7 @@ export class Verdicts {
       if (choice.textContent !== word) choice.textContent = word;
       choice.setAttribute('aria-pressed', String(this.#judged() === choice.value));
     }
-    this.#undo.disabled = this.#reset.disabled = !this.#given.length;
+    this.#corrections.hidden = !this.#given.length;
     const { ours, rival } = scoresOf(this.#given, this.#faceapi);
     const told = ours.all ? [text().score('pyojeong', ours.right, ours.all, ours.unsure)] : [];
     if (rival.all) told.push(text().score('face-api.js', rival.right, rival.all, 0));
