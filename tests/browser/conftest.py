@@ -283,14 +283,35 @@ def model_writer() -> Any:
     return write_model
 
 
-@pytest.fixture(scope="module")
-def origin(site: Any) -> Iterator[str]:
-    with make_server(site.root, 0) as server:
+@contextmanager
+def demo_served(root: Path, model_dir: Path | None = None) -> Iterator[str]:
+    """The origin at which the demo of a workspace, or with the models of a folder, is served."""
+    with make_server(root, 0, model_dir=model_dir) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture(scope="module")
+def origin(site: Any) -> Iterator[str]:
+    with demo_served(site.root) as origin:
+        yield origin
+
+
+@pytest.fixture(scope="session")
+def package_origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The origin of a demo with the package's own model."""
+    with demo_served(tmp_path_factory.mktemp("empty")) as origin:
+        yield origin
+
+
+@pytest.fixture
+def package_demo(tab: Any, package_origin: str) -> Any:
+    tab.page.goto(package_origin + DEMO)
+    tab.page.wait_for_function("() => window.api")
+    return tab.page
 
 
 @pytest.fixture

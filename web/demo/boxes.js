@@ -1,4 +1,5 @@
-import { languageOf } from './bars.js';
+import { text, wordOf } from './language.js';
+import { languageOf } from './words.js';
 
 /** @typedef {import('../index.js').FaceEmotions} FaceEmotions */
 /** @typedef {import('../patch.js').Box} Box */
@@ -19,20 +20,21 @@ export class Boxes {
    */
   show(faces, { width, height }, chosen) {
     while (this.#layer.children.length > faces.length) this.#layer.lastElementChild?.remove();
-    faces.forEach(({ box, emotions, label }, at) => {
+    faces.forEach(({ box, emotions, label, unsure }, at) => {
       const face = this.#layer.children[at] ?? this.#layer.appendChild(newFace());
       if (!(face instanceof HTMLElement) || !box) return;
       face.classList.toggle('chosen', at === chosen);
+      face.classList.toggle('unsure', unsure);
       Object.assign(face.style, {
         left: `${(100 * box.x) / width}%`,
         top: `${(100 * box.y) / height}%`,
         width: `${(100 * box.width) / width}%`,
         height: `${(100 * box.height) / height}%`,
       });
-      const text = `${label} ${(100 * (emotions[label] ?? 0)).toFixed(0)}%`;
+      const word = wordOf(label);
       const words = /** @type {HTMLElement} */ (face.firstElementChild);
-      words.textContent = text;
-      words.lang = languageOf(label);
+      words.textContent = unsure ? text().unsure : `${word} ${(100 * (emotions[label] ?? 0)).toFixed(0)}%`;
+      words.lang = languageOf(words.textContent);
       this.#keepInside(face, words);
     });
   }
@@ -71,10 +73,7 @@ function newFace() {
  * @param {boolean} still whether the source is a picture, which is classified as a whole if no face is found
  */
 export function boxWords(drawn, found, still) {
-  if (drawn) {
-    return `박스 ${Math.round(drawn.width)} × ${Math.round(drawn.height)} 픽셀. 박스를 지우면 얼굴을 찾습니다.`;
-  }
-  if (found) return `얼굴 ${found}개를 찾았습니다. 끌어서 박스를 그리면 그 박스만 봅니다.`;
-  if (found === 0 && still) return '얼굴을 찾지 못해 전체를 얼굴로 봅니다. 얼굴 위를 끌어 박스를 그리십시오.';
-  return '';
+  if (drawn) return text().boxDrawn(Math.round(drawn.width), Math.round(drawn.height));
+  if (found) return text().facesFound(found);
+  return found === 0 && still ? text().wholePicture : '';
 }

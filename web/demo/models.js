@@ -1,3 +1,5 @@
+import { text } from './language.js';
+
 /**
  * A model that the page can show.
  *
@@ -9,24 +11,17 @@
  * @property {boolean} synthetic whether it was trained on synthetic faces
  */
 
-/** @type {Record<string, [string, string]>} Korean and English name by origin, or by file in the workspace */
-const NAMES = {
-  package: ['기본 모델', 'package'],
-  'k7_mnv3s_160.onnx': ['내 모델', 'yours'],
-  'k7_mnv3s_160_8bit.onnx': ['내 8비트 모델', 'yours, 8-bit'],
-};
+/** @type {Record<string, 'ownModel' | 'ownSmallModel'>} text by file in the workspace */
+const OWN = { 'k7_mnv3s_160.onnx': 'ownModel', 'k7_mnv3s_160_8bit.onnx': 'ownSmallModel' };
 
 /**
- * The text of a model in the list, in Korean and English. The Korean part comes first because small screens cut off
- * the rest.
+ * Returns the text of a model in the list.
  *
  * @param {Model} model
  */
 export function describeModel({ name, origin, synthetic }) {
-  const names = origin === 'folder' ? undefined : (NAMES[origin] ?? NAMES[name]);
-  if (!names) return synthetic ? `${name} (합성 얼굴 · synthetic faces)` : name;
-  const [korean, english] = names;
-  return synthetic
-    ? `${korean} (합성 얼굴) · ${english}, synthetic faces`
-    : `${korean} (실제 사진) · ${english}, real photos`;
+  const texts = text();
+  const own = origin === 'workspace' ? OWN[name] : undefined;
+  if (origin !== 'package' && !own) return synthetic ? `${name} (${texts.syntheticFaces})` : name;
+  return `${texts[own ?? 'packageModel']} (${synthetic ? texts.syntheticFaces : texts.realPhotos})`;
 }

@@ -1,3 +1,5 @@
+import { text } from './language.js';
+
 const SMOOTHING = 0.1; // weight of the newest frame of a video
 
 /** @typedef {{ read: number, detect: number, classify: number }} Timings milliseconds */
@@ -35,8 +37,6 @@ export class Pace {
    */
   words(live) {
     if (!this.#last) return [];
-    const { read, detect, classify } = this.#times;
-    const stages = `읽기 ${read.toFixed(0)} · 얼굴 ${detect.toFixed(0)} · 감정 ${classify.toFixed(0)} ms`;
-    return [stages, live && this.#interval ? `초당 ${(1000 / this.#interval).toFixed(0)}회` : ''];
+    return [text().stages(this.#times), live && this.#interval ? text().rate(1000 / this.#interval) : ''];
   }
 }

@@ -10,7 +10,7 @@ const WASM = new URL('../../node_modules/@tensorflow/tfjs-backend-wasm/dist/', i
 /**
  * Returns the emotions of the face that overlaps a box most, null if none does; without a box, of the largest face.
  *
- * @typedef {(source: HTMLImageElement | HTMLVideoElement, box: Box | null) =>
+ * @typedef {(source: HTMLImageElement | HTMLVideoElement | HTMLCanvasElement, box: Box | null) =>
  *   Promise<{ emotions: Record<string, number> | null, ms: number }>} Ask
  */
 

@@ -26,7 +26,7 @@ FACEAPI = ("neutral", "happy", "sad", "angry", "fearful", "disgusted", "surprise
 """The classes of face-api.js's FaceExpressionNet, in the order of its seven outputs."""
 
 FACEAPI_KOREAN = ("중립", "기쁨", "슬픔", "분노", "두려움", "혐오", "놀람")
-"""Korean names of ``FACEAPI``, position by position, as the demo page shows them (``web/demo/bars.js``)."""
+"""Korean names of ``FACEAPI``, position by position, as the demo page shows them (``web/demo/words.js``)."""
 
 UNKNOWN = "알수없음"
 """An annotator's answer for "cannot tell"; never a class."""

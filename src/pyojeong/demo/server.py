@@ -27,6 +27,8 @@ _TYPES = {
     ".wasm": "application/wasm",
     ".onnx": "application/octet-stream",
     ".bin": "application/octet-stream",
+    ".jpg": "image/jpeg",
+    ".webm": "video/webm",
 }
 
 
