@@ -22,7 +22,7 @@ test: lint
 	$(PYTEST) -m "not slow" --durations 20 --durations-min 1
 
 test-all: lint
-	@$(PYTHON) scripts/setup.py bundlers
+	@$(PYTHON) scripts/setup.py tools
 	$(PYTEST) --durations 20 --durations-min 5
 
 setup:

@@ -5,7 +5,7 @@ Needs nothing but Python's standard library. Says what it downloads; asks for no
     python3 scripts/setup.py run     # the package with training and reports, face-api.js's weights, onnxruntime-web
     python3 scripts/setup.py test    # the same with the test tools, the real face-api.js and a Chromium
     python3 scripts/setup.py docs    # the site builder alone
-    python3 scripts/setup.py bundlers  # esbuild, rollup, webpack and Next.js, for `make test-all`; after `test`
+    python3 scripts/setup.py tools   # esbuild, rollup, webpack, Next.js and TypeDoc, for `make test-all`; after `test`
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ SIZES = {"run": 300, "test": 300, "docs": 70}
 
 def main() -> None:
     """Run the steps for the goal named on the command line."""
-    goals = [*EXTRAS, "bundlers"]
+    goals = [*EXTRAS, "tools"]
     if len(sys.argv) != 2 or sys.argv[1] not in goals:
         stop(f"usage: {sys.argv[0]} {'|'.join(goals)}")
     if sys.version_info < (3, 11):  # noqa: UP036 - the reader of this line may be on an old Python
         stop(f"Python 3.11 or newer is needed, this is {platform.python_version()}; call make PYTHON=python3.12")
     goal = sys.argv[1]
-    if goal == "bundlers":
-        install_bundlers()
+    if goal == "tools":
+        install_tools()
         return
     make_venv()
     install_python_packages(goal)
@@ -107,14 +107,14 @@ def install_npm_packages(goal: str) -> None:
     (modules / f".installed-{goal}").write_text(wanted)
 
 
-def install_bundlers() -> None:
-    """Install the locked bundlers that packed pages are tested with."""
-    folder = ROOT / "tests" / "browser" / "bundlers"
+def install_tools() -> None:
+    """Install the locked bundlers and the writer of the reference, which only the long tests need."""
+    folder = ROOT / "tests" / "browser" / "tools"
     names = [f"{folder.relative_to(ROOT).as_posix()}/{name}" for name in ("package.json", "package-lock.json")]
     stamp = folder / "node_modules" / ".installed"
     if stamp.is_file() and stamp.read_text() == digest(*names):
         return
-    say("Downloading and installing esbuild, rollup, webpack and Next.js (about 400 MB)")
+    say("Downloading and installing esbuild, rollup, webpack, Next.js and TypeDoc (about 450 MB)")
     npm_ci(folder)
     stamp.write_text(digest(*names))
 

@@ -16,7 +16,7 @@ from tests.browser.faces import draw_group, pixels_of
 
 pytestmark = pytest.mark.browser
 
-BUNDLERS = REPOSITORY / "tests/browser/bundlers/node_modules"
+BUNDLERS = REPOSITORY / "tests/tools/node_modules"
 PORTRAIT = draw_group(640, 480, people=1)
 PATIENCE = 60_000  # ms
 # Shows the portrait in place of what Chromium's fake camera shows.
@@ -36,7 +36,7 @@ navigator.mediaDevices.getUserMedia = async () => {
 
 def need_bundlers() -> Path:
     if not BUNDLERS.is_dir():
-        pytest.skip("the bundlers are not installed; run: python3 scripts/setup.py bundlers")
+        pytest.skip("the bundlers are not installed; run: python3 scripts/setup.py tools")
     return BUNDLERS
 
 
