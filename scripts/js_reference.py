@@ -43,7 +43,7 @@ EXPORTS = {
 HEAD = """# JavaScript reference
 
 Written by `python scripts/js_reference.py` from the comments in `web/`; do not edit. The [guide](js_api.md) explains
-how the parts are used. `install`, `uninstall` and `MAPPING` come from `pyojeong/face-api`, everything else from `pyojeong`.
+how the parts are used. `install`, `uninstall` and `MAPPING` come from `pyojeong/face-api`, the rest from `pyojeong`.
 """
 
 
