@@ -99,13 +99,20 @@ class Tab:
         assert outside == []
 
 
-@pytest.fixture
-def tab(browser: Browser) -> Iterator[Tab]:
-    context = browser.new_context(locale="ko-KR", permissions=["camera"])
+@contextmanager
+def tab_of(browser: Browser, locale: str = "ko-KR") -> Iterator[Tab]:
+    """A watched page of its own, which may use the camera."""
+    context = browser.new_context(locale=locale, permissions=["camera"])
     opened = Tab(context.new_page())
     opened.watch()
     yield opened
     context.close()
+
+
+@pytest.fixture
+def tab(browser: Browser) -> Iterator[Tab]:
+    with tab_of(browser) as opened:
+        yield opened
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser
 
 from pyojeong.core.labels import ENGLISH, FACEAPI, KOREAN, english_word, korean_word
 from pyojeong.demo.files import DEMO
-from tests.browser.conftest import FACTS, REPOSITORY, Tab, demo_served
+from tests.browser.conftest import FACTS, REPOSITORY, Tab, demo_served, tab_of
 
 pytestmark = pytest.mark.browser
 
@@ -19,13 +19,10 @@ HANGUL = re.compile("[가-힣]+")
 
 @pytest.fixture
 def english(browser: Browser, package_origin: str) -> Any:
-    context = browser.new_context(locale="en-GB", permissions=["camera"])
-    opened = Tab(context.new_page())
-    opened.watch()
-    opened.page.goto(package_origin + DEMO)
-    opened.page.wait_for_function("() => window.api")
-    yield opened
-    context.close()
+    with tab_of(browser, "en-GB") as opened:
+        opened.page.goto(package_origin + DEMO)
+        opened.page.wait_for_function("() => window.api")
+        yield opened
 
 
 def test_the_browser_s_language_is_the_page_s(english: Tab, package_origin: str) -> None:

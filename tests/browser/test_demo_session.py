@@ -113,6 +113,24 @@ def test_rows_of_films_have_times_and_a_film_is_kept_once(page: Any, tmp_path: P
     assert len(table.summary().table) == 4
 
 
+def test_a_full_table_stays_as_it_is(page: Any) -> None:
+    length, later, lines = page.evaluate(
+        """async () => {
+          const { Table } = await import('/web/demo/table.js');
+          const table = new Table(['happy', 'sad']);
+          const film = sourceOf('film', 'film');
+          let time = 0;
+          const add = () => table.add(readingOf(film, (time += 1), face('happy', 0.75)));
+          while (!table.full) add();
+          const { length } = table;
+          add();
+          return [length, table.length, table.toCsv().match(/$/gm).length];
+        }"""
+    )
+    assert length == later == 200_000
+    assert lines == 200_002
+
+
 def test_a_face_keeps_its_number_and_its_answers_are_averaged(page: Any) -> None:
     frames = page.evaluate(
         """async () => {
@@ -215,6 +233,67 @@ def test_a_film_that_begins_again_shows_no_error_and_adds_no_rows(package_demo: 
     assert rows["time_s"].is_sorted()
     assert 0 < len(rows) <= 6
     assert not any(package_demo.evaluate("() => window.problems"))
+
+
+def test_a_film_without_a_frame_for_a_moment_keeps_the_message_before(package_demo: Any, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no picture")
+    package_demo.get_by_role("button", name="그린 얼굴 영상").click()
+    package_demo.locator("#faces .face").first.wait_for()
+    package_demo.locator("#file").set_input_files(tmp_path / "notes.txt")
+    package_demo.get_by_text("사진으로 열 수 없습니다").wait_for()
+    refused = package_demo.evaluate(
+        """async () => {
+          const problem = document.getElementById('problem');
+          const before = problem.textContent;
+          let changes = 0;
+          new MutationObserver(() => (changes += 1)).observe(problem, { childList: true, attributes: true });
+          const { analyze } = api;
+          let refused = 0;
+          api.analyze = (...given) => analyze.apply(api, given).catch((error) => { refused += 1; throw error; });
+          const later = () => new Promise((resolve) => setTimeout(resolve, 50));
+          Object.defineProperty(video, 'readyState', { value: 1, configurable: true });
+          while (refused < 2) await later();
+          delete video.readyState;
+          const rows = document.getElementById('rows').textContent;
+          while (document.getElementById('rows').textContent === rows) await later();
+          return [changes, problem.textContent === before];
+        }"""
+    )
+    assert refused == [0, True]
+
+
+def test_face_api_is_asked_about_the_same_frame(package_demo: Any, tmp_path: Path) -> None:
+    shades = [np.full((240, 320, 3), 20 * number, np.uint8) for number in range(12)]
+    write_film(tmp_path / "shades.webm", shades)
+    package_demo.locator("#file").set_input_files(tmp_path / "shades.webm")
+    package_demo.locator("#answer", has_text="얼굴을 찾지 못했습니다").wait_for()
+    held, asked = package_demo.evaluate(
+        """async () => {
+          const { hold } = await import('./stage.js');
+          const shown = { element: video, kind: 'film' };
+          const canvas = hold(shown);
+          const shade = () => canvas.getContext('2d').getImageData(100, 100, 1, 1).data[0];
+          const before = shade();
+          const { currentTime } = video;
+          const until = async (holds) => { while (!holds()) await new Promise((resolve) => setTimeout(resolve, 20)); };
+          await until(() => Math.abs(video.currentTime - currentTime) > 0.4);
+          const stays = shade() === before;
+          hold(shown);
+          const held = [stays, Math.abs(shade() - before) > 10];
+          const { analyze } = api;
+          const asked = [];
+          api.analyze = (source, ...more) => {
+            asked.push(source.localName);
+            return analyze.call(api, source, ...more);
+          };
+          await until(() => asked.at(-1) === 'video');
+          document.getElementById('rival').click();
+          await until(() => asked.at(-1) === 'canvas');
+          return [held, [...new Set(asked)]];
+        }"""
+    )
+    assert held == [True, True]
+    assert asked == ["video", "canvas"]
 
 
 @pytest.mark.parametrize("threshold", [None, "1.0"])

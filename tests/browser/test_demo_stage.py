@@ -10,7 +10,7 @@ import pytest
 from pyojeong.core.labels import KOREAN
 from pyojeong.demo.files import DEMO
 from pyojeong.sample.drawing import draw_face
-from tests.browser.conftest import Tab, launched
+from tests.browser.conftest import launched, tab_of
 from tests.browser.faces import as_address, write_video
 from tests.browser.pages import assert_shows, bars_of
 
@@ -155,13 +155,10 @@ def face_camera(playwright: Any, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture
 def camera_tab(face_camera: Any, origin: str) -> Iterator[Any]:
-    context = face_camera.new_context(locale="ko-KR", permissions=["camera"])
-    opened = Tab(context.new_page())
-    opened.watch()
-    opened.page.goto(origin + DEMO)
-    opened.page.wait_for_function("() => window.api")
-    yield opened
-    context.close()
+    with tab_of(face_camera) as opened:
+        opened.page.goto(origin + DEMO)
+        opened.page.wait_for_function("() => window.api")
+        yield opened
 
 
 def test_the_camera_gives_live_results_until_it_is_switched_off(camera_tab: Any, origin: str) -> None:

@@ -6,8 +6,8 @@ import { wordIn } from './words.js';
 const PICTURE = ['source', 'frame', 'time_s', 'width', 'height'];
 const FACE = ['id', 'minX', 'minY', 'maxX', 'maxY', 'score', 'label', 'label_en', 'label_ko'];
 const END = ['unsure', 'reason'];
-// About 100 MB, or four hours of one face at 30 frames a second.
-const MOST_ROWS = 500_000;
+// Almost two hours of one face at 30 frames a second; about 70 MB.
+const MOST_ROWS = 200_000;
 
 /** The readings of one model, in the columns of `pyojeong analyze`'s table. */
 export class Table {

@@ -61,7 +61,11 @@ export class Timeline {
     this.draw(now);
   }
 
-  /** @param {number} [now] in ms of `performance.now()`; at most `TELL_EVERY` ms after the last time only the picture changes */
+  /**
+   * Draws the picture, and writes the shares, which change only every `TELL_EVERY` ms so that they can be read.
+   *
+   * @param {number} [now] in ms of `performance.now()`; without it as of the newest moment, and the shares at once
+   */
   draw(now) {
     const faces = this.#longest();
     const at = now ?? Math.max(0, ...faces.map(([, moments]) => moments.at(-1)?.time ?? 0));
