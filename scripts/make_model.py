@@ -57,24 +57,11 @@ STAGES = (
         ("mixture.py {folder} --answers rafdb.onnx", f"train --profile mixture {MIXED} --out models/long"),
     ),
     Stage(
-        "longer",
-        "models/longer/best.pt",
-        (f"train --profile mixture {MIXED} --weights models/long/best.pt --seed 11 --epochs 34 --out models/longer",),
-    ),
-    Stage(
-        "mean",
-        "mean.pt",
-        (
-            "soup.py mean.pt --csv data_raw/mixed_val_BASIC7.csv --calibration-set rafdb models/long/best.pt "
-            "models/longer/best.pt",
-        ),
-    ),
-    Stage(
         "all",
         "models/all/best.pt",
         (
             "mixture.py {folder} --answers rafdb.onnx --hold-out {nobody}",
-            f"train --profile mixture {MIXED} --weights mean.pt --seed 7 --epochs 16 --lr-head 5e-4 "
+            f"train --profile mixture {MIXED} --weights models/long/best.pt --seed 7 --epochs 20 --lr-head 5e-4 "
             "--lr-backbone 5e-4 --set draws=14000 --set ema=0.998 --set {last_sets} --out models/all",
         ),
     ),
@@ -90,7 +77,7 @@ STAGES = (
         ),
     ),
 )
-LAST_SETS = "set_weights=rafdb:4 fer2013:3.5 taiwan_odd:2 utk_asian:0.7 ckplus48:0.2"
+LAST_SETS = "set_weights=rafdb:4 fer2013:3.5 taiwan_odd:1.3 utk_asian:0.7 ckplus48:0.2"
 
 
 def command(line: str, places: dict[str, str]) -> list[str]:
