@@ -150,7 +150,9 @@ def test_a_scheme_that_cannot_be_used_is_told(tmp_path: Path, text: str, words: 
 
 def test_the_package_s_names_stay_its_own(tmp_path: Path) -> None:
     (tmp_path / "k7.toml").write_text(GOOD, encoding="utf-8")
-    with pytest.raises(InputError, match="the package has a scheme K7; rename the file"):
+    with pytest.raises(
+        InputError, match="the package has a scheme K7, and tables are told apart by it; rename the file"
+    ):
         scheme_named(str(tmp_path / "k7.toml"))
     (tmp_path / "a b.toml").write_text(GOOD, encoding="utf-8")
     with pytest.raises(InputError, match="rename it to letters, digits"):

@@ -146,10 +146,9 @@ def collect(
     own = scheme_named(str(scheme)) if scheme else None
     collection = run_collect(folder, root, face_boxes(), name=name, scheme=own, seed=seed)
     terminal.print_json(asdict(collection))
-    tables = " ".join(f"--{split}-csv {path}" for split, path in collection.tables.items())
-    print(
-        f"Next: pyojeong train {tables} --scheme {scheme or collection.scheme} --box-kind blazeface --out models/NAME"
-    )
+    words = [word for split, path in collection.tables.items() for word in (f"--{split}-csv", str(path))]
+    words += ["--scheme", str(scheme or collection.scheme), "--box-kind", "blazeface", "--out", "models/NAME"]
+    print(f"Next: {terminal.command_line(['pyojeong', 'train', *words])}")
     if any(reason in PASSED_OVER for reason in collection.drops):
         raise typer.Exit(3)
 

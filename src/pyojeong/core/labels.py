@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pyojeong.core.errors import InputError
-from pyojeong.core.files import refuse_folder, require_file
+from pyojeong.core.files import is_reserved, refuse_folder, require_file
 
 KOREAN = ("기쁨", "당황", "분노", "불안", "상처", "슬픔", "중립")
 """AI Hub's labels, in the fixed output order of the K7 model."""
@@ -208,9 +208,16 @@ def scheme_named(name: str) -> Scheme:
         refuse_folder(Path(name))
         raise InputError(f"there is no label scheme {name!r}; choose one of {', '.join(SCHEMES)}, or give a .toml file")
     scheme = read_scheme(Path(name))
-    if scheme.name.upper() in SCHEMES:
-        raise InputError(f"{name}: the package has a scheme {scheme.name.upper()}; rename the file")
+    if theirs := package_scheme_in(scheme.name):
+        raise InputError(f"{name}: the package has a scheme {theirs}, and tables are told apart by it; rename the file")
+    if is_reserved(scheme.name):
+        raise InputError(f"{name}: Windows reserves this name for a device; rename the file")
     return scheme
+
+
+def package_scheme_in(name: str) -> str | None:
+    """Return the package's scheme whose name is a part of a name, as ``scheme_for`` finds it in the name of a table."""
+    return next((theirs for theirs in SCHEMES if theirs in name.upper().split("_")), None)
 
 
 def scheme_for(scheme: Scheme | str | None, csv: Path) -> Scheme:

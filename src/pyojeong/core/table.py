@@ -23,6 +23,9 @@ BOX_COLUMNS = BOX_KEYS
 GROUP_COLUMNS = ("gender", "age", "profession", "place")
 """Columns by which scores are reported for each group of photographs."""
 
+NOTHING = ("", "-", "–", "—", "?", "n/a", "na", "nan", "none", "null", "unknown", "모름", "미상", "알수없음")
+"""What stands in a cell of a person or a group in place of nothing, in lower case."""
+
 VOTES_PREFIX = "votes_"
 VOTES = tuple(f"{VOTES_PREFIX}{label}" for label in (*KOREAN, UNKNOWN))
 """Columns that count the annotators by label; any label that is none of the seven counts as 알수없음."""
@@ -36,6 +39,8 @@ _CORNERS = (
     ("left", "top", "right", "bottom"),
     ("leftx", "topy", "rightx", "bottomy"),
     ("xtl", "ytl", "xbr", "ybr"),
+    ("xleft", "ytop", "xright", "ybottom"),
+    ("startx", "starty", "endx", "endy"),
     ("topleftx", "toplefty", "bottomrightx", "bottomrighty"),
     ("왼쪽", "위", "오른쪽", "아래"),
     ("좌", "상", "우", "하"),
@@ -198,14 +203,14 @@ def _group_name(name: str, names: Sequence[str]) -> str:
 
 
 def _word(name: str) -> str:
-    """Return a column's name without what people write in different ways: case, spaces, hyphens and underscores."""
-    return re.sub(r"[\s_-]", "", unicodedata.normalize("NFC", name)).casefold()
+    """Return a column's name without what people write in different ways: case, spaces, dots, brackets, _ and -."""
+    return re.sub(r"[\s_.\[\]-]", "", unicodedata.normalize("NFC", name)).casefold()
 
 
 def _box_word(name: str) -> str:
     """Return the name of a box's column without what may stand before it: ``bbox_x``, ``face-left``, ``Box X``."""
     word = _word(name)
-    return re.sub("^(bounding|face)?b?box|^face", "", word) or word
+    return re.sub("^(bounding|face)?b?box|^face(rectangle)?", "", word) or word
 
 
 def _first_column(frame: pl.DataFrame, names: tuple[str, ...], words: tuple[str, ...], path: Path) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from pyojeong.core.errors import InputError
 from pyojeong.core.files import is_reserved, write_text
-from pyojeong.core.labels import BASIC7, SCHEMES, Scheme, read_scheme, scheme_of
+from pyojeong.core.labels import BASIC7, Scheme, package_scheme_in, read_scheme, scheme_of
 
 _COLORS = ("#d99a1c", "#3f6fb0", "#c2473d", "#5f7f3f", "#8a6fb3", "#b0506b", "#1c8a94", "#6b7785")
 
@@ -23,9 +23,9 @@ def checked_name(name: str) -> str:
     """Return a name for a scheme's file; InputError where it is none or has a scheme's of the package in it."""
     if not re.fullmatch(r"[\w-]+", name):
         raise InputError(f"--name {name!r} names files; write it in letters, digits, _ and -")
-    if theirs := [scheme for scheme in SCHEMES if scheme in name.upper().split("_")]:
+    if theirs := package_scheme_in(name):
         # Tables are told apart by the scheme in their names.
-        raise InputError(f"the name {name} has {theirs[0]} in it, a label scheme of the package; choose another --name")
+        raise InputError(f"the name {name} has {theirs} in it, a label scheme of the package; choose another --name")
     if is_reserved(name):
         raise InputError(f"{name} is a name that Windows reserves for a device; choose another --name")
     return name

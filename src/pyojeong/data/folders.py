@@ -43,18 +43,36 @@ DROPS = {
     "reserved_name": "a name that Windows reserves for a device, such as NUL.jpg",
     "undecodable_name": "a file name in an unknown encoding",
     "empty_folder": "a folder of a class without photographs",
+    "system_folder": "in a folder of the system, such as .thumbnails or @eaDir",
+    "archive": "an archive; unpack it into the folder of its class",
+    "unfinished_download": "an unfinished download; download it again",
     "linked_folder": "a link to a folder, which is not followed; copy the folder",
     **PROBLEMS,
 }
 """Why a file is in no table: reason -> meaning."""
 
-PASSED_OVER = ("reserved_name", "undecodable_name", "empty_folder", "linked_folder", *PROBLEMS)
+PASSED_OVER = (
+    "reserved_name",
+    "undecodable_name",
+    "empty_folder",
+    "linked_folder",
+    "archive",
+    "unfinished_download",
+    *PROBLEMS,
+)
 """Reasons of ``DROPS`` for what might have been a photograph of its class."""
 
 _IMAGES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif"),
     *(".heic", ".heif", ".avif", ".tif", ".tiff", ".jp2"),
 )
+# Endings that tell why a file is passed over.
+_OTHERS = {
+    **dict.fromkeys((".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".egg", ".alz"), "archive"),
+    **dict.fromkeys((".part", ".crdownload", ".download"), "unfinished_download"),
+    **dict.fromkeys((".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf"), "camera_raw"),
+}
+_SYSTEM = ("@eaDir", "__MACOSX")
 _SPLITS = ("train", "training", "val", "valid", "validation", "dev", "test", "testing")
 log = logging.getLogger(__name__)
 
@@ -129,6 +147,8 @@ def collect(
             ``MIN_PHOTOGRAPHS`` with a face, or another run is collecting in ``root``.
     """
     base = base_of(folder, root)
+    if scheme and name not in (None, scheme.name):
+        raise InputError(f"the tables are named after the scheme {scheme.name}; leave out --name {name}")
     name = scheme.name if scheme else checked_name(default_name(base) if name is None else name)
     out = root / COLLECTED
     with alone_in(out):
@@ -216,8 +236,14 @@ def _in_class(folder: Path, drops: Counter[str]) -> Iterator[Path]:
     for file in sorted(folder.rglob("*")):
         if file.name.startswith(".") or (file.is_dir() and not file.is_symlink()):
             continue
-        if file.is_dir():
+        if any(part.startswith(".") or part in _SYSTEM for part in file.relative_to(folder).parts):
+            drops["system_folder"] += 1
+        elif file.is_dir():
             drops["linked_folder"] += 1
+        elif (reason := _OTHERS.get(file.suffix.lower())) is not None:
+            if not drops[reason]:
+                log.warning("%s: %s", file, DROPS[reason])
+            drops[reason] += 1
         elif file.suffix.lower() not in _IMAGES:
             drops["other_file"] += 1
         elif not is_text(str(file)):

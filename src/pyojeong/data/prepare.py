@@ -165,7 +165,7 @@ def _require_rows(
         remedy = "no photograph has the name that a label record gives it: were they renamed? Use the original names"
     elif reach_beyond(results):
         remedy = f"of the face boxes {RESIZED}"
-    elif drops["no_majority"] + drops["not_unanimous"] == index.drops.total():
+    elif drops["no_majority"] + drops["not_unanimous"] == drops.total():
         remedy = "choose another --policy, such as uploader"
     else:
         remedy = "docs/data_prep.md explains each reason"
@@ -294,7 +294,11 @@ def write_view(root: Path, scheme: Scheme) -> dict[str, int]:
             table = _view(rows, scheme).drop("label")
             write_csv(table, root / folder / f"{split}_{scheme.name}.csv")
             counts[split] = table.height
-            absent = [label for label in scheme.classes if label not in set(table["label_en"])]
+            absent = [
+                label
+                for label in scheme.classes
+                if label not in set(table["orig_kor"] if scheme is K7 else table["label_en"])
+            ]
             if absent and folder == SPLITS_CSV:
                 log.warning("%s/%s_%s.csv: has no photograph of %s", folder, split, scheme.name, ", ".join(absent))
     return counts

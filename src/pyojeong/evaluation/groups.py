@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pyojeong.core import metrics
 from pyojeong.core.labels import Scheme
 from pyojeong.core.metrics import Floats, Interval, Ints
-from pyojeong.core.table import GROUP_COLUMNS
+from pyojeong.core.table import GROUP_COLUMNS, NOTHING
 from pyojeong.evaluation.annotators import annotator_answers
 from pyojeong.evaluation.predictions import end_to_end, matched
 from pyojeong.evaluation.protocols import MIN_PEOPLE, counts_in, own_protocols
@@ -33,9 +33,6 @@ _OLDEST = 120  # years
 
 # 30, 30.0, 30s, 30-39; Korean tables write 30세 or 30살 for an age and 30대 for a decade.
 _AGE = re.compile(r"(?P<first>\d+(\.\d+)?)(\s*[-~–]\s*(?P<last>\d+))?\s*(s|대|세|살|years?)?", re.IGNORECASE)
-
-# What stands in a cell in place of nothing.
-_NOTHING = ("-", "–", "—", "?", "n/a", "na", "nan", "none", "null", "unknown", "모름", "미상", "알수없음")
 
 MAX_GROUPS = 40
 """Groups of one column that are scored, the largest ones."""
@@ -137,6 +134,8 @@ def contender_groups(frame: pl.DataFrame, contender: str, protocols: Sequence[st
     Returns:
         ``contender``, ``protocol`` and the fields of ``GroupScore``; ``p_holm`` is null, see ``group_table``.
     """
+    if "person" in frame.columns and any(name in frame.columns for name in GROUP_COLUMNS):
+        _tell_unknown_people(frame["person"], contender)
     wanted = [protocol for protocol in own_protocols(frame) if protocol in protocols and protocol in PROTOCOLS]
     rows = [
         {"contender": contender, "protocol": protocol, **asdict(score)}
@@ -176,8 +175,13 @@ def _answer_values(frame: pl.DataFrame, protocol: str) -> Iterator[_Values]:
 
 def _scores(frame: pl.DataFrame, measures: Sequence[_Values]) -> list[GroupScore]:
     """Score every group of every column."""
-    known = "person" in frame.columns and not frame["person"].null_count()
-    person = frame["person"].rank("dense").cast(pl.Int64).to_numpy() if known else np.arange(len(frame))
+    unknown = (
+        frame["person"].is_null() if "person" in frame.columns else pl.Series([True]).new_from_index(0, len(frame))
+    )
+    # A few images of unknown people are left out; where most are unknown, each image counts as a person.
+    known = 2 * int(unknown.sum()) < len(frame)
+    usable = ~unknown.to_numpy() if known else np.ones(len(frame), bool)
+    person = frame["person"].rank("dense").fill_null(0).cast(pl.Int64).to_numpy() if known else np.arange(len(frame))
     scores = []
     for column in GROUP_COLUMNS:
         if column not in frame.columns:
@@ -185,7 +189,7 @@ def _scores(frame: pl.DataFrame, measures: Sequence[_Values]) -> list[GroupScore
         group_of = _groups(frame[column])
         groups = _largest(group_of, column)
         for values in measures:
-            with_group = group_of[values.row] != ""
+            with_group = (group_of[values.row] != "") & usable[values.row]
             rows, value = values.row[with_group], values.value[with_group]
             for group in groups:
                 inside = group_of[rows] == group
@@ -194,13 +198,20 @@ def _scores(frame: pl.DataFrame, measures: Sequence[_Values]) -> list[GroupScore
     return scores
 
 
+def _tell_unknown_people(person: pl.Series, contender: str) -> None:
+    if unknown := person.null_count():
+        few = 2 * unknown < len(person)
+        outcome = "left out of the scores by group" if few else "so by group each image counts as a person"
+        log.warning("%s: the person of %d of %d images is unknown; %s", contender, unknown, len(person), outcome)
+
+
 def _groups(column: pl.Series) -> NDArray[np.str_]:
     """Return the group of each row, "" where it is unknown; ages become decades.
 
     Case makes no difference; a group has the name that it has most often.
     """
     texts = column.cast(pl.String).fill_null("").str.strip_chars()
-    texts = pl.select(pl.when(texts.str.to_lowercase().is_in(_NOTHING)).then(pl.lit("")).otherwise(texts)).to_series()
+    texts = pl.select(pl.when(texts.str.to_lowercase().is_in(NOTHING)).then(pl.lit("")).otherwise(texts)).to_series()
     texts = texts.alias(column.name)
     if column.name != "age":
         plain = texts.str.normalize("NFC").str.to_lowercase()

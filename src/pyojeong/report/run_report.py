@@ -74,7 +74,9 @@ def report_run(run: Path, root: Path) -> RunReport:
         raise InputError(f"{predictions}: no image has an answer; train it again")
     scores = pl.DataFrame([asdict(score(given))])
     classes = pl.DataFrame({"class": given.classes, **metrics.per_class(given.counts)._asdict()})
-    counts = pl.DataFrame({"true": given.classes, **dict(zip(given.classes, given.counts.T, strict=False))})
+    # A class may be called true as well.
+    head = "true" if "true" not in given.classes else "true class"
+    counts = pl.DataFrame({head: given.classes, **dict(zip(given.classes, given.counts.T, strict=False))})
     voted = frame if votes_decide_labels(root) else frame.select("path", "true")
     groups = group_table([contender_groups(frame, run.name), annotator_groups(voted, scheme)])
     out = run / "report"
@@ -134,7 +136,7 @@ def _classes(classes: pl.DataFrame, scheme: Scheme) -> str:
 
 
 def _confusions(counts: pl.DataFrame) -> str:
-    columns = {"": text("true")} | {escape(name): number(name) for name in counts.columns[1:]}
+    columns = {"": text(counts.columns[0])} | {escape(name): number(name) for name in counts.columns[1:]}
     return table(counts, columns)
 
 
