@@ -148,6 +148,13 @@ def test_a_scheme_that_cannot_be_used_is_told(tmp_path: Path, text: str, words: 
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["my_K7", "M1_x"])
+def test_a_file_s_name_contains_no_scheme_of_the_package(tmp_path: Path, name: str) -> None:
+    (tmp_path / f"{name}.toml").write_text(GOOD, encoding="utf-8")
+    with pytest.raises(InputError, match="tables are told apart by it; rename the file"):
+        scheme_named(str(tmp_path / f"{name}.toml"))
+
+
 def test_the_package_s_names_stay_its_own(tmp_path: Path) -> None:
     (tmp_path / "k7.toml").write_text(GOOD, encoding="utf-8")
     with pytest.raises(

@@ -247,6 +247,24 @@ def test_a_folder_without_photographs_is_no_class_and_told(tmp_path: Path, caplo
         collect(folder, tmp_path, Detector(), name="other")
 
 
+def test_what_may_hold_photographs_is_named_and_the_system_s_folders_are_left_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = photographs(tmp_path / "faces")
+    for name in (".thumbnails/0.jpg", "@eaDir/0.jpg/SYNOPHOTO_THUMB_M.jpg"):
+        file = folder / "happy" / name
+        file.parent.mkdir(parents=True)
+        file.write_bytes(shot_of(name))
+    for name in ("shot.CR2", "more.zip", "half.jpg.crdownload"):
+        (folder / "happy" / name).write_bytes(b"x")
+    made = collect(folder, tmp_path, Detector())
+    assert made.drops == {"archive": 1, "camera_raw": 1, "system_folder": 2, "unfinished_download": 1}
+    assert set(made.drops) - set(PASSED_OVER) == {"system_folder"}
+    assert "more.zip: an archive; unpack it into the folder of its class" in caplog.text
+    assert made.people is None
+    assert "in no folder of a person" not in caplog.text
+
+
 def test_sets_are_no_classes(tmp_path: Path) -> None:
     for split in ("Train", "valid", "test"):
         photographs(tmp_path / "data" / split)

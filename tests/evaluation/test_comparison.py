@@ -345,6 +345,13 @@ def test_compare_tells_repeats_and_images_with_two_labels(tmp_path: Path, caplog
         compare([(name, tmp_path / f"{name}.csv") for name in "ab"], M1, tmp_path / "a.csv")
 
 
+def test_a_person_who_is_not_named_is_unknown(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = "1,happy,happy,n/a\n2,happy,happy,모름\n3,sad,sad,kim\n4,sad,sad,2.02E+13\n"
+    frame = _read(tmp_path, "path,true,pred,person\n" + rows)
+    assert frame["person"].to_list() == [None, None, "kim", "2.02E+13"]
+    assert "numbers that a spreadsheet rounded" in caplog.text
+
+
 def test_compare_tells_rows_in_no_score_and_faces_elsewhere(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "faceapi.csv").write_text(FACEAPI_CSV, encoding="utf-8")
     (tmp_path / "astray.csv").write_text(FACEAPI_CSV.replace("1,0.", "1,0.0"), encoding="utf-8")

@@ -168,6 +168,21 @@ def test_groups_are_one_whatever_their_case() -> None:
     assert _groups(pl.Series("place", texts)).tolist() == ["home"] * 4 + ["집"] * 3 + [""]
 
 
+def test_a_few_unknown_people_are_left_out_and_told(
+    rows: pl.DataFrame, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    frame = answers(rows, lambda row: 0.7)
+    whole = scored(frame, tmp_path)
+    assert "unknown" not in caplog.text
+    first = frame.with_row_index().with_columns(
+        person=pl.when(pl.col("index") == 0).then(pl.lit("")).otherwise("person")
+    )
+    part = scored(first.drop("index"), tmp_path)
+    assert set(part["interval_over"]) == {"people"}
+    assert part["n"].sum() < whole["n"].sum()
+    assert f"the person of 1 of {len(frame)} images is unknown; left out of the scores by group" in caplog.text
+
+
 def test_what_stands_for_nothing_is_no_group() -> None:
     texts = ["N/A", "-", "Unknown", " null", "남", "모름", "?"]
     assert _groups(pl.Series("gender", texts)).tolist() == ["", "", "", "", "남", "", ""]

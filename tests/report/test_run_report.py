@@ -53,3 +53,14 @@ def test_a_run_without_its_test_table_is_reported_without_groups(run: Path) -> N
     (run.parent / "test_moods.csv").unlink()
     made = report_run(run, run.parent)
     assert (made.scores["n"].item(), made.groups.height) == (40, 0)
+
+
+def test_a_class_may_be_called_true(run: Path) -> None:
+    scheme = scheme_of("moods", [{"name": "true"}, {"name": "false"}])
+    write_json(run / "config.json", {"scheme": scheme.name, "class": scheme.tables(), "csv": {"test": ""}})
+    rows = "1.jpg,true,true\n2.jpg,true,false\n3.jpg,false,false\n4.jpg,false,false\n"
+    (run / "test_preds.csv").write_text(f"path,true,pred\n{rows}", encoding="utf-8")
+    report_run(run, run.parent)
+    counts = (run / "report/cm_counts.csv").read_text(encoding="utf-8")
+    assert counts == "true class,true,false\ntrue,1,1\nfalse,0,2\n"
+    assert run.joinpath("report/index.html").read_text(encoding="utf-8").count(">true<") >= 2
