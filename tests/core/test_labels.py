@@ -121,11 +121,11 @@ def test_a_scheme_of_ones_own_is_read(tmp_path: Path) -> None:
         ('[[class]]\nname = "a"\nwords = ["B"]\n[[class]]\nname = "b"\n', "'b' belongs to the classes a and b"),
         (
             '[[class]]\nname = "a"\nwords = ["happy"]\n[[class]]\nname = "b"\nfaceapi = "happy"\n',
-            "'happy' means b by its faceapi and a by its words",
+            "'happy' belongs to the class a, and faceapi gives it to b; leave it in one",
         ),
         (
             '[[class]]\nname = "joy"\n[[class]]\nname = "b"\naihub = ["기쁨"]\n',
-            "'joy' means b by its aihub and joy by its words",
+            "'joy' belongs to the class joy, and aihub gives it to b; leave it in one",
         ),
         ('[[class]]\nname = "a"\naihub=["기쁨"]\n[[class]]\nname = "b"\naihub=["기쁨"]\n', "'기쁨' belongs to"),
         ('[[class]]\nname = "a"\n[[class]]\nname = " b"\n', "its name is ' b'; give it one without spaces"),

@@ -338,17 +338,17 @@ def test_compare_tells_repeats_and_images_with_two_labels(tmp_path: Path, caplog
     (tmp_path / "b.csv").write_text("path,true,pred\n1,happy,happy\n2,sad,sad\n")
     compare([(name, tmp_path / f"{name}.csv") for name in "ab"], M1, tmp_path / "out")
     assert "a.csv: 1 of its 4 rows are not in all files" in caplog.text
-    assert "a.csv: 1 row repeats an image more often than another file does (first 2)" in caplog.text
-    assert "a.csv: 1 image has more than one label (first 2)" in caplog.text
+    assert "a.csv: 1 of its 4 rows repeat an image more often than another file does (first 2)" in caplog.text
+    assert "a.csv: the rows of 1 image have different labels (first 2)" in caplog.text
     assert "b.csv" not in caplog.text
     with pytest.raises(InputError, match=r"a\.csv: is a file; name a folder"):
         compare([(name, tmp_path / f"{name}.csv") for name in "ab"], M1, tmp_path / "a.csv")
 
 
 def test_a_person_who_is_not_named_is_unknown(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    rows = "1,happy,happy,n/a\n2,happy,happy,모름\n3,sad,sad,kim\n4,sad,sad,2.02E+13\n"
-    frame = _read(tmp_path, "path,true,pred,person\n" + rows)
-    assert frame["person"].to_list() == [None, None, "kim", "2.02E+13"]
+    people = ["n/a", "모름", " Unknown", "-", "NA", "kim", "2.02E+13"]
+    frame = _read(tmp_path, "path,true,pred,person\n" + "".join(f"{one},sad,sad,{one}\n" for one in people))
+    assert frame["person"].to_list() == [None, None, None, None, "NA", "kim", "2.02E+13"]
     assert "numbers that a spreadsheet rounded" in caplog.text
 
 

@@ -183,10 +183,11 @@ def test_a_few_unknown_people_are_left_out_and_told(
     assert f"the person of 1 of {len(frame)} images is unknown; left out of the scores by group" in caplog.text
 
 
-def test_what_stands_for_nothing_is_no_group() -> None:
-    texts = ["N/A", "-", "Unknown", " null", "남", "모름", "?"]
-    assert _groups(pl.Series("gender", texts)).tolist() == ["", "", "", "", "남", "", ""]
-    assert _groups(pl.Series("age", ["n/a", "30"])).tolist() == ["", "30-39"]
+def test_what_stands_for_nothing_is_no_group(rows: pl.DataFrame, tmp_path: Path) -> None:
+    women = pl.col("gender") == "여"
+    written = rows.with_columns(gender=pl.when(women).then(pl.lit("N/A")).otherwise("gender"))
+    table = scored(answers(written, lambda row: 0.7), tmp_path)
+    assert set(table.filter(pl.col("column") == "gender")["group"]) == {"남"}
 
 
 def test_korean_ages_are_read_and_impossible_ones_count_as_unknown(

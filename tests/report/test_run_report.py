@@ -55,6 +55,17 @@ def test_a_run_without_its_test_table_is_reported_without_groups(run: Path) -> N
     assert (made.scores["n"].item(), made.groups.height) == (40, 0)
 
 
+def test_a_few_unknown_people_leave_intervals_over_people(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    table = TABLE.replace("\n7.jpg,lively,p7", "\n7.jpg,lively,모름")
+    assert table != TABLE
+    (run.parent / "test_moods.csv").write_text(table, encoding="utf-8")
+    made = report_run(run, run.parent)
+    assert set(made.groups["interval_over"]) == {"people"}
+    counts = dict(made.groups.filter(measure="accuracy", protocol="given").select("group", "n").iter_rows())
+    assert counts == {"여": 20, "남": 19}
+    assert "the person of 1 of 40 images is unknown; left out of the scores by group" in caplog.text
+
+
 def test_a_class_may_be_called_true(run: Path) -> None:
     scheme = scheme_of("moods", [{"name": "true"}, {"name": "false"}])
     write_json(run / "config.json", {"scheme": scheme.name, "class": scheme.tables(), "csv": {"test": ""}})

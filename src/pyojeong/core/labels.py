@@ -31,6 +31,9 @@ FACEAPI_KOREAN = ("중립", "기쁨", "슬픔", "분노", "두려움", "혐오",
 UNKNOWN = "알수없음"
 """An annotator's answer for "cannot tell"; never a class."""
 
+# Within a name they are part of words in Persian and Hindi, and of emoji.
+_JOINERS = re.compile("(?<=.)[\u200c\u200d](?=.)")
+
 KOREAN_TO_ENGLISH = dict(zip(KOREAN, ENGLISH, strict=True))
 _TO_KOREAN = dict(zip((*ENGLISH, *FACEAPI), (*KOREAN, *FACEAPI_KOREAN), strict=True))
 
@@ -145,7 +148,7 @@ def scheme_of(name: str, tables: Any) -> Scheme:
         for word, owner in claims.items():
             if owners.get(word, owner) != owner:
                 raise InputError(
-                    f"{word!r} means {owner} by its {key} and {owners[word]} by its words; make them agree"
+                    f"{word!r} belongs to the class {owners[word]}, and {key} gives it to {owner}; leave it in one"
                 )
     return Scheme(
         name=name,
@@ -179,10 +182,6 @@ def _entry(number: int, table: Any) -> dict[str, Any]:
     if not re.fullmatch("#[0-9a-fA-F]{6}", table.get("color", "#000000")):
         raise InputError(f"class {name}: color is {table['color']!r}; write it as #rrggbb")
     return {**table, "name": name}
-
-
-# They belong to words in Persian and Hindi, and join emoji.
-_JOINERS = re.compile("(?<=.)[\u200c\u200d](?=.)")
 
 
 def _plain(word: str) -> str:

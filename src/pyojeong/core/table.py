@@ -23,9 +23,6 @@ BOX_COLUMNS = BOX_KEYS
 GROUP_COLUMNS = ("gender", "age", "profession", "place")
 """Columns by which scores are reported for each group of photographs."""
 
-NOTHING = ("", "-", "–", "—", "?", "n/a", "na", "nan", "none", "null", "unknown", "모름", "미상", "알수없음")
-"""What stands in a cell of a person or a group in place of nothing, in lower case."""
-
 VOTES_PREFIX = "votes_"
 VOTES = tuple(f"{VOTES_PREFIX}{label}" for label in (*KOREAN, UNKNOWN))
 """Columns that count the annotators by label; any label that is none of the seven counts as 알수없음."""
@@ -81,6 +78,9 @@ _GROUP_WORDS = {
     "직업": "profession",
     "장소": "place",
 }
+
+# What stands in the cell of an unknown person or group, in lower case. NA is no such word: a person may be called so.
+_UNKNOWN = ("", "-", "–", "—", "?", "n/a", "nan", "none", "null", "unknown", "모름", "미상", UNKNOWN)
 
 _IMAGE_NAME = re.compile(r"\.(jpe?g|png|webp|bmp|gif|tiff?|heic|avif)$", re.IGNORECASE)
 
@@ -152,6 +152,12 @@ def read_table(path: Path, *, scheme: Scheme, root: Path, boxes: bool | None = F
     table = pl.DataFrame([*columns.values(), *(frame[name] for name in others)])
     _warn_of_repeats(table, path)
     return table
+
+
+def known(column: pl.Series) -> pl.Series:
+    """Return a column of people or of one of ``GROUP_COLUMNS``, null where its text says that nothing is known."""
+    texts = column.str.strip_chars()
+    return texts.set(texts.str.to_lowercase().is_in(_UNKNOWN), None)
 
 
 def write_csv(frame: pl.DataFrame, path: Path) -> None:

@@ -294,11 +294,8 @@ def write_view(root: Path, scheme: Scheme) -> dict[str, int]:
             table = _view(rows, scheme).drop("label")
             write_csv(table, root / folder / f"{split}_{scheme.name}.csv")
             counts[split] = table.height
-            absent = [
-                label
-                for label in scheme.classes
-                if label not in set(table["orig_kor"] if scheme is K7 else table["label_en"])
-            ]
+            present = {scheme.from_korean[word] for word in table["orig_kor"].unique()}
+            absent = [label for label in scheme.classes if label not in present]
             if absent and folder == SPLITS_CSV:
                 log.warning("%s/%s_%s.csv: has no photograph of %s", folder, split, scheme.name, ", ".join(absent))
     return counts

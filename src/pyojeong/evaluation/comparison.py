@@ -339,28 +339,29 @@ def _read_common(paths: Sequence[Path], scheme: Scheme) -> list[pl.DataFrame]:
 
 def _tell_left_out(path: Path, frame: pl.DataFrame, common: pl.DataFrame) -> None:
     """Log what becomes of the rows that are not in all files, and which images are in a file more than once."""
-    rows = _numbered(frame, "row")
-    lost = rows.join(_numbered(common, "row"), on=["key", "nth"], how="anti")
-    repeats = lost.filter(pl.col("key").is_in(_numbered(common, "row")["key"].to_list()))
+    rows, kept = _numbered(frame, "row"), _numbered(common, "row")
+    lost = rows.join(kept, on=["key", "nth"], how="anti")
+    repeats = lost.join(kept, on="key", how="semi")
     if missing := len(lost) - len(repeats):
         log.warning("%s: %d of its %d rows are not in all files; they are left out", path, missing, len(frame))
     if len(repeats):
         first = frame["path"][repeats["row"][0]]
         log.warning(
-            "%s: %s an image more often than another file does (first %s); left out", path, _repeat(len(repeats)), first
+            "%s: %d of its %d rows repeat an image more often than another file does (first %s); they are left out",
+            path,
+            len(repeats),
+            len(frame),
+            first,
         )
     torn = frame.group_by("path", maintain_order=True).agg(pl.col("true").n_unique()).filter(pl.col("true") > 1)
     if len(torn):
         log.warning(
-            "%s: %s more than one label (first %s), and each row counts; correct the table if it is one face",
+            "%s: the rows of %s have different labels (first %s), and each row counts; correct the table if they show "
+            "one face",
             path,
-            "1 image has" if len(torn) == 1 else f"{len(torn)} images have",
+            counted(len(torn), "image"),
             torn["path"][0],
         )
-
-
-def _repeat(rows: int) -> str:
-    return "1 row repeats" if rows == 1 else f"{rows} rows repeat"
 
 
 def _with_people(frames: list[pl.DataFrame]) -> list[pl.DataFrame]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pyojeong.core import metrics
 from pyojeong.core.labels import Scheme
 from pyojeong.core.metrics import Floats, Interval, Ints
-from pyojeong.core.table import GROUP_COLUMNS, NOTHING
+from pyojeong.core.table import GROUP_COLUMNS
 from pyojeong.evaluation.annotators import annotator_answers
 from pyojeong.evaluation.predictions import end_to_end, matched
 from pyojeong.evaluation.protocols import MIN_PEOPLE, counts_in, own_protocols
@@ -175,12 +175,10 @@ def _answer_values(frame: pl.DataFrame, protocol: str) -> Iterator[_Values]:
 
 def _scores(frame: pl.DataFrame, measures: Sequence[_Values]) -> list[GroupScore]:
     """Score every group of every column."""
-    unknown = (
-        frame["person"].is_null() if "person" in frame.columns else pl.Series([True]).new_from_index(0, len(frame))
-    )
+    unknown = frame["person"].is_null().to_numpy() if "person" in frame.columns else np.ones(len(frame), bool)
     # A few images of unknown people are left out; where most are unknown, each image counts as a person.
     known = 2 * int(unknown.sum()) < len(frame)
-    usable = ~unknown.to_numpy() if known else np.ones(len(frame), bool)
+    usable = ~unknown if known else np.ones(len(frame), bool)
     person = frame["person"].rank("dense").fill_null(0).cast(pl.Int64).to_numpy() if known else np.arange(len(frame))
     scores = []
     for column in GROUP_COLUMNS:
@@ -211,8 +209,6 @@ def _groups(column: pl.Series) -> NDArray[np.str_]:
     Case makes no difference; a group has the name that it has most often.
     """
     texts = column.cast(pl.String).fill_null("").str.strip_chars()
-    texts = pl.select(pl.when(texts.str.to_lowercase().is_in(NOTHING)).then(pl.lit("")).otherwise(texts)).to_series()
-    texts = texts.alias(column.name)
     if column.name != "age":
         plain = texts.str.normalize("NFC").str.to_lowercase()
         spellings = pl.DataFrame({"plain": plain, "text": texts}).group_by("plain", "text").len()

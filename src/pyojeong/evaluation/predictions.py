@@ -8,7 +8,7 @@ import polars as pl
 from pyojeong.core.errors import InputError
 from pyojeong.core.geometry import MATCHED_IOU
 from pyojeong.core.labels import FACEAPI, Scheme
-from pyojeong.core.table import GROUP_COLUMNS, NOTHING, line_of, read_csv
+from pyojeong.core.table import GROUP_COLUMNS, known, line_of, read_csv
 
 # The evaluation CSV keeps the published column names of the face-api baseline.
 _EVALUATION_NAMES = {
@@ -86,18 +86,12 @@ def read_predictions(path: Path, scheme: Scheme) -> pl.DataFrame:
     }
     for name in ("person", *GROUP_COLUMNS):
         if name in frame.columns:
-            columns[name] = _known(frame[name])
+            columns[name] = known(frame[name])
     if "person" in columns and columns["person"].str.contains(_ROUNDED).any():
         log.warning(
             "%s: the column person has numbers that a spreadsheet rounded (such as 2.02E+13); export it as text", path
         )
     return frame.select(column.alias(name) for name, column in columns.items())
-
-
-def _known(column: pl.Series) -> pl.Series:
-    """Return a column without what stands for nothing."""
-    texts = column.str.strip_chars()
-    return texts.set(texts.str.to_lowercase().is_in(NOTHING), None)
 
 
 def matched(frame: pl.DataFrame) -> pl.Series:

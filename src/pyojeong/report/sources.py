@@ -8,7 +8,7 @@ import polars as pl
 from pyojeong.core.errors import InputError
 from pyojeong.core.files import json_value
 from pyojeong.core.labels import Scheme, scheme_named
-from pyojeong.core.table import GROUP_COLUMNS, VOTES_PREFIX, read_table
+from pyojeong.core.table import GROUP_COLUMNS, VOTES_PREFIX, known, read_table
 from pyojeong.core.workspace import CROPS_CSV, EXPERIMENTS, SPLITS_CSV, SUMMARY
 from pyojeong.evaluation.predictions import read_predictions
 
@@ -65,19 +65,17 @@ def load(root: Path, experiment: str) -> pl.DataFrame:
 def with_facts(frame: pl.DataFrame, test: pl.DataFrame) -> pl.DataFrame:
     """Add the columns ``photo``, ``person``, ``table.GROUP_COLUMNS`` and the annotators' votes of a test table.
 
-    ``photo`` and ``person`` are left out where they are unknown on some images.
+    ``photo`` is left out where it is unknown on some images; an unknown person or group is null.
     """
     facts = ("photo", "person", *GROUP_COLUMNS)
     added = [name for name in test.columns if name in facts or name.startswith(VOTES_PREFIX)]
     frame = frame.drop(name for name in added if name in frame.columns).join(
         test.select("path", *added).unique("path", keep="first"), on="path", how="left", maintain_order="left"
     )
-    incomplete = [name for name in ("photo", "person") if name in added and not _is_complete(frame[name])]
-    return frame.drop(incomplete)
-
-
-def _is_complete(column: pl.Series) -> bool:
-    return bool((column.is_not_null() & (column != "")).all())
+    frame = frame.with_columns(known(frame[name]) for name in ("person", *GROUP_COLUMNS) if name in added)
+    if "photo" in added and frame["photo"].replace("", None).null_count():
+        return frame.drop("photo")
+    return frame
 
 
 def check_images(frame: pl.DataFrame, test: pl.DataFrame, predictions: Path, csv: Path, remedy: str) -> None:

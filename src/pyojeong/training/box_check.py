@@ -16,6 +16,7 @@ from pyojeong.core.images import ImageError
 from pyojeong.core.left_out import misread_problem, stray_warning
 from pyojeong.core.table import BOX_COLUMNS, read_csv
 from pyojeong.detection.detector import Detector
+from pyojeong.detection.graph import graph_path
 
 LOOKED_AT = 24
 """Photographs of a table to look at, spread evenly; the first box on a face ends the search."""
@@ -63,7 +64,14 @@ def stray_boxes(paths: Sequence[str], boxes: NDArray[np.float64], root: Path) ->
 
 
 def prepared_problem(csv: Path, root: Path) -> str | None:
-    """Say that no box of a table of ``prepare`` lies on a face; None where one does, or no face was found."""
+    """Say that no box of a table of ``prepare`` lies on a face.
+
+    Returns None where one does, where no face was found, and where the detector is not installed.
+    """
+    try:
+        graph_path()
+    except (InputError, ModuleNotFoundError):
+        return None  # to prepare data, nobody needs the detector
     rows = read_csv(csv)
     boxes = rows.select(pl.col(BOX_COLUMNS).cast(pl.Float64)).to_numpy()
     labeled, found = stray_boxes(rows["path"].to_list(), boxes, root)
