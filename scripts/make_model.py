@@ -1,11 +1,13 @@
 """Make the package's own model from the data sets, stage after stage, as the model card describes.
 
-    python scripts/make_model.py FOLDER --teachers TGZ --imagenet NPZ [--root made] [--stop-after STAGE]
+    python scripts/make_model.py FOLDER --teachers TGZ --imagenet NPZ [--root made] [--stop-after STAGE] [--seed N]
+    python scripts/make_model.py FOLDER --first MODEL [...]
 
 FOLDER holds the archives of ``mixture.py``; TGZ is the npm package of ``vggface2.py``, NPZ holds ImageNet's weights for
-MobileNetV3-Small. All is written below ROOT. Each stage leaves one file, whose checksum is kept in ``stages.json``: a
-stage whose file is there and unchanged is not repeated, so that the work can be done in pieces, or go on from another
-computer's ROOT. Training that was interrupted goes on behind its last epoch.
+MobileNetV3-Small. With ``--first``, this project's own first network is taken instead of training one. All is written
+below ROOT. Each stage leaves one file, whose checksum is kept in ``stages.json``: a stage whose file is there and
+unchanged is not repeated, so that the work can be done in pieces, or go on from another computer's ROOT. Training that
+was interrupted goes on behind its last epoch. Another seed needs another ROOT.
 """
 
 import argparse
@@ -14,11 +16,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pyojeong.core.errors import InputError
-from pyojeong.core.files import read_json, write_json
+from pyojeong.core.files import read_json, write_bytes, write_json
 
 DONE = "stages.json"
 MIXED = " ".join(f"--{part}-csv data_raw/mixed_{part}_BASIC7.csv" for part in ("train", "val", "test"))
@@ -47,22 +49,25 @@ STAGES = (
         (
             "vggface2.py {teachers}",
             "rafdb.py {folder}/rafdb.zip",
-            f"train --profile best --weights {{imagenet}} {RAFDB} --out models/rafdb",
+            f"train --profile best --weights {{imagenet}} {RAFDB} --seed {{seed}} --out models/rafdb",
             "export --checkpoint models/rafdb/best.pt --out . --name rafdb.onnx",
         ),
     ),
     Stage(
         "long",
         "models/long/best.pt",
-        ("mixture.py {folder} --answers rafdb.onnx", f"train --profile mixture {MIXED} --out models/long"),
+        (
+            "mixture.py {folder} --answers rafdb.onnx",
+            f"train --profile mixture {MIXED} --seed {{seed}} --out models/long",
+        ),
     ),
     Stage(
         "all",
         "models/all/best.pt",
         (
             "mixture.py {folder} --answers rafdb.onnx --hold-out {nobody}",
-            f"train --profile mixture {MIXED} --weights models/long/best.pt --seed 7 --epochs 20 --lr-head 5e-4 "
-            "--lr-backbone 5e-4 --set draws=14000 --set ema=0.998 --set {last_sets} --out models/all",
+            f"train --profile mixture {MIXED} --weights models/long/best.pt --seed {{last_seed}} --epochs 20 "
+            "--lr-head 5e-4 --lr-backbone 5e-4 --set draws=14000 --set ema=0.998 --set {last_sets} --out models/all",
         ),
     ),
     Stage(
@@ -77,6 +82,10 @@ STAGES = (
         ),
     ),
 )
+SEEDS = {"seed": "1337", "last_seed": "7"}
+"""The shipped network's."""
+
+FIRST_SHA256 = "dea6466b91a5f2d51bbd807fdcfbdfcf13cf84d24dabf6b0c3595aa8076d74d9"
 LAST_SETS = "set_weights=rafdb:4 fer2013:3.5 taiwan_odd:1.3 utk_asian:0.7 ckplus48:0.2"
 
 
@@ -119,6 +128,18 @@ def make(stages: Sequence[Stage], root: Path, places: dict[str, str]) -> Iterato
         yield f"{stage.name}: made {stage.file}, SHA-256 {known[stage.name]}"
 
 
+def with_first(stages: Sequence[Stage], root: Path, first: Path) -> list[Stage]:
+    """Return ``stages`` with a first one that trains nothing, and copy this project's first network below ``root``.
+
+    Raises InputError where ``first`` is another file.
+    """
+    content = first.read_bytes()
+    if hashlib.sha256(content).hexdigest() != FIRST_SHA256:
+        raise InputError(f"--first {first}: is not this project's first network, whose SHA-256 is {FIRST_SHA256}")
+    write_bytes(root / stages[0].file, content)
+    return [replace(stages[0], commands=["rafdb.py {folder}/rafdb.zip"]), *stages[1:]]
+
+
 def _sha256(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
@@ -127,16 +148,24 @@ def main() -> None:
     """Make the model as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--teachers", type=Path, required=True)
-    parser.add_argument("--imagenet", type=Path, required=True)
+    parser.add_argument("--teachers", type=Path)
+    parser.add_argument("--imagenet", type=Path)
+    parser.add_argument("--first", type=Path, metavar="MODEL", help="the first network; nothing is trained for it")
     parser.add_argument("--root", type=Path, default=Path("made"))
+    parser.add_argument("--seed", type=int, help="of every training run; without it the shipped network's seeds")
     parser.add_argument("--stop-after", choices=[stage.name for stage in STAGES], default=STAGES[-1].name)
     given = parser.parse_args()
-    places = {name: os.fspath(getattr(given, name).absolute()) for name in ("folder", "teachers", "imagenet")}
+    if not given.first and not (given.teachers and given.imagenet):
+        parser.error("give --teachers and --imagenet, or --first")
+    places = {
+        name: os.fspath((getattr(given, name) or Path()).absolute()) for name in ("folder", "teachers", "imagenet")
+    }
     places |= {"nobody": "", "last_sets": LAST_SETS}
+    places |= SEEDS if given.seed is None else dict.fromkeys(SEEDS, str(given.seed))
     last = [stage.name for stage in STAGES].index(given.stop_after)
     try:
-        for line in make(STAGES[: last + 1], given.root, places):
+        stages = with_first(STAGES, given.root, given.first) if given.first else STAGES
+        for line in make(stages[: last + 1], given.root, places):
             print(line, flush=True)
     except (InputError, OSError) as error:
         parser.exit(2, f"error: {error}\n")

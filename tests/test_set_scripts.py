@@ -1,5 +1,6 @@
 """The scripts that join data sets for training, average networks, and compare on every set."""
 
+import hashlib
 import importlib
 import io
 import subprocess
@@ -230,7 +231,7 @@ def test_stages_are_taken_up_or_repeated(tmp_path: Path, monkeypatch: pytest.Mon
 def test_the_chain_consists_of_known_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(REPOSITORY / "scripts")
     make_model = importlib.import_module("make_model")
-    places = dict.fromkeys(("folder", "teachers", "imagenet", "nobody", "last_sets"), "a b")
+    places = dict.fromkeys(("folder", "teachers", "imagenet", "nobody", "last_sets", *make_model.SEEDS), "7")
     for stage in make_model.STAGES:
         for line in stage.commands:
             words = make_model.command(line, places)
@@ -238,3 +239,20 @@ def test_the_chain_consists_of_known_commands(tmp_path: Path, monkeypatch: pytes
             done = subprocess.run([*program, "--help"], check=True, capture_output=True, text=True)
             options = [word for word in line.split() if word.startswith("--")]
             assert [option for option in options if option not in done.stdout] == []
+
+
+def test_the_first_network_is_taken_where_it_is_the_right_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(REPOSITORY / "scripts")
+    make_model = importlib.import_module("make_model")
+    first = tmp_path / "first.onnx"
+    first.write_bytes(b"a network")
+    with pytest.raises(InputError, match="is not this project's first network"):
+        make_model.with_first(make_model.STAGES, tmp_path / "made", first)
+    assert not (tmp_path / "made").exists()
+    monkeypatch.setattr(make_model, "FIRST_SHA256", hashlib.sha256(b"a network").hexdigest())
+    stages = make_model.with_first(make_model.STAGES, tmp_path / "made", first)
+    assert (tmp_path / "made" / stages[0].file).read_bytes() == b"a network"
+    assert [
+        line for stage in stages for line in stage.commands if "best.finetune" in line or "{teachers}" in line
+    ] == []
+    assert stages[1:] == list(make_model.STAGES[1:])
