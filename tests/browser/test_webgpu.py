@@ -18,8 +18,8 @@ PRELUDE = """
 async () => {
   const { EmotionAnalyzer, FaceDetector } = await import('/web/index.js');
   const models = { modelUrl: '/models/basic7.onnx', detectorUrl: '/models/detector.onnx' };
-  window.makeAnalyzer = (provider) => new EmotionAnalyzer({ ...models, minFace: 0.2, provider });
-  const search = { modelUrl: models.detectorUrl, minFace: 0.2 };
+  window.makeAnalyzer = (provider) => new EmotionAnalyzer({ ...models, minFace: 0.1, provider });
+  const search = { modelUrl: models.detectorUrl, minFace: 0.1 };
   window.makeDetector = (provider) => new FaceDetector({ ...search, provider });
   window.picture = async (url) => { const img = new Image(); img.src = url; await img.decode(); return img; };
 }
