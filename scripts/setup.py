@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 SCRIPTS = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = SCRIPTS / ("python.exe" if os.name == "nt" else "python")
+TOOLS = ROOT / "tests" / "tools"
 EXTRAS = {"run": "train,report", "test": "dev", "docs": "docs"}
 SIZES = {"run": 300, "test": 300, "docs": 70}
 """Of the Python packages, in MB."""
@@ -109,13 +110,12 @@ def install_npm_packages(goal: str) -> None:
 
 def install_tools() -> None:
     """Install the locked bundlers and the writer of the reference, which only the long tests need."""
-    folder = ROOT / "tests" / "browser" / "tools"
-    names = [f"{folder.relative_to(ROOT).as_posix()}/{name}" for name in ("package.json", "package-lock.json")]
-    stamp = folder / "node_modules" / ".installed"
+    names = [f"{TOOLS.relative_to(ROOT).as_posix()}/{name}" for name in ("package.json", "package-lock.json")]
+    stamp = TOOLS / "node_modules" / ".installed"
     if stamp.is_file() and stamp.read_text() == digest(*names):
         return
     say("Downloading and installing esbuild, rollup, webpack, Next.js and TypeDoc (about 450 MB)")
-    npm_ci(folder)
+    npm_ci(TOOLS)
     stamp.write_text(digest(*names))
 
 

@@ -1,6 +1,7 @@
 """The scripts beside the package, run as a user runs them."""
 
 import hashlib
+import importlib
 import importlib.util
 import io
 import itertools
@@ -343,3 +344,9 @@ def test_a_risk_that_cannot_be_had_and_a_table_without_scores_are_one_line(tmp_p
         done = unsure(*words, "--scheme", "BASIC7", folder=tmp_path)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1)
         assert message in done.stderr
+
+
+def test_the_tools_of_the_long_tests_are_locked_where_they_are_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(REPOSITORY / "scripts")
+    setup = importlib.import_module("setup")
+    assert (setup.TOOLS / "package-lock.json").is_file()

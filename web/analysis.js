@@ -1,6 +1,7 @@
 import { cutTurned, turnedRegion } from './alignment.js';
 import { FaceNet, checkSearch } from './detector.js';
 import { EmotionError } from './errors.js';
+import { Follower } from './following.js';
 import { Head } from './head.js';
 import { Lifecycle } from './lifecycle.js';
 import { fetchModel } from './model.js';
@@ -36,8 +37,9 @@ import { PixelReader, loaded } from './source.js';
  * @property {string | URL} [classesUrl] its classes.json; default: the names inside the model
  * @property {string | URL} [detectorUrl] the face detector, a file written by `python -m pyojeong.detection.graph`;
  *   default: the package's own copy
- * @property {number} [halfLife] half-life in ms of the weights that average probabilities over time; no averaging if
- *   omitted
+ * @property {number} [halfLife] for a film or a camera: half-life in ms of the weights that average probabilities over
+ *   time. Known faces are then followed, and the whole frame is searched for others every 200 ms. Default: each call
+ *   stands alone
  */
 
 /** @typedef {AnalysisOptions & import('./detector.js').SearchOptions & import('./options.js').RuntimeOptions} AnalyzerOptions */
@@ -57,6 +59,7 @@ export class Analysis {
 
   #reader = new PixelReader();
   #smoother;
+  #follower = new Follower();
   /** @type {Lifecycle<{ head: Head, net: FaceNet }>} */
   #nets;
 
@@ -151,7 +154,7 @@ export class Analysis {
     const start = performance.now();
     const frame = this.#reader.frame(source);
     const read = performance.now();
-    const faces = ownBoxes ? await given(ownBoxes, frame, head, net) : await net.find(frame);
+    const faces = await (ownBoxes ? given(ownBoxes, frame, head, net) : this.#find(net, frame, time));
     const detected = performance.now();
     const boxKind = ownBoxes ? options?.boxKind : 'blazeface';
     /** @type {Float32Array[]} */
@@ -162,6 +165,17 @@ export class Analysis {
     const classified = values.map((value, at) => ({ box: faces[at]?.box ?? whole, values: value }));
     const tracks = this.#smoother?.next(classified, time) ?? values.map((value) => ({ id: null, values: value }));
     return tracks.map((track, at) => named(/** @type {KnownFace} */ (faces[at]), head, track));
+  }
+
+  /**
+   * @param {FaceNet} net
+   * @param {Frame} frame
+   * @param {number} time
+   * @returns {Promise<readonly KnownFace[]>}
+   */
+  #find(net, frame, time) {
+    // Only averaging over time says that frames belong to a film.
+    return this.#smoother ? this.#follower.find(net, frame, time) : net.find(frame);
   }
 }
 

@@ -154,6 +154,25 @@ export class FaceNet {
     return this.#again(frame, { x, y, width, height });
   }
 
+  /**
+   * Looks closely at the faces of the frame before.
+   *
+   * @param {Frame} frame
+   * @param {readonly Face[]} faces
+   * @returns {Promise<Face[] | null>} by descending score; null if one is not found or two have become the same
+   */
+  async follow(frame, faces) {
+    const smallest = this.#minFace * Math.max(frame.width, frame.height);
+    /** @type {Face[]} */
+    const followed = [];
+    for (const { box } of faces) {
+      const face = await this.#again(frame, box);
+      if (!face || face.score <= this.#threshold || sideOf(face.box) < smallest || isAmong(followed, face, SAME)) return null;
+      followed.push(face);
+    }
+    return byScore(followed);
+  }
+
   /** @returns {DetectorInfo} */
   info() {
     return {
