@@ -75,7 +75,7 @@ def test_every_weight_is_within_half_a_step(models: tuple[Path, Path]) -> None:
     coarse = 0
     for weights, restored in zip(full, small, strict=True):
         error = np.abs(weights - restored)
-        if weights.size < FLOAT16_BELOW:
+        if weights.size < FLOAT16_BELOW or weights.shape[1] == 1:
             assert error.max() <= np.abs(weights).max() * 2**-11
         elif weights.size < FOUR_BITS_FROM:
             largest = np.abs(weights).max(tuple(range(1, weights.ndim)), keepdims=True)
