@@ -14,8 +14,9 @@ from pyojeong.cli.main import main
 from pyojeong.core.errors import InputError
 from pyojeong.core.geometry import BOX_KINDS, has_patch, iou
 from pyojeong.core.images import decode, read_bytes
-from pyojeong.core.labels import BASIC7, FACEAPI, K7, KOREAN, M1
+from pyojeong.core.labels import BASIC7, FACEAPI, K7, KOREAN, M1, scheme_of
 from pyojeong.detection.detector import Detector
+from pyojeong.evaluation.comparison import compare
 from pyojeong.evaluation.evaluate import evaluate
 from pyojeong.evaluation.evaluation_csv import EvaluationTable
 from pyojeong.evaluation.predictions import read_predictions
@@ -183,6 +184,39 @@ def test_a_model_with_korean_classes_writes_them(workspace, exported):
     assert frame["gt_label"].to_list() == [label for _, label, _ in rows]
     with pytest.raises(InputError, match="k7 does not know all classes of scheme M1; choose one of K7"):
         evaluate([EvaluationTable(write_table(root / "t_M1.csv", rows), M1, root / "m1.csv")], ours, root=root)
+
+
+def test_answers_are_read_by_the_words_of_the_scheme_as_in_compare(workspace, caplog):
+    root, rows = workspace
+    table, out = write_table(root / "t.csv", [(path, "happy", box) for path, _, box in rows]), root / "out.csv"
+    for others in ([], ["angry", "fearful", "disgusted", "surprised"]):
+        classes = [{"name": "sad"}, {"name": "neutral"}, {"name": "happy", "words": others}]
+        scheme = scheme_of("moods", classes)
+        (summary,) = evaluate([EvaluationTable(table, scheme, out)], ModelContender.load(), root=root)
+        shutil.copy(out, root / "same.csv")
+        scores = compare([("a", out), ("b", root / "same.csv")], scheme, root / "scores").scores
+        for protocol in ("matched", "all", "given"):
+            (accuracy,) = scores.filter(contender="a", protocol=protocol)["accuracy"]
+            assert getattr(summary, protocol).accuracy == pytest.approx(accuracy)
+        frame = pl.read_csv(out)
+        assert frame["given_correct"].to_list() == [
+            int(answer in ("happy", *others)) for answer in frame["given_pred_label"]
+        ]
+        assert len(set(frame["given_pred_label"]) & {"happy", "angry", "fearful", "disgusted", "surprised"}) > 1
+    assert "made with other settings" in caplog.text, "its words changed"
+
+
+def test_answers_that_the_scheme_has_no_class_for_are_refused(workspace, exported):
+    root, rows = workspace
+    ours = ModelContender.load(shutil.copy(exported / "k7_mnv3s_160.onnx", root / "k7.onnx"))
+    table = write_table(root / "t.csv", [row for row in rows if row[1] in KOREAN[:5]])
+    scheme = scheme_of("five", [{"name": word} for word in KOREAN[:5]])
+    with pytest.raises(InputError, match="scheme five has no class for these answers of k7: 슬픔, 중립; add each to"):
+        evaluate([EvaluationTable(table, scheme, root / "five.csv")], ours, root=root)
+    classes = [{"name": word} for word in KOREAN[:4]] + [{"name": KOREAN[4], "words": [*KOREAN[5:]]}]
+    scheme = scheme_of("five", classes)
+    evaluate([EvaluationTable(table, scheme, root / "five.csv")], ours, root=root)
+    assert len(read_predictions(root / "five.csv", scheme)) == len(pl.read_csv(table))
 
 
 def test_a_model_that_changed_is_refused(tmp_path):

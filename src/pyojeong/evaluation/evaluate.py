@@ -40,6 +40,7 @@ from pyojeong.evaluation.evaluation_csv import (
     columns,
     summarize,
 )
+from pyojeong.evaluation.predictions import class_of_answer
 
 CHUNK = 16
 """Photographs in one piece of work; a run that is killed loses the pieces in progress."""
@@ -103,8 +104,9 @@ def evaluate(
 
     Raises:
         InputError: a table, an evaluation CSV's place or ``root`` is not usable, a scheme has classes that the
-            contender does not know, something that the contender needs is missing, another run is writing the same
-            evaluation, or the boxes of a table fit no face (then its CSV is not written; those of other tables are).
+            contender does not know or none for one of its answers, something that the contender needs is missing,
+            another run is writing the same evaluation, or the boxes of a table fit no face (then its CSV is not
+            written; those of other tables are).
     """
     root = Path(root)
     if not root.is_dir():
@@ -133,14 +135,22 @@ def _plan(
     settings = [_settings(table, root, contender) for table in tables]
     photographs, frames = _distinct([_read_table(table, root) for table in tables])
     return photographs, [
-        _Evaluation(table, config, frame, evaluation_csv.read_existing(table.out, config, frame, contender.classes))
+        _Evaluation(
+            table,
+            config,
+            frame,
+            evaluation_csv.read_existing(table.out, config, frame, contender.classes, table.scheme),
+        )
         for table, config, frame in zip(tables, settings, frames, strict=True)
     ]
 
 
 def _write(evaluation: _Evaluation, answers: pl.DataFrame, contender: Contender) -> str | None:
     """Write an evaluation; return why not where its boxes fit no face."""
-    out, rows = evaluation.table.out, evaluation_csv.rows_of(evaluation.frame, answers, contender.classes)
+    out, rows = (
+        evaluation.table.out,
+        evaluation_csv.rows_of(evaluation.frame, answers, contender.classes, evaluation.table.scheme),
+    )
     if problem := box_check.problem(evaluation.table.csv, evaluation.frame, rows):
         return problem
     # The JSON file marks a complete CSV, so it is removed before the CSV changes and written after it.
@@ -161,6 +171,12 @@ def _settings(table: EvaluationTable, root: Path, contender: Contender) -> dict[
         raise InputError(
             f"{csv}: {contender.title} does not know all classes of scheme {scheme.name}; "
             + (f"choose one of {', '.join(known)}" if known else f"it answers {', '.join(contender.classes)}")
+        )
+    # compare would refuse such answers.
+    if others := [name for name in contender.classes if class_of_answer(name, scheme) is None]:
+        raise InputError(
+            f"{csv}: scheme {scheme.name} has no class for these answers of {contender.title}: {', '.join(others)}; "
+            "add each to the words of a class, or add a class"
         )
     require_file(csv)
     name = relative_path(str(csv.absolute()), root) or csv.name

@@ -17,7 +17,7 @@ import polars.selectors as cs
 from pyojeong.core.errors import InputError
 from pyojeong.core.labels import Scheme, scheme_for
 from pyojeong.core.table import GROUP_COLUMNS
-from pyojeong.evaluation.predictions import is_labeled_face
+from pyojeong.evaluation.predictions import class_of_answer, is_labeled_face
 
 DETECTION = ("det_minX", "det_minY", "det_maxX", "det_maxY")
 
@@ -165,7 +165,7 @@ def partial_path(out: Path) -> Path:
 
 
 def read_existing(
-    out: Path, settings: dict[str, Any], frame: pl.DataFrame, classes: Sequence[str]
+    out: Path, settings: dict[str, Any], frame: pl.DataFrame, classes: Sequence[str], scheme: Scheme
 ) -> pl.DataFrame | None:
     """Return the existing evaluation CSV; None when there is none, or it is damaged or from other data or settings.
 
@@ -174,6 +174,7 @@ def read_existing(
         settings: that it must have been made with.
         frame: the input table with ``path`` and ``label``.
         classes: the contender's.
+        scheme: of the table.
     """
     if not out.is_file():
         return None
@@ -185,6 +186,9 @@ def read_existing(
         stored = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
         same = stored == {**settings, "summary": asdict(summarize(out))}
         same &= evaluation["image"].equals(frame["path"]) and evaluation["gt_label"].equals(frame["label"])
+        # The words of a scheme may have changed since.
+        right = evaluation.select(column.cast(pl.String) for column in _right("gt_label", classes, scheme))
+        same &= evaluation.select(right.columns).equals(right)
     except (OSError, ValueError, pl.exceptions.PolarsError):
         same = False
     if not same:
@@ -223,12 +227,15 @@ def columns(prefix: str, classes: Sequence[str]) -> list[str]:
     return [prefix + name for name in classes]
 
 
-def rows_of(frame: pl.DataFrame, answers: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame:
-    """Lay out the evaluation CSV: the seven published columns first, rows in the order of the input table."""
+def rows_of(frame: pl.DataFrame, answers: pl.DataFrame, classes: Sequence[str], scheme: Scheme) -> pl.DataFrame:
+    """Lay out the evaluation CSV: the seven published columns first, rows in the order of the input table.
+
+    ``pred_label`` is the contender's own word. It is right where ``class_of_answer`` gives the label for it.
+    """
     joined = frame.join(answers, on="id", how="left", maintain_order="left").with_columns(
         *_best("p_", classes, "pred_label", "score"), *_best("given_p_", classes, "given_pred_label", "given_score")
     )
-    correct, given_correct = pl.col("pred_label") == pl.col("label"), pl.col("given_pred_label") == pl.col("label")
+    correct, given_correct = _right("label", classes, scheme)
     return joined.select(
         pl.col("path").alias("image"),
         pl.col("label").alias("gt_label"),
@@ -236,17 +243,27 @@ def rows_of(frame: pl.DataFrame, answers: pl.DataFrame, classes: Sequence[str]) 
         "score",
         (pl.col("n_faces") > 0).fill_null(value=False).cast(pl.Int8).alias("face_detected"),
         "iou",
-        correct.fill_null(value=False).cast(pl.Int8).alias("correct"),
+        correct,
         "n_faces",
         *DETECTION,
         "det_score",
         "given_pred_label",
         "given_score",
-        given_correct.cast(pl.Int8).alias("given_correct"),
+        given_correct,
         *columns("p_", classes),
         *columns("given_p_", classes),
         cs.by_name(*FACTS, require_all=False),
         "error",
+    )
+
+
+def _right(label: str, classes: Sequence[str], scheme: Scheme) -> tuple[pl.Expr, pl.Expr]:
+    """Return the columns ``correct`` and ``given_correct``, 1 or 0; no face is wrong, no answer to a box is null."""
+    class_of = {name: class_of_answer(name, scheme) or name for name in classes}
+    correct, given = (pl.col(name).replace(class_of) == pl.col(label) for name in ("pred_label", "given_pred_label"))
+    return (
+        correct.fill_null(value=False).cast(pl.Int8).alias("correct"),
+        given.cast(pl.Int8).alias("given_correct"),
     )
 
 

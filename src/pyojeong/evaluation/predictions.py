@@ -30,6 +30,14 @@ def all_classes(scheme: Scheme) -> tuple[str, ...]:
     return tuple(sorted(FACEAPI)) if set(scheme.classes) <= set(FACEAPI) else scheme.classes
 
 
+def class_of_answer(word: str, scheme: Scheme) -> str | None:
+    """Return which of ``all_classes`` an answer counts as: the class that the scheme has for the word, else the word.
+
+    None where it is none of them.
+    """
+    return scheme.class_of(word) or (word if word in all_classes(scheme) else None)
+
+
 _ROUNDED = r"^\d+([.,]\d+)?[eE]\+\d+$"
 
 log = logging.getLogger(__name__)
@@ -129,17 +137,19 @@ def _labels(frame: pl.DataFrame, name: str, path: Path, scheme: Scheme) -> pl.Se
     if name not in frame.columns:
         return pl.Series(name, [None] * len(frame), dtype=pl.String)
     words = frame[name].str.strip_chars()
-    other_classes = all_classes(scheme) if name != "true" else ()
     class_by_word: dict[str, str | None] = {"": None} if name != "true" else {}
     for word in words.unique().drop_nulls():
         if word in class_by_word:
             continue
-        class_by_word[word] = scheme.class_of(word) or (word if word in other_classes else None)
+        class_by_word[word] = scheme.class_of(word) if name == "true" else class_of_answer(word, scheme)
         if class_by_word[word] is None:
             line = line_of(path, (words == word).arg_max() or 0)
+            remedy = "correct the row or choose another --scheme"
+            if name != "true":
+                remedy = f"add it to the words of a class, or {remedy}"
             raise InputError(
                 f"{path}, line {line}: the label {word!r} in column {name} is not in scheme {scheme.name} "
-                f"({', '.join(scheme.classes)}); correct the row or choose another --scheme"
+                f"({', '.join(scheme.classes)}); {remedy}"
             )
     return words.replace_strict(class_by_word, return_dtype=pl.String)
 
