@@ -220,6 +220,47 @@ def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
         onnx_file.export_onnx(tmp_path / "best.pt", tmp_path)
 
 
+def of_scheme(name: str, classes: tuple[str, ...], path: Path) -> Path:
+    """A checkpoint of a random network for other classes."""
+    network = MobileNetV3Small(len(classes))
+    Checkpoint(
+        state_dict=network.state_dict(), classes=classes, scheme=name, recipe={}, framing=FRAMING, temperature=1.0
+    ).save(path)
+    return path
+
+
+def test_models_of_one_folder_have_the_same_classes(checkpoint: Path, tmp_path: Path) -> None:
+    """The file classes.json belongs to all of them."""
+    moods = of_scheme("Moods", ("밝음", "어두움"), tmp_path / "moods.pt")
+    out = tmp_path / "out"
+    assert onnx_file.export_onnx(moods, out).name == "moods_mnv3s_160.onnx"
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    message = (
+        r"classes\.json: belongs to moods_mnv3s_160.onnx, moods_mnv3s_160_8bit.onnx, and this model has other classes; "
+        "give another --out, or remove the other models"
+    )
+    with pytest.raises(InputError, match=message):
+        onnx_file.export_onnx(checkpoint, out)
+    assert {path: path.read_bytes() for path in out.iterdir()} == before
+
+    onnx_file.export_onnx(moods, out, "second.onnx")
+    for name in ("moods_mnv3s_160", "moods_mnv3s_160_8bit", "second", "second_8bit"):
+        assert Classifier(out / f"{name}.onnx").classes == ("밝음", "어두움")
+    assert json.loads((out / "classes.json").read_text(encoding="utf-8")) == {"classes": ["밝음", "어두움"]}
+
+
+def test_a_model_is_replaced_by_one_of_other_classes_and_a_damaged_list_of_classes_too(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    moods = of_scheme("moods", ("밝음", "어두움"), tmp_path / "moods.pt")
+    onnx_file.export_onnx(moods, tmp_path, "own.onnx")
+    onnx_file.export_onnx(checkpoint, tmp_path, "own.onnx")
+    assert json.loads((tmp_path / "classes.json").read_text(encoding="utf-8")) == {"classes": list(K7.classes)}
+    (tmp_path / "classes.json").write_text("{")
+    onnx_file.export_onnx(checkpoint, tmp_path, "other.onnx")
+    assert json.loads((tmp_path / "classes.json").read_text(encoding="utf-8")) == {"classes": list(K7.classes)}
+
+
 @pytest.mark.parametrize("name", ["../other.onnx", "folder/model.onnx", "model", "", ".onnx"])
 def test_the_model_stays_in_its_folder(name: str, checkpoint: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"

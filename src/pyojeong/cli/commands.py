@@ -47,7 +47,7 @@ from pyojeong.cli.options import (
 )
 from pyojeong.core.errors import InputError
 from pyojeong.core.labels import scheme_for, scheme_named
-from pyojeong.core.workspace import EVALUATIONS, FACEAPI_RESULTS, K7_MODEL, K7_RUN, SPLITS_CSV, SUMMARY, SUMMARY_PAGE
+from pyojeong.core.workspace import EVALUATIONS, FACEAPI_RESULTS, K7_RUN, SPLITS_CSV, SUMMARY, SUMMARY_PAGE
 
 log = logging.getLogger(__name__)
 app = typer.Typer(
@@ -299,7 +299,7 @@ def train(
 def export(
     checkpoint: Annotated[Path, typer.Option(help="best.pt of a run.")] = Path(K7_RUN, "best.pt"),
     out: Annotated[Path | None, typer.Option(help="Folder to write to. [default: the checkpoint's]")] = None,
-    name: Annotated[str, typer.Option(help="File name of the ONNX model.")] = K7_MODEL,
+    name: Annotated[str | None, typer.Option(help="File name of the model. [default: SCHEME_mnv3s_160.onnx]")] = None,
 ) -> None:
     """Export a checkpoint to ONNX with classes.json.
 

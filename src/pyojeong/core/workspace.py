@@ -35,7 +35,13 @@ RUNS = "models/mobilenetv3_classifier/runs"
 EVALUATIONS = "models/evaluations"
 REPORTS = "reports"
 
-K7_MODEL = "k7_mnv3s_160.onnx"
+
+def model_name(scheme: str) -> str:
+    """Return the file name of an exported model where the user gives none."""
+    return f"{scheme.lower()}_mnv3s_160.onnx"
+
+
+K7_MODEL = model_name("K7")
 """File name of the exported model in the K7 run."""
 
 

@@ -13,7 +13,7 @@ import copy
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,10 +28,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from pyojeong import __version__
 from pyojeong.core.errors import InputError
-from pyojeong.core.files import write_bytes, write_json
+from pyojeong.core.files import json_value, write_bytes, write_json
 from pyojeong.core.images import Pixels
 from pyojeong.core.onnx_graph import GraphWriter
-from pyojeong.core.workspace import K7_MODEL
+from pyojeong.core.workspace import model_name
 from pyojeong.export.eight_bit import eight_bit_name, quantize_weights
 from pyojeong.model.checkpoint import Checkpoint
 from pyojeong.model.network import MobileNetV3Small, normalize
@@ -47,34 +47,51 @@ TOLERANCE = 1e-4
 _NOISE_IMAGES = 8
 
 
-def export_onnx(checkpoint: str | Path, out_dir: str | Path | None = None, name: str = K7_MODEL) -> Path:
+def export_onnx(checkpoint: str | Path, out_dir: str | Path | None = None, name: str | None = None) -> Path:
     """Write an ONNX model, its 8-bit variant and ``classes.json``, and return the path of the model.
 
-    The graph is compared with the checkpoint before anything is written.
+    The graph is compared with the checkpoint before anything is written. Models of one folder share ``classes.json``.
 
     Args:
         checkpoint: a ``best.pt`` of a training run.
         out_dir: folder to write to, created if missing; the checkpoint's own by default.
-        name: file name of the model; the 8-bit variant is named after it.
+        name: file name of the model; the 8-bit variant is named after it. None names it after the label scheme.
 
     Raises:
-        InputError: the checkpoint cannot be read, or ``name`` is not a plain file name that ends in ``.onnx``.
+        InputError: the checkpoint cannot be read, ``name`` is not a plain file name that ends in ``.onnx``, or the
+            folder holds another model of other classes.
         RuntimeError: a probability differs by more than ``TOLERANCE``; nothing is written.
     """
-    if Path(name).name != name or Path(name).suffix != ".onnx":
+    if name is not None and (Path(name).name != name or Path(name).suffix != ".onnx"):
         raise InputError(f"{name!r} is not a file name for a model; give one like k7.onnx, without folders")
     checkpoint = Path(checkpoint)
     trained = Checkpoint.load(checkpoint)
+    folder = checkpoint.parent if out_dir is None else Path(out_dir)
+    name = model_name(trained.scheme) if name is None else name
+    _refuse_other_classes(folder, name, trained.classes)
     model = build(trained)
     difference = largest_difference(model, trained)
     # Written so that NaN fails too.
     if not difference <= TOLERANCE:
         raise RuntimeError(f"the ONNX graph differs from {checkpoint} by {difference:.2g} in probability; not written")
-    folder = checkpoint.parent if out_dir is None else Path(out_dir)
     write_bytes(folder / name, model)
     write_bytes(folder / eight_bit_name(name), quantize_weights(model))
     write_json(folder / "classes.json", {"classes": list(trained.classes)})
     return folder / name
+
+
+def _refuse_other_classes(folder: Path, name: str, classes: Sequence[str]) -> None:
+    """Raise InputError where writing ``classes.json`` would take it from another model in ``folder``."""
+    others = sorted({path.name for path in folder.glob("*.onnx")} - {name, eight_bit_name(name)})
+    try:
+        there = json_value(folder / "classes.json", "classes")
+    except InputError:  # a damaged file is replaced
+        return
+    if others and there not in (None, list(classes)):
+        raise InputError(
+            f"{folder / 'classes.json'}: belongs to {', '.join(others)}, and this model has other classes; give "
+            "another --out, or remove the other models"
+        )
 
 
 def build(trained: Checkpoint) -> bytes:
