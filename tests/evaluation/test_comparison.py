@@ -8,7 +8,7 @@ import pytest
 
 from pyojeong.core.errors import InputError
 from pyojeong.core.labels import K7, M1
-from pyojeong.evaluation.comparison import align, compare, human_ceiling, paired, paired_scores, score
+from pyojeong.evaluation.comparison import compare, human_ceiling, paired, paired_scores, score
 from pyojeong.evaluation.predictions import read_predictions
 from pyojeong.evaluation.protocols import answers, box_was_given, counts_in, own_protocols
 from tests.published import CLASSES, COUNTS, N_RAW
@@ -127,24 +127,6 @@ def test_known_people_change_the_interval_and_say_so(tmp_path: Path) -> None:
     by_image, by_person = score(alone), score(together)
     assert (by_image.interval_over, by_person.interval_over) == ("images", "people")
     assert by_person.accuracy_high - by_person.accuracy_low > by_image.accuracy_high - by_image.accuracy_low
-
-
-def test_alignment_pairs_by_photograph_and_number(tmp_path: Path) -> None:
-    first = _read(tmp_path, "path,true,pred\nx,happy,happy\ny,sad,sad\nx,angry,sad\n")
-    second = _read(tmp_path, "path,true,pred\nw,sad,sad\nx,happy,sad\nx,angry,angry\n")
-    one, two = align(first, second)
-    assert one["true"].to_list() == two["true"].to_list() == ["happy", "angry"]
-    assert two["pred"].to_list() == ["sad", "angry"]
-    crops = second.with_columns(photo=pl.Series(["y", "no", "no"]), path=pl.Series(["1", "2", "3"]))
-    one, two = align(first.with_columns(photo="path"), crops)
-    assert (one["path"].to_list(), two["path"].to_list()) == (["y"], ["1"])
-
-
-def test_two_truths_for_one_image_are_an_error(tmp_path: Path) -> None:
-    first = _read(tmp_path, "path,true,pred\na,sad,sad\nx,happy,happy\n")
-    second = _read(tmp_path, "path,true,pred\nx,sad,happy\na,sad,sad\n")
-    with pytest.raises(InputError, match="x is 'happy' in one file and 'sad' in the other"):
-        align(first, second)
 
 
 def test_pairs_where_one_was_given_the_box(tmp_path: Path) -> None:
@@ -316,33 +298,13 @@ def test_compare_resamples_people_where_one_of_the_files_names_them(
         assert row["interval_over"] == over
         widths[name] = row["accuracy_difference_high"] - row["accuracy_difference_low"]
     assert widths["b"] > 2 * widths["c"]
-    assert "the person is unknown on 10 of the 120 images" in caplog.text
+    assert "c.csv: the person is unknown on 10 of the 120 common images" in caplog.text
     # An unknown person on an image that is left out does not matter, and one file may name who another does not.
     for pair in ("ad", "cb"):
         comparison = compare([(name, tmp_path / f"{name}.csv") for name in pair], M1, tmp_path)
         assert set(comparison.scores["interval_over"]) == {"people"}
-    with pytest.raises(InputError, match="0-0 has the person '0' in one file and '7' in another"):
+    with pytest.raises(InputError, match=r"b\.csv, line 2: 0-0 has the person '0', and '7' in .*d\.csv, line 2; make"):
         compare([(name, tmp_path / f"{name}.csv") for name in "bd"], M1, tmp_path)
-
-
-def test_compare_reports_what_it_leaves_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "a.csv").write_text("path,true,pred\n1,happy,happy\n2,happy,happy\n3,happy,happy\n")
-    (tmp_path / "b.csv").write_text("path,true,pred\n1,happy,happy\n")
-    compare([(name, tmp_path / f"{name}.csv") for name in "ab"], M1, tmp_path)
-    assert "a.csv: 2 of its 3 rows are not in all files" in caplog.text
-    assert "b.csv" not in caplog.text
-
-
-def test_compare_tells_repeats_and_images_with_two_labels(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "a.csv").write_text("path,true,pred\n1,happy,happy\n2,sad,sad\n2,happy,sad\n9,sad,sad\n")
-    (tmp_path / "b.csv").write_text("path,true,pred\n1,happy,happy\n2,sad,sad\n")
-    compare([(name, tmp_path / f"{name}.csv") for name in "ab"], M1, tmp_path / "out")
-    assert "a.csv: 1 of its 4 rows are not in all files" in caplog.text
-    assert "a.csv: 1 of its 4 rows repeat an image more often than another file does (first 2)" in caplog.text
-    assert "a.csv: the rows of 1 image have different labels (first 2)" in caplog.text
-    assert "b.csv" not in caplog.text
-    with pytest.raises(InputError, match=r"a\.csv: is a file; name a folder"):
-        compare([(name, tmp_path / f"{name}.csv") for name in "ab"], M1, tmp_path / "a.csv")
 
 
 def test_a_person_who_is_not_named_is_unknown(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -350,25 +312,6 @@ def test_a_person_who_is_not_named_is_unknown(tmp_path: Path, caplog: pytest.Log
     frame = _read(tmp_path, "path,true,pred,person\n" + "".join(f"{one},sad,sad,{one}\n" for one in people))
     assert frame["person"].to_list() == [None, None, None, None, "NA", "kim", "2.02E+13"]
     assert "numbers that a spreadsheet rounded" in caplog.text
-
-
-def test_compare_tells_rows_in_no_score_and_faces_elsewhere(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "faceapi.csv").write_text(FACEAPI_CSV, encoding="utf-8")
-    (tmp_path / "astray.csv").write_text(FACEAPI_CSV.replace("1,0.", "1,0.0"), encoding="utf-8")
-    made = compare([(name, tmp_path / f"{name}.csv") for name in ("faceapi", "astray")], M1, tmp_path)
-    assert made.left_out == {"faceapi": {"corrupt": 1}, "astray": {"corrupt": 1}}
-    assert "faceapi.csv: 1 of 7 rows are in no score (1 corrupt)" in caplog.text
-    assert "faceapi.csv: none of the faces" not in caplog.text
-    assert "astray.csv: none of the faces that were found lies at the labeled box (4 images)" in caplog.text
-
-
-def test_compare_keeps_the_images_in_all_three(tmp_path: Path) -> None:
-    for name, rows in {"a": "123", "b": "234", "c": "345"}.items():
-        lines = "".join(f"{row},happy,happy\n" for row in rows)
-        (tmp_path / f"{name}.csv").write_text("path,true,pred\n" + lines)
-    comparison = compare([(name, tmp_path / f"{name}.csv") for name in "abc"], M1, tmp_path)
-    assert comparison.scores["n"].to_list() == [1, 1, 1]
-    assert comparison.paired.select("first", "second").rows() == [("a", "b"), ("a", "c"), ("b", "c")]
 
 
 def test_compare_refuses_files_it_cannot_compare(tmp_path: Path) -> None:

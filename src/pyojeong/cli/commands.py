@@ -334,6 +334,7 @@ def compare(
     scheme: Annotated[str, typer.Option(help=f"Label scheme of all files: {SCHEME_NAMES}.")],
     out: Annotated[Path, typer.Option(help="Folder for the tables and the figure.")],
     protocol: Protocols = None,
+    root: Root = Path(),
 ) -> None:
     """Compare prediction files on their common images.
 
@@ -342,7 +343,7 @@ def compare(
     from pyojeong.evaluation.protocols import PROTOCOLS
     from pyojeong.report.report import compare as run_compare
 
-    tables = run_compare(named_files(files), scheme_named(scheme), out, protocols=protocol or PROTOCOLS)
+    tables = run_compare(named_files(files), scheme_named(scheme), out, root=root, protocols=protocol or PROTOCOLS)
     terminal.print_comparison(tables, out)
 
 

@@ -160,6 +160,16 @@ def known(column: pl.Series) -> pl.Series:
     return texts.set(texts.str.to_lowercase().is_in(_UNKNOWN), None)
 
 
+def path_in_cell(text: str, root: Path) -> str | None:
+    """Return the path in a cell, relative to ``root`` with forward slashes; None where it is not below ``root``.
+
+    Blanks around it are left out, unless a file is named with them.
+    """
+    trimmed = text.strip()
+    named = text != trimmed and (relative := relative_path(text, root)) and stored_path(root, relative).exists()
+    return relative_path(text if named else trimmed, root)
+
+
 def write_csv(frame: pl.DataFrame, path: Path) -> None:
     """Write ``frame`` as UTF-8 CSV, whole or not at all."""
     with whole_file(path) as file:
@@ -247,7 +257,7 @@ def _paths(column: pl.Series, path: Path, root: Path) -> list[str]:
                 f"{path}, line {line_of(path, index)}: the path {text!r} is an address; download the file and give "
                 "its path below the project root"
             )
-        relative = relative_path(_trimmed(text, root), root)
+        relative = path_in_cell(text, root)
         if relative is None:
             raise InputError(
                 f"{path}, line {line_of(path, index)}: the path {text!r} is not below the project root {root}; "
@@ -255,13 +265,6 @@ def _paths(column: pl.Series, path: Path, root: Path) -> list[str]:
             )
         paths.append(relative)
     return paths
-
-
-def _trimmed(text: str, root: Path) -> str:
-    """Return a path without the blanks around it, unless a file is named with them."""
-    trimmed = text.strip()
-    named = text != trimmed and (relative := relative_path(text, root)) and stored_path(root, relative).exists()
-    return text if named else trimmed
 
 
 def _classes(column: pl.Series, path: Path, scheme: Scheme) -> list[str]:

@@ -1,6 +1,5 @@
 """Comparison of contenders on common images: scores with intervals, paired tests, and the human ceiling."""
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
@@ -10,13 +9,14 @@ import numpy as np
 import polars as pl
 
 from pyojeong.core import metrics
-from pyojeong.core.errors import InputError, check_choice, counted
-from pyojeong.core.labels import Scheme, scheme_for, scheme_named
+from pyojeong.core.errors import InputError, check_choice
+from pyojeong.core.labels import Scheme, scheme_named
 from pyojeong.core.metrics import Floats, Interval, Ints
-from pyojeong.core.table import GROUP_COLUMNS, write_csv, write_or_remove
+from pyojeong.core.table import write_csv, write_or_remove
 from pyojeong.evaluation.annotators import annotator_answers
+from pyojeong.evaluation.common_images import align, read_common
 from pyojeong.evaluation.groups import contender_groups, group_table
-from pyojeong.evaluation.predictions import all_classes, matched, read_predictions
+from pyojeong.evaluation.predictions import all_classes
 from pyojeong.evaluation.protocols import (
     PROTOCOLS,
     Answers,
@@ -29,9 +29,6 @@ from pyojeong.evaluation.protocols import (
 
 _COMMON = (PROTOCOLS, ("matched", "given"), ("given",))
 """The protocols of a pair, by how many of the two were given the box."""
-
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -186,24 +183,6 @@ def paired(first: Answers, second: Answers, seed: int = 0) -> PairedScore:
     )
 
 
-def align(first: pl.DataFrame, second: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the rows of both whose image is in both, in the order of ``first``.
-
-    Images are identified by ``photo``, or by ``path`` where there is no such column; the n-th row of an image in one
-    is paired with its n-th row in the other. Raises InputError when an image has two labels.
-    """
-    left, right = (_numbered(frame, name) for frame, name in ((first, "left"), (second, "right")))
-    both = left.join(right, on=["key", "nth"], maintain_order="left")
-    first, second = first[both["left"].to_list()], second[both["right"].to_list()]
-    if (differs := first["true"] != second["true"]).any():
-        row = differs.arg_max() or 0
-        raise InputError(
-            f"{first['path'][row]} is {first['true'][row]!r} in one file and {second['true'][row]!r} in the other;"
-            " make both from the same CSV"
-        )
-    return first, second
-
-
 def paired_scores(first: pl.DataFrame, second: pl.DataFrame, scheme: Scheme, seed: int = 0) -> dict[str, PairedScore]:
     """Compare two contenders under every protocol that both have; return the results by protocol.
 
@@ -244,6 +223,7 @@ def compare(
     scheme: str | Scheme,
     out_dir: str | Path,
     *,
+    root: Path = Path(),
     protocols: Sequence[str] = PROTOCOLS,
     seed: int = 0,
 ) -> Comparison:
@@ -254,6 +234,7 @@ def compare(
         scheme: the label scheme of all of them.
         out_dir: ``compare_scores.csv`` and ``compare_paired.csv`` are written there, and ``compare_groups.csv`` where
             a file has columns of ``table.GROUP_COLUMNS``.
+        root: the project root that relative paths in the files start from.
         protocols: those to compare under. Where the images are face crops, only ``given`` is fair: a detector finds
             few faces in them.
         seed: of the bootstrap.
@@ -270,9 +251,7 @@ def compare(
     if Path(out_dir).is_file():
         raise InputError(f"{out_dir}: is a file; name a folder for the tables")
     scheme = scheme if isinstance(scheme, Scheme) else scheme_named(scheme)
-    frames = dict(zip(names, _read_common(paths, scheme), strict=True))
-    for path, frame in zip(paths, frames.values(), strict=True):
-        _warn(path, frame)
+    frames = dict(zip(names, read_common(paths, scheme, root), strict=True))
     scores = pl.DataFrame(
         [
             {"contender": name, "protocol": protocol, "n_all": len(frame), **asdict(score(predictions, seed))}
@@ -302,89 +281,3 @@ def compare(
         name: dict(frame["error"].drop_nulls().value_counts(sort=True).rows()) for name, frame in frames.items()
     }
     return Comparison(scores, pairs, groups, left_out)
-
-
-def _warn(path: Path, frame: pl.DataFrame) -> None:
-    """Warn of rows that are in no score, and of a file in which no face lies at its box."""
-    if (errors := frame["error"].drop_nulls()).len():
-        reasons = ", ".join(f"{count} {reason}" for reason, count in errors.value_counts(sort=True).rows())
-        log.warning("%s: %d of %d rows are in no score (%s)", path, len(errors), len(frame), reasons)
-    faces = frame.filter(pl.col("detected") & pl.col("iou").is_not_null())
-    if len(faces) and not matched(faces).any():
-        log.warning(
-            "%s: none of the faces that were found lies at the labeled box (%s); check the boxes of the table that was "
-            "evaluated, unless its images are crops",
-            path,
-            counted(len(faces), "image"),
-        )
-
-
-def _read_common(paths: Sequence[Path], scheme: Scheme) -> list[pl.DataFrame]:
-    """Read prediction files, keep the images that are in all of them, and add what any file says of people."""
-    for path in paths:
-        scheme_for(scheme, path)
-    frames = [read_predictions(path, scheme) for path in paths]
-    common = frames[0]
-    for frame in frames[1:]:
-        common, _ = align(common, frame)
-    for path, frame in zip(paths, frames, strict=True):
-        _tell_left_out(path, frame, common)
-    frames = _with_people([common, *(align(common, frame)[1] for frame in frames[1:])])
-    if common.is_empty():
-        raise InputError(
-            f"{', '.join(map(str, paths))}: no image is in all of them; make these files from the same test CSV"
-        )
-    return frames
-
-
-def _tell_left_out(path: Path, frame: pl.DataFrame, common: pl.DataFrame) -> None:
-    """Log what becomes of the rows that are not in all files, and which images are in a file more than once."""
-    rows, kept = _numbered(frame, "row"), _numbered(common, "row")
-    lost = rows.join(kept, on=["key", "nth"], how="anti")
-    repeats = lost.join(kept, on="key", how="semi")
-    if missing := len(lost) - len(repeats):
-        log.warning("%s: %d of its %d rows are not in all files; they are left out", path, missing, len(frame))
-    if len(repeats):
-        first = frame["path"][repeats["row"][0]]
-        log.warning(
-            "%s: %d of its %d rows repeat an image more often than another file does (first %s); they are left out",
-            path,
-            len(repeats),
-            len(frame),
-            first,
-        )
-    torn = frame.group_by("path", maintain_order=True).agg(pl.col("true").n_unique()).filter(pl.col("true") > 1)
-    if len(torn):
-        log.warning(
-            "%s: the rows of %s have different labels (first %s), and each row counts; correct the table if they show "
-            "one face",
-            path,
-            counted(len(torn), "image"),
-            torn["path"][0],
-        )
-
-
-def _with_people(frames: list[pl.DataFrame]) -> list[pl.DataFrame]:
-    """Add to all frames, which have the same images row by row, what any of them says of people and groups."""
-    for name in ("person", *GROUP_COLUMNS):
-        columns = [frame[name] for frame in frames if name in frame.columns]
-        for first, second in combinations(columns, 2):
-            if (differs := first != second).any():
-                row = differs.arg_max() or 0
-                raise InputError(
-                    f"{frames[0]['path'][row]} has the {name} {first[row]!r} in one file and {second[row]!r} in "
-                    "another; make both from the same CSV"
-                )
-        if columns:
-            values = pl.select(pl.coalesce(columns).alias(name))[name]
-            frames = [frame.with_columns(values) for frame in frames]
-            if name == "person" and (unknown := values.null_count()):
-                log.warning(
-                    "the person is unknown on %d of the %d images, so intervals resample images", unknown, len(values)
-                )
-    return frames
-
-
-def _numbered(frame: pl.DataFrame, name: str) -> pl.DataFrame:
-    key = pl.col("photo" if "photo" in frame.columns else "path")
-    return frame.select(key.alias("key"), nth=pl.int_range(pl.len()).over(key)).with_row_index(name)

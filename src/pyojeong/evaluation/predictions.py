@@ -8,7 +8,7 @@ import polars as pl
 from pyojeong.core.errors import InputError
 from pyojeong.core.geometry import MATCHED_IOU
 from pyojeong.core.labels import FACEAPI, Scheme
-from pyojeong.core.table import GROUP_COLUMNS, known, line_of, read_csv
+from pyojeong.core.table import GROUP_COLUMNS, known, line_of, path_in_cell, read_csv
 
 # The evaluation CSV keeps the published column names of the face-api baseline.
 _EVALUATION_NAMES = {
@@ -43,7 +43,7 @@ _ROUNDED = r"^\d+([.,]\d+)?[eE]\+\d+$"
 log = logging.getLogger(__name__)
 
 
-def read_predictions(path: Path, scheme: Scheme) -> pl.DataFrame:
+def read_predictions(path: Path, scheme: Scheme, root: Path = Path()) -> pl.DataFrame:
     """Read a predictions CSV, or an evaluation CSV of ``evaluate``, and check every row.
 
     A file without the columns ``detected`` and ``given`` comes from a contender that was given the box; its
@@ -52,6 +52,7 @@ def read_predictions(path: Path, scheme: Scheme) -> pl.DataFrame:
     Args:
         path: the CSV; columns ``path,true,pred`` or ``image,gt_label,pred_label,face_detected,iou``.
         scheme: whose classes label words are translated to.
+        root: the project root; paths below it become relative to it, as in ``table.read_table``, others stay.
 
     Returns:
         One row per image:
@@ -81,7 +82,7 @@ def read_predictions(path: Path, scheme: Scheme) -> pl.DataFrame:
         iou = iou.fill_null(0.0)
     pred, score = _labels(frame, "pred", path, scheme), _numbers(frame, "score", path)
     columns = {
-        "path": frame["path"],
+        "path": pl.Series([path_in_cell(text, root) or text for text in frame["path"]], dtype=pl.String),
         "true": _labels(frame, "true", path, scheme),
         "pred": pred,
         "score": score,

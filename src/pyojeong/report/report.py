@@ -103,6 +103,7 @@ def compare(
     scheme: Scheme | str,
     out: str | Path,
     *,
+    root: str | Path = ".",
     protocols: Sequence[str] = PROTOCOLS,
 ) -> comparison.Comparison:
     """Compare contenders on the images that all their prediction files contain.
@@ -116,6 +117,7 @@ def compare(
             ``score``, ``person`` and others, or is an evaluation CSV of ``evaluate``.
         scheme: the label scheme of all files: ``K7``, ``M1``, ``M2``, ``BASIC7`` or the path of a ``.toml`` file.
         out: folder for the tables and the figure.
+        root: the project root that relative paths in the files start from.
         protocols: which images count, and how a missed face counts. ``matched``: the images on which the contender
             found the labeled face; ``all``: every image, a miss is wrong; ``given``: every image, the contender
             received the labeled box. For images that are cropped faces, only ``given`` is fair, because detectors
@@ -136,7 +138,7 @@ def compare(
     scheme = scheme_named(scheme) if isinstance(scheme, str) else scheme
     pairs = predictions.items() if isinstance(predictions, Mapping) else predictions
     files = [(name, Path(path)) for name, path in pairs]
-    tables = comparison.compare(files, scheme, out, protocols=protocols)
+    tables = comparison.compare(files, scheme, out, root=Path(root), protocols=protocols)
     notice = SYNTHETIC_NOTICE if any(says_synthetic(path) for _, path in files) else ""
     if notice:
         log.warning(notice)

@@ -64,7 +64,7 @@ def report_run(run: Path, root: Path) -> RunReport:
     except (KeyError, TypeError):
         raise InputError(f"{run / 'config.json'}: not that of a run of this version; train it again") from None
     predictions = run / "test_preds.csv"
-    frame = read_predictions(predictions, scheme)
+    frame = read_predictions(predictions, scheme, root)
     if test_csv.is_file():
         test = read_table(test_csv, scheme=scheme, root=root, boxes=None)
         check_images(frame, test, predictions, test_csv, "train again, or put the table of the training back")

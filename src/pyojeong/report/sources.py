@@ -42,7 +42,7 @@ def load(root: Path, experiment: str) -> pl.DataFrame:
     """
     scheme = scheme_of_experiment(experiment)
     predictions = root / EXPERIMENTS[experiment].predictions
-    frame = read_predictions(predictions, scheme)
+    frame = read_predictions(predictions, scheme, root)
     if (predictions.parent / "best.pt").exists() and not (predictions.parent / "config.json").exists():
         log.warning(
             "%s: the run was stopped while its files were written, so they may come from two different runs; train "
