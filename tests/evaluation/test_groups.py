@@ -180,7 +180,7 @@ def test_a_few_unknown_people_are_left_out_and_told(
     part = scored(first.drop("index"), tmp_path)
     assert set(part["interval_over"]) == {"people"}
     assert part["n"].sum() < whole["n"].sum()
-    assert f"the person of 1 of {len(frame)} images is unknown; left out of the scores by group" in caplog.text
+    assert f"the person of 1 of {len(frame):,} images is unknown; left out of the scores by group" in caplog.text
 
 
 def test_what_stands_for_nothing_is_no_group(rows: pl.DataFrame, tmp_path: Path) -> None:

@@ -49,6 +49,22 @@ def test_a_test_table_that_was_rewritten_is_refused(run: Path, old: str, new: st
     assert not (run / "report").exists()
 
 
+def test_another_folder_is_answered_with_one_of_a_run(run: Path) -> None:
+    root = run.parent
+    for place in (root, root / "ran", run / "test_preds.csv", run / "report"):
+        with pytest.raises(InputError) as caught:
+            report_run(place, root)
+        assert (
+            str(caught.value) == f"{place}: not the folder of a finished run; name the folder of a run, such as {run}"
+        )
+    (run / "config.json").unlink()
+    with pytest.raises(InputError, match=r"not the folder of a finished run; train one with pyojeong train"):
+        report_run(root, root)
+    (run / "best.pt").touch()
+    with pytest.raises(InputError, match="run: the run was stopped while its files were written; train again"):
+        report_run(run, root)
+
+
 def test_a_run_without_its_test_table_is_reported_without_groups(run: Path) -> None:
     (run.parent / "test_moods.csv").unlink()
     made = report_run(run, run.parent)

@@ -84,7 +84,7 @@ def analyze(
             terminal.print_time_shares(table.summary().table)
         tally.reasons = Counter(table.problems["reason"])
     if tally.reasons:
-        words = ", ".join(f"{count} {reason}" for reason, count in tally.reasons.most_common())
+        words = ", ".join(f"{count:,} {reason}" for reason, count in tally.reasons.most_common())
         print(f"not read, or not to the end: {words}", file=sys.stderr)
         raise typer.Exit(3)
 

@@ -85,9 +85,18 @@ def print_training(metrics: "RunMetrics", out: Path) -> None:
     print_json({key: getattr(metrics, key) for key in ("n", "accuracy", "macro_f1", "epoch")})
     print(f"All metrics: {out}/test_metrics.json")
     for file in sorted(out.glob("*.onnx")):
-        print(f"{file} is the export of an earlier run; export again")
+        if _is_older(file, out / "best.pt"):
+            print(f"{file} is the export of an earlier run; export again")
+    page = out / "report/index.html"
+    if _is_older(page, out / "best.pt"):
+        again = command_line(["pyojeong", "report", "--run", str(out)])
+        print(f"{page.parent} is the report of an earlier run; write it again: {again}")
     if any(metrics.dropped.values()) and "TORCHELASTIC_RUN_ID" not in os.environ:
         raise typer.Exit(3)
+
+
+def _is_older(file: Path, other: Path) -> bool:
+    return file.is_file() and other.is_file() and file.stat().st_mtime_ns < other.stat().st_mtime_ns
 
 
 def print_faces(results: Iterable[dict[str, Any]], as_json: bool, answers: str) -> None:
@@ -105,7 +114,7 @@ def end_incomplete(drops: Mapping[str, int]) -> None:
     from pyojeong.data.prepare import LOST
 
     if lost := {reason: drops[reason] for reason in LOST if reason in drops}:
-        words = ", ".join(f"{count} {reason}" for reason, count in lost.items())
+        words = ", ".join(f"{count:,} {reason}" for reason, count in lost.items())
         print(f"incomplete: {words}; the summary lists them. Everything else is done.", file=sys.stderr)
         raise typer.Exit(3)
 
@@ -126,7 +135,7 @@ def face_lines(result: dict[str, Any], probabilities: str = "expressions") -> st
 def pair_lines(pair: dict[str, Any]) -> str:
     """Return one paired comparison as text."""
     over = f"intervals over {pair['interval_over']}"
-    lines = [f"{pair['first']} -> {pair['second']}, {pair['protocol']}, n={pair['n']}, {over}"]
+    lines = [f"{pair['first']} -> {pair['second']}, {pair['protocol']}, n={pair['n']:,}, {over}"]
     for name in ("accuracy", "macro_f1"):
         first, second, difference, low, high = (
             pair[f"{name}_{part}"] for part in ("first", "second", "difference", "difference_low", "difference_high")
@@ -134,7 +143,9 @@ def pair_lines(pair: dict[str, Any]) -> str:
         lines.append(
             f"  {name}  {first:.4f} -> {second:.4f}  difference {difference:+.4f} ({low:+.4f} ... {high:+.4f})"
         )
-    only = f"only {pair['first']} right {pair['only_first_right']}, only {pair['second']} {pair['only_second_right']}"
+    only = (
+        f"only {pair['first']} right {pair['only_first_right']:,}, only {pair['second']} {pair['only_second_right']:,}"
+    )
     return "\n".join([*lines, f"  {only}; McNemar p {pair['mcnemar_p']:.2g}"])
 
 
@@ -147,7 +158,7 @@ def print_groups(groups: "DataFrame") -> None:
     tested = groups.filter(groups["p_holm"].is_not_null())
     found = tested.filter(tested["p_holm"] <= SIGNIFICANT).sort("p_holm")
     if len(tested):
-        print(f"Groups: {len(found)} of {len(tested)} differences from all others are significant (Holm)")
+        print(f"Groups: {len(found):,} of {len(tested):,} differences from all others are significant (Holm)")
     else:
         print("Groups: none is large enough to be compared")
     for row in found.iter_rows(named=True):
@@ -165,7 +176,7 @@ def print_run_report(report: "RunReport") -> None:
     """Print the scores of one run and where its page is."""
     row = report.scores.row(0, named=True)
     scores = ", ".join(f"{name} {_with_interval(row, name)}" for name in ("accuracy", "macro_f1"))
-    print(f"n {row['n']}, {scores}, intervals over {row['interval_over']}")
+    print(f"n {row['n']:,}, {scores}, intervals over {row['interval_over']}")
     print_groups(report.groups)
     print(f"Report: {report.page}")
 
@@ -249,7 +260,7 @@ def print_time_shares(shares: "DataFrame") -> None:
     shown = DataFrame(rows[:_SHOWN_FACES], infer_schema_length=None)
     print_table("Share of time of each emotion", shown)
     if len(rows) > len(shown):
-        print(f"... and {len(rows) - len(shown)} more; pyojeong summary TABLE --out FILE writes them all")
+        print(f"... and {len(rows) - len(shown):,} more; pyojeong summary TABLE --out FILE writes them all")
 
 
 def print_table(title: str, table: "DataFrame") -> None:
@@ -265,4 +276,4 @@ def print_table(title: str, table: "DataFrame") -> None:
 
 
 def _cell(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)

@@ -13,9 +13,9 @@ class InputError(Exception):
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a number and its noun for a message: ``1 box``, ``2 boxes``; ``1 person``, ``2 people``."""
+    """Return a number and its noun for a message: ``1 box``, ``1,595 boxes``; ``2 people``."""
     irregular = {"person": "people", "class": "classes", "box": "boxes"}
-    return f"{number} {noun if number == 1 else irregular.get(noun, f'{noun}s')}"
+    return f"{number:,} {noun if number == 1 else irregular.get(noun, f'{noun}s')}"
 
 
 def check_choice(kind: str, value: object, choices: Iterable[str]) -> None:

@@ -29,12 +29,12 @@ def left_out(
     for reason, count in counts.most_common():
         row = reasons.index(reason)
         box = boxes[row] if boxes and reason == BAD_BOX else None
-        parts.append(f"{count} {reason} ({first_row(csv, row, paths[row], box)})")
+        parts.append(f"{count:,} {reason} ({first_row(csv, row, paths[row], box)})")
     total = len(reasons)
     if counts.total() < total:
-        how_many = f"{counts.total()} of {total} rows left out"
+        how_many = f"{counts.total():,} of {total:,} rows left out"
     else:
-        how_many = "its only row cannot be used" if total == 1 else f"none of its {total} rows can be used"
+        how_many = "its only row cannot be used" if total == 1 else f"none of its {total:,} rows can be used"
     return f"{csv}: {how_many}: {', '.join(parts)}; {_remedy(counts)}"
 
 
@@ -47,7 +47,7 @@ def first_row(csv: Path, row: int, path: str, box: Box | None) -> str:
 def misread_problem(csv: Path, other: Misread, total: int) -> str:
     """Return the message for a table whose boxes lie on faces (of ``total`` photographs) only when read differently."""
     return (
-        f"{csv}, line {line_of(csv, 0)}: no box lies on a face. Read as {other.holds}, {other.hits} of {total} do; "
+        f"{csv}, line {line_of(csv, 0)}: no box lies on a face. Read as {other.holds}, {other.hits:,} of {total:,} do; "
         f"{other.remedy}"
     )
 

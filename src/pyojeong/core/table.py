@@ -367,7 +367,7 @@ def _warn_of_repeats(table: pl.DataFrame, path: Path) -> None:
     log.warning(
         "%s: %s a face of an earlier row (line %d repeats line %d%s), and each row counts; remove the repetition",
         path,
-        "1 row repeats" if len(repeats) == 1 else f"{len(repeats)} rows repeat",
+        "1 row repeats" if len(repeats) == 1 else f"{len(repeats):,} rows repeat",
         line_of(path, row),
         line_of(path, original),
         other,

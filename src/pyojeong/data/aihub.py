@@ -333,7 +333,7 @@ def _tell_unknown_labels(labels: pl.Series) -> None:
     """Log the words that are none of the labels; to say that one cannot tell is ordinary."""
     words = labels.filter(labels.is_in(["", UNKNOWN]).not_()).value_counts(sort=True)
     if not words.is_empty():
-        first = ", ".join(f"{word!r} ({count})" for word, count in words.head(5).iter_rows())
+        first = ", ".join(f"{word!r} ({count:,})" for word, count in words.head(5).iter_rows())
         log.warning(
             "%s left out: the label is none of %s: %s",
             counted(int(words["count"].sum()), "photograph"),

@@ -365,7 +365,7 @@ def _require_enough(folder: Path, scheme: Scheme, kept: Sequence[_Photograph], d
     counts = Counter(photograph.label for photograph in kept)
     for label in scheme.classes:
         if counts[label] < MIN_PHOTOGRAPHS:
-            left_out = ", ".join(f"{count} {reason}" for reason, count in drops.most_common())
+            left_out = ", ".join(f"{count:,} {reason}" for reason, count in drops.most_common())
             raise InputError(
                 f"{folder}: {MIN_PHOTOGRAPHS} photographs of {label} with a face are needed, and there "
                 f"{'is' if counts[label] == 1 else 'are'} {counts[label]}"
@@ -380,10 +380,10 @@ def _split(kept: Sequence[_Photograph], found: dict[str, _Found], seed: int) -> 
     unknown = int((rows["person"] == "").sum())
     if 0 < unknown < len(rows):
         log.warning(
-            "%d of %d photographs are in no folder of a person, so the same person may be in training and test; put "
+            "%s of %s photographs are in no folder of a person, so the same person may be in training and test; put "
             "each into one",
-            unknown,
-            len(rows),
+            f"{unknown:,}",
+            f"{len(rows):,}",
         )
     by_person = not unknown
     rows = rows.with_columns(splits.assign(rows, by="person" if by_person else "image", seed=seed))

@@ -160,7 +160,7 @@ def _require_rows(
     if not rows.is_empty():
         return
     drops = index.drops + Counter(result.reason for result in results if result.reason)
-    counts = ", ".join(f"{count} {reason}" for reason, count in drops.most_common(5))
+    counts = ", ".join(f"{count:,} {reason}" for reason, count in drops.most_common(5))
     if drops["image_without_record"] + drops["duplicate_image"] == index.images:
         remedy = "no photograph has the name that a label record gives it: were they renamed? Use the original names"
     elif reach_beyond(results):
@@ -169,7 +169,7 @@ def _require_rows(
         remedy = "choose another --policy, such as uploader"
     else:
         remedy = "docs/data_prep.md explains each reason"
-    raise InputError(f"{source}: 0 of {index.images} photographs can be used ({counts}); {remedy}")
+    raise InputError(f"{source}: 0 of {index.images:,} photographs can be used ({counts}); {remedy}")
 
 
 def _remove_partial_files(root: Path) -> None:

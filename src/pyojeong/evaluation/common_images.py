@@ -83,17 +83,21 @@ def _tell_left_out(path: Path, frame: pl.DataFrame, common: pl.DataFrame) -> Non
     lost = rows.join(kept, on=["key", "nth"], how="anti", maintain_order="left")
     repeats = lost.join(kept, on="key", how="semi", maintain_order="left")
     missing = lost.join(kept, on="key", how="anti", maintain_order="left")
-    size = len(frame)
+    size = f"{len(frame):,}"
     if len(missing):
         first = _first(path, frame, missing["row"][0])
         log.warning(
-            "%s: %d of its %d rows are not in all files (first %s); they are left out", path, len(missing), size, first
+            "%s: %s of its %s rows are not in all files (first %s); they are left out",
+            path,
+            f"{len(missing):,}",
+            size,
+            first,
         )
     if len(repeats):
         log.warning(
-            "%s: %d of its %d rows repeat an image more often than another file does (first %s); they are left out",
+            "%s: %s of its %s rows repeat an image more often than another file does (first %s); they are left out",
             path,
-            len(repeats),
+            f"{len(repeats):,}",
             size,
             _first(path, frame, repeats["row"][0]),
         )
@@ -128,10 +132,10 @@ def _with_people(paths: Sequence[Path], frames: list[pl.DataFrame]) -> list[pl.D
             frames = [frame.with_columns(values) for frame in frames]
             if name == "person" and (unknown := values.null_count()):
                 log.warning(
-                    "%s: the person is unknown on %d of the %d common images, so intervals resample images",
+                    "%s: the person is unknown on %s of the %s common images, so intervals resample images",
                     ", ".join(str(path) for path, _ in known),
-                    unknown,
-                    len(values),
+                    f"{unknown:,}",
+                    f"{len(values):,}",
                 )
     return frames
 
@@ -139,9 +143,10 @@ def _with_people(paths: Sequence[Path], frames: list[pl.DataFrame]) -> list[pl.D
 def _warn(path: Path, frame: pl.DataFrame) -> None:
     """Warn of rows that are in no score, and of a file in which no face lies at its box."""
     if (errors := frame["error"].drop_nulls()).len():
-        reasons = ", ".join(f"{count} {reason}" for reason, count in errors.value_counts(sort=True).rows())
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in errors.value_counts(sort=True).rows())
         first = _first(path, frame, frame["error"].is_not_null().arg_max() or 0)
-        log.warning("%s: %d of %d rows are in no score (%s; first %s)", path, len(errors), len(frame), reasons, first)
+        share = f"{len(errors):,} of {len(frame):,}"
+        log.warning("%s: %s rows are in no score (%s; first %s)", path, share, reasons, first)
     faces = frame.filter(pl.col("detected") & pl.col("iou").is_not_null())
     if len(faces) and not matched(faces).any():
         log.warning(

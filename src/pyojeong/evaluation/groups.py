@@ -200,7 +200,9 @@ def _tell_unknown_people(person: pl.Series, contender: str) -> None:
     if unknown := person.null_count():
         few = 2 * unknown < len(person)
         outcome = "left out of the scores by group" if few else "so by group each image counts as a person"
-        log.warning("%s: the person of %d of %d images is unknown; %s", contender, unknown, len(person), outcome)
+        log.warning(
+            "%s: the person of %s of %s images is unknown; %s", contender, f"{unknown:,}", f"{len(person):,}", outcome
+        )
 
 
 def _groups(column: pl.Series) -> NDArray[np.str_]:

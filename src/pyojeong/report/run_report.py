@@ -27,6 +27,9 @@ _STYLE = """
 .bar i { display: block; height: 100%; background: var(--accent); }
 """
 
+_DEPTHS = ("", "*/", "*/*/", "*/*/*/")
+"""Where runs are looked for below a folder that is none."""
+
 _NOTES = (
     "The test set chose nothing: neither the epoch nor the temperature. Every face had the labeled box. 95 % intervals "
     "over people where they are known, otherwise over images. 테스트 세트는 학습과 선택에 쓰이지 않음."
@@ -58,6 +61,7 @@ def report_run(run: Path, root: Path) -> RunReport:
     Raises:
         InputError: the folder holds no finished run, or its predictions are not of its test table.
     """
+    _require_run(run)
     config = read_json(run / "config.json")
     try:
         scheme, test_csv = scheme_of(config["scheme"], config["class"]), Path(config["csv"]["test"])
@@ -106,6 +110,25 @@ def report_run(run: Path, root: Path) -> RunReport:
     )
     write_text(out / "index.html", html)
     return RunReport(scores, groups, out / "index.html")
+
+
+def _require_run(folder: Path) -> None:
+    """Raise InputError where ``folder`` is not that of a finished run; it names one that lies near."""
+    if _is_run(folder):
+        return
+    if (folder / "best.pt").is_file() and not (folder / "config.json").is_file():
+        raise InputError(
+            f"{folder}: the run was stopped while its files were written; train again with the same command"
+        )
+    place = folder if folder.is_dir() else folder.parent
+    below = (path.parent for depth in _DEPTHS for path in sorted(place.glob(f"{depth}config.json")))
+    found = next(filter(_is_run, (*below, place.parent)), None)
+    remedy = f"name the folder of a run, such as {found}" if found else "train one with pyojeong train"
+    raise InputError(f"{folder}: not the folder of a finished run; {remedy}")
+
+
+def _is_run(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in ("config.json", "test_preds.csv"))
 
 
 def _scores(scores: pl.DataFrame) -> str:

@@ -87,9 +87,11 @@ def check_images(frame: pl.DataFrame, test: pl.DataFrame, predictions: Path, csv
     for rows, problem in ((unlisted, "are not in"), (relabeled, "have another label in")):
         if len(rows):
             raise InputError(
-                f"{predictions}: {len(rows)} of its images {problem} {csv} (the first: {rows['path'][0]}), so it was "
+                f"{predictions}: {len(rows):,} of its images {problem} {csv} (the first: {rows['path'][0]}), so it was "
                 f"made from other data; {remedy}"
             )
     unpredicted = len(test.join(frame, on="path", how="anti"))
     if unpredicted:
-        log.warning("%s: no prediction for %d of the %d images in %s", predictions, unpredicted, len(test), csv)
+        log.warning(
+            "%s: no prediction for %s of the %s images in %s", predictions, f"{unpredicted:,}", f"{len(test):,}", csv
+        )

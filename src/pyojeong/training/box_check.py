@@ -78,7 +78,7 @@ def prepared_problem(csv: Path, root: Path) -> str | None:
     if not labeled:
         return None
     other = misread(labeled, found)
-    reading = f"; read as {other.holds}, {other.hits} of {len(labeled)} do" if other else ""
+    reading = f"; read as {other.holds}, {other.hits:,} of {len(labeled):,} do" if other else ""
     return (
         f"{csv}: no box lies on the face that was found ({counted(len(labeled), 'photograph')}, first "
         f"{rows['path'][0]}){reading}; correct the boxes in the label files and prepare again"
