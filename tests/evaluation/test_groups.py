@@ -3,17 +3,28 @@
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
+from pyojeong.cli.terminal import print_groups
 from pyojeong.core import metrics
 from pyojeong.core.labels import K7, KOREAN
 from pyojeong.core.table import write_csv
 from pyojeong.evaluation.comparison import compare
-from pyojeong.evaluation.groups import MAX_GROUPS, SIGNIFICANT, _groups, annotator_groups, contender_groups, group_table
+from pyojeong.evaluation.groups import (
+    MAX_GROUPS,
+    SIGNIFICANT,
+    _groups,
+    annotator_groups,
+    contender_groups,
+    group_table,
+    small_groups,
+)
 from pyojeong.evaluation.predictions import read_predictions
+from pyojeong.report.page import group_card
 from pyojeong.sample.plan import plan
 
 Rate = Callable[[dict[str, object]], float]
@@ -119,6 +130,27 @@ def test_small_groups_are_named_and_not_tested(rows: pl.DataFrame, tmp_path: Pat
     assert set(small["remark"]) == {"too small: 4 of at least 10 people"}
     assert small.select("value_low", "difference", "p", "p_holm").null_count().row(0) == (len(small),) * 4
     assert small["value"].null_count() == 0
+    number = marked.filter(pl.col("profession") == "배우").height
+    assert f"profession 배우 (n {number}, 4 people)" in small_groups(table)
+
+
+def test_every_age_band_and_group_is_shown_with_its_size(rows: pl.DataFrame, tmp_path: Path, capsys: Any) -> None:
+    few = rows["person"].unique(maintain_order=True)[:3].to_list()
+    old = rows.with_columns(age=pl.when(pl.col("person").is_in(few)).then(pl.lit("105")).otherwise("age"))
+    frame = answers(old, lambda row: 0.3 if str(row["age"]) < "30" else 0.8)
+    table = scored(frame, tmp_path)
+    print_groups(table)
+    shown, page = capsys.readouterr().out, group_card(table)
+    bands = table.filter(pl.col("column") == "age", pl.col("measure") == "accuracy")
+    assert set(bands["remark"]) > {""}
+    assert (bands["p_holm"] <= SIGNIFICANT).any()
+    for group, n, people, remark, p in bands.select("group", "n", "people", "remark", "p_holm").iter_rows():
+        size = f"age {group} (n {n:,}, {people} people)"
+        assert (size in shown) == (remark.startswith("too small") or (p is not None and p <= SIGNIFICANT))
+        assert (size in page) == remark.startswith("too small")
+        assert f">{n:,}</td><td>{people}</td>" in page
+    without = scored(frame.drop("person").head(200), tmp_path)
+    assert all("people" not in words for words in small_groups(without))
 
 
 def test_ages_are_decades_and_unknown_groups_are_left_out(rows: pl.DataFrame, tmp_path: Path) -> None:
@@ -198,7 +230,9 @@ def test_korean_ages_are_read_and_impossible_ones_count_as_unknown(
     written = rows.with_columns(age=pl.col("age").replace(odd))
     ages = set(scored(answers(written, lambda row: 0.7), tmp_path).filter(pl.col("column") == "age")["group"])
     assert all(0 <= int(age.partition("-")[0]) <= 120 for age in ages)
-    assert "no age in years" in caplog.text
+    assert "column age is no age in years in " in caplog.text
+    counts = written["age"].value_counts()
+    assert all(f"{age} ({n})" in caplog.text for age, n in counts.iter_rows() if age in ("-5", "999", "abc"))
 
 
 def test_coverage_is_scored_where_the_face_is_searched(rows: pl.DataFrame, tmp_path: Path) -> None:

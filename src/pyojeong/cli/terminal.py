@@ -153,7 +153,7 @@ def print_groups(groups: "DataFrame") -> None:
     """Print the significant differences between groups, and which groups are too small; nothing without groups."""
     if groups.is_empty():
         return
-    from pyojeong.evaluation.groups import SIGNIFICANT
+    from pyojeong.evaluation.groups import SIGNIFICANT, size_words, small_groups
 
     tested = groups.filter(groups["p_holm"].is_not_null())
     found = tested.filter(tested["p_holm"] <= SIGNIFICANT).sort("p_holm")
@@ -164,12 +164,12 @@ def print_groups(groups: "DataFrame") -> None:
     for row in found.iter_rows(named=True):
         print(
             f"  {row['contender']}, {row['protocol']}: {row['measure']} of {row['column']} {row['group']} "
+            f"({size_words(row['n'], row['people'])}) "
             f"{row['value']:.4f}, difference {row['difference']:+.4f} ({row['difference_low']:+.4f} ... "
             f"{row['difference_high']:+.4f}), p {row['p_holm']:.2g}"
         )
-    small = groups.filter(groups["remark"].str.starts_with("too small")).select("column", "group").rows()
-    if small:
-        print(f"  too small: {', '.join(f'{column} {group}' for column, group in sorted(set(small)))}")
+    if small := small_groups(groups):
+        print(f"  too small: {', '.join(small)}")
 
 
 def print_run_report(report: "RunReport") -> None:

@@ -15,6 +15,7 @@ from pyojeong.core.errors import InputError, counted
 from pyojeong.core.files import relative_path, stored_path, whole_file
 from pyojeong.core.geometry import BOX_KEYS
 from pyojeong.core.labels import KOREAN, UNKNOWN, Scheme
+from pyojeong.core.people import warn_of_people
 
 PATH_COLUMNS = ("path", "image", "img", "src")
 LABEL_COLUMNS = ("label_en", "orig_kor", "label")
@@ -78,9 +79,6 @@ _GROUP_WORDS = {
     "직업": "profession",
     "장소": "place",
 }
-
-# What stands in the cell of an unknown person or group, in lower case. NA is no such word: a person may be called so.
-_UNKNOWN = ("", "-", "–", "—", "?", "n/a", "nan", "none", "null", "unknown", "모름", "미상", UNKNOWN)
 
 _IMAGE_NAME = re.compile(r"\.(jpe?g|png|webp|bmp|gif|tiff?|heic|avif)$", re.IGNORECASE)
 
@@ -151,13 +149,9 @@ def read_table(path: Path, *, scheme: Scheme, root: Path, boxes: bool | None = F
     others = [name for name in frame.columns if name not in {*columns, path_column}]
     table = pl.DataFrame([*columns.values(), *(frame[name] for name in others)])
     _warn_of_repeats(table, path)
+    if "person" in table.columns:
+        warn_of_people(table["person"], path)
     return table
-
-
-def known(column: pl.Series) -> pl.Series:
-    """Return a column of people or of one of ``GROUP_COLUMNS``, null where its text says that nothing is known."""
-    texts = column.str.strip_chars()
-    return texts.set(texts.str.to_lowercase().is_in(_UNKNOWN), None)
 
 
 def path_in_cell(text: str, root: Path) -> str | None:

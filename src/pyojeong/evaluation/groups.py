@@ -9,6 +9,7 @@ p-values are corrected together by Holm's method (1979).
 
 import logging
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
@@ -17,6 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pyojeong.core import metrics
+from pyojeong.core.errors import counted
 from pyojeong.core.labels import Scheme
 from pyojeong.core.metrics import Floats, Interval, Ints
 from pyojeong.core.table import GROUP_COLUMNS
@@ -123,6 +125,18 @@ def group_table(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
     return joined.with_columns(shown).select(*SCHEMA)
 
 
+def small_groups(table: pl.DataFrame) -> list[str]:
+    """Name the groups of ``group_table`` that are too small, with their size: ``age 70-79 (n 12, 4 people)``."""
+    small = table.filter(pl.col("remark").str.starts_with("too small"))
+    sizes = small.group_by("column", "group").agg(pl.col("n", "people").max()).sort("column", "group")
+    return [f"{column} {group} ({size_words(n, people)})" for column, group, n, people in sizes.iter_rows()]
+
+
+def size_words(n: int, people: int | None) -> str:
+    """Return the size of a group as text: ``n 1,595, 34 people``."""
+    return f"n {n:,}" + (f", {counted(people, 'person')}" if people is not None else "")
+
+
 def contender_groups(frame: pl.DataFrame, contender: str, protocols: Sequence[str] = PROTOCOLS) -> pl.DataFrame:
     """Score a contender by group under each protocol it has; empty where the table has none of ``GROUP_COLUMNS``.
 
@@ -159,16 +173,16 @@ def annotator_groups(frame: pl.DataFrame, scheme: Scheme, contender: str = "anno
 
 def _answer_values(frame: pl.DataFrame, protocol: str) -> Iterator[_Values]:
     given = protocol == "given"
-    counted = counts_in(frame, protocol)
+    usable = counts_in(frame, protocol)
     pred = frame["given"] if given else end_to_end(frame)
     right = (pred == frame["true"]).fill_null(value=False).cast(pl.Float64).to_numpy()
-    rows = np.flatnonzero(counted.to_numpy())
+    rows = np.flatnonzero(usable.to_numpy())
     yield _Values("accuracy", rows, right[rows])
     if not given:
         found = matched(frame).cast(pl.Float64).to_numpy()
         yield _Values("coverage", rows, found[rows])
     confidence = frame["given_score" if given else "score"].cast(pl.Float64)
-    sure = np.flatnonzero((counted & pred.is_not_null() & confidence.is_not_null()).to_numpy())
+    sure = np.flatnonzero((usable & pred.is_not_null() & confidence.is_not_null()).to_numpy())
     if sure.size:
         yield _Values("calibration", sure, confidence.to_numpy()[sure] - right[sure])
 
@@ -217,8 +231,11 @@ def _groups(column: pl.Series) -> NDArray[np.str_]:
         common = spellings.sort("len", "text").group_by("plain", maintain_order=True).last()
         return plain.replace_strict(common["plain"], common["text"]).to_numpy().astype(np.str_)
     decades = np.array([_decade(match) if (match := _AGE.fullmatch(text)) else "" for text in texts], np.str_)
-    if odd := sorted({text for text, decade in zip(texts, decades, strict=True) if text and not decade}):
-        log.warning("column age has %s, which is no age in years; such rows count as unknown", ", ".join(odd[:5]))
+    if odd := Counter(text for text, decade in zip(texts, decades, strict=True) if text and not decade):
+        words = ", ".join(f"{text} ({count:,})" for text, count in odd.most_common(5))
+        log.warning(
+            "column age is no age in years in %s: %s; they count as unknown", counted(odd.total(), "row"), words
+        )
     return decades
 
 

@@ -1,6 +1,5 @@
 """Reads predictions CSVs and evaluation CSVs into one table, the same for every contender."""
 
-import logging
 from pathlib import Path
 
 import polars as pl
@@ -8,7 +7,8 @@ import polars as pl
 from pyojeong.core.errors import InputError
 from pyojeong.core.geometry import MATCHED_IOU
 from pyojeong.core.labels import FACEAPI, Scheme
-from pyojeong.core.table import GROUP_COLUMNS, known, line_of, path_in_cell, read_csv
+from pyojeong.core.people import known, warn_of_people
+from pyojeong.core.table import GROUP_COLUMNS, line_of, path_in_cell, read_csv
 
 # The evaluation CSV keeps the published column names of the face-api baseline.
 _EVALUATION_NAMES = {
@@ -36,11 +36,6 @@ def class_of_answer(word: str, scheme: Scheme) -> str | None:
     None where it is none of them.
     """
     return scheme.class_of(word) or (word if word in all_classes(scheme) else None)
-
-
-_ROUNDED = r"^\d+([.,]\d+)?[eE]\+\d+$"
-
-log = logging.getLogger(__name__)
 
 
 def read_predictions(path: Path, scheme: Scheme, root: Path = Path()) -> pl.DataFrame:
@@ -96,10 +91,8 @@ def read_predictions(path: Path, scheme: Scheme, root: Path = Path()) -> pl.Data
     for name in ("person", *GROUP_COLUMNS):
         if name in frame.columns:
             columns[name] = known(frame[name])
-    if "person" in columns and columns["person"].str.contains(_ROUNDED).any():
-        log.warning(
-            "%s: the column person has numbers that a spreadsheet rounded (such as 2.02E+13); export it as text", path
-        )
+    if "person" in frame.columns:
+        warn_of_people(frame["person"], path)
     return frame.select(column.alias(name) for name, column in columns.items())
 
 

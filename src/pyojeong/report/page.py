@@ -10,7 +10,7 @@ import polars as pl
 
 from pyojeong.core.html import Cell, card, note, notice, number, page, table, text
 from pyojeong.core.workspace import SYNTHETIC_NOTICE, SYNTHETIC_NOTICE_KOREAN
-from pyojeong.evaluation.groups import SIGNIFICANT
+from pyojeong.evaluation.groups import SIGNIFICANT, small_groups
 from pyojeong.report.figures import PROTOCOL_WORDS
 
 _STYLE = """
@@ -242,12 +242,10 @@ def group_card(groups: pl.DataFrame) -> str:
         "remark<br>비고": text("remark"),
     }
     significant = groups.filter(pl.col("p_holm") <= SIGNIFICANT).sort("p_holm")
-    small = groups.filter(pl.col("remark").str.starts_with("too small"))
-    small = small.select("column", "group").unique().sort("column", "group")
     found = "<p>No significant difference. 유의한 차이 없음.</p>"
     if len(significant):
         found = table(significant, columns, words=5)
-    names = ", ".join(f"{row[0]} {row[1]}" for row in small.iter_rows())
+    names = ", ".join(small_groups(groups))
     parts = [
         found,
         note(f"Too small to be scored 표본 부족: {names}") if names else "",

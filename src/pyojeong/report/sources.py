@@ -8,7 +8,8 @@ import polars as pl
 from pyojeong.core.errors import InputError
 from pyojeong.core.files import json_value
 from pyojeong.core.labels import Scheme, scheme_named
-from pyojeong.core.table import GROUP_COLUMNS, VOTES_PREFIX, known, read_table
+from pyojeong.core.people import known
+from pyojeong.core.table import GROUP_COLUMNS, VOTES_PREFIX, read_table
 from pyojeong.core.workspace import CROPS_CSV, EXPERIMENTS, SPLITS_CSV, SUMMARY
 from pyojeong.evaluation.predictions import read_predictions
 
