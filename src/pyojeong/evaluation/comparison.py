@@ -247,7 +247,10 @@ def compare(
         check_choice("protocol", protocol, PROTOCOLS)
     names, paths = [name for name, _ in files], [Path(path) for _, path in files]
     if len(files) < 2 or len(set(names)) < len(names):
-        raise InputError("a comparison needs at least two prediction files under different names")
+        given = ", ".join(f"{name}={path}" for name, path in files)
+        raise InputError(
+            f"{given}: a comparison needs at least two prediction files under different names; add NAME=CSV"
+        )
     if Path(out_dir).is_file():
         raise InputError(f"{out_dir}: is a file; name a folder for the tables")
     scheme = scheme if isinstance(scheme, Scheme) else scheme_named(scheme)
