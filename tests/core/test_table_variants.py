@@ -178,10 +178,10 @@ def test_two_boxes_that_differ_are_refused(tmp_path: Path, names: list[str], wor
     [
         ([*HEAD[:2], "x", "y"], [row[:4] for row in ROWS], "no column minX; a box is minX, minY, maxX, maxY in pixels"),
         ([*HEAD[:2], "bbox"], [[*row[:2], '"[1, 2, 3, 4]"'] for row in ROWS], "x, y, width, height"),
-        ([*HEAD[:2], "cx", "cy", "w", "h"], ROWS, "no column minX"),
+        ([*HEAD[:2], "cx", "cy", "w"], [row[:5] for row in ROWS], "no column minX"),
         ([*HEAD[:2], "xmin", "ymin", "xmax"], [row[:5] for row in ROWS], "no column minX"),
         ([*HEAD[:2], "minX", "minY", "maxX"], [row[:5] for row in ROWS], "no column maxY"),
-        ([*HEAD[:2], "x_center", "y_center", "width", "height"], ROWS, "no column minX"),
+        ([*HEAD[:2], "bbox_0", "bbox_1"], [row[:4] for row in ROWS], "no column minX"),
         (HEAD, [[*row[:2], "0.1", "0.2", "0.5", "0.9"] for row in ROWS], "not in shares of the image"),
         (HEAD, [[*ROWS[0][:5], '"550,5"']], "line 2: maxY is '550,5', not a number; write it with a decimal point"),
         (HEAD, [[*ROWS[0][:5], "550px"]], "line 2: maxY is '550px', not a number"),

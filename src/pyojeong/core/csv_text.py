@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import unicodedata
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -42,6 +43,11 @@ class CsvText(NamedTuple):
     text: str
     separator: str
     first_line: int = 1
+
+
+def column_word(name: str) -> str:
+    """Return a column's name without what people write in different ways: case, spaces, dots, brackets, _ and -."""
+    return re.sub(r"[\s_.\[\]-]", "", unicodedata.normalize("NFC", name)).casefold()
 
 
 def csv_text(path: Path, is_known: Callable[[str], bool]) -> CsvText:

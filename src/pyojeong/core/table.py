@@ -3,14 +3,15 @@
 import io
 import logging
 import re
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
+from pyojeong.core.box_columns import VIA_COLUMN, VIA_SIDES, Form, find_box_columns, like_a_box, part_of_a_box
 from pyojeong.core.boxes import WANTED, first_flat
-from pyojeong.core.csv_text import CsvText, csv_text, fault, records, rewritten
+from pyojeong.core.csv_text import CsvText, column_word, csv_text, fault, records, rewritten
 from pyojeong.core.errors import InputError, counted
 from pyojeong.core.files import relative_path, stored_path, whole_file
 from pyojeong.core.geometry import BOX_KEYS
@@ -28,31 +29,9 @@ VOTES_PREFIX = "votes_"
 VOTES = tuple(f"{VOTES_PREFIX}{label}" for label in (*KOREAN, UNKNOWN))
 """Columns that count the annotators by label; any label that is none of the seven counts as 알수없음."""
 
-# As _box_word writes them; the contract's come first.
-_CORNERS = (
-    ("minx", "miny", "maxx", "maxy"),
-    ("xmin", "ymin", "xmax", "ymax"),
-    ("x1", "y1", "x2", "y2"),
-    ("x0", "y0", "x1", "y1"),
-    ("left", "top", "right", "bottom"),
-    ("leftx", "topy", "rightx", "bottomy"),
-    ("xtl", "ytl", "xbr", "ybr"),
-    ("xleft", "ytop", "xright", "ybottom"),
-    ("startx", "starty", "endx", "endy"),
-    ("topleftx", "toplefty", "bottomrightx", "bottomrighty"),
-    ("왼쪽", "위", "오른쪽", "아래"),
-    ("좌", "상", "우", "하"),
-)
-_SIZES = (
-    ("x", "y", "width", "height"),
-    ("x", "y", "w", "h"),
-    ("left", "top", "width", "height"),
-    ("왼쪽", "위", "너비", "높이"),
-)
-# Width and height are also those of the photograph.
-_BOX_WORDS = {name for names in (*_CORNERS, *_SIZES) for name in names} - {"width", "height", "너비", "높이"}
 _SAME = 0.51  # pixels by which boxes may differ that were rounded
-_WHOLE_BOX_WORDS = {"box", "bbox", "rect", "xcenter", "ycenter", "centerx", "centery", "cx", "cy"}
+_ARE_CORNERS = 0.95  # share of rows with an area from which on numbered columns are taken for corners
+_SHARE = 1.5  # no number of a box in pixels is so small in every row
 
 _NAMES = (
     *(*PATH_COLUMNS, *LABEL_COLUMNS, *BOX_COLUMNS, *GROUP_COLUMNS, "person", "set", "photo", "true", "pred", "score"),
@@ -127,13 +106,15 @@ def read_table(path: Path, *, scheme: Scheme, root: Path, boxes: bool | None = F
         All columns of the file, first ``path`` (relative to ``root``, forward slashes), ``label`` (a class of
         ``scheme``) and, with boxes, ``minX minY maxX maxY`` (Float64, pixels of the upright original image). Boxes
         are also read from ``x1,y1,x2,y2``, ``xmin,ymin,xmax,ymax``, ``left,top,right,bottom``, ``xtl,ytl,xbr,ybr``,
-        ``x,y,width,height`` and ``x,y,w,h`` (x and y are the left upper corner), with ``box``, ``bbox`` or ``face``
-        before each name or without. Every other column is a string.
+        ``x,y,width,height`` and ``x,y,w,h`` (x and y are the left upper corner), ``cx,cy,w,h`` and
+        ``x_center,y_center,width,height``, with ``box``, ``bbox`` or ``face`` before each name or without, from
+        ``bbox[0]`` to ``bbox[3]``, and from the rectangles in ``region_shape_attributes``. Every other column is a
+        string.
 
     Raises:
         InputError: a column is missing, the table has no row, a label is not in the scheme, a path is outside
             ``root``, a box is not four numbers in pixels, or two sets of box columns differ; file, line and remedy are
-            named.
+            named. With ``boxes`` None, columns that look like a box and are none are warned of.
     """
     frame = read_csv(path)
     path_column = _first_column(frame, PATH_COLUMNS, _PATH_WORDS, path)
@@ -196,7 +177,9 @@ def _parsed(content: CsvText) -> pl.DataFrame | None:
 
 
 def _content_of(path: Path) -> CsvText:
-    return csv_text(path, lambda name: _contract_name(name) in _NAMES or _word(name) in (*_PATH_WORDS, *_LABEL_WORDS))
+    return csv_text(
+        path, lambda name: _contract_name(name) in _NAMES or column_word(name) in (*_PATH_WORDS, *_LABEL_WORDS)
+    )
 
 
 def _contract_name(name: str) -> str:
@@ -208,19 +191,8 @@ def _contract_name(name: str) -> str:
 
 def _group_name(name: str, names: Sequence[str]) -> str:
     """Return the contract's name of a column of groups that a table names otherwise, unless it has both."""
-    own = _GROUP_WORDS.get(_word(name), name)
+    own = _GROUP_WORDS.get(column_word(name), name)
     return name if own in names else own
-
-
-def _word(name: str) -> str:
-    """Return a column's name without what people write in different ways: case, spaces, dots, brackets, _ and -."""
-    return re.sub(r"[\s_.\[\]-]", "", unicodedata.normalize("NFC", name)).casefold()
-
-
-def _box_word(name: str) -> str:
-    """Return the name of a box's column without what may stand before it: ``bbox_x``, ``face-left``, ``Box X``."""
-    word = _word(name)
-    return re.sub("^(bounding|face)?b?box|^face(rectangle)?", "", word) or word
 
 
 def _first_column(frame: pl.DataFrame, names: tuple[str, ...], words: tuple[str, ...], path: Path) -> str:
@@ -228,7 +200,7 @@ def _first_column(frame: pl.DataFrame, names: tuple[str, ...], words: tuple[str,
     for name in names:
         if name in frame.columns:
             return name
-    others = [name for name in frame.columns if _word(name) in words]
+    others = [name for name in frame.columns if column_word(name) in words]
     if len(others) == 1:
         return others[0]
     if image := next((name for name in frame.columns if _IMAGE_NAME.search(name.strip())), None):
@@ -279,48 +251,57 @@ def _classes(column: pl.Series, path: Path, scheme: Scheme) -> list[str]:
 
 def _boxes(frame: pl.DataFrame, path: Path, *, required: bool) -> dict[str, pl.Series]:
     """Return the four box columns; an empty dictionary where the table has none and none are required."""
-    prefixed = [name for name in frame.columns if _box_word(name) != _word(name)]
-    # The contract's names, then those that say box or face: beside them, x1 to y2 may be landmarks.
-    for names in ([name for name in BOX_COLUMNS if name in frame.columns], prefixed, frame.columns):
-        present = _by_box_word(names, path)
-        if found := _complete(present):
-            boxes = _only_box({columns: _sides(frame, columns, sized, path) for columns, sized in found.items()}, path)
-            _refuse_shares(boxes, path)
-            _check_area(boxes, path)
-            return {name: values.alias(name) for name, values in boxes.items()}
-    partial = [name for word, name in present.items() if word in _BOX_WORDS]
-    if required or len(partial) > 1 or any(word in _WHOLE_BOX_WORDS for word in present):
-        missing = [name for name in BOX_COLUMNS if name not in frame.columns]
-        raise InputError(f"{path}: no column {missing[0]}; {WANTED}. The table has {', '.join(frame.columns)}")
-    return {}
+    columns = frame.columns
+    via = [name for name in columns if column_word(name) == VIA_COLUMN]
+    if found := find_box_columns(columns, path):
+        boxes = _only_box({names: _sides(frame, names, form, path) for names, form in found.items()}, path)
+    elif via:
+        boxes = _sides(_via_rectangles(frame[via[0]], path), VIA_SIDES, "size", path)
+    elif required or part_of_a_box(columns, path):
+        missing = [name for name in BOX_COLUMNS if name not in columns]
+        raise InputError(f"{path}: no column {missing[0]}; {WANTED}. The table has {', '.join(columns)}")
+    else:
+        if like := like_a_box(columns):
+            log.warning(
+                "%s: %s cannot be read as a box, so each image counts as a finished face crop; if it is a photograph, "
+                "%s",
+                path,
+                ", ".join(like),
+                WANTED,
+            )
+        return {}
+    _check_area(boxes, path)
+    return {name: values.alias(name) for name, values in boxes.items()}
 
 
-def _by_box_word(names: Sequence[str], path: Path) -> dict[str, str]:
-    """Return ``_box_word`` -> column; InputError where two columns have the same one."""
-    present: dict[str, str] = {}
-    for name in sorted(names, key=lambda name: name not in BOX_COLUMNS):
-        word = _box_word(name)
-        if word in present and word in _BOX_WORDS and present[word] not in BOX_COLUMNS:
-            raise InputError(f"{path}: {present[word]} and {name} could both belong to a box; remove or rename one")
-        present[word] = present.get(word, name)
-    return present
-
-
-def _complete(present: dict[str, str]) -> dict[tuple[str, ...], bool]:
-    """Return the columns of each box of which all four are there, and whether the last two are its size."""
-    sets = [(names, names in _SIZES) for names in (*_CORNERS, *_SIZES) if all(name in present for name in names)]
-    starts = [names[:2] for names, _ in sets]
-    if len(sets) > 1:
-        # Beside another box with the same corner, width and height are those of the photograph.
-        sets = [each for each in sets if each[0][2:] != ("width", "height") or starts.count(each[0][:2]) == 1]
-    return {tuple(present[name] for name in names): sized for names, sized in sets}
-
-
-def _sides(frame: pl.DataFrame, columns: tuple[str, ...], sized: bool, path: Path) -> dict[str, pl.Series]:
-    left, top, right, bottom = (numbers(frame, name, path) for name in columns)
-    if sized:
+def _sides(frame: pl.DataFrame, columns: Sequence[str], form: Form, path: Path) -> dict[str, pl.Series]:
+    left, top, right, bottom = raw = np.stack([numbers(frame, name, path).to_numpy() for name in columns])
+    if (largest := np.abs(raw).max()) <= _SHARE:
+        raise InputError(
+            f"{path}: {', '.join(columns)} are not above {largest:g}; boxes are in pixels, not in shares of the image. "
+            "Multiply x and widths by the width of the photograph, y and heights by its height"
+        )
+    if form == "numbered":
+        # A size is smaller than the left upper corner in some photographs.
+        form = "corners" if ((right > left) & (bottom > top)).mean() >= _ARE_CORNERS else "size"
+    if form == "center":
+        left, top = left - right / 2, top - bottom / 2
+    if form != "corners":
         right, bottom = left + right, top + bottom
-    return dict(zip(BOX_COLUMNS, (left, top, right, bottom), strict=True))
+    return {name: pl.Series(name, side) for name, side in zip(BOX_COLUMNS, (left, top, right, bottom), strict=True)}
+
+
+def _via_rectangles(column: pl.Series, path: Path) -> pl.DataFrame:
+    """Return x, y, width and height of rectangles as the VGG Image Annotator writes them, as strings."""
+    frame = pl.DataFrame([column.str.json_path_match(f"$.{side}").alias(side) for side in VIA_SIDES])
+    bad = frame.select(pl.any_horizontal(pl.all().is_null())).to_series()
+    if bad.any():
+        index = bad.arg_max() or 0
+        raise InputError(
+            f"{path}, line {line_of(path, index)}: {column.name} is {column[index]!r}, not a rectangle with "
+            f"{', '.join(VIA_SIDES)}; draw one around the face, or remove the row"
+        )
+    return frame
 
 
 def _only_box(boxes: dict[tuple[str, ...], dict[str, pl.Series]], path: Path) -> dict[str, pl.Series]:
@@ -333,12 +314,6 @@ def _only_box(boxes: dict[tuple[str, ...], dict[str, pl.Series]], path: Path) ->
                 "that are not"
             )
     return first
-
-
-def _refuse_shares(boxes: dict[str, pl.Series], path: Path) -> None:
-    ends = pl.DataFrame([boxes["maxX"].alias("x"), boxes["maxY"].alias("y")])
-    if ends.select(pl.all_horizontal(pl.all() <= 1).all()).item():
-        raise InputError(f"{path}: no box is larger than one pixel; boxes are in pixels, not in shares of the image")
 
 
 def _check_area(boxes: dict[str, pl.Series], path: Path) -> None:

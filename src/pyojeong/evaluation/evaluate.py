@@ -19,6 +19,7 @@ from typing import IO, Any
 import polars as pl
 import polars.selectors as cs
 
+from pyojeong.core.box_columns import like_a_box
 from pyojeong.core.boxes import BAD_BOX
 from pyojeong.core.errors import InputError
 from pyojeong.core.executors import map_unordered, threads_for
@@ -192,7 +193,7 @@ def _settings(table: EvaluationTable, root: Path, contender: Contender) -> dict[
 def _read_table(table: EvaluationTable, root: Path) -> pl.DataFrame:
     frame = read_table(table.csv, scheme=table.scheme, root=root, boxes=None)
     boxed = BOX_COLUMNS[0] in frame.columns
-    if not boxed:
+    if not boxed and not like_a_box(frame.columns):  # read_table has told these
         log.warning("%s: has no box columns, so each image counts as a finished face crop", table.csv)
     boxes = [pl.col(name) if boxed else pl.lit(None, pl.Float64).alias(name) for name in BOX_COLUMNS]
     return frame.select("path", "label", *boxes, cs.by_name(*FACTS, require_all=False))
