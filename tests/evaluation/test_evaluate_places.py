@@ -4,8 +4,10 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
+from PIL import Image
 
 from pyojeong.core.errors import InputError
 from pyojeong.core.files import file_lock
@@ -14,6 +16,7 @@ from pyojeong.core.labels import M1
 from pyojeong.evaluation.evaluate import evaluate
 from pyojeong.evaluation.evaluation_csv import EvaluationTable
 from tests.evaluations import FACE_API, Row, write_photographs, write_table
+from tests.faceapi.faces import jpeg, stored_as
 
 
 @pytest.fixture
@@ -65,6 +68,23 @@ def test_boxes_that_fit_no_face_are_refused_and_other_tables_evaluated(workspace
         evaluate(tables, FACE_API, root=root)
     assert not (root / "bad_eval.csv").exists()
     assert not [*root.glob("*.jsonl")]
+
+
+def test_boxes_of_the_stored_photograph_are_refused(workspace):
+    root, rows = workspace
+    for path, _, _ in rows[:5]:
+        with Image.open(root / path) as image:
+            turned = jpeg(stored_as(np.asarray(image), 6), 6)
+            width = image.width
+        (root / path).write_bytes(turned)
+    stored = write_table(root / "t_M1.csv", resaved(rows[:5], lambda a, b, c, d: (b, width - c, d, width - a)))
+    words = (
+        "in photographs that EXIF turns. Read as pixels of the photograph as it is stored, before EXIF turns it, 5 of 5"
+    )
+    with pytest.raises(InputError, match=words.replace(".", "[.]")):
+        evaluate([EvaluationTable(stored, M1, root / "out.csv")], FACE_API, root=root)
+    upright = write_table(root / "t_M1.csv", rows[:5])
+    evaluate([EvaluationTable(upright, M1, root / "out.csv")], FACE_API, root=root)
 
 
 def test_a_table_is_evaluated_beside_one_whose_boxes_fit_no_face(workspace):

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from pyojeong.core.boxes import BAD_BOX, WANTED, Misread
+from pyojeong.core.boxes import BAD_BOX, STORED, WANTED, Look, Misread, resized, strays
 from pyojeong.core.errors import counted
 from pyojeong.core.geometry import BOX_KEYS, Box
 from pyojeong.core.images import PROBLEMS
@@ -44,20 +44,40 @@ def first_row(csv: Path, row: int, path: str, box: Box | None) -> str:
     return f"first {path}, line {line_of(csv, row)}{sides}"
 
 
-def misread_problem(csv: Path, other: Misread, total: int) -> str:
-    """Return the message for a table whose boxes lie on faces (of ``total`` photographs) only when read differently."""
+def misread_problem(csv: Path, other: Misread, remedy: str | None = None) -> str:
+    """Return the message for a table whose boxes lie on faces only when they are read differently.
+
+    It ends with ``remedy``, by default that of the reading.
+    """
+    right, total = sum(look.is_on_a_face for look in other.looks), len(other.looks)
+    how_many = f"{right} of {counted(total, 'box')} lie" if right else "no box lies"
+    where = " in photographs that EXIF turns" if other.holds == STORED else ""
     return (
-        f"{csv}, line {line_of(csv, 0)}: no box lies on a face. Read as {other.holds}, {other.hits:,} of {total:,} do; "
-        f"{other.remedy}"
+        f"{csv}, line {line_of(csv, other.looks[0].row)}: {how_many} on a face{where}. Read as {other.holds}, "
+        f"{other.hits:,} of {total:,} do; {remedy or other.remedy}"
     )
 
 
-def stray_warning(csv: Path, path: str, box: Box, total: int) -> str:
-    """Return the warning for a table whose boxes lie on no face in the ``total`` photographs in which one was found."""
-    return (
-        f"{csv}: none of the boxes lies on the face that was found ({counted(total, 'photograph')}; "
-        f"{first_row(csv, 0, path, box)}); {WANTED}"
-    )
+def stray_warning(csv: Path, paths: Sequence[str], looks: Sequence[Look], remedy: str = WANTED) -> str | None:
+    """Return the warning for a table whose boxes lie beside the faces; None where most of them lie on one.
+
+    Args:
+        csv: the table.
+        paths: of its rows.
+        looks: the photographs of it that were looked at.
+        remedy: what to do where these photographs were not resized.
+    """
+    if size := resized(looks):
+        return (
+            f"{csv}: the boxes fit the faces better when they are read as {size}; were the photographs resized? Use "
+            "the original files"
+        )
+    if not (found := strays(looks)):
+        return None
+    total = counted(len(looks), "photograph")
+    how_many = f"{len(found)} of the boxes do not lie" if len(found) < len(looks) else "none of the boxes lies"
+    first = first_row(csv, found[0].row, paths[found[0].row], found[0].box)
+    return f"{csv}: {how_many} on the face that was found ({total}; {first}); {remedy}"
 
 
 def _remedy(counts: Counter[str]) -> str:

@@ -121,12 +121,12 @@ def evaluate(
         with file_lock(partial_file), partial_file.open("a+b") as file:
             worker = _worker(root, contender, workers, scheduler)
             answers = _answer(photographs, evaluations, file, contender, worker)
-            problems = [_write(item, answers, contender) for item in outdated]
+            problems = [_write(item, answers, contender, root) for item in outdated]
         partial_file.unlink(missing_ok=True)  # after closing: Windows cannot delete an open file
         if refused := [problem for problem in problems if problem]:
             raise InputError(refused[0])
     for item in evaluations:
-        box_check.warn(item.table.csv, item.frame, pl.read_csv(item.table.out, infer_schema=False))
+        box_check.warn(item.table.csv, item.frame, pl.read_csv(item.table.out, infer_schema=False), root)
     return [summarize(table.out) for table in tables]
 
 
@@ -146,13 +146,13 @@ def _plan(
     ]
 
 
-def _write(evaluation: _Evaluation, answers: pl.DataFrame, contender: Contender) -> str | None:
+def _write(evaluation: _Evaluation, answers: pl.DataFrame, contender: Contender, root: Path) -> str | None:
     """Write an evaluation; return why not where its boxes fit no face."""
     out, rows = (
         evaluation.table.out,
         evaluation_csv.rows_of(evaluation.frame, answers, contender.classes, evaluation.table.scheme),
     )
-    if problem := box_check.problem(evaluation.table.csv, evaluation.frame, rows):
+    if problem := box_check.problem(evaluation.table.csv, evaluation.frame, rows, root):
         return problem
     # The JSON file marks a complete CSV, so it is removed before the CSV changes and written after it.
     out.with_suffix(".json").unlink(missing_ok=True)

@@ -9,9 +9,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pyojeong.core import images
-from pyojeong.core.boxes import lies_on_a_face, misread
-from pyojeong.core.errors import InputError, counted
-from pyojeong.core.geometry import Box
+from pyojeong.core.boxes import Look, misread
+from pyojeong.core.errors import InputError
 from pyojeong.core.images import ImageError
 from pyojeong.core.left_out import misread_problem, stray_warning
 from pyojeong.core.table import BOX_COLUMNS, read_csv
@@ -19,13 +18,14 @@ from pyojeong.detection.detector import Detector
 from pyojeong.detection.graph import graph_path
 
 LOOKED_AT = 24
-"""Photographs of a table to look at, spread evenly; the first box on a face ends the search."""
+"""Photographs of a table to look at, spread evenly. A box on a face in half as many ends the search, but not for those
+that EXIF turns."""
 
 log = logging.getLogger(__name__)
 
 
 def check_boxes(csv: Path, paths: Sequence[str], boxes: NDArray[np.float64], root: Path) -> None:
-    """Warn where the detector finds faces and none at its box.
+    """Warn where the detector finds faces and most boxes lie beside them.
 
     Args:
         csv: the table.
@@ -34,52 +34,49 @@ def check_boxes(csv: Path, paths: Sequence[str], boxes: NDArray[np.float64], roo
         root: where paths start.
 
     Raises:
-        InputError: the boxes lie on faces when they are read in another way, for example as x, y, width, height.
+        InputError: the boxes lie on faces when they are read in another way, for example as x, y, width, height, or in
+            pixels of the photographs before EXIF turns them.
     """
-    labeled, found = stray_boxes(paths, boxes, root)
-    if other := misread(labeled, found):
-        raise InputError(misread_problem(csv, other, len(labeled)))
-    if labeled:
-        log.warning(stray_warning(csv, paths[0], labeled[0], len(labeled)))
+    looks = look_at(paths, boxes, root)
+    if other := misread(looks):
+        raise InputError(misread_problem(csv, other))
+    if message := stray_warning(csv, paths, looks):
+        log.warning(message)
 
 
-def stray_boxes(paths: Sequence[str], boxes: NDArray[np.float64], root: Path) -> tuple[list[Box], list[list[Box]]]:
-    """Return the boxes of the photographs that were looked at and their faces; nothing where one lies on another."""
+def look_at(paths: Sequence[str], boxes: NDArray[np.float64], root: Path) -> list[Look]:
+    """Return the photographs that were looked at and have a face."""
     detector = Detector(threads=1)
-    labeled: list[Box] = []
-    found: list[list[Box]] = []
-    for row in np.unique(np.linspace(0, len(paths) - 1, min(LOOKED_AT, len(paths))).astype(int)).tolist():
+    rows = np.unique(np.linspace(0, len(paths) - 1, min(LOOKED_AT, len(paths))).astype(int)).tolist()
+    looks: list[Look] = []
+    for row in rows:
+        enough = 2 * sum(look.is_on_a_face for look in looks) >= LOOKED_AT
         try:
-            faces = [face.box for face in detector.detect(images.decode(images.read_bytes(root, paths[row])))]
+            data = images.read_bytes(root, paths[row])
+            size = images.measure(data)
+            if enough and size.orientation <= 1:
+                continue
+            faces = [face.box for face in detector.detect(images.decode(data))]
         except ImageError:
             continue
-        min_x, min_y, max_x, max_y = boxes[row].tolist()
-        box = min_x, min_y, max_x, max_y
-        if lies_on_a_face(box, faces):
-            return [], []
         if faces:
-            labeled.append(box)
-            found.append(faces)
-    return labeled, found
+            min_x, min_y, max_x, max_y = boxes[row].tolist()
+            looks.append(Look(row, (min_x, min_y, max_x, max_y), faces, size))
+    return looks
 
 
 def prepared_problem(csv: Path, root: Path) -> str | None:
-    """Say that no box of a table of ``prepare`` lies on a face.
+    """Say that the boxes of a table of ``prepare`` lie beside the faces.
 
-    Returns None where one does, where no face was found, and where the detector is not installed.
+    Returns None where they do not, where no face was found, and where the detector is not installed.
     """
     try:
         graph_path()
     except (InputError, ModuleNotFoundError):
         return None  # to prepare data, nobody needs the detector
     rows = read_csv(csv)
-    boxes = rows.select(pl.col(BOX_COLUMNS).cast(pl.Float64)).to_numpy()
-    labeled, found = stray_boxes(rows["path"].to_list(), boxes, root)
-    if not labeled:
-        return None
-    other = misread(labeled, found)
-    reading = f"; read as {other.holds}, {other.hits:,} of {len(labeled):,} do" if other else ""
-    return (
-        f"{csv}: no box lies on the face that was found ({counted(len(labeled), 'photograph')}, first "
-        f"{rows['path'][0]}){reading}; correct the boxes in the label files and prepare again"
-    )
+    paths = rows["path"].to_list()
+    looks = look_at(paths, rows.select(pl.col(BOX_COLUMNS).cast(pl.Float64)).to_numpy(), root)
+    remedy = "correct the boxes in the label files and prepare again"
+    other = misread(looks)
+    return misread_problem(csv, other, remedy) if other else stray_warning(csv, paths, looks, remedy)
