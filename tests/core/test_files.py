@@ -20,6 +20,7 @@ from pyojeong.core.files import (
     read_json,
     relative_path,
     remove_leftovers,
+    text_of,
     whole_file,
     write_json,
     write_text,
@@ -82,7 +83,11 @@ def test_broken_json_is_named(tmp_path, content):
         ("data_raw/[원천] x.zip!/사람_기쁨.jpg", "data_raw/[원천] x.zip!/사람_기쁨.jpg"),
         ("../a.jpg", None),
         ("a/../../b.jpg", None),
-        ("a\\..\\b.jpg", None),
+        ("a\\..\\b.jpg", "b.jpg"),
+        ("x/../0.jpg", "0.jpg"),
+        ("a.zip!/x/../0.jpg", "a.zip!/0.jpg"),
+        ("a.zip!/../0.jpg", None),
+        ("x/..", None),
         ("/etc/passwd", None),
         ("C:\\a.jpg", None),
         ("//server/share/a.jpg", None),
@@ -163,3 +168,12 @@ def test_the_cache_is_in_the_users_cache_folder(tmp_path: Path, monkeypatch: pyt
     assert cache_folder() == tmp_path / ".cache/pyojeong"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert cache_folder() == tmp_path / "cache/pyojeong"
+
+
+@pytest.mark.parametrize("encoding", ["utf-32", "utf-32-le", "utf-32-be", "utf-16", "utf-16-le", "utf-8-sig", "cp949"])
+def test_text_is_decoded(encoding: str) -> None:
+    for text in ("path,label\n사진/1.jpg,기쁨\n", "기쁨,1\n" * 3000):
+        assert text_of(text.encode(encoding)) == text
+    if encoding.startswith("utf-32"):
+        with pytest.raises(ValueError, match="damaged UTF-32"):
+            text_of("path,label\n".encode(encoding) + b"\xff")

@@ -130,7 +130,10 @@ def test_a_scheme_of_ones_own_is_read(tmp_path: Path) -> None:
         ('[[class]]\nname = "a"\naihub=["기쁨"]\n[[class]]\nname = "b"\naihub=["기쁨"]\n', "'기쁨' belongs to"),
         ('[[class]]\nname = "a"\n[[class]]\nname = " b"\n', "its name is ' b'; give it one without spaces"),
         ('[[class]]\nname = "a"\n[[class]]\nname = "b\\n"\n', "give it one without spaces or lines"),
-        ('[[class]]\nname = "a"\n[[class]]\ncolor = "#000000"\n', "class 2: its name is ''"),
+        ('[[class]]\nname = "a"\n[[class]]\ncolor = "#000000"\n', "class 2 has no name; add name = "),
+        ('[[class]]\nname = ""\n[[class]]\nname = "b"\n', "class 1: name is ''; it must be a word, not only spaces"),
+        ('[[class]]\nname = "a\u00a0b"\n[[class]]\nname = "b"\n', "'a\\xa0b' holds U+00A0 (no-break space); type"),
+        ('[[class]]\nname = "\u00a0b"\n[[class]]\nname = "c"\n', "give it one without spaces or lines around it"),
         ('[[class]]\nname = "a"\n[[class]]\nname = 3\n', "class 2: name is 3; it must be a word"),
         ('[[class]]\nname = "a"\n[[class]]\nname = "b"\nwords = "c"\n', "words is 'c'; it must be a list of words"),
         ('[[class]]\nname = "a"\n[[class]]\nname = "b"\naihub = ["기뿜"]\n', "aihub is '기뿜'; choose from 기쁨"),
@@ -184,3 +187,11 @@ def test_the_scheme_that_collect_wrote_beside_a_table_is_named(tmp_path: Path) -
     for split in ("train", "val", "test"):
         with pytest.raises(InputError, match=r"does not contain the label scheme; add --scheme .*my_faces\.toml"):
             scheme_for(None, tmp_path / f"{split}_my_faces.csv")
+
+
+def test_a_scheme_in_decomposed_hangul_is_read(tmp_path: Path) -> None:
+    text = '[[class]]\nname = "웃음"\naihub = ["기쁨"]\nwords = ["미소"]\n[[class]]\nname = "b"\n'
+    (tmp_path / "mine.toml").write_text(unicodedata.normalize("NFD", text), encoding="utf-8")
+    scheme = read_scheme(tmp_path / "mine.toml")
+    assert scheme.from_korean == {"기쁨": "웃음"}
+    assert scheme.class_of("미소") == "웃음"

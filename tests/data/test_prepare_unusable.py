@@ -82,6 +82,30 @@ def test_shrunk_photographs_are_warned_of(tmp_path: Path) -> None:
     assert KOREAN_WARNINGS[RESIZED] in page
 
 
+def test_photographs_that_are_dropped_are_no_crops(tmp_path: Path) -> None:
+    source = data_set(tmp_path / "set")
+    name = file_name(99)
+    label_zip(source / "more", "기쁨", [record(name)])
+    image_zip(source / "more", "기쁨", {name: b"no photograph"})
+    for crops in (280, 0):
+        preparation = prepare(source, tmp_path)
+        assert (preparation.kept, preparation.crops_made, preparation.drops) == (280, crops, {"not_an_image": 1})
+
+
+@pytest.mark.parametrize("labels", [False, True])
+def test_the_parts_of_a_download_are_told(tmp_path: Path, labels: bool) -> None:
+    source = tmp_path / "set"
+    source.mkdir()
+    if labels:
+        label_zip(source, "기쁨", [record(file_name(1))])
+    for number in (0, 1 << 30, 1 << 31):
+        (source / f"[원천]기쁨 1.zip.part{number}").write_bytes(b"PK")
+    with pytest.raises(InputError, match=r"found; 3 parts of archives are there \(first .*1\.zip\.part0\)") as caught:
+        prepare(source, tmp_path)
+    name = f"'{source}/[원천]기쁨 1.zip'"
+    assert f"(ls -v {name}.part* | xargs -d '\\n' cat > {name})" in str(caught.value)
+
+
 def test_a_source_that_is_a_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(b"x")
     with pytest.raises(InputError, match=r"a\.zip: is a file; give the folder"):

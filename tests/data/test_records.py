@@ -1,3 +1,4 @@
+import json
 import unicodedata
 from collections.abc import Sequence
 from typing import Any
@@ -168,3 +169,11 @@ def test_json_of_any_shape_becomes_usable_rows_or_a_reason(values: list[Any], po
     assert usable["label"].is_in(KOREAN).all()
     assert (usable["minX"] < usable["maxX"]).all()
     assert (usable["minY"] < usable["maxY"]).all()
+
+
+def test_hangul_may_be_decomposed_anywhere_in_a_record() -> None:
+    plain = record(file_name(1), ("슬픔", "슬픔", "상처"), uploader="상처") | {"age": "30세"}
+    decomposed = json.loads(unicodedata.normalize("NFD", json.dumps(plain, ensure_ascii=False)))
+    assert decomposed != plain
+    assert row_of(plain)["age"] == 30
+    assert row_of(decomposed) | {"name": ""} == row_of(plain) | {"name": ""}

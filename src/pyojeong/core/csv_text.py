@@ -16,6 +16,8 @@ SEPARATORS = ",;\t|"
 
 _EMPTY_LINES = re.compile(r"(?:[ ,;|\t]*\n)+")
 
+_QUOTED_LINE = re.compile(r'\s*"((?:[^"]|"")*)"[\s,;|]*')
+
 # What people give in place of a CSV, by its first bytes or characters.
 _OTHER_FILES = {
     b"PK\x03\x04": "a spreadsheet or an archive",
@@ -53,8 +55,9 @@ def column_word(name: str) -> str:
 def csv_text(path: Path, is_known: Callable[[str], bool]) -> CsvText:
     """Read the text of a CSV file; of the separators, the one that gives the header most known columns is taken.
 
-    Line ends may be those of Windows, Unix or the old Macintosh. Empty lines above the header are left out, and a title
-    where the line below it has at least two known columns.
+    Line ends may be those of Windows, Unix or the old Macintosh. Lines that are quoted as a whole, as some spreadsheets
+    write them, lose these quotation marks. Empty lines above the header are left out, and a title where the line below
+    it has at least two known columns.
 
     Raises InputError when the file is missing, a folder or empty, in an encoding that ``text_of`` does not know, holds
     a NUL character, or is no CSV at all.
@@ -68,6 +71,7 @@ def csv_text(path: Path, is_known: Callable[[str], bool]) -> CsvText:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise InputError(f"{path}, line {line}: holds a NUL character; remove it, or save the table as UTF-8 again")
     _refuse_others(path, text)
+    text = _without_quoted_lines(text)
     first_line = 1
     if empty := _EMPTY_LINES.match(text):
         text, first_line = text[empty.end() :], 1 + empty[0].count("\n")
@@ -80,6 +84,21 @@ def csv_text(path: Path, is_known: Callable[[str], bool]) -> CsvText:
     headers = [_header(CsvText(text[:_HEAD], separator, first_line), is_known) for separator in SEPARATORS]
     _, separator, line = max(headers, key=lambda header: header[0])
     return CsvText(text.split("\n", line - first_line)[-1], separator, line)
+
+
+def _without_quoted_lines(text: str) -> str:
+    """Return a table without quotation marks where each line below the header is a single quoted field.
+
+    Only where the header, quoted or not, has a separator: a table of one column may have commas in its cells.
+    """
+    lines = text.split("\n")
+    header = next((number for number, line in enumerate(lines) if line.strip()), 0)
+    quoted = [_QUOTED_LINE.fullmatch(line) for line in lines]
+    rows = [found for line, found in zip(lines[header + 1 :], quoted[header + 1 :], strict=True) if line.strip()]
+    top = quoted[header][1] if quoted[header] else lines[header]  # type: ignore[index]
+    if not rows or not all(rows) or not any(separator in top for separator in SEPARATORS):
+        return text
+    return "\n".join(found[1].replace('""', '"') if found else line for line, found in zip(lines, quoted, strict=True))
 
 
 def _text(path: Path) -> str:

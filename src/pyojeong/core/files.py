@@ -158,17 +158,32 @@ def refuse_folder(path: Path) -> None:
 
 
 def text_of(data: bytes) -> str:
-    """Decode text as Korean and other spreadsheets write it: UTF-8 or UTF-16, with or without BOM, or CP949.
+    """Decode text as Korean and other spreadsheets write it: UTF-8, UTF-16 or UTF-32, with or without BOM, or CP949.
 
     Raises ValueError for other encodings.
     """
-    utf16 = _utf16(data)
-    for encoding in (utf16,) if utf16 else ("utf-8-sig", "cp949"):
+    wide = _utf32(data) or _utf16(data)
+    for encoding in (wide,) if wide else ("utf-8-sig", "cp949"):
         try:
             return data.decode(encoding)
         except UnicodeDecodeError:
             continue
-    raise ValueError("damaged UTF-16" if utf16 else "neither UTF-8 nor CP949")
+    raise ValueError(f"damaged {wide[:6].upper()}" if wide else "neither UTF-8 nor CP949")
+
+
+def _utf32(data: bytes) -> str:
+    """Return the name of the UTF-32 that ``data`` are in; empty where they are in another encoding.
+
+    Its byte order mark begins like that of UTF-16. Without one it is known by the highest byte of each character,
+    which is zero, and the next one, which is at most 16.
+    """
+    if data.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
+        return "utf-32"
+    head = data[: min(len(data), 4096) // 4 * 4]
+    for name, high, next_one in (("utf-32-le", head[3::4], head[2::4]), ("utf-32-be", head[::4], head[1::4])):
+        if head and not any(high) and max(next_one) <= 0x10:
+            return name
+    return ""
 
 
 def _utf16(data: bytes) -> str:
@@ -203,8 +218,8 @@ def relative_path(text: str, root: Path) -> str | None:
 def path_below(text: str, root: PurePath) -> str | None:
     """Do what ``relative_path`` does for an absolute ``root``, which may be a path of another system.
 
-    Backslashes count as slashes. A drive such as ``C:`` is part of a path on Windows only, where case makes no
-    difference in it.
+    Backslashes count as slashes, and ``a/../b`` is ``b``. A drive such as ``C:`` is part of a path on Windows only,
+    where case makes no difference in it.
     """
     text = text.replace("\\", "/")
     path = type(root)(text)
@@ -212,9 +227,15 @@ def path_below(text: str, root: PurePath) -> str | None:
         return None
     if path.is_absolute() and path.is_relative_to(root):
         path = path.relative_to(root)
-    if path.anchor or ".." in path.parts or not path.parts:
+    if path.anchor:
         return None
-    return path.as_posix()
+    parts: list[str] = []
+    for part in path.parts:
+        if part != "..":
+            parts.append(part)
+        elif not parts or parts.pop().lower().endswith(".zip!"):  # out of the root, or out of an archive
+            return None
+    return "/".join(parts) or None
 
 
 def stored_path(root: Path, path: str) -> Path:

@@ -113,7 +113,8 @@ def read_scheme(path: Path) -> Scheme:
     """
     require_file(path)
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        # macOS and some editors decompose Hangul.
+        content = tomllib.loads(unicodedata.normalize("NFC", path.read_text(encoding="utf-8-sig")))
     except UnicodeDecodeError:
         raise InputError(f"{path}: is not in UTF-8; save it as UTF-8") from None
     except tomllib.TOMLDecodeError as error:
@@ -169,11 +170,16 @@ def _entry(number: int, table: Any) -> dict[str, Any]:
     for key, value in table.items():
         words = value if key in ("aihub", "words") else [value]
         if not isinstance(words, list) or not all(isinstance(word, str) and word.strip() for word in words):
-            kind = "a list of words" if key in ("aihub", "words") else "a word"
+            kind = "a list of words" if key in ("aihub", "words") else "a word, not only spaces"
             raise InputError(f"class {number}: {key} is {value!r}; it must be {kind}")
     name = unicodedata.normalize("NFC", table.get("name", ""))
-    if not name or name != name.strip() or not _JOINERS.sub("", name).isprintable():
+    if not name:
+        raise InputError(f'class {number} has no name; add name = "…"')
+    if name != name.strip():
         raise InputError(f"class {number}: its name is {name!r}; give it one without spaces or lines around it")
+    if odd := next((char for char in _JOINERS.sub("", name) if not char.isprintable()), None):
+        what = unicodedata.name(odd, "a control character").lower()
+        raise InputError(f"class {number}: its name {name!r} holds U+{ord(odd):04X} ({what}); type the name again")
     for key, choices in (("aihub", KOREAN), ("faceapi", FACEAPI)):
         words = table.get(key, [])
         for word in [words] if isinstance(words, str) else words:

@@ -8,6 +8,7 @@ Nothing is unpacked. Every record and every photograph becomes a row of the tabl
 import logging
 import os
 import re
+import shlex
 import stat
 import zipfile
 from collections import Counter
@@ -45,7 +46,7 @@ DROPS = {
     "unsafe_name": "an archive member whose name is an absolute path or contains ..",
     "undecodable_name": "a file name in an unknown encoding",
     "symbolic_link": "a link inside SOURCE (links directly in SOURCE are followed)",
-    "unfinished_download": "an unfinished download",
+    "unfinished_download": "an unfinished download, or a part of an archive: finish it, or join the parts",
     "unreadable_archive": "an archive that is truncated or not a zip, or a broken link (only with --skip-unreadable)",
     "other_archive": "an archive that is not a zip, or lies inside another archive: unpack it first",
     "unreadable_json": "a JSON file that cannot be read (only with --skip-unreadable)",
@@ -58,6 +59,7 @@ _LABELS = (".json", ".jsonl")
 _PHOTOGRAPHS = dict.fromkeys(("name", "path", "stamp"), pl.String)
 _OTHER_ARCHIVE = re.compile(r"\.(tar|tgz|gz|bz2|xz|7z|rar|alz|egg|z\d\d|zip\.\d+)$", re.IGNORECASE)
 _UNFINISHED = re.compile(r"\.(part\d*|partial|crdownload|download|tmp)$", re.IGNORECASE)
+_PART = re.compile(r"(.+\.zip)\.part\d+", re.IGNORECASE)
 _MAX_JSON_BYTES = 1 << 29
 _RECORDS_AT_ONCE = 5000
 _UNREADABLE = (*BROKEN_MEMBER, RuntimeError)
@@ -148,12 +150,26 @@ def index(listing: Survey, base: str, *, policy: str = "majority", skip_unreadab
         )
     if not contents.records:
         seen = f"; {contents.other_json[0]}" if contents.other_json else ""
-        raise InputError(f"{source}: no label records (a .json inside the [라벨] archives) were found{seen}")
+        hint = f"{seen}{_parts_remedy(source, listing.files)}"
+        raise InputError(f"{source}: no label records (a .json inside the [라벨] archives) were found{hint}")
     if not any(frame.height for frame in contents.images):
-        raise InputError(f"{source}: no photographs (.jpg inside the [원천] archives) were found")
+        hint = _parts_remedy(source, listing.files)
+        raise InputError(f"{source}: no photographs (.jpg inside the [원천] archives) were found{hint}")
     skipped = contents.unreadable + contents.skipped
     matched = _match(pl.concat(contents.records), pl.concat(contents.images), contents.drops)
     return matched._replace(unreadable=[f"{base}/{problem}" if base else problem for problem in skipped])
+
+
+def _parts_remedy(source: Path, files: Sequence[File]) -> str:
+    """Say how to join the parts of archives that AI Hub's downloader left; empty where there are none."""
+    parts = [found for file in files if (found := _PART.fullmatch(file.path))]
+    if not parts:
+        return ""
+    first, name = source / parts[0][0], shlex.quote(str(source / parts[0][1]))
+    return (
+        f"; {counted(len(parts), 'part')} of archives are there (first {first}). Finish the download, join the parts "
+        f"of each in the order of their numbers (ls -v {name}.part* | xargs -d '\\n' cat > {name}) and delete them"
+    )
 
 
 def _first_few(problems: Sequence[str], limit: int = 5) -> str:

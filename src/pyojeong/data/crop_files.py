@@ -160,7 +160,7 @@ def make_crops(
             package, and ``root`` at the same path.
 
     Returns:
-        The result of each task, in their order, and how many photographs were read in this run.
+        The result of each task, in their order, and how many crops were made in this run.
 
     Raises:
         InputError: workers were lost, or the scheduler does not answer.
@@ -189,7 +189,7 @@ def make_crops(
     lines = _lines(results)
     if not journal.exists() or journal.read_bytes() != lines.encode():
         write_text(journal, lines)
-    return [results[task.crop] for task in tasks], len(todo)
+    return [results[task.crop] for task in tasks], sum(not results[task.crop].reason for task in todo)
 
 
 def read_journal(path: Path) -> dict[str, CropResult]:

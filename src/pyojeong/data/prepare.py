@@ -58,7 +58,7 @@ class Preparation(Summary):
         version: version of this package.
         fingerprint: hash of source and settings.
         crops: hash of the crops' journal.
-        crops_made: photographs that this run has read; not in the file.
+        crops_made: crops that this run has made; not in the file.
         link: the link to SOURCE when it lies outside the project root, as ``link -> target``; not in the file.
     """
 

@@ -182,6 +182,6 @@ _clean_word = lru_cache(1024)(clean_text)
 def _age(value: Any) -> int | None:
     """Return an age in whole years, which may also be written as text, such as ``"30"`` or ``"30세"``."""
     if isinstance(value, str):
-        match = _YEARS.fullmatch(value.strip())
+        match = _YEARS.fullmatch(_clean_word(value))
         value = float(match[1]) if match else None
     return int(value) if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 200 else None

@@ -31,7 +31,8 @@ def base_of(source: Path, root: Path) -> str:
     real, real_root = source.resolve(), root.resolve()
     if real_root.is_relative_to(real):
         raise InputError(f"{source}: is the project root or contains it; name the folder that holds the photographs")
-    if (lexical := relative_path(source.absolute().as_posix(), root)) is not None:
+    lexical = relative_path(source.absolute().as_posix(), root)
+    if lexical is not None and (root / lexical).resolve() == real:  # "link/.." may lead elsewhere
         return lexical
     if real.is_relative_to(real_root):
         return real.relative_to(real_root).as_posix()
