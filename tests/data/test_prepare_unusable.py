@@ -100,7 +100,7 @@ def test_the_parts_of_a_download_are_told(tmp_path: Path, labels: bool) -> None:
         label_zip(source, "기쁨", [record(file_name(1))])
     for number in (0, 1 << 30, 1 << 31):
         (source / f"[원천]기쁨 1.zip.part{number}").write_bytes(b"PK")
-    with pytest.raises(InputError, match=r"found; 3 parts of archives are there \(first .*1\.zip\.part0\)") as caught:
+    with pytest.raises(InputError, match=r"are there; found 3 parts of archives \(first .*1\.zip\.part0\)") as caught:
         prepare(source, tmp_path)
     name = f"'{source}/[원천]기쁨 1.zip'"
     assert f"(ls -v {name}.part* | xargs -d '\\n' cat > {name})" in str(caught.value)

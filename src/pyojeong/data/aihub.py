@@ -151,10 +151,10 @@ def index(listing: Survey, base: str, *, policy: str = "majority", skip_unreadab
     if not contents.records:
         seen = f"; {contents.other_json[0]}" if contents.other_json else ""
         hint = f"{seen}{_parts_remedy(source, listing.files)}"
-        raise InputError(f"{source}: no label records (a .json inside the [라벨] archives) were found{hint}")
+        raise InputError(f"{source}: no label records (a .json inside the [라벨] archives) are there{hint}")
     if not any(frame.height for frame in contents.images):
         hint = _parts_remedy(source, listing.files)
-        raise InputError(f"{source}: no photographs (.jpg inside the [원천] archives) were found{hint}")
+        raise InputError(f"{source}: no photographs (.jpg inside the [원천] archives) are there{hint}")
     skipped = contents.unreadable + contents.skipped
     matched = _match(pl.concat(contents.records), pl.concat(contents.images), contents.drops)
     return matched._replace(unreadable=[f"{base}/{problem}" if base else problem for problem in skipped])
@@ -167,7 +167,7 @@ def _parts_remedy(source: Path, files: Sequence[File]) -> str:
         return ""
     first, name = source / parts[0][0], shlex.quote(str(source / parts[0][1]))
     return (
-        f"; {counted(len(parts), 'part')} of archives are there (first {first}). Finish the download, join the parts "
+        f"; found {counted(len(parts), 'part')} of archives (first {first}). Finish the download, join the parts "
         f"of each in the order of their numbers (ls -v {name}.part* | xargs -d '\\n' cat > {name}) and delete them"
     )
 
