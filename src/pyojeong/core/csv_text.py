@@ -92,13 +92,13 @@ def _without_quoted_lines(text: str) -> str:
     Only where the header, quoted or not, has a separator: a table of one column may have commas in its cells.
     """
     lines = text.split("\n")
-    header = next((number for number, line in enumerate(lines) if line.strip()), 0)
-    quoted = [_QUOTED_LINE.fullmatch(line) for line in lines]
-    rows = [found for line, found in zip(lines[header + 1 :], quoted[header + 1 :], strict=True) if line.strip()]
-    top = quoted[header][1] if quoted[header] else lines[header]  # type: ignore[index]
-    if not rows or not all(rows) or not any(separator in top for separator in SEPARATORS):
+    filled = (number for number, line in enumerate(lines) if line.strip())
+    header, first = next(filled, None), next(filled, None)
+    if header is None or first is None or not _QUOTED_LINE.fullmatch(lines[first]):
         return text
-    return "\n".join(found[1].replace('""', '"') if found else line for line, found in zip(lines, quoted, strict=True))
+    bare = [found[1].replace('""', '"') if (found := _QUOTED_LINE.fullmatch(line)) else line for line in lines]
+    is_whole = all(line != plain or not line.strip() for line, plain in zip(lines[first:], bare[first:], strict=True))
+    return "\n".join(bare) if is_whole and any(separator in bare[header] for separator in SEPARATORS) else text
 
 
 def _text(path: Path) -> str:
