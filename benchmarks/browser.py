@@ -105,7 +105,7 @@ async (rounds) => {
     "face-api's detector": () => faceapi.detectAllFaces(frame, options).run(),
     'our frame': () => analyzer.analyze(frame),
     'a frame of a film': async () => {
-      for (let frames = filmFrames; frames--; time += 200 / filmFrames) await film.analyzeAt(time, frame);
+      for (let frames = filmFrames; frames--; time += 200 / filmFrames) await film.analyze(frame, undefined, { time });
     },
     "a frame with TinyFaceDetector": async () => {
       for (const { box } of await tiny.detect(frame)) await head.predictFromCanvas(frame, box, { boxKind: 'detector' });

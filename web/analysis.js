@@ -6,16 +6,22 @@ import { Head } from './head.js';
 import { Lifecycle } from './lifecycle.js';
 import { fetchModel } from './model.js';
 import { checkRuntime, fetchOf } from './options.js';
-import { checkKind, cut, listOf } from './patch.js';
+import { checkKind, cut, listOf, overlapOf, regionOf } from './patch.js';
 import { Smoother } from './smoothing.js';
-import { PixelReader, loaded } from './source.js';
+import { PixelReader, isLoading, loaded } from './source.js';
 
 /** @typedef {import('./alignment.js').Landmarks} Landmarks */
 /** @typedef {import('./patch.js').Box} Box */
 /** @typedef {import('./patch.js').BoxKind} BoxKind */
 /** @typedef {import('./patch.js').Frame} Frame */
 /** @typedef {import('./source.js').Source} Source */
-/** @typedef {Pick<import('./onnx_emotion_api.js').PredictOptions, 'boxKind'>} BoxOptions */
+
+/**
+ * @typedef {object} FrameOptions
+ * @property {BoxKind} [boxKind] of `boxes`, as for `EmotionAPI`
+ * @property {number} [time] of the frame in its film in ms, for films that are not shown as they are analyzed; without
+ *   `halfLife` it has no effect. Default: the time of the call
+ */
 
 /**
  * A face and the probabilities of its expressions.
@@ -112,26 +118,17 @@ export class Analysis {
    * @param {Source} source if it is an `<img>`, waits until it has loaded
    * @param {readonly (Box | null)[]} [boxes] faces to classify instead of the detected ones; null means the whole
    *   source as a finished crop
-   * @param {BoxOptions} [options] for `boxes`
+   * @param {FrameOptions} [options]
    * @returns {Promise<FaceEmotions[]>} by descending score, or in the order of `boxes`
    * @throws {EmotionError} `not_initialized`, `disposed`, `bad_source`, `source_not_ready`, `empty_source`,
    *   `tainted_source`, `bad_box`, `bad_option`, `runtime_failed`
    */
   async analyze(source, boxes, options) {
     this.#nets.ready();
-    await loaded(source);
-    return this.analyzeAt(performance.now(), source, boxes, options);
-  }
-
-  /**
-   * @param {number} time of the frame in ms, used for averaging
-   * @param {Source} source
-   * @param {readonly (Box | null)[]} [boxes]
-   * @param {BoxOptions} [options]
-   * @returns {Promise<FaceEmotions[]>}
-   */
-  async analyzeAt(time, source, boxes, options) {
-    return this.#nets.use(async (nets) => this.#analyze(nets, time, source, boxes, options));
+    checkFrame(options);
+    // Does not wait otherwise, so that the pixels are those at the time of the call.
+    if (isLoading(source)) await loaded(source);
+    return this.#nets.use(async (nets) => this.#analyze(nets, source, boxes, options ?? {}));
   }
 
   /** Frees models and canvas once running calls have ended. The object cannot be used afterwards. */
@@ -142,27 +139,24 @@ export class Analysis {
 
   /**
    * @param {{ head: Head, net: FaceNet }} nets
-   * @param {number} time
    * @param {Source} source
-   * @param {readonly (Box | null)[]} [boxes]
-   * @param {BoxOptions} [options]
+   * @param {readonly (Box | null)[] | undefined} boxes
+   * @param {FrameOptions} options
    * @returns {Promise<FaceEmotions[]>}
    */
-  async #analyze({ head, net }, time, source, boxes, options) {
+  async #analyze({ head, net }, source, boxes, { boxKind, time = performance.now() }) {
     const ownBoxes = listOf(boxes);
-    checkKind(options?.boxKind);
     const start = performance.now();
     const frame = this.#reader.frame(source);
     const read = performance.now();
-    const faces = await (ownBoxes ? given(ownBoxes, frame, head, net) : this.#find(net, frame, time));
+    const known = await (ownBoxes ? given(ownBoxes, frame, head, net) : this.#find(net, frame, time));
     const detected = performance.now();
-    const boxKind = ownBoxes ? options?.boxKind : 'blazeface';
+    const faces = ownBoxes ? known : known.filter((face) => canShow(frame, face, head));
     /** @type {Float32Array[]} */
     const values = [];
-    for (const face of faces) values.push(await head.run(patchOf(frame, face, head, boxKind)));
+    for (const face of faces) values.push(await head.run(patchOf(frame, face, head, ownBoxes ? boxKind : 'blazeface')));
     this.timings = { read: read - start, detect: detected - read, classify: performance.now() - detected };
-    const whole = { x: 0, y: 0, width: frame.width, height: frame.height };
-    const classified = values.map((value, at) => ({ box: faces[at]?.box ?? whole, values: value }));
+    const classified = values.map((value, at) => ({ box: shareOf(frame, faces[at]?.box ?? null), values: value }));
     const tracks = this.#smoother?.next(classified, time) ?? values.map((value) => ({ id: null, values: value }));
     return tracks.map((track, at) => named(/** @type {KnownFace} */ (faces[at]), head, track));
   }
@@ -212,19 +206,60 @@ function patchOf(frame, { box, landmarks }, head, boxKind) {
 }
 
 /**
+ * Returns whether the crop that a model needs of a face that was found shows any of the frame, as in Python.
+ *
+ * @param {Frame} frame
+ * @param {KnownFace} face
+ * @param {Head} head
+ */
+function canShow(frame, { box, landmarks }, { facts }) {
+  if (landmarks && facts.alignedBy === 'landmarks') return true;
+  try {
+    return Boolean(overlapOf(regionOf(box, facts, 'blazeface', frame), frame));
+  } catch (error) {
+    if (error instanceof EmotionError && error.code === 'bad_box') return false;
+    throw error;
+  }
+}
+
+/**
+ * Returns a box in shares of the frame, in which a face stays where it is when a film changes its size.
+ *
+ * @param {Frame} frame
+ * @param {Box | null} box null is the whole frame
+ * @returns {Box}
+ */
+function shareOf(frame, box) {
+  if (!box) return { x: 0, y: 0, width: 1, height: 1 };
+  const { x, y, width, height } = box;
+  return { x: x / frame.width, y: y / frame.height, width: width / frame.width, height: height / frame.height };
+}
+
+/**
+ * @param {FrameOptions | null | undefined} options
+ * @throws {EmotionError} `bad_option`
+ */
+function checkFrame(options) {
+  checkKind(options?.boxKind);
+  const time = options?.time;
+  if (time === undefined || Number.isFinite(time)) return;
+  throw new EmotionError('bad_option', `time must be a number of milliseconds, not ${JSON.stringify(time)}`);
+}
+
+/**
  * @param {AnalyzerOptions} options
  * @throws {EmotionError} `bad_option`
  */
 export function checkAnalyzer(options) {
   checkRuntime(options);
   checkSearch(options);
-  for (const name of /** @type {const} */ (['modelUrl', 'detectorUrl'])) {
+  for (const name of /** @type {const} */ (['modelUrl', 'classesUrl', 'detectorUrl'])) {
     if (options[name] === undefined || options[name]) continue;
     throw new EmotionError('bad_option', `${name} is empty; pass an address, or leave it out to use the package's own file`);
   }
   const { halfLife } = options;
   if (halfLife !== undefined && !(Number.isFinite(halfLife) && halfLife > 0)) {
-    throw new EmotionError('bad_option', `halfLife must be a number of milliseconds above 0, not ${halfLife}`);
+    throw new EmotionError('bad_option', `halfLife must be a number of milliseconds above 0, not ${JSON.stringify(halfLife)}`);
   }
 }
 

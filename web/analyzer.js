@@ -9,7 +9,7 @@ export { EmotionError, WorkerAnalyzer };
 
 /** @typedef {import('./analysis.js').AnalyzerOptions} AnalyzerOptions */
 /** @typedef {import('./analysis.js').AnalyzerInfo} AnalyzerInfo */
-/** @typedef {import('./analysis.js').BoxOptions} BoxOptions */
+/** @typedef {import('./analysis.js').FrameOptions} FrameOptions */
 /** @typedef {import('./analysis.js').FaceEmotions} FaceEmotions */
 /** @typedef {import('./analysis.js').Timings} Timings */
 /** @typedef {import('./worker-client.js').WorkerOptions} WorkerOptions */
@@ -20,7 +20,7 @@ export { EmotionError, WorkerAnalyzer };
  * An analyzer that is ready for use, on this thread or in a worker.
  *
  * @typedef {object} Analyzer
- * @property {(source: Source, boxes?: readonly (Box | null)[], options?: BoxOptions) => Promise<FaceEmotions[] | null>}
+ * @property {(source: Source, boxes?: readonly (Box | null)[], options?: FrameOptions) => Promise<FaceEmotions[] | null>}
  *   analyze see `EmotionAnalyzer.analyze`; null only from a worker, if a newer call came before this one was begun
  * @property {Timings & Partial<import('./worker-client.js').WorkerTimings>} timings of the last frame, in milliseconds
  * @property {readonly string[]} outputKeys class names in output order

@@ -29,7 +29,7 @@ export { EmotionError };
  * @property {number} [minFace] smallest face to find, as a share of the frame's longer side, above 0 and at most 1; default
  *   0.02. It limits the work: faces from 0.17 on need one look, those from 0.057 a second and smaller ones a third, which
  *   run only where no face, or something faint, was found
- * @property {number} [scoreThreshold] lowest score of a face, from 0.4 to 1; default 0.75; of a face that only a finer look
+ * @property {number} [scoreThreshold] lowest score of a face, from 0.4 to below 1; default 0.75; of a face that only a finer look
  *   finds at least 0.85
  * @property {boolean} [thorough] whether to take every look; otherwise a near face may end the search before faces behind
  *   it of less than about 0.06 of the longer side are found. Default false
@@ -155,7 +155,7 @@ export class FaceNet {
   }
 
   /**
-   * Looks closely at the faces of the frame before.
+   * Looks closely at the faces of the frame before; each keeps its best score since the last search.
    *
    * @param {Frame} frame
    * @param {readonly Face[]} faces
@@ -165,10 +165,11 @@ export class FaceNet {
     const smallest = this.#minFace * Math.max(frame.width, frame.height);
     /** @type {Face[]} */
     const followed = [];
-    for (const { box } of faces) {
+    for (const { box, score } of faces) {
       const face = await this.#again(frame, box);
-      if (!face || face.score <= this.#threshold || sideOf(face.box) < smallest || isAmong(followed, face, SAME)) return null;
-      followed.push(face);
+      if (!face || sideOf(face.box) < smallest || isAmong(followed, face, SAME)) return null;
+      // As in a search, a face that the close look sees less clearly is a face all the same.
+      followed.push({ ...face, score: Math.max(face.score, score) });
     }
     return byScore(followed);
   }
@@ -256,7 +257,7 @@ export function checkSearch({ minFace = MIN_FACE, scoreThreshold = THRESHOLD }) 
     throw new EmotionError('bad_option', `minFace must be a share of the frame above 0, such as 0.02, not ${minFace}`);
   }
   if (!(typeof scoreThreshold === 'number' && scoreThreshold >= CANDIDATE && scoreThreshold < 1)) {
-    throw new EmotionError('bad_option', `scoreThreshold must be from ${CANDIDATE} to 1, such as 0.75, not ${scoreThreshold}`);
+    throw new EmotionError('bad_option', `scoreThreshold must be from ${CANDIDATE} to below 1, such as 0.75, not ${scoreThreshold}`);
   }
 }
 

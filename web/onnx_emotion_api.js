@@ -126,9 +126,10 @@ export class EmotionAPI {
   /**
    * @param {Source} source
    * @param {Box | null} [box]
-   * @param {PredictOptions} [options]
+   * @param {PredictOptions | null} [options]
    */
-  async #predict(source, box, { boxKind, landmarks } = {}) {
+  async #predict(source, box, options) {
+    const { boxKind, landmarks } = options ?? {};
     this.#head.ready();
     // A box beside landmarks is not cut, but a broken one is a mistake all the same.
     if (box) checked(box);

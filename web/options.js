@@ -59,10 +59,12 @@ export function fetchOf({ fetch }) {
  * @throws {EmotionError} `bad_option`
  */
 export function absolute(path, option) {
+  const page = globalThis.document?.baseURI ?? globalThis.location?.href;
   try {
-    return new URL(path, globalThis.document?.baseURI ?? globalThis.location.href).href;
+    return new URL(path, page).href;
   } catch (error) {
-    throw new EmotionError('bad_option', `${option} must be a valid address, not ${JSON.stringify(path)}`, error);
+    const valid = page ? 'valid address' : 'whole address, because there is no page that it could start from';
+    throw new EmotionError('bad_option', `${option} must be a ${valid}, not ${JSON.stringify(path)}`, error);
   }
 }
 

@@ -1,5 +1,5 @@
 import { Lifecycle } from './lifecycle.js';
-import { PixelReader, loaded } from './source.js';
+import { PixelReader, isLoading, loaded } from './source.js';
 
 /** @typedef {import('./source.js').Source} Source */
 
@@ -52,7 +52,8 @@ export class Searching {
    */
   async detect(source) {
     this.#net.ready();
-    await loaded(source);
+    // Does not wait otherwise, so that the pixels are those at the time of the call.
+    if (isLoading(source)) await loaded(source);
     return this.#net.use(async (net) => net.find(this.#reader.frame(source)));
   }
 

@@ -18,7 +18,8 @@ import { cut, overlapOf, regionOf } from './patch.js';
  *   | VideoFrame | RawImage} Source
  */
 
-const SOURCES = 'an img, video or canvas element, OffscreenCanvas, ImageBitmap, ImageData or VideoFrame';
+const SOURCES =
+  'an img, video or canvas element, OffscreenCanvas, ImageBitmap, ImageData, VideoFrame, or { data, width, height } with RGBA bytes';
 
 /**
  * Returns width and height of a source in the pixels that its boxes refer to.
@@ -123,6 +124,7 @@ export class PixelReader {
     const region = turnedRegion(landmarks);
     const part = partAround(region, sizeOf(source));
     if (!part.width || !part.height) throw new EmotionError('bad_landmarks', 'the landmarks lie outside of the source');
+    if (inMemory(source)) return cutTurned(opaque(source), region);
     return cutTurned(this.#read(source, part, part), region, part);
   }
 
@@ -203,7 +205,7 @@ function inMemory(source) {
 }
 
 /**
- * Returns pixels over black, as a canvas without alpha has them.
+ * Returns a copy of the pixels over black, as a canvas without alpha has them.
  *
  * @param {RawImage} source
  * @returns {Frame}
@@ -211,15 +213,20 @@ function inMemory(source) {
  */
 function opaque(source) {
   const { width, height } = sizeOf(source);
-  const { buffer, byteOffset, length } = source.data;
-  if (!buffer || length !== 4 * width * height) {
-    const need = `${width} x ${height} pixels of ${4 * width * height} bytes RGBA`;
-    throw new EmotionError('bad_source', `the source has ${length} bytes instead of ${need}; the source must be ${SOURCES}`);
+  const { data: bytes } = source;
+  // The name is the same for a list of another window, and for a Buffer of Node.js.
+  if (!['Uint8Array', 'Uint8ClampedArray'].includes(bytes?.[Symbol.toStringTag])) {
+    throw new EmotionError('bad_source', 'the data of the source must be a Uint8Array or Uint8ClampedArray of RGBA bytes');
   }
-  const data = new Uint8Array(buffer, byteOffset, length);
+  if (!Number.isInteger(width) || !Number.isInteger(height) || bytes.length !== 4 * width * height) {
+    const need = `4 bytes (RGBA) for each of ${width} x ${height} pixels`;
+    throw new EmotionError('bad_source', `the data of the source has ${bytes.length} bytes; it needs ${need}`);
+  }
+  // The caller may change the bytes while the networks compute.
+  const data = new Uint8Array(bytes);
   let at = 3;
-  while (at < length && data[at] === 255) at += 4;
-  if (at > length) return { data, width, height };
+  while (at < data.length && data[at] === 255) at += 4;
+  if (at > data.length) return { data, width, height };
   const over = data.map((value, index) => Math.round((value * /** @type {number} */ (data[index | 3])) / 255));
   return { data: over, width, height };
 }
@@ -241,6 +248,9 @@ function draw(context, source, part, region) {
 }
 
 function newContext() {
+  if (typeof OffscreenCanvas === 'undefined' && typeof document === 'undefined') {
+    throw new EmotionError('bad_source', 'there is no canvas here, so the source must be { data, width, height } with RGBA bytes');
+  }
   const canvas =
     typeof OffscreenCanvas === 'undefined' ? document.createElement('canvas') : new OffscreenCanvas(1, 1);
   // Without alpha, transparent pixels become black, as in Python.

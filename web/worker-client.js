@@ -8,7 +8,7 @@ import { isLoading, loaded, sizeOf, tainted, unreadable } from './source.js';
 /** @typedef {import('./analysis.js').AnalyzerOptions} AnalyzerOptions */
 /** @typedef {import('./analysis.js').AnalyzerInfo} AnalyzerInfo */
 /** @typedef {import('./analysis.js').FaceEmotions} FaceEmotions */
-/** @typedef {Pick<import('./onnx_emotion_api.js').PredictOptions, 'boxKind'>} BoxOptions */
+/** @typedef {import('./analysis.js').FrameOptions} FrameOptions */
 /** @typedef {import('./patch.js').Box} Box */
 /** @typedef {import('./source.js').Source} Source */
 
@@ -24,7 +24,7 @@ import { isLoading, loaded, sizeOf, tainted, unreadable } from './source.js';
  * @typedef {import('./analysis.js').Timings & { capture: number, longestTask: number }} WorkerTimings
  */
 
-/** @typedef {{ source: Source, boxes: readonly (Box | null)[] | undefined, options: BoxOptions | undefined, resolve: (faces: FaceEmotions[] | null) => void, reject: (error: unknown) => void }} Request */
+/** @typedef {{ source: Source, boxes: readonly (Box | null)[] | undefined, options: FrameOptions | undefined, resolve: (faces: FaceEmotions[] | null) => void, reject: (error: unknown) => void }} Request */
 
 const URLS = /** @type {const} */ (['modelUrl', 'classesUrl', 'detectorUrl', 'wasmBasePath']);
 
@@ -123,7 +123,7 @@ export class WorkerAnalyzer {
    *
    * @param {Source} source if it is an `<img>`, waits until it has loaded
    * @param {readonly (Box | null)[]} [boxes] as `EmotionAnalyzer.analyze`
-   * @param {BoxOptions} [options] as `EmotionAnalyzer.analyze`
+   * @param {FrameOptions} [options] as `EmotionAnalyzer.analyze`
    * @returns {Promise<FaceEmotions[] | null>} null if a newer call replaced this one
    * @throws {EmotionError} as `EmotionAnalyzer.analyze`, and `worker_lost`
    */
@@ -174,7 +174,7 @@ export class WorkerAnalyzer {
     const between = performance.now();
     const frame = await capturing;
     const captured = performance.now();
-    const message = { kind: 'analyze', frame, time: begin, boxes: plainBoxes, boxKind: options?.boxKind };
+    const message = { kind: 'analyze', frame, boxes: plainBoxes, options: { boxKind: options?.boxKind, time: options?.time ?? begin } };
     const answer = this.#ask(message, 'data' in frame ? [] : [frame]).catch((error) => {
       // A frame that was not transferred must be closed here.
       close(frame);
@@ -229,7 +229,7 @@ export class WorkerAnalyzer {
     const pending = this.#open.get(id);
     this.#open.delete(id);
     if (!error) pending?.resolve(answer);
-    else pending?.reject(error.code ? new EmotionError(error.code, error.message) : lost(error.message));
+    else pending?.reject(new EmotionError(error.code ?? 'runtime_failed', error.message));
   }
 
   /** @param {EmotionError} error rejects all pending and all later calls */
@@ -264,13 +264,17 @@ function newWorker(url) {
     if (url !== undefined) return new Worker(absolute(url, 'workerUrl'), { type: 'module' });
     return new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
   } catch (error) {
-    if (error instanceof EmotionError) throw error;
-    throw new EmotionError(
-      'worker_not_found',
-      `the browser refused to start the worker (${messageOf(error)}); set workerUrl to worker.js on your own site`,
-      error,
-    );
+    throw error instanceof EmotionError ? error : refused(error);
   }
+}
+
+/** @param {unknown} error thrown by the browser */
+function refused(error) {
+  return new EmotionError(
+    'worker_not_found',
+    `the browser refused to start the worker (${messageOf(error)}); set workerUrl to worker.js on your own site`,
+    error,
+  );
 }
 
 /** @param {unknown} url */
@@ -282,10 +286,15 @@ function isTrusted(url) {
 /** @param {string} text of the worker's module */
 function workerOf(text) {
   const url = URL.createObjectURL(new Blob([text], { type: 'text/javascript' }));
-  const worker = new Worker(url, { type: 'module' });
-  // The address is needed until the module has been read, which its first message tells.
-  worker.addEventListener('message', () => URL.revokeObjectURL(url), { once: true });
-  return worker;
+  try {
+    const worker = new Worker(url, { type: 'module' });
+    // The address is needed until the module has been read, which its first message tells.
+    worker.addEventListener('message', () => URL.revokeObjectURL(url), { once: true });
+    return worker;
+  } catch (error) {
+    URL.revokeObjectURL(url);
+    throw refused(error);
+  }
 }
 
 /** @param {string} why */

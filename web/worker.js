@@ -14,10 +14,10 @@ const handlers = {
     await analysis.init();
     return { info: analysis.info(), outputKeys: analysis.outputKeys };
   },
-  async analyze({ frame, time, boxes, boxKind }) {
+  async analyze({ frame, boxes, options }) {
     if (!analysis) throw new Error('analyze came before init');
     try {
-      return { faces: await analysis.analyzeAt(time, frame, boxes, { boxKind }), timings: analysis.timings };
+      return { faces: await analysis.analyze(frame, boxes, options), timings: analysis.timings };
     } finally {
       // Bitmaps and video frames hold memory that the garbage collector does not manage.
       frame.close?.();

@@ -149,7 +149,7 @@ def test_averages_follow_the_half_life(page: Any, site: Any, oracle: Any, painte
           const img = await picture(address);
           const [a, b, c] = boxes.map(([x, y, width, height]) => ({ x, y, width, height }));
           const at = async (time, ...given) =>
-            (await analyzer.analyzeAt(time, img, given)).map((face) => [face.id, face.emotions]);
+            (await analyzer.analyze(img, given, { time })).map((face) => [face.id, face.emotions]);
           const frames = { first: await at(1000, a), moved: await at(1100, b), later: await at(1300, b),
             two: await at(1300, c, b), gone: await at(1500), back: await at(1600, b), forgotten: await at(9000, b) };
           return frames;
@@ -217,7 +217,13 @@ def test_misuse_has_a_name(page: Any) -> None:
         "() => makeAnalyzer({ detectorUrl: null })": ("bad_option", "detectorUrl"),
         "() => makeAnalyzer({ modelUrl: '' })": ("bad_option", "modelUrl"),
         "() => makeAnalyzer({ halfLife: -1 })": ("bad_option", "halfLife"),
+        "() => makeAnalyzer({ halfLife: '300' })": ("bad_option", '"300"'),
         "() => makeAnalyzer({ minFace: 3 })": ("bad_option", "minFace"),
+        "() => makeAnalyzer({ scoreThreshold: 1 })": ("bad_option", "below 1"),
+        "() => ready.analyze(new ImageData(4, 4), undefined, { time: 'now' })": ("bad_option", "time"),
+        "() => ready.analyze({ data: null, width: 4, height: 4 })": ("bad_source", "Uint8Array"),
+        "() => ready.analyze({ data: new Uint16Array(64), width: 4, height: 4 })": ("bad_source", "Uint8Array"),
+        "() => ready.analyze({ data: new Uint8Array(42), width: 10.5, height: 1 })": ("bad_source", "10.5 x 1"),
         "() => makeAnalyzer({ detectorUrl: '/none.onnx' }).init()": ("model_not_found", "detectorUrl"),
         "() => makeAnalyzer({ modelUrl: '/none.onnx' }).init()": ("model_not_found", "modelUrl"),
         "() => makeAnalyzer().analyze(new ImageData(4, 4))": ("not_initialized", "init()"),
@@ -242,6 +248,35 @@ def test_misuse_has_a_name(page: Any) -> None:
     for (fault, (code, words)), (got, message) in zip(faults.items(), found, strict=True):
         assert got == code, f"{fault}: {message}"
         assert words in message
+
+
+def test_pixels_are_those_at_the_time_of_the_call(page: Any, site: Any) -> None:
+    image = draw_group(640, 360, people=1, seed=4)
+    counts = page.evaluate(
+        """async (address) => {
+          const { FaceDetector } = await import('/web/detector.js');
+          const analyzer = makeAnalyzer();
+          const detector = new FaceDetector({ modelUrl: '/models/detector.onnx' });
+          await analyzer.init();
+          await detector.init();
+          const canvas = new OffscreenCanvas(640, 360);
+          const context = canvas.getContext('2d');
+          context.drawImage(await picture(address), 0, 0);
+          const { data } = context.getImageData(0, 0, 640, 360);
+          const raw = { data: new Uint8Array(data), width: 640, height: 360 };
+          const frame = new VideoFrame(canvas, { timestamp: 0 });
+          const asked = [analyzer.analyze(canvas), detector.detect(canvas), analyzer.analyze(raw), detector.detect(raw),
+            analyzer.analyze(frame)];
+          context.clearRect(0, 0, 640, 360);
+          raw.data.fill(0);
+          frame.close();
+          analyzer.dispose();
+          detector.dispose();
+          return (await Promise.all(asked)).map(({ length }) => length);
+        }""",
+        site.put("at_once.png", image),
+    )
+    assert counts == [1] * 5
 
 
 def test_after_dispose_nothing_answers(page: Any) -> None:

@@ -78,7 +78,7 @@ SOURCE_FAULTS = {
     "() => api.predictFromImage(new Image())": ("empty_source", "0 x 0"),
     "() => api.predictFromCanvas(new OffscreenCanvas(0, 10))": ("empty_source", "0 x 10"),
     "() => api.predictFromImage({ width: 4, height: 4 })": ("bad_source", "ImageBitmap"),
-    "() => api.predictFromImage({ width: 4, height: 4, data: [] })": ("bad_source", "ImageBitmap"),
+    "() => api.predictFromImage({ width: 4, height: 4, data: [] })": ("bad_source", "Uint8Array"),
     "() => { structuredClone(0, { transfer: [data.data.buffer] }); return api.predictFromImage(data); }": (
         "bad_source",
         "detached",

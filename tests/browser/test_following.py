@@ -47,7 +47,7 @@ async ([full, half]) => {
   const expected = await still.analyze(both);
   const frames = [];
   for (const [time, image] of [[0, one], [100, both], [200, both], [300, both], [340, one]]) {
-    frames.push(await film.analyzeAt(time, image));
+    frames.push(await film.analyze(image, undefined, { time }));
   }
   return [expected, frames];
 }
@@ -86,3 +86,47 @@ def test_followed_faces_are_those_of_a_search(page: Any, site: Any) -> None:
         strict=True,
     ):
         assert face["box"] == one["box"], "a search is that of a still"
+
+
+def test_a_face_keeps_its_number_when_the_film_changes_its_size(page: Any, site: Any) -> None:
+    image = draw_group(640, 360, people=1, seed=4)
+    ids = page.evaluate(
+        """async (address) => {
+          const { EmotionAnalyzer } = await import('/web/analyzer.js');
+          const run = '/models/mobilenetv3_classifier/runs/finetune_K7_160/';
+          const film = new EmotionAnalyzer({ modelUrl: run + 'k7_mnv3s_160.onnx', detectorUrl: '/models/detector.onnx',
+            halfLife: 300 });
+          await film.init();
+          const img = new Image(); img.src = address; await img.decode();
+          const ids = [];
+          for (const [time, width] of [[0, 640], [33, 320], [66, 640], [99, 640], [132, 320]]) {
+            const canvas = new OffscreenCanvas(width, (width * 9) / 16);
+            canvas.getContext('2d').drawImage(img, 0, 0, canvas.width, canvas.height);
+            ids.push((await film.analyze(canvas, undefined, { time })).map(({ id }) => id));
+          }
+          return ids;
+        }""",
+        site.put("film_size.png", image),
+    )
+    assert ids == [[1]] * 5
+
+
+def test_a_face_that_the_close_look_sees_less_clearly_is_followed(page: Any) -> None:
+    score, looks = page.evaluate(
+        """async () => {
+          const { FaceNet } = await import('/web/detector.js');
+          // 896 scores of an input of 128 x 128; the one in the middle is .6.
+          const scores = new Float32Array(896).fill(-9);
+          const boxes = new Float32Array(896 * 16);
+          const at = (8 * 16 + 8) * 2;
+          scores[at] = Math.log(0.6 / 0.4);
+          boxes.set([-4, -4, 64, 64], at * 16);
+          let looks = 0;
+          const network = { run: async () => (looks++, { scores, boxes }), info: () => ({}), release: async () => {} };
+          const net = new FaceNet(network, {}, 0);
+          const face = { box: { x: 68, y: 68, width: 64, height: 64 }, score: 0.9, landmarks: {} };
+          const [followed] = await net.follow({ data: new Uint8Array(4 * 200 * 200), width: 200, height: 200 }, [face]);
+          return [followed.score, looks];
+        }"""
+    )
+    assert (score, looks) == (0.9, 1)

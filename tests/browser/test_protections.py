@@ -42,7 +42,7 @@ def test_a_worker_starts_under_a_policy_of_trusted_types(tab: Any, site: Any) ->
         '<meta http-equiv="Content-Security-Policy" content="require-trusted-types-for \'script\'">'
     )
     tab.page.goto(f"{site.origin}/trusted.html")
-    keys, code = tab.page.evaluate(
+    keys, codes = tab.page.evaluate(
         """async () => {
           const { EmotionAnalyzer } = await import('/web/analyzer.js');
           const models = { modelUrl: '/models/mobilenetv3_classifier/runs/finetune_K7_160/k7_mnv3s_160.onnx',
@@ -50,9 +50,9 @@ def test_a_worker_starts_under_a_policy_of_trusted_types(tab: Any, site: Any) ->
           const policy = trustedTypes.createPolicy('page', { createScriptURL: (url) => url });
           const workerUrl = policy.createScriptURL('/web/worker.js');
           const analyzer = await EmotionAnalyzer.create({ ...models, workerUrl });
-          const plain = EmotionAnalyzer.create({ ...models, workerUrl: '/web/worker.js' });
-          return [analyzer.outputKeys, await plain.catch(({ code }) => code)];
+          const codeOf = (options) => EmotionAnalyzer.create({ ...models, ...options }).catch(({ code }) => code);
+          return [analyzer.outputKeys, [await codeOf({ workerUrl: '/web/worker.js' }), await codeOf({ worker: true })]];
         }"""
     )
     assert len(keys) == 7
-    assert code == "worker_not_found"
+    assert codes == ["worker_not_found"] * 2
