@@ -133,6 +133,8 @@ class FaceFinder {
     const opening = known ?? this.#start({ width, height });
     this.#engines.delete(size);
     this.#engines.set(size, opening);
+    // Memory may be there at the next call.
+    opening.catch(() => this.#engines.get(size) === opening && this.#engines.delete(size));
     // A video has the same sizes in every frame: the square, and at most two finer ones.
     for (const [other] of this.#engines) if (this.#engines.size > MOST_SIZES) this.#engines.delete(other);
     return opening;

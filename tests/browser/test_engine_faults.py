@@ -9,6 +9,7 @@ import onnx
 import pytest
 
 from pyojeong.analyzer import MODEL
+from pyojeong.detection.graph import graph_path
 from tests.browser.pages import EMOTION_API
 
 pytestmark = pytest.mark.browser
@@ -167,3 +168,22 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     assert {code for kind, code in kinds if kind in ("cut", "empty")} <= named
     assert {code for kind, code in kinds if kind == "changed"} <= {*named, "works", "out_of_memory"}
     assert ("cut", "model_truncated") in kinds
+
+
+def test_a_size_that_found_no_memory_is_tried_again() -> None:
+    program = """
+      import { readFile } from 'node:fs/promises';
+      const [web, graph] = process.argv.slice(1);
+      const { FaceDetector } = await import(web);
+      const detector = new FaceDetector({ modelUrl: graph, fetch: async (path) => new Response(await readFile(path)) });
+      await detector.init();
+      const frame = { data: new Uint8Array(640 * 480 * 4).fill(255), width: 640, height: 480 };
+      const { Memory } = WebAssembly;
+      WebAssembly.Memory = class { constructor() { throw new RangeError('no'); } };
+      console.log(await detector.detect(frame).catch((error) => error.code));
+      WebAssembly.Memory = Memory;
+      console.log((await detector.detect(frame)).length);
+    """
+    command = ["node", "--input-type=module", "-e", program, (REPOSITORY / "web/index.js").as_uri(), str(graph_path())]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert ran.stdout.split() == ["out_of_memory", "0"]
