@@ -8,9 +8,9 @@ import { taps } from './sampling.js';
 /** @typedef {import('./layout.js').Layout} Layout */
 /** @typedef {import('./engine.js').Engine} Engine */
 
-const STRIP = 2 ** 19; // bytes; two rows of the widest picture that browsers can read
+const STRIP = 2 ** 19; // bytes
 const STRIP_ROWS = 512;
-const MAX_SIDE = 2 ** 14; // pixels of a region's side; its taps must have room
+const MAX_SIDE = 2 ** 14; // pixels of a side that count; their taps must have room
 const ONE = 2 ** 22; // a tap's weight of 1, as in kernels.c
 
 /** The input of a network that sees resized bytes: an antialiased triangle filter, as Pillow's and onnxruntime's. */
@@ -46,42 +46,51 @@ export class ResizedPixels {
    * @throws {EmotionError} `bad_source`
    */
   write(engine, frame, { region, step, firstX, firstY, wide, high, columns, rows, left, top }) {
-    const { width, height } = region;
-    if (Math.max(width, height) > MAX_SIDE) {
-      throw new EmotionError('bad_source', `a patch of ${width} x ${height} pixels is too large; make the picture smaller first`);
+    if (Math.max(wide, high) > MAX_SIDE) {
+      throw new EmotionError('bad_source', `a patch of ${wide} x ${high} pixels is too large; make the picture smaller first`);
     }
     const { kernels, words } = engine;
     this.#across.set(engine, wide, columns);
     this.#down.set(engine, high, rows);
     words.set([columns, rows, left, top], this.#fit / 4);
-    const most = Math.min(STRIP_ROWS, Math.floor(STRIP / (4 * width)));
+    const most = Math.min(STRIP_ROWS, Math.floor(STRIP / (4 * wide)));
+    const corner = { x: region.x + firstX, y: region.y + firstY, step };
     for (let from = 0; from < high; from += most) {
       const to = Math.min(from + most, high);
-      for (let line = from; line < to; line++) {
-        const { bytes } = engine;
-        copyRow(bytes, this.#strip + 4 * width * (line - from), frame, region, region.y + firstY + step * line);
-      }
-      const first = this.#strip + 4 * firstX;
-      kernels.resize(first, 4 * width, 4 * step, from, to, this.#across.at, this.#down.at, this.#fit, this.#lines, this.#sums);
+      for (let line = from; line < to; line++) copyRow(engine.bytes, this.#strip + 4 * wide * (line - from), frame, corner, line, wide);
+      kernels.resize(this.#strip, 4 * wide, 4, from, to, this.#across.at, this.#down.at, this.#fit, this.#lines, this.#sums);
     }
     kernels.normalize(this.#sums, engine.inputAt, this.#fit, ...this.#scale);
   }
 }
 
 /**
- * Copies a row of a region, black where it lies outside of the frame.
+ * Copies every `step`-th pixel of a row, black where it lies outside of the frame.
  *
  * @param {Uint8Array} bytes
  * @param {number} to
  * @param {Frame} frame
- * @param {import('./patch.js').Region} region
- * @param {number} y row of the frame
+ * @param {{ x: number, y: number, step: number }} corner the first pixel in the frame
+ * @param {number} line counted in steps from the corner
+ * @param {number} wide pixels to copy
  */
-function copyRow(bytes, to, { data, width, height }, region, y) {
-  const left = Math.max(0, region.x);
-  const right = y < 0 || y >= height ? left : Math.min(width, region.x + region.width);
-  if (right - left < region.width) bytes.fill(0, to, to + 4 * region.width);
-  if (right > left) bytes.set(data.subarray(4 * (y * width + left), 4 * (y * width + right)), to + 4 * (left - region.x));
+function copyRow(bytes, to, { data, width, height }, { x, y, step }, line, wide) {
+  const row = y + step * line;
+  const isInside = row >= 0 && row < height;
+  // Those from `first` to before `end` lie in the frame.
+  const first = isInside ? Math.min(wide, Math.max(0, Math.ceil(-x / step))) : 0;
+  const end = isInside ? Math.max(first, Math.min(wide, Math.ceil((width - x) / step))) : 0;
+  if (end - first < wide) bytes.fill(0, to, to + 4 * wide);
+  let from = 4 * (row * width + x + step * first);
+  if (step === 1) {
+    bytes.set(data.subarray(from, from + 4 * (end - first)), to + 4 * first);
+    return;
+  }
+  for (let at = to + 4 * first; at < to + 4 * end; at += 4, from += 4 * step) {
+    bytes[at] = /** @type {number} */ (data[from]);
+    bytes[at + 1] = /** @type {number} */ (data[from + 1]);
+    bytes[at + 2] = /** @type {number} */ (data[from + 2]);
+  }
 }
 
 /** The taps of one axis in the engine's memory. */
@@ -184,10 +193,13 @@ export class FramePixels {
    * @param {Frame} frame
    * @returns {number} rows of the input that are not black
    */
-  write(engine, { data, width, height }) {
+  write(engine, frame) {
     const size = this.#size;
-    this.#prepare(engine, Math.max(width, height));
+    // The strip has room for two rows.
+    const isWide = 8 * frame.width > STRIP;
+    this.#prepare(engine, Math.max(frame.width, frame.height), isWide);
     const { low, high, share } = this.#taps;
+    const { data, width, height } = isWide ? pairsOf(frame, low, high) : frame;
     const stripRows = Math.floor(STRIP / (4 * width));
     let from = 0;
     let to = 0;
@@ -226,13 +238,38 @@ export class FramePixels {
   /**
    * @param {Engine} engine
    * @param {number} side of the frame's square
+   * @param {boolean} isWide whether rows have only the pixels that are read
    */
-  #prepare({ words, floats }, side) {
-    if (side === this.#side) return;
-    this.#side = side;
+  #prepare({ words, floats }, side, isWide) {
+    const key = isWide ? -side : side;
+    if (key === this.#side) return;
+    this.#side = key;
     this.#taps = taps(side, this.#size);
-    words.set(this.#taps.low, this.#left / 4);
-    words.set(this.#taps.high, this.#right / 4);
-    floats.set(this.#taps.share, this.#across / 4);
+    const { low, high, share } = this.#taps;
+    words.set(isWide ? low.map((_, at) => 2 * at) : low, this.#left / 4);
+    words.set(isWide ? high.map((_, at) => 2 * at + 1) : high, this.#right / 4);
+    floats.set(share, this.#across / 4);
   }
+}
+
+/**
+ * Returns the pixels of each row that are read, black right of the frame.
+ *
+ * @param {Frame} frame
+ * @param {Int32Array} low for each column of the input the left one
+ * @param {Int32Array} high and the right one
+ * @returns {Frame} twice as wide as the input
+ */
+function pairsOf({ data, width, height }, low, high) {
+  const wide = 2 * low.length;
+  const pairs = new Uint8Array(4 * wide * height);
+  for (let pair = 0; pair < wide; pair++) {
+    const x = /** @type {number} */ ((pair % 2 ? high : low)[pair >> 1]);
+    if (x >= width) continue;
+    for (let y = 0, to = 4 * pair; y < height; y++, to += 4 * wide) {
+      const from = 4 * (y * width + x);
+      pairs.set(data.subarray(from, from + 4), to);
+    }
+  }
+  return { data: pairs, width: wide, height };
 }
