@@ -32,8 +32,7 @@ export async function loadBackend() {
   return {
     openExpression: guarded(async (bytes, size, option) => {
       const graph = graphWith(bytes, ['probabilities'], option, 'export it with "pyojeong export"');
-      const plan = planned(graph, { height: size, width: size }, option);
-      if (!plan.softmax) throw unsupported('its output is not a softmax', option);
+      const plan = planned(graph, { height: size, width: size }, option, 'probabilities');
       const output = outputOf(plan, 'probabilities');
       const { engine, pixels } = await start(module, plan, (layout) => new ResizedPixels(layout, plan, Math.fround));
       return network(output, (patch) => {
@@ -213,10 +212,14 @@ function network(output, compute) {
  * @param {import('./graph.js').Graph} graph
  * @param {{ height: number, width: number }} size of the input in pixels
  * @param {string} option
+ * @param {string} [classes] name of its output if it classifies pictures of any size
  */
-function planned(graph, size, option) {
+function planned(graph, size, option, classes = '') {
   try {
-    return planOf(graph, size);
+    const plan = planOf(graph, size);
+    if (plan.softmax.join() !== classes) throw new UnknownGraphError(classes ? 'its output is not a softmax' : 'an output is a softmax');
+    if (plan.resized !== Boolean(classes)) throw new UnknownGraphError('it takes pictures of another size');
+    return plan;
   } catch (error) {
     if (error instanceof UnknownGraphError) throw unsupported(error.message, option);
     throw error;

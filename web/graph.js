@@ -60,11 +60,10 @@ export function windowOf({ attributes }, [, , kernel = 0, across = 0]) {
   const numbers = (/** @type {string} */ name) => /** @type {number[]} */ (attributes[name] ?? []);
   const [stride = 1, strideX = 1] = numbers('strides');
   const [top = 0, left = 0, bottom = 0, right = 0] = numbers('pads');
-  const [dilation = 1] = numbers('dilations');
+  const [sideY = kernel, sideX = across] = numbers('kernel_shape');
   const [groups = 1] = numbers('group');
-  const isEven = kernel === across && stride === strideX && top === left && bottom === right && dilation === 1;
-  if (!isEven || (attributes.auto_pad ?? 'NOTSET') !== 'NOTSET') return null;
-  return { kernel, stride, before: top, after: bottom, groups };
+  const isEven = [across, sideY, sideX].every((side) => side === kernel) && stride === strideX && top === left && bottom === right;
+  return isEven && top >= 0 && bottom >= 0 ? { kernel, stride, before: top, after: bottom, groups } : null;
 }
 
 /**
@@ -77,11 +76,14 @@ export function windowOf({ attributes }, [, , kernel = 0, across = 0]) {
 function expanded({ operator, inputs, attributes }, constants) {
   const [tensor, scale] = inputs.map((name) => constants.get(name));
   if (!tensor) return null;
-  if (operator === 'Cast') return tensor;
-  if (operator !== 'DequantizeLinear' || !scale) return null;
+  if (operator === 'Cast') return String(attributes.to) === '1' ? tensor : null;
+  if (operator !== 'DequantizeLinear' || !scale || inputs.length !== 2) return null;
   // Each scale serves a block of a row, or a whole row.
-  const [block = tensor.count / scale.count] = /** @type {number[]} */ (attributes.block_size ?? []);
-  return scale.count * block < tensor.count ? null : tensor.dequantized(scale.values, block);
+  const { axis, block_size: blocks, ...others } = attributes;
+  const [rows = 1, columns = 1] = tensor.shape;
+  const [block = tensor.count / rows] = /** @type {number[]} */ (blocks ?? []);
+  const isOurs = blocks ? `${axis} ${scale.shape}` === `1 ${rows},${columns / block}` : `${axis} ${scale.shape}` === `0 ${rows}`;
+  return isOurs && !Object.keys(others).length ? tensor.dequantized(scale.values, block) : null;
 }
 
 /**
@@ -104,7 +106,9 @@ function nodeOf(message, option) {
   for (const [field, content] of fieldsOf(message, option)) {
     if (field === 1) node.inputs.push(textOf(content));
     if (field === 2) node.output ||= textOf(content);
-    if (field === 4) node.operator = textOf(content);
+    if (field === 4) node.operator += textOf(content);
+    // An operator that ONNX does not define.
+    if (field === 7 && bytesOf(content).length) node.operator = `${textOf(content)}.${node.operator}`;
     if (field === 5) addAttribute(node.attributes, bytesOf(content), option);
   }
   return node;

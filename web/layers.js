@@ -32,11 +32,12 @@
 /**
  * @typedef {object} Plan
  * @property {FeatureMap} input red, green and blue
+ * @property {boolean} resized whether the graph resizes its picture to the input
  * @property {Float32Array} gain by which each color is multiplied, and
  * @property {Float32Array} offset what is added after that, if `input` is made from bytes
  * @property {Layer[]} layers
  * @property {Map<string, FeatureMap[]>} outputs maps of each output of the graph, in order, to be joined by the caller
- * @property {boolean} softmax whether the output is still to be normalized
+ * @property {string[]} softmax outputs that are still to be normalized
  */
 
 export {};

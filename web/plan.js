@@ -3,7 +3,10 @@
  * padding become part of the layer that they belong to.
  */
 
+import { isKnown } from './forms.js';
 import { windowOf } from './graph.js';
+import { INPUT, pictureAfter } from './picture.js';
+import { isPixel, joined, listed, number, numbersOf, shaped, sizesOf } from './values.js';
 
 /** @typedef {import('./graph.js').Graph} Graph */
 /** @typedef {import('./graph.js').Node} Node */
@@ -14,24 +17,23 @@ import { windowOf } from './graph.js';
 /** @typedef {import('./layers.js').Layer} Layer */
 /** @typedef {import('./layers.js').Plan} Plan */
 
-/**
- * `maps` are several maps that the graph has joined to one list of numbers.
- *
- * @typedef {{ constant: Tensor } | { map: FeatureMap } | { maps: FeatureMap[] }
- *   | { size: true, tail?: Float32Array | undefined } | { picture: true }} Value
- */
+/** @typedef {import('./values.js').Arrangement} Arrangement */
+/** @typedef {import('./values.js').MapValue} MapValue */
+/** @typedef {import('./values.js').Value} Value */
 
 /**
  * @param {Graph} graph
  * @param {{ height: number, width: number }} size of the network's input in pixels
  * @returns {Plan}
- * @throws {UnknownGraphError} the engine has no kernel for a node
+ * @throws {UnknownGraphError} the engine does not compute a node as ONNX defines it
  */
 export function planOf(graph, size) {
   const planner = new Planner(graph, { channels: 3, border: 0, ...size });
   for (const node of graph.nodes) planner.add(node);
-  const { input, gain, offset, layers, softmax } = planner;
-  return { input, gain, offset, layers, outputs: new Map(graph.outputs.map((name) => [name, planner.mapsOf(name)])), softmax };
+  const { input, layers, softmax, picture } = planner;
+  const outputs = new Map(graph.outputs.map((name) => [name, planner.mapsOf(name)]));
+  const { resized, gain, offset } = picture;
+  return { input, resized, gain, offset, layers, outputs, softmax };
 }
 
 /** A graph is none of those that the engine computes. */
@@ -41,16 +43,15 @@ export class UnknownGraphError extends Error {}
 class Planner {
   /** @type {Layer[]} */
   layers = [];
-  softmax = false;
-  gain = new Float32Array(3).fill(1);
-  offset = new Float32Array(3);
+  /** @type {string[]} */
+  softmax = [];
+  /** What the first layer reads. */
+  picture = INPUT;
 
   /** @type {Map<string, Value>} */
   #values = new Map();
   /** @type {Map<string, number>} how often each value is read */
   #uses = new Map();
-  /** @type {Map<FeatureMap, FeatureMap>} maps with channels of zeros at the end, to the maps without */
-  #narrow = new Map();
   /** @type {Map<FeatureMap, Layer>} the last layer that wrote a map */
   #producers = new Map();
 
@@ -61,24 +62,32 @@ class Planner {
   constructor(graph, input) {
     this.input = input;
     for (const [name, constant] of graph.constants) this.#values.set(name, { constant });
-    for (const name of graph.inputs) this.#values.set(name, { picture: true });
-    for (const { inputs } of graph.nodes) for (const name of inputs) this.#uses.set(name, (this.#uses.get(name) ?? 0) + 1);
+    const [image = '', ...others] = graph.inputs;
+    if (others.length) throw new UnknownGraphError(`it has more inputs than ${image}`);
+    this.#values.set(image, { picture: INPUT });
+    for (const name of [...graph.nodes.flatMap(({ inputs }) => inputs), ...graph.outputs]) {
+      this.#uses.set(name, (this.#uses.get(name) ?? 0) + 1);
+    }
   }
 
   /** @param {Node} node */
   add(node) {
     const inputs = node.inputs.map((name) => this.#values.get(name));
-    const value = this.#valueOf(node, inputs);
+    const value = isKnown(node) ? this.#valueOf(node, inputs) : null;
     if (!value) throw new UnknownGraphError(`it has no kernel for this ${node.operator} (${node.output})`);
     this.#values.set(node.output, value);
   }
 
-  /** @param {string} name */
+  /** @param {string} name of an output */
   mapsOf(name) {
     const value = this.#values.get(name);
-    if (value && 'map' in value) return [value.map];
-    if (value && 'maps' in value) return value.maps;
-    throw new UnknownGraphError(`its output ${name} is not computed from the picture`);
+    const single = value && 'map' in value && value.as !== 'wide' && (value.as !== 'planes' || isPixel(value.map)) ? [value.map] : [];
+    const maps = value && 'maps' in value ? value.maps : single;
+    // Of a map that layers read, borders and a part of the rows may be in memory.
+    const isRead = this.layers.some(({ input, residual }) => maps.some((map) => map === input || map === residual));
+    if (!maps.length || isRead) throw new UnknownGraphError(`it does not compute its output ${name} as the last of its layers`);
+    if (value && 'as' in value && value.as === 'softmax') this.softmax.push(name);
+    return maps;
   }
 
   /**
@@ -89,106 +98,86 @@ class Planner {
   #valueOf(node, inputs) {
     const has = (/** @type {string} */ kind) => inputs.some((value) => value && kind in value);
     const [first, second] = inputs;
-    if (has('map')) {
-      const [map, other] = first && 'map' in first ? [first, second] : [second, first];
-      // TinyFaceDetector's graph omits rows and repeats them; the engine does so on its own.
-      if (['Pad', 'Gather'].includes(node.operator) && other && 'size' in other) return /** @type {Value} */ (map);
-      if (node.operator === 'Concat') return joined(inputs);
-      return node.operator === 'Shape' ? { size: true } : this.#layerOf(node, /** @type {{ map: FeatureMap }} */ (map).map, other);
-    }
+    if (has('picture')) return this.#pictureOf(node, inputs);
     if (has('maps')) return node.operator === 'Identity' ? /** @type {Value} */ (first) : null;
-    if (has('picture')) return this.#pictureOf(node, second);
-    // The shape that a picture is resized to ends with a constant.
-    const tail = node.operator === 'Concat' && second && 'constant' in second ? second.constant.values : undefined;
-    return has('size') ? { size: true, tail } : null;
+    if (has('map') && node.operator === 'Concat') return joined(node, inputs);
+    if (first && 'map' in first) return this.#layerOf(node, first, second);
+    const sizes = has('sizes') && !has('map') && sizesOf(node, inputs.map(numbersOf));
+    return sizes ? { sizes } : null;
   }
 
   /**
-   * Returns whether a picture is resized to the network's input by the filter that the engine has.
-   *
    * @param {Node} node
-   */
-  #isOurResize({ inputs, attributes }) {
-    const sizes = this.#values.get(inputs[3] ?? '');
-    const { height, width } = this.input;
-    const isOurSize = sizes && 'size' in sizes && sizes.tail?.join() === `3,${height},${width}`;
-    return isOurSize && attributes.mode === 'linear' && attributes.antialias?.[0] === 1 && attributes.exclude_outside?.[0] === 1;
-  }
-
-  /**
-   * Takes the nodes before the first layer: layout, size and scale of the picture.
-   *
-   * @param {Node} node
-   * @param {Value | undefined} operand
+   * @param {(Value | undefined)[]} inputs
    * @returns {Value | null}
    */
-  #pictureOf(node, operand) {
-    const { operator } = node;
-    if (operator === 'Shape') return { size: true };
-    if (operator === 'Resize' && !this.#isOurResize(node)) return null;
-    if (['Transpose', 'Slice', 'Resize', 'Cast'].includes(operator)) return { picture: true };
-    if (operator === 'Conv') return this.#convolutionOf(node, this.input);
-    if (!operand || !('constant' in operand)) return null;
-    const { values } = operand.constant;
-    for (let color = 0; color < 3; color++) {
-      const value = /** @type {number} */ (values[values.length === 3 ? color : 0]);
-      const gain = operator === 'Mul' ? value : operator === 'Div' ? 1 / value : 1;
-      const shift = operator === 'Add' ? value : operator === 'Sub' ? -value : 0;
-      if (gain === 1 && !shift && operator !== 'Add') return null;
-      this.gain[color] = /** @type {number} */ (this.gain[color]) * gain;
-      this.offset[color] = /** @type {number} */ (this.offset[color]) * gain + shift;
+  #pictureOf(node, inputs) {
+    // The operands of a sum or a product may come in any order.
+    const swaps = ['Add', 'Mul'].includes(node.operator) && !(inputs[0] && 'picture' in inputs[0]);
+    const [first, second, ...more] = swaps ? [...inputs].reverse() : inputs;
+    const picture = first && 'picture' in first ? first.picture : undefined;
+    if (picture?.planes && node.operator === 'Shape') return shaped(node, [1, NaN, NaN, NaN]);
+    if (picture?.planes && node.operator === 'Conv') {
+      if (![INPUT, picture].includes(this.picture)) return null;
+      this.picture = picture;
+      return this.#convolutionOf(node, this.input);
     }
-    return { picture: true };
+    const constant = second && 'constant' in second ? second.constant : null;
+    const after = pictureAfter(node, picture, [second, ...more].map(numbersOf), constant, this.input);
+    return after && { picture: after };
   }
 
   /**
    * @param {Node} node
-   * @param {FeatureMap} map
+   * @param {MapValue} value
    * @param {Value | undefined} other the second input
    * @returns {Value | null}
    */
-  #layerOf(node, map, other) {
-    switch (node.operator) {
-      case 'Conv':
+  #layerOf(node, value, other) {
+    const { map } = value;
+    // What has two names may not change under one of them.
+    const same = (/** @type {Partial<MapValue>} */ more) => ({ ...value, ...more, shared: !this.#isFree(node.inputs[0]) });
+    switch (`${node.operator} ${value.as}`) {
+      case 'Conv planes':
         return this.#convolutionOf(node, map);
-      case 'Gemm':
+      case 'Gemm vector':
         return this.#denseOf(node, map);
-      case 'Relu':
-        return this.#activate(node, map, 'relu');
-      case 'LeakyRelu':
-        return this.#activate(node, map, 'slope', Float32Array.of(number(node, 'alpha', 0.01)));
-      case 'PRelu':
-        return other && 'constant' in other ? this.#activate(node, map, 'slope', other.constant.values) : null;
-      case 'HardSwish':
-        return this.#activate(node, map, 'hard_swish');
-      case 'HardSigmoid':
-        if (Math.abs(number(node, 'alpha', 0.2) - 1 / 6) > 1e-6 || number(node, 'beta', 0.5) !== 0.5) return null;
-        return this.#activate(node, map, 'hard_sigmoid');
-      case 'MaxPool':
+      case 'Relu planes':
+      case 'Relu vector':
+        return this.#activate(node, value, 'relu');
+      case 'LeakyRelu planes':
+        return this.#activate(node, value, 'slope', Float32Array.of(number(node, 'alpha', 0.01)));
+      case 'HardSwish planes':
+      case 'HardSwish vector':
+        return this.#activate(node, value, 'hard_swish');
+      case 'HardSigmoid planes':
+        return this.#activate(node, value, 'hard_sigmoid');
+      case 'MaxPool planes':
         return this.#pooled(node, map);
-      case 'ReduceMean':
-      case 'GlobalAveragePool':
-        return this.#push('average', map, { ...map, height: 1, width: 1, border: 0 }, {});
-      case 'Mul':
-        return this.#gated(node, map, other);
-      case 'Add':
-        return this.#summed(node, map, other);
-      case 'Div':
-        return this.#divided(map, other);
-      case 'Pad':
-        return this.#widened(map, other);
-      case 'Softmax':
-        this.softmax = true;
-        return { map };
-      case 'Transpose':
-        return String(node.attributes.perm) === '0,2,3,1' ? { map } : null;
-      case 'Reshape':
-      case 'Unsqueeze':
-      case 'Flatten':
-      case 'Identity':
-        return { map };
+      case 'ReduceMean planes':
+        return this.#averaged(node, map, other);
+      case 'Mul planes':
+        return this.#gated(map, other);
+      case 'Add planes':
+      case 'Add wide':
+        return this.#summed(node, value, other);
+      case 'Div vector':
+        return this.#divided(node, value, other);
+      case 'Pad planes':
+        return this.#widened(node, same({}), other);
+      case 'Gather planes':
+        // TinyFaceDetector's graph repeats rows that it has omitted; of a square it omits none.
+        return number(node, 'axis', 0) === 2 && `${numbersOf(other)}` === `${[...Array(map.height).keys()]}` ? same({}) : null;
+      case 'Shape planes':
+        return shaped(node, [1, map.channels, map.height, map.width]);
+      case 'Softmax vector':
+        return same({ as: 'softmax' });
+      case 'Transpose planes':
+        return String(node.attributes.perm) === '0,2,3,1' ? same({ as: 'pixels' }) : null;
+      case 'Reshape pixels':
+        return listed(same({ as: 'list' }), numbersOf(other));
       default:
-        return null;
+        return node.operator === 'Identity' ? same({}) : null;
     }
   }
 
@@ -198,7 +187,7 @@ class Planner {
    * @returns {Value | null}
    */
   #convolutionOf(node, map) {
-    const [weights, bias] = this.#constants(node.inputs.slice(1));
+    const { weights, bias } = this.#weightsOf(node);
     const window = weights && windowOf(node, weights.shape);
     if (!window) return null;
     const { kernel, stride, before, after } = window;
@@ -211,7 +200,7 @@ class Planner {
     const side = (/** @type {number} */ length) => Math.floor((length + before + after - kernel) / stride) + 1;
     const output = { channels: count, height: side(map.height), width: side(map.width), border: 0 };
     const isDense = kind === 'pointwise' && map.height * map.width === 1;
-    return this.#push(isDense ? 'dense' : kind, map, output, { weights, bias: bias?.values ?? null, kernel, stride, pad: before });
+    return this.#push(isDense ? 'dense' : kind, map, output, { weights, bias, kernel, stride, pad: before });
   }
 
   /**
@@ -220,24 +209,24 @@ class Planner {
    * @returns {Value | null}
    */
   #denseOf(node, map) {
-    const [weights, bias] = this.#constants(node.inputs.slice(1));
-    if (!weights || number(node, 'transB', 0) !== 1 || weights.shape[1] !== map.channels) return null;
+    const { weights, bias } = this.#weightsOf(node);
+    if (!weights || weights.shape[1] !== map.channels) return null;
     const output = { channels: /** @type {number} */ (weights.shape[0]), height: 1, width: 1, border: 0 };
-    return this.#push('dense', map, output, { weights, bias: bias?.values ?? null });
+    return this.#push('dense', map, output, { weights, bias }, 'vector');
   }
 
   /**
    * @param {Node} node
-   * @param {FeatureMap} map
+   * @param {MapValue} value
    * @param {Activation} activation
    * @param {Float32Array | null} [slope]
    * @returns {Value | null}
    */
-  #activate({ inputs }, map, activation, slope = null) {
-    const layer = this.#producerOf(map);
-    if (!layer?.weights || layer.activation !== 'none' || this.#uses.get(inputs[0] ?? '') !== 1) return null;
+  #activate({ inputs }, value, activation, slope = null) {
+    const layer = this.#producers.get(value.map);
+    if (!layer?.weights || layer.activation !== 'none' || !this.#isFree(inputs[0])) return null;
     Object.assign(layer, { activation, slope });
-    return { map };
+    return value;
   }
 
   /**
@@ -247,10 +236,9 @@ class Planner {
    */
   #pooled({ attributes }, map) {
     const [stride = 1] = /** @type {number[]} */ (attributes.strides ?? []);
-    const kernel = /** @type {number[]} */ (attributes.kernel_shape ?? []);
     // Of an even map without padding, all windows are whole.
-    const same = attributes.auto_pad === 'SAME_UPPER' || (stride === 2 && (map.height | map.width) % 2 === 0);
-    if (!same || kernel.join() !== '2,2') return null;
+    const isWhole = (attributes.auto_pad ?? 'NOTSET') === 'NOTSET' && stride === 2 && (map.height | map.width) % 2 === 0;
+    if (attributes.auto_pad !== 'SAME_UPPER' && !isWhole) return null;
     const side = (/** @type {number} */ length) => Math.ceil(length / stride);
     const output = { channels: map.channels, height: side(map.height), width: side(map.width), border: 0 };
     return this.#push('max_pool', map, output, { kernel: 2, stride });
@@ -259,82 +247,116 @@ class Planner {
   /**
    * @param {Node} node
    * @param {FeatureMap} map
+   * @param {Value | undefined} axes
+   * @returns {Value | null}
+   */
+  #averaged(node, map, axes) {
+    const places = numbersOf(axes).map((axis) => (axis < 0 ? axis + 4 : axis));
+    if (places.sort().join() !== '2,3') return null;
+    const output = { ...map, height: 1, width: 1, border: 0 };
+    return this.#push('average', map, output, {}, number(node, 'keepdims', 1) ? 'planes' : 'vector');
+  }
+
+  /**
+   * Multiplies a map by gates, in its own memory.
+   *
+   * @param {FeatureMap} map
    * @param {Value | undefined} other
    * @returns {Value | null}
    */
-  #gated({ inputs }, map, other) {
-    if (!other || !('map' in other)) return null;
-    const [large, gates] = map.height * map.width > 1 ? [map, other.map] : [other.map, map];
-    if (gates.height * gates.width !== 1 || gates.channels !== large.channels || inputs.length !== 2) return null;
+  #gated(map, other) {
+    if (!other || !('map' in other) || other.as !== 'planes') return null;
+    const [large, gates] = isPixel(map) ? [other.map, map] : [map, other.map];
+    if (!isPixel(gates) || gates.channels !== large.channels || large === gates) return null;
+    // From here on nothing may read the map as it was.
+    for (const [name, value] of this.#values) {
+      if ('map' in value ? value.map === large : 'maps' in value && value.maps.includes(large)) this.#values.delete(name);
+    }
     return this.#push('scale', large, large, { residual: gates });
   }
 
   /**
    * @param {Node} node
-   * @param {FeatureMap} map
+   * @param {MapValue} value
    * @param {Value | undefined} other
    * @returns {Value | null}
    */
-  #summed({ inputs }, map, other) {
-    if (!other || !('map' in other)) return null;
-    for (const [index, sum, residual] of /** @type {const} */ ([[0, map, other.map], [1, other.map, map]])) {
-      const layer = this.#producerOf(sum);
-      const free = layer?.kind === 'pointwise' && layer.activation === 'none' && !layer.residual;
-      if (!free || this.#uses.get(inputs[index] ?? '') !== 1) continue;
-      if (sum.channels !== residual.channels || sum.height !== residual.height || sum.width !== residual.width) continue;
-      layer.residual = this.#narrow.get(residual) ?? residual;
-      // What is added must have been computed before.
-      this.layers.splice(this.layers.indexOf(layer), 1);
-      this.layers.push(layer);
-      return { map: sum };
+  #summed({ inputs }, value, other) {
+    if (!other || !('map' in other) || !['planes', 'wide'].includes(other.as)) return null;
+    for (const [name, sum, residual] of /** @type {const} */ ([[inputs[0], value, other], [inputs[1], other, value]])) {
+      const { map } = sum;
+      const layer = this.#producers.get(map);
+      const free = layer?.kind === 'pointwise' && layer.activation === 'none' && !layer.residual && sum.as === 'planes';
+      if (!free || !this.#isFree(name)) continue;
+      const { channels, height, width } = residual.map;
+      if (map.channels !== (residual.size ?? channels) || map.height !== height || map.width !== width) continue;
+      // What is added must have been computed before; what the layer reads must not have changed since.
+      const [, ...later] = this.layers.splice(this.layers.indexOf(layer));
+      if (later.some(({ kind, input }) => kind === 'scale' && input === layer.input)) return null;
+      layer.residual = residual.map;
+      this.layers.push(...later, layer);
+      return sum;
     }
     return null;
   }
 
   /**
-   * Adds channels of zeros at the end, which is possible for what is added to a convolution.
+   * Adds channels of zeros at the end, which is possible for what is added to a convolution, or nothing.
    *
-   * @param {FeatureMap} map
+   * @param {Node} node
+   * @param {MapValue} value
    * @param {Value | undefined} other pads as in ONNX: before and after each of four dimensions
    * @returns {Value | null}
    */
-  #widened(map, other) {
-    if (!other || !('constant' in other)) return null;
-    const { values } = other.constant;
-    const channels = values[5] ?? 0;
-    if (values.some((value, at) => value && at !== 5)) return null;
-    const wide = { ...map, channels: map.channels + channels };
-    this.#narrow.set(wide, map);
-    return { map: wide };
+  #widened({ inputs, attributes }, value, other) {
+    const pads = numbersOf(other);
+    if (pads.length !== 8 || inputs.length !== 2 || pads.some((pad, at) => pad !== 0 && at !== 5)) return null;
+    const { channels } = value.map;
+    const size = channels + (pads[5] ?? 0);
+    if (size === channels) return value;
+    // The gate of 0, which may fill up a block of channels, is not 0.
+    const hasGates = this.layers.some(({ activation }) => activation === 'hard_sigmoid');
+    return size > channels && !hasGates && (attributes.mode ?? 'constant') === 'constant' ? { ...value, as: 'wide', size } : null;
   }
 
   /**
    * Divides the outputs of the last layer, which are calibrated by a temperature.
    *
-   * @param {FeatureMap} map
+   * @param {Node} node
+   * @param {MapValue} value
    * @param {Value | undefined} other
    * @returns {Value | null}
    */
-  #divided(map, other) {
-    const layer = this.#producerOf(map);
-    if (!layer?.weights || layer.activation !== 'none' || !other || !('constant' in other)) return null;
-    const divisor = /** @type {number} */ (other.constant.values[0]);
+  #divided({ inputs }, value, other) {
+    const layer = this.#producers.get(value.map);
+    const { values: [divisor, ...more], shape } = other && 'constant' in other ? other.constant : { values: [], shape: [] };
+    if (!layer?.weights || layer.activation !== 'none' || !this.#isFree(inputs[0])) return null;
+    if (!divisor || more.length || shape.length > 2) return null;
     layer.weights = layer.weights.times(1 / divisor);
-    layer.bias = layer.bias?.map((value) => value / divisor) ?? null;
-    return { map };
+    layer.bias = layer.bias?.map((bias) => bias / divisor) ?? null;
+    return value;
   }
 
-  /** @param {FeatureMap} map */
-  #producerOf(map) {
-    return this.#producers.get(map);
+  /**
+   * Returns whether a value is read once, so that it need not stay as it is.
+   *
+   * @param {string | undefined} name
+   */
+  #isFree(name = '') {
+    const value = this.#values.get(name);
+    return this.#uses.get(name) === 1 && !(value && 'shared' in value && value.shared);
   }
 
-  /** @param {string[]} names */
-  #constants(names) {
-    return names.map((name) => {
-      const value = this.#values.get(name);
-      return value && 'constant' in value ? value.constant : null;
-    });
+  /**
+   * Returns weights and biases, without weights if the engine cannot use them.
+   *
+   * @param {Node} node
+   */
+  #weightsOf({ inputs }) {
+    const [weights, bias] = inputs.slice(1).map((name) => this.#values.get(name));
+    const numbers = bias && 'constant' in bias ? bias.constant.values : null;
+    const isOurs = weights && 'constant' in weights && (inputs[2] ? numbers?.length === weights.constant.shape[0] : true);
+    return { weights: isOurs ? weights.constant : null, bias: numbers };
   }
 
   /**
@@ -342,35 +364,18 @@ class Planner {
    * @param {FeatureMap} input
    * @param {FeatureMap} output
    * @param {Partial<Layer>} more
+   * @param {Arrangement} [as]
    * @returns {Value}
    */
-  #push(kind, input, output, more) {
+  #push(kind, input, output, more, as = 'planes') {
     const plain = { residual: null, weights: null, bias: null, kernel: 1, stride: 1, pad: 0, slope: null };
     /** @type {Layer} */
     const layer = { kind, input, output, activation: 'none', ...plain, ...more };
     this.layers.push(layer);
     this.#producers.set(output, layer);
-    return { map: output };
+    return { map: output, as };
   }
-}
-
-/**
- * @param {(Value | undefined)[]} values
- * @returns {Value | null}
- */
-function joined(values) {
-  const maps = values.map((value) => (value && 'map' in value ? value.map : null));
-  return maps.includes(null) ? null : { maps: /** @type {FeatureMap[]} */ (maps) };
 }
 
 // Side of the kernel and stride, as the engine has them.
 const KERNELS = { first: ['3/1', '3/2', '5/2'], depthwise: ['3/1', '3/2', '5/1', '5/2'], pointwise: ['1/1'] };
-
-/**
- * @param {Node} node
- * @param {string} name
- * @param {number} usual
- */
-function number({ attributes }, name, usual) {
-  return Number(attributes[name]?.[0] ?? usual);
-}
