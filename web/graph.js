@@ -15,7 +15,7 @@ import { Tensor } from './tensor.js';
  * @typedef {object} Graph
  * @property {Node[]} nodes in the order of their computation
  * @property {Map<string, Tensor>} constants
- * @property {string[]} inputs names, without those of constants
+ * @property {{ name: string, type: number }[]} inputs without those of constants; ONNX's number of the type
  * @property {string[]} outputs names
  */
 
@@ -35,11 +35,11 @@ export function readGraph(bytes, option) {
     for (const [part, message] of fieldsOf(bytesOf(content), option)) {
       if (part === 1) graph.nodes.push(nodeOf(bytesOf(message), option));
       if (part === 5) addTensor(graph.constants, bytesOf(message), option);
-      if (part === 11) graph.inputs.push(nameOf(bytesOf(message), option));
-      if (part === 12) graph.outputs.push(nameOf(bytesOf(message), option));
+      if (part === 11) graph.inputs.push(inputOf(bytesOf(message), option));
+      if (part === 12) graph.outputs.push(inputOf(bytesOf(message), option).name);
     }
   }
-  graph.inputs = graph.inputs.filter((name) => !graph.constants.has(name));
+  graph.inputs = graph.inputs.filter(({ name }) => !graph.constants.has(name));
   graph.nodes = graph.nodes.filter((node) => {
     const constant = expanded(node, graph.constants);
     if (constant) graph.constants.set(node.output, constant);
@@ -90,9 +90,13 @@ function expanded({ operator, inputs, attributes }, constants) {
  * @param {Uint8Array} message ValueInfoProto
  * @param {string} option
  */
-function nameOf(message, option) {
-  for (const [field, content] of fieldsOf(message, option)) if (field === 1) return textOf(content);
-  return '';
+function inputOf(message, option) {
+  const field = (/** @type {Uint8Array | number} */ within, /** @type {number} */ wanted) => {
+    for (const [number, content] of fieldsOf(bytesOf(within), option)) if (number === wanted) return content;
+    return 0;
+  };
+  // TypeProto, its tensor_type, and the type of that.
+  return { name: textOf(field(message, 1)), type: Number(field(field(field(message, 2), 1), 1)) };
 }
 
 /**

@@ -9,13 +9,19 @@
  * @typedef {object} Picture
  * @property {boolean} planes whether colors come before rows
  * @property {boolean} resized
- * @property {boolean} levels whether it has been converted to float32, or scaled
+ * @property {boolean} levels whether it is float32
  * @property {Float32Array} gain by which each color is multiplied, and
  * @property {Float32Array} offset what is added after that
  */
 
 /** @type {Picture} */
-export const INPUT = { planes: false, resized: false, levels: false, gain: new Float32Array(3).fill(1), offset: new Float32Array(3) };
+const BYTES = { planes: false, resized: false, levels: false, gain: new Float32Array(3).fill(1), offset: new Float32Array(3) };
+
+/** By ONNX's number of the input's type. */
+export const INPUTS = new Map([
+  [1, { ...BYTES, levels: true }],
+  [2, BYTES],
+]);
 
 /**
  * @param {Node} node
@@ -35,7 +41,7 @@ export function pictureAfter({ operator, inputs, attributes }, picture, operands
     const isOurs = !picture.resized && !picture.levels && inputs.length === 4 && operands.join(';') === `;;1,3,${height},${width}`;
     return isOurs ? { ...picture, resized: true } : null;
   }
-  return constant && scaled(operator, picture, constant);
+  return constant && picture.levels ? scaled(operator, picture, constant) : null;
 }
 
 /**
@@ -57,7 +63,6 @@ function scaled(operator, picture, { shape, values }) {
   const by = (/** @type {number} */ color) => /** @type {[number, number]} */ (changes[color]);
   return {
     ...picture,
-    levels: true,
     gain: picture.gain.map((value, color) => value * by(color)[0]),
     offset: picture.offset.map((value, color) => value * by(color)[0] + by(color)[1]),
   };

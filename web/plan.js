@@ -5,7 +5,7 @@
 
 import { isKnown } from './forms.js';
 import { windowOf } from './graph.js';
-import { INPUT, pictureAfter } from './picture.js';
+import { INPUTS, pictureAfter } from './picture.js';
 import { isPixel, joined, listed, number, numbersOf, shaped, sizesOf } from './values.js';
 
 /** @typedef {import('./graph.js').Graph} Graph */
@@ -31,6 +31,7 @@ export function planOf(graph, size) {
   const planner = new Planner(graph, { channels: 3, border: 0, ...size });
   for (const node of graph.nodes) planner.add(node);
   const { input, layers, softmax, picture } = planner;
+  if (!picture) throw new UnknownGraphError('it has no layers');
   const outputs = new Map(graph.outputs.map((name) => [name, planner.mapsOf(name)]));
   const { resized, gain, offset } = picture;
   return { input, resized, gain, offset, layers, outputs, softmax };
@@ -45,8 +46,8 @@ class Planner {
   layers = [];
   /** @type {string[]} */
   softmax = [];
-  /** What the first layer reads. */
-  picture = INPUT;
+  /** @type {import('./picture.js').Picture | null} what the first layer reads */
+  picture = null;
 
   /** @type {Map<string, Value>} */
   #values = new Map();
@@ -62,9 +63,10 @@ class Planner {
   constructor(graph, input) {
     this.input = input;
     for (const [name, constant] of graph.constants) this.#values.set(name, { constant });
-    const [image = '', ...others] = graph.inputs;
-    if (others.length) throw new UnknownGraphError(`it has more inputs than ${image}`);
-    this.#values.set(image, { picture: INPUT });
+    const [image = { name: '', type: 0 }, ...others] = graph.inputs;
+    const picture = INPUTS.get(image.type);
+    if (others.length || !picture) throw new UnknownGraphError('it has another input than a picture');
+    this.#values.set(image.name, { picture });
     for (const name of [...graph.nodes.flatMap(({ inputs }) => inputs), ...graph.outputs]) {
       this.#uses.set(name, (this.#uses.get(name) ?? 0) + 1);
     }
@@ -117,9 +119,9 @@ class Planner {
     const [first, second, ...more] = swaps ? [...inputs].reverse() : inputs;
     const picture = first && 'picture' in first ? first.picture : undefined;
     if (picture?.planes && node.operator === 'Shape') return shaped(node, [1, NaN, NaN, NaN]);
-    if (picture?.planes && node.operator === 'Conv') {
-      if (![INPUT, picture].includes(this.picture)) return null;
-      this.picture = picture;
+    if (picture?.planes && picture.levels && node.operator === 'Conv') {
+      this.picture ??= picture;
+      if (this.picture !== picture) return null;
       return this.#convolutionOf(node, this.input);
     }
     const constant = second && 'constant' in second ? second.constant : null;

@@ -155,6 +155,15 @@ def second_input(graph: onnx.GraphProto) -> None:
     graph.input.append(helper.make_tensor_value_info("more", TensorProto.UINT8, None))
 
 
+def taking(kind: int) -> Change:
+    """Let the graph take a picture of another type."""
+
+    def change(graph: onnx.GraphProto) -> None:
+        graph.input[-1].type.tensor_type.elem_type = kind
+
+    return change
+
+
 DEPTHWISE = 1  # number of the first depthwise convolution
 
 # The graph, words of the message, and what is changed.
@@ -212,7 +221,10 @@ CHANGES: dict[str, tuple[Any, str, Change]] = {
     "weights' zero": (FACE, "DequantizeLinear", feeding("DequantizeLinear", 2, np.int8(3))),
     "weights' axis": (FACE, "DequantizeLinear", setting("DequantizeLinear", axis=1)),
     "weights' type": (FACE, "Cast", setting("Cast", to=TensorProto.FLOAT16)),
-    "second input": (FACE, "more inputs", second_input),
+    "second input": (FACE, "another input", second_input),
+    "picture of floats": (FACE, "Resize", taking(TensorProto.FLOAT)),
+    "picture of integers": (CELLS, "another input", taking(TensorProto.INT32)),
+    "scaled bytes": (CELLS, "Sub", taking(TensorProto.UINT8)),
     "flattened": (FACE, "Flatten", inserting("Gemm", "Flatten", axis=0)),
     "divisor over picture": (CELLS, "Div", swapping("Div")),
     "mean minus picture": (CELLS, "Sub", swapping("Sub")),
