@@ -185,14 +185,22 @@ def test_a_scheme_may_be_written_in_any_case(monkeypatch, capsys, tmp_path):
     assert (code, "none_M1.csv: no such file" in err) == (2, True)
 
 
-def test_an_evaluation_of_nothing_readable_says_so_and_bears_its_table_s_name(monkeypatch, capsys, tmp_path):
+def test_an_evaluation_bears_the_name_of_its_table(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.jpg").write_bytes(jpeg())
     for name, own in (("mine_BASIC7.csv", "mine_BASIC7"), ("test_M1.csv", "M1")):
-        (tmp_path / name).write_text("path,label,minX,minY,maxX,maxY\nnone.jpg,happy,1,1,90,90\n")
-        code, out, _ = call(monkeypatch, capsys, "baseline", "--csv", name)
-        assert code == 3
-        assert json.loads(out)["unreadable"] == {"missing": 1}
+        (tmp_path / name).write_text("path,label,minX,minY,maxX,maxY\na.jpg,happy,1,1,90,70\n")
+        assert call(monkeypatch, capsys, "baseline", "--csv", name)[0] == 0
         assert (tmp_path / f"models/faceapi_baseline/results/faceapi_{own}_eval.csv").is_file()
+
+
+def test_an_evaluation_of_nothing_readable_is_an_error(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t_M1.csv").write_text("path,label,minX,minY,maxX,maxY\nnone.jpg,happy,1,1,90,90\n")
+    code, out, err = call(monkeypatch, capsys, "evaluate", "--csv", "t_M1.csv")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "t_M1.csv: its only row cannot be used: 1 missing (first none.jpg, line 2); there is no " in err
+    assert not list(tmp_path.rglob("*_eval.*"))
 
 
 def test_rows_that_are_left_out_are_told_with_exit_code_3(monkeypatch, capsys, caplog, tmp_path):
@@ -204,7 +212,7 @@ def test_rows_that_are_left_out_are_told_with_exit_code_3(monkeypatch, capsys, c
     assert (code, json.loads(out)["unreadable"]) == (3, {"missing": 2, "bad_box": 1})
     assert (
         "t_BASIC7.csv: 3 of 4 rows left out: 2 missing (first none.jpg, line 3), "
-        "1 bad_box (first a.jpg, line 5, minX 500, minY 1, maxX 600, maxY 70); check the paths"
+        "1 bad_box (first a.jpg, line 5, minX 500, minY 1, maxX 600, maxY 70); there is no "
     ) in caplog.text
 
 

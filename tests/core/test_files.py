@@ -20,6 +20,7 @@ from pyojeong.core.files import (
     read_json,
     relative_path,
     remove_leftovers,
+    similar_file,
     text_of,
     whole_file,
     write_json,
@@ -177,3 +178,13 @@ def test_text_is_decoded(encoding: str) -> None:
     if encoding.startswith("utf-32"):
         with pytest.raises(ValueError, match="damaged UTF-32"):
             text_of("path,label\n".encode(encoding) + b"\xff")
+
+
+def test_a_file_is_found_by_nearly_its_name(tmp_path):
+    for name in ("p/00.jpg", "p/01.v2.png", "q/a/b.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert similar_file(tmp_path, "P/00.JPG") == similar_file(tmp_path, "p/00") == tmp_path / "p/00.jpg"
+    assert similar_file(tmp_path, "p/01.V2") == tmp_path / "p/01.v2.png"
+    for other in ("00.jpg", "p", "p/00.png", "q/A", "p/00.jpg/x", "none/00.jpg"):
+        assert similar_file(tmp_path, other) is None

@@ -15,6 +15,7 @@ from pyojeong.core.geometry import Box
 from pyojeong.core.labels import M1
 from pyojeong.evaluation.evaluate import evaluate
 from pyojeong.evaluation.evaluation_csv import EvaluationTable
+from pyojeong.faceapi.engines import FaceApiContender
 from tests.evaluations import FACE_API, Row, write_photographs, write_table
 from tests.faceapi.faces import jpeg, stored_as
 
@@ -115,21 +116,12 @@ def test_an_incomplete_archive_is_tried_again(workspace):
         archive.writestr("a.jpg", (root / rows[0][0]).read_bytes())
     place = root / "data_raw/a.zip"
     place.write_bytes(whole.getvalue()[:-30])
-    table = write_table(root / "t_M1.csv", [("data_raw/a.zip!/a.jpg", *rows[0][1:])])
+    table = write_table(root / "t_M1.csv", [("data_raw/a.zip!/a.jpg", *rows[0][1:]), rows[0]])
     (summary,) = evaluate([EvaluationTable(table, M1, root / "out.csv")], FACE_API, root=root)
     assert summary.unreadable == {"unreadable_archive": 1}
     place.write_bytes(whole.getvalue())
     (summary,) = evaluate([EvaluationTable(table, M1, root / "out.csv")], FACE_API, root=root)
     assert summary.unreadable == {}
-
-
-def test_a_table_without_readable_photographs_is_reported(workspace, caplog):
-    root, rows = workspace
-    table = write_table(root / "t_M1.csv", rows[:2])
-    (root / "elsewhere").mkdir()
-    (summary,) = evaluate([EvaluationTable(table, M1, root / "out.csv")], FACE_API, root=root / "elsewhere")
-    assert summary.unreadable == {"missing": 2}
-    assert "t_M1.csv: none of its 2 rows can be used: 2 missing (first data_raw/single-0.jpg, line 2); " in caplog.text
 
 
 def test_only_boxes_without_an_answer_are_analyzed(workspace):
@@ -247,3 +239,27 @@ def test_an_evaluation_never_overwrites_anything_else(workspace, outs, words):
     with pytest.raises(InputError, match="nowhere: no such folder"):
         evaluate([EvaluationTable(tables[0], M1, root / "out.csv")], FACE_API, root=root / "nowhere")
     assert not (root / "nowhere").exists()
+
+
+def test_the_wrong_project_root_leaves_a_finished_evaluation_as_it_is(workspace, tmp_path_factory, caplog):
+    root, rows = workspace
+    plain = [row for row in rows if "!/" not in row[0]][:3]
+    table, out = write_table(root / "t_M1.csv", plain), root / "out.csv"
+    first = evaluate([EvaluationTable(table, M1, out)], FACE_API, root=root)
+    files = {path: path.read_bytes() for path in (out, out.with_suffix(".json"))}
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    assert evaluate([EvaluationTable(table, M1, out)], FACE_API, root=elsewhere) == first
+    assert not caplog.text, "the table is the same"
+    path = plain[0][0]
+    tables = [
+        EvaluationTable(table, M1, out),
+        EvaluationTable(write_table(root / "u_M1.csv", plain), M1, root / "u.csv"),
+    ]
+    for item in tables:
+        with pytest.raises(InputError) as caught:
+            evaluate([item], FaceApiContender(input_size=320), root=elsewhere)
+        assert f"{item.csv}: none of its 3 rows can be used: 3 missing (first {path}, line 2)" in str(caught.value)
+        assert f"but {root / path}; give --project-root {root}" in str(caught.value)
+    assert {path: path.read_bytes() for path in files} == files
+    assert not (root / "u.csv").exists()
+    assert not list(root.glob("*.partial.jsonl"))

@@ -253,6 +253,27 @@ def stored_path(root: Path, path: str) -> Path:
     return place
 
 
+def similar_file(root: Path, path: str) -> Path | None:
+    """Return a file whose name differs from ``path`` (relative to ``root``) only in case or by its ending.
+
+    ``p/00`` and ``P/00.JPG`` find ``p/00.jpg``. None where there is none. Raises OSError as the system reports it.
+    """
+    place = root
+    for part in PurePosixPath(path).parts:
+        wanted = _folded(part)
+        names = sorted(file.name for file in place.iterdir()) if place.is_dir() else []
+        # The same name comes first, then the same but for case.
+        found = [name for name in names if wanted in (_folded(name), _folded(Path(name).stem))]
+        if not found:
+            return None
+        place /= min(found, key=lambda name: (name != part, _folded(name) != wanted))
+    return place if place.is_file() else None
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
 def link_folder(link: Path, target: Path) -> None:
     """Make ``link`` lead to the folder ``target``: a symbolic link, or a junction where Windows allows none.
 

@@ -2,17 +2,23 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from pyojeong.core.boxes import BAD_BOX, STORED, WANTED, Look, Misread, resized, strays
 from pyojeong.core.errors import counted
+from pyojeong.core.files import similar_file
 from pyojeong.core.geometry import BOX_KEYS, Box
 from pyojeong.core.images import PROBLEMS
 from pyojeong.core.table import line_of
 
 
 def left_out(
-    csv: Path, paths: Sequence[str], reasons: Sequence[str | None], boxes: Sequence[Box | None] | None = None
+    csv: Path,
+    paths: Sequence[str],
+    reasons: Sequence[str | None],
+    root: Path,
+    boxes: Sequence[Box | None] | None = None,
 ) -> str | None:
     """Return one line about the rows that were left out; None where there are none.
 
@@ -20,6 +26,7 @@ def left_out(
         csv: the table.
         paths: of its rows.
         reasons: why each row was left out, a key of ``images.PROBLEMS`` or ``boxes.BAD_BOX``; None where it was not.
+        root: where relative paths start.
         boxes: of the rows, as the table gives them.
     """
     counts = Counter(reason for reason in reasons if reason)
@@ -35,7 +42,7 @@ def left_out(
         how_many = f"{counts.total():,} of {total:,} rows left out"
     else:
         how_many = "its only row cannot be used" if total == 1 else f"none of its {total:,} rows can be used"
-    return f"{csv}: {how_many}: {', '.join(parts)}; {_remedy(counts)}"
+    return f"{csv}: {how_many}: {', '.join(parts)}; {_remedy(csv, paths, reasons, root)}"
 
 
 def first_row(csv: Path, row: int, path: str, box: Box | None) -> str:
@@ -80,8 +87,20 @@ def stray_warning(csv: Path, paths: Sequence[str], looks: Sequence[Look], remedy
     return f"{csv}: {how_many} on the face that was found ({total}; {first}); {remedy}"
 
 
-def _remedy(counts: Counter[str]) -> str:
-    reason = counts.most_common(1)[0][0]
+def _remedy(csv: Path, paths: Sequence[str], reasons: Sequence[str | None], root: Path) -> str:
+    """Say what to do about the most common reason."""
+    reason = Counter(filter(None, reasons)).most_common(1)[0][0]
     if reason == BAD_BOX:
         return f"a box has an area and lies on its photograph; {WANTED}"
-    return "check the paths and --project-root" if reason == "missing" else PROBLEMS[reason]
+    return _missing(csv, paths[reasons.index(reason)], root) if reason == "missing" else PROBLEMS[reason]
+
+
+def _missing(csv: Path, path: str, root: Path) -> str:
+    """Say where a photograph was looked for, and which file was probably meant."""
+    nothing = f"there is no {root.resolve() / path}"
+    with suppress(OSError):  # a name may be too long, a folder closed
+        if similar := similar_file(root.resolve(), path):
+            return f"{nothing}, but {similar}; correct the paths"
+        if other := next((folder for folder in csv.resolve().parents if (folder / path).is_file()), None):
+            return f"{nothing}, but {other / path}; give --project-root {other}"
+    return f"{nothing}; check the paths and --project-root"

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from pyojeong.core.boxes import BAD_BOX, Look, misread
+from pyojeong.core.boxes import Look, misread
 from pyojeong.core.geometry import Box
 from pyojeong.core.images import ImageError, measure, read_bytes
 from pyojeong.core.left_out import left_out, misread_problem, stray_warning
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 def problem(csv: Path, frame: pl.DataFrame, rows: pl.DataFrame, root: Path) -> str | None:
-    """Say why no box of a table can be used: none can be a face, or they lie on faces when read in another way.
+    """Say why a table cannot be used: none of its rows can, or its boxes lie on faces when read in another way.
 
     Args:
         csv: the table.
@@ -28,22 +28,22 @@ def problem(csv: Path, frame: pl.DataFrame, rows: pl.DataFrame, root: Path) -> s
         rows: the evaluation CSV's rows, in the same order.
         root: where paths start.
     """
-    if rows["error"].eq_missing(BAD_BOX).all():
-        return _left_out(csv, frame, rows)
+    if rows["error"].is_not_null().all():
+        return _left_out(csv, frame, rows, root)
     other = misread(_looks(frame, rows, root))
     return misread_problem(csv, other) if other else None
 
 
 def warn(csv: Path, frame: pl.DataFrame, rows: pl.DataFrame, root: Path) -> None:
     """Warn, in one line each, of rows that were left out and of boxes that lie beside the faces that were found."""
-    if message := _left_out(csv, frame, rows):
+    if message := _left_out(csv, frame, rows, root):
         log.warning(message)
     if message := stray_warning(csv, frame["path"].to_list(), _looks(frame, rows, root)):
         log.warning(message)
 
 
-def _left_out(csv: Path, frame: pl.DataFrame, rows: pl.DataFrame) -> str | None:
-    return left_out(csv, frame["path"].to_list(), rows["error"].to_list(), frame.select(BOX_COLUMNS).rows())
+def _left_out(csv: Path, frame: pl.DataFrame, rows: pl.DataFrame, root: Path) -> str | None:
+    return left_out(csv, frame["path"].to_list(), rows["error"].to_list(), root, frame.select(BOX_COLUMNS).rows())
 
 
 def _looks(frame: pl.DataFrame, rows: pl.DataFrame, root: Path) -> list[Look]:

@@ -64,7 +64,7 @@ class _Evaluation:
 
     Attributes:
         table: the table's files.
-        settings: the content of the JSON file, without the summary.
+        settings: the content of the JSON file, without the summary and the name of the table.
         frame: the rows of the table, with the ``id`` of each answer.
         existing: the evaluation CSV of an earlier run, if usable.
     """
@@ -106,8 +106,8 @@ def evaluate(
     Raises:
         InputError: a table, an evaluation CSV's place or ``root`` is not usable, a scheme has classes that the
             contender does not know or none for one of its answers, something that the contender needs is missing,
-            another run is writing the same evaluation, or the boxes of a table fit no face (then its CSV is not
-            written; those of other tables are).
+            another run is writing the same evaluation, or no row of a table can be used or its boxes fit no face
+            (then its CSV is not written; those of other tables are).
     """
     root = Path(root)
     if not root.is_dir():
@@ -147,7 +147,7 @@ def _plan(
 
 
 def _write(evaluation: _Evaluation, answers: pl.DataFrame, contender: Contender, root: Path) -> str | None:
-    """Write an evaluation; return why not where its boxes fit no face."""
+    """Write an evaluation; return why not where no row of the table can be used, or its boxes fit no face."""
     out, rows = (
         evaluation.table.out,
         evaluation_csv.rows_of(evaluation.frame, answers, contender.classes, evaluation.table.scheme),
@@ -157,7 +157,8 @@ def _write(evaluation: _Evaluation, answers: pl.DataFrame, contender: Contender,
     # The JSON file marks a complete CSV, so it is removed before the CSV changes and written after it.
     out.with_suffix(".json").unlink(missing_ok=True)
     write_csv(rows, out)
-    write_json(out.with_suffix(".json"), {**evaluation.settings, "summary": asdict(summarize(out))})
+    name = _name(evaluation.table.csv, root)
+    write_json(out.with_suffix(".json"), {"csv": name, **evaluation.settings, "summary": asdict(summarize(out))})
     return None
 
 
@@ -180,14 +181,16 @@ def _settings(table: EvaluationTable, root: Path, contender: Contender) -> dict[
             "add each to the words of a class, or add a class"
         )
     require_file(csv)
-    name = relative_path(str(csv.absolute()), root) or csv.name
     return {
-        "csv": name,
         "sha256": _digest(csv.read_bytes()),
         "scheme": scheme.name,
-        "synthetic": is_synthetic(root) and name.startswith("data_shared/"),
+        "synthetic": is_synthetic(root) and _name(csv, root).startswith("data_shared/"),
         **contender.facts(),
     }
+
+
+def _name(csv: Path, root: Path) -> str:
+    return relative_path(str(csv.absolute()), root) or csv.name
 
 
 def _read_table(table: EvaluationTable, root: Path) -> pl.DataFrame:

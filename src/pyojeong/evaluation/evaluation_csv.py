@@ -171,7 +171,7 @@ def read_existing(
 
     Args:
         out: the CSV.
-        settings: that it must have been made with.
+        settings: that it must have been made with, without the name of the table.
         frame: the input table with ``path`` and ``label``.
         classes: the contender's.
         scheme: of the table.
@@ -184,7 +184,8 @@ def read_existing(
             pl.col(name).cast(dtype) for name, dtype in types.items()
         )
         stored = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
-        same = stored == {**settings, "summary": asdict(summarize(out))}
+        # The same table may be named from another folder; its content is compared.
+        same = stored == {"csv": stored.get("csv"), **settings, "summary": asdict(summarize(out))}
         same &= evaluation["image"].equals(frame["path"]) and evaluation["gt_label"].equals(frame["label"])
         # The words of a scheme may have changed since.
         right = evaluation.select(column.cast(pl.String) for column in _right("gt_label", classes, scheme))
@@ -192,7 +193,7 @@ def read_existing(
     except (OSError, ValueError, pl.exceptions.PolarsError):
         same = False
     if not same:
-        log.warning("%s: was made with other settings or from another table, or is damaged; it will be replaced", out)
+        log.warning("%s: was made with other settings or from another table, or is damaged; it is made again", out)
         return None
     if is_complete(evaluation, frame):
         log.info("%s: already evaluated", out)

@@ -79,10 +79,10 @@ class CropTable:
     framing: Framing
     key: str
 
-    def left_out(self, dropped: Mapping[int, str]) -> str | None:
+    def left_out(self, dropped: Mapping[int, str], root: Path) -> str | None:
         """Return one line about dropped rows (row -> reason), see ``core.left_out``; None where there are none."""
         reasons = [dropped.get(row) for row in range(len(self.paths))]
-        return left_out(self.csv, self.paths, reasons, None if self.labeled is None else self.labeled.tolist())
+        return left_out(self.csv, self.paths, reasons, root, None if self.labeled is None else self.labeled.tolist())
 
 
 @dataclass(frozen=True)
@@ -179,9 +179,9 @@ def open_crops(table: CropTable, root: Path, workers: int = 4) -> CropSet:
     reasons = {int(row): reason for row, reason in dropped.items()}
     rows = np.setdiff1d(np.arange(len(table.paths)), [*reasons])
     counts = dict(sorted(Counter(dropped.values()).items()))
-    message = table.left_out(reasons)
+    message = table.left_out(reasons, root)
     if not rows.size:
-        raise InputError(f"{message} ({root.resolve()})")
+        raise InputError(message)
     paths = [table.paths[row] for row in rows]
     votes = None if table.votes is None else table.votes[rows]
     labels, sets, facts = table.labels[rows], table.sets[rows], table.facts.select(pl.all().gather(rows))
