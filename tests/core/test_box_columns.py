@@ -37,10 +37,29 @@ def read(folder: Path, head: list[str], rows: list[list[float]]) -> list[tuple[f
         (["bb_left", "bb_top", "bb_width", "bb_height"], SIZES),
         (["rect_x", "rect_y", "rect_w", "rect_h"], SIZES),
         (["roi.x1", "roi.y1", "roi.x2", "roi.y2"], CORNERS),
+        (["x", "y", "너비", "높이"], SIZES),
+        (["cx", "cy", "너비", "높이"], CENTERS),
+        (["왼쪽", "top", "w", "높이"], SIZES),
+        (["xmin", "ymin", "width", "height"], SIZES),
+        (["left", "위", "xmax", "bottom"], CORNERS),
     ],
 )
 def test_boxes_are_read_as_tools_write_them(tmp_path: Path, head: list[str], rows: list[list[float]]) -> None:
     assert read(tmp_path, head, rows) == BOXES
+
+
+def test_the_size_of_the_photograph_is_no_side_of_a_mixed_box(tmp_path: Path) -> None:
+    assert (
+        read(tmp_path, ["xmin", "y1", "x2", "ymax", "width", "height"], [[*row, 640, 480] for row in CORNERS]) == BOXES
+    )
+    with pytest.raises(InputError, match=r"a\.csv: has xmin, ymin, xmax of a box, and no bottom; a box is"):
+        read(tmp_path, ["xmin", "ymin", "xmax", "width", "height"], [[*row[:3], 640, 480] for row in CORNERS])
+
+
+@pytest.mark.parametrize("marks", [["x1", "y1", "x3", "y3"], ["x1", "y1", "a", "b"]])
+def test_landmarks_are_no_corner_of_a_mixed_box(tmp_path: Path, marks: list[str]) -> None:
+    with pytest.raises(InputError, match="of a box, and no right or bottom"):
+        read(tmp_path, ["bb_left", "bb_top", *marks], CORNERS)
 
 
 def via(folder: Path, *shapes: str) -> list[tuple[float, ...]]:

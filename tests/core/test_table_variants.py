@@ -176,11 +176,26 @@ def test_two_boxes_that_differ_are_refused(tmp_path: Path, names: list[str], wor
 @pytest.mark.parametrize(
     ("head", "rows", "words"),
     [
-        ([*HEAD[:2], "x", "y"], [row[:4] for row in ROWS], "no column minX; a box is minX, minY, maxX, maxY in pixels"),
+        ([*HEAD[:2], "x", "y"], [row[:4] for row in ROWS], "has x, y of a box, and no right or bottom; a box is minX"),
         ([*HEAD[:2], "bbox"], [[*row[:2], '"[1, 2, 3, 4]"'] for row in ROWS], "x, y, width, height"),
-        ([*HEAD[:2], "cx", "cy", "w"], [row[:5] for row in ROWS], "no column minX"),
-        ([*HEAD[:2], "xmin", "ymin", "xmax"], [row[:5] for row in ROWS], "no column minX"),
-        ([*HEAD[:2], "minX", "minY", "maxX"], [row[:5] for row in ROWS], "no column maxY"),
+        ([*HEAD[:2], "cx", "cy", "w"], [row[:5] for row in ROWS], "has cx, cy, w of a box, and no height"),
+        (
+            [*HEAD[:2], "xmin", "ymin", "xmax"],
+            [row[:5] for row in ROWS],
+            "has xmin, ymin, xmax of a box, and no bottom",
+        ),
+        (
+            [*HEAD[:2], "minX", "minY", "maxX"],
+            [row[:5] for row in ROWS],
+            "has minX, minY, maxX of a box, and no bottom",
+        ),
+        ([*HEAD[:2], "x", "y", "너비"], [row[:5] for row in ROWS], "has x, y, 너비 of a box, and no height"),
+        ([*HEAD[:2], "xmin", "ymin", "높이"], [row[:5] for row in ROWS], "has xmin, ymin, 높이 of a box, and no width"),
+        (
+            [*HEAD[:2], "left", "ymin", "w", "h", "right"],
+            [[*row[:6], "7"] for row in ROWS],
+            "left, ymin, w, h, right could all belong to a box; remove or rename those that do not",
+        ),
         ([*HEAD[:2], "bbox_0", "bbox_1"], [row[:4] for row in ROWS], "no column minX"),
         (HEAD, [[*row[:2], "0.1", "0.2", "0.5", "0.9"] for row in ROWS], "not in shares of the image"),
         (HEAD, [[*ROWS[0][:5], '"550,5"']], "line 2: maxY is '550,5', not a number; write it with a decimal point"),

@@ -60,6 +60,20 @@ _FORMS: dict[tuple[str, ...], Form] = {
 }
 # Width and height are also those of the photograph.
 _BOX_WORDS = {name for names in _FORMS for name in names} - {"width", "height", "너비", "높이"}
+# What each form consists of, for boxes whose sides are named in different ways; corners come first.
+_SIDES: dict[tuple[str, ...], Form] = {
+    ("left", "top", "right", "bottom"): "corners",
+    ("left", "top", "width", "height"): "size",
+    ("center x", "center y", "width", "height"): "center",
+}
+# Among other names, x1 and y1 may be either corner of x0,y0,x1,y1.
+_SIDE_OF = {
+    word: side
+    for sides, form in _SIDES.items()
+    for names in _FORMS
+    if _FORMS[names] == form and names[0] != "x0"
+    for word, side in zip(names, sides, strict=True)
+}
 _WHOLE_BOX_WORDS = {"box", "bbox", "rect", *(name for names in _CENTERS for name in names[:2])}
 
 _BOX = "(bounding|face)?(b?box|bb|rect(angle)?|roi)"
@@ -79,7 +93,7 @@ def find_box_columns(columns: Sequence[str], path: Path) -> dict[tuple[str, ...]
     for names in ([name for name in BOX_KEYS if name in columns], prefixed, columns):
         if found := _complete(_by_box_word(names, path)):
             return found
-    return {}
+    return _mixed(_by_box_word(columns, path))
 
 
 def box_word(name: str) -> str:
@@ -99,6 +113,24 @@ def part_of_a_box(columns: Sequence[str], path: Path) -> bool:
     return sum(word in _BOX_WORDS for word in words) > 1 or any(word in _WHOLE_BOX_WORDS for word in words)
 
 
+def incomplete(columns: Sequence[str], path: Path) -> str:
+    """Say why columns that belong to a box are none: which side is missing, or that there are too many.
+
+    Of the forms that a box may have, it is the one of which most is there. Empty where no column is a side of it.
+    """
+    present = _by_box_word(columns, path)
+    surely = {word: name for word, name in present.items() if word in _BOX_WORDS}
+    sides_of, surely_of = _by_side(present), _by_side(surely)
+    form = max(_SIDES, key=lambda form: (len({*form} & {*surely_of}), len({*form} & {*sides_of})))
+    there = [name for side in form for name in sides_of.get(side, [])]
+    if there and (lacking := [side for side in form if side not in sides_of]):
+        return f"has {', '.join(there)} of a box, and no {' or '.join(lacking)}"
+    there += [name for name in surely.values() if name not in there]
+    if len(there) <= len(form):
+        return ""
+    return f"{', '.join(there)} could all belong to a box; remove or rename those that do not"
+
+
 def like_a_box(columns: Sequence[str]) -> list[str]:
     """Return the columns that may belong to a box by their names: ``bb_l``, ``xmin``, ``face_rect``."""
     words = {word for word in _BOX_WORDS if len(word) > 1}
@@ -114,6 +146,29 @@ def _by_box_word(names: Sequence[str], path: Path) -> dict[str, str]:
             raise InputError(f"{path}: {present[word]} and {name} could both belong to a box; remove or rename one")
         present[word] = present.get(word, name)
     return present
+
+
+def _by_side(present: dict[str, str]) -> dict[str, list[str]]:
+    """Return side -> the columns that hold it by their names."""
+    sides: dict[str, list[str]] = {}
+    for word, name in present.items():
+        if word in _SIDE_OF:
+            sides.setdefault(_SIDE_OF[word], []).append(name)
+    return sides
+
+
+def _mixed(present: dict[str, str]) -> dict[tuple[str, ...], Form]:
+    """Return the box whose sides are named in different ways, such as x, y, 너비, 높이.
+
+    Empty where a side is there twice, and where another column would surely belong to a box.
+    """
+    sides_of = _by_side(present)
+    surely = {name for word, name in present.items() if word in _BOX_WORDS}
+    for sides, form in _SIDES.items():
+        names = [name for side in sides for name in sides_of.get(side, [])]
+        if len(names) == len(sides) and all(side in sides_of for side in sides) and surely <= {*names}:
+            return {tuple(names): form}
+    return {}
 
 
 def _complete(present: dict[str, str]) -> dict[tuple[str, ...], Form]:

@@ -9,7 +9,15 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from pyojeong.core.box_columns import VIA_COLUMN, VIA_SIDES, Form, find_box_columns, like_a_box, part_of_a_box
+from pyojeong.core.box_columns import (
+    VIA_COLUMN,
+    VIA_SIDES,
+    Form,
+    find_box_columns,
+    incomplete,
+    like_a_box,
+    part_of_a_box,
+)
 from pyojeong.core.boxes import WANTED, first_flat
 from pyojeong.core.csv_text import CsvText, column_word, csv_text, fault, records, rewritten
 from pyojeong.core.errors import InputError, counted
@@ -108,8 +116,8 @@ def read_table(path: Path, *, scheme: Scheme, root: Path, boxes: bool | None = F
         are also read from ``x1,y1,x2,y2``, ``xmin,ymin,xmax,ymax``, ``left,top,right,bottom``, ``xtl,ytl,xbr,ybr``,
         ``x,y,width,height`` and ``x,y,w,h`` (x and y are the left upper corner), ``cx,cy,w,h`` and
         ``x_center,y_center,width,height``, with ``box``, ``bbox`` or ``face`` before each name or without, from
-        ``bbox[0]`` to ``bbox[3]``, and from the rectangles in ``region_shape_attributes``. Every other column is a
-        string.
+        ``bbox[0]`` to ``bbox[3]``, from mixtures such as ``x,y,너비,높이``, and from the rectangles in
+        ``region_shape_attributes``. Every other column is a string.
 
     Raises:
         InputError: a column is missing, the table has no row, a label is not in the scheme, a path is outside
@@ -257,9 +265,10 @@ def _boxes(frame: pl.DataFrame, path: Path, *, required: bool) -> dict[str, pl.S
         boxes = _only_box({names: _sides(frame, names, form, path) for names, form in found.items()}, path)
     elif via:
         boxes = _sides(_via_rectangles(frame[via[0]], path), VIA_SIDES, "size", path)
-    elif required or part_of_a_box(columns, path):
+    elif (part := part_of_a_box(columns, path)) or required:
         missing = [name for name in BOX_COLUMNS if name not in columns]
-        raise InputError(f"{path}: no column {missing[0]}; {WANTED}. The table has {', '.join(columns)}")
+        problem = (incomplete(columns, path) if part else "") or f"no column {missing[0]}"
+        raise InputError(f"{path}: {problem}; {WANTED}. The table has {', '.join(columns)}")
     else:
         if like := like_a_box(columns):
             log.warning(
