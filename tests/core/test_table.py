@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import polars as pl
 import pytest
 
@@ -93,3 +96,10 @@ def test_what_is_written_is_read_back(tmp_path):
     frame = pl.DataFrame({"path": ["a,b.jpg", 'c"d.jpg'], "label": ["기쁨", "슬픔"]})
     write_csv(frame, tmp_path / "t.csv")
     assert read_table(tmp_path / "t.csv", scheme=K7, root=tmp_path).equals(frame)
+
+
+def test_the_project_root_is_named_in_full(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = save(tmp_path / "a.csv", "path,label\n/elsewhere/1.jpg,기쁨\n")
+    with pytest.raises(InputError, match=re.escape(f"is not below the project root {tmp_path}; give paths relative")):
+        read_table(file, scheme=K7, root=Path())

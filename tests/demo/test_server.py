@@ -1,5 +1,6 @@
 import http.client
 import json
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -315,6 +316,17 @@ def test_without_any_model_the_remedy_is_named(root: Path, tmp_path: Path, monke
     (root / K7_RUN / K7_MODEL).unlink()
     with pytest.raises(InputError, match="make run"):
         make_server(root, 0)
+    # A folder that was never made has the same remedy.
+    for folder in (root / K7_RUN, tmp_path / "none"):
+        command = f"pyojeong export --checkpoint {folder / 'best.pt'}"
+        with pytest.raises(InputError, match=re.escape(f"{folder}: no .onnx model; write one with `{command}`")):
+            make_server(root, 0, model_dir=folder)
+
+
+def test_a_model_in_place_of_its_folder_is_told(root: Path) -> None:
+    file = root / K7_RUN / K7_MODEL
+    with pytest.raises(InputError, match=re.escape(f"{file}: is a file; give the folder that holds it")):
+        make_server(root, 0, model_dir=file)
 
 
 def test_without_classes_the_package_s_model_is_shown_and_the_remedy_named(

@@ -234,8 +234,8 @@ def _paths(column: pl.Series, path: Path, root: Path) -> list[str]:
         relative = path_in_cell(text, root)
         if relative is None:
             raise InputError(
-                f"{path}, line {line_of(path, index)}: the path {text!r} is not below the project root {root}; "
-                "give paths relative to it, or another --project-root"
+                f"{path}, line {line_of(path, index)}: the path {text!r} is not below the project root "
+                f"{root.absolute()}; give paths relative to it, or another --project-root"
             )
         paths.append(relative)
     return paths

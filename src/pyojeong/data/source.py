@@ -30,7 +30,9 @@ def base_of(source: Path, root: Path) -> str:
     check_source(source)
     real, real_root = source.resolve(), root.resolve()
     if real_root.is_relative_to(real):
-        raise InputError(f"{source}: is the project root or contains it; name the folder that holds the photographs")
+        raise InputError(
+            f"{source}: is the project root {real_root} or contains it; name the folder that holds the photographs"
+        )
     lexical = relative_path(source.absolute().as_posix(), root)
     if lexical is not None and (root / lexical).resolve() == real:  # "link/.." may lead elsewhere
         return lexical
@@ -52,8 +54,8 @@ def _link(target: Path, root: Path) -> str:
         link_folder(link, target)
     except (OSError, NotImplementedError) as error:
         raise InputError(
-            f"{target}: lies outside the project root {root}, and no link to it can be created in {folder} ({error}); "
-            "move the data below the project root, or choose another --project-root"
+            f"{target}: lies outside the project root {root.absolute()}, and no link to it can be created in {folder} "
+            f"({error}); move the data below the project root, or choose another --project-root"
         ) from None
     return f"data_raw/{link.name}"
 

@@ -94,9 +94,14 @@ def models_of(root: Path, model_dir: Path | None) -> list[Model]:
 
 def _models_in(folder: Path, origin: Literal["workspace", "folder"]) -> list[Model]:
     """Return the models of a folder, ``K7_MODEL`` first."""
+    if folder.is_file():
+        raise InputError(f"{folder}: is a file; give the folder that holds it with its classes.json")
     files = sorted(folder.glob("*.onnx"), key=lambda path: (path.name != K7_MODEL, path.name))
     if not files:
-        raise InputError(f"{folder}: no .onnx model; run `make run` first, or name another folder with --model-dir")
+        raise InputError(
+            f"{folder}: no .onnx model; write one with `pyojeong export --checkpoint {folder / 'best.pt'}` (or run all "
+            "stages with `make run`), or name another folder with --model-dir"
+        )
     models = [Model(file, K7_RUN, origin, _is_synthetic(file)) for file in files]
     if not models[0].classes.is_file():
         raise InputError(f"{folder}: no classes.json beside {files[0].name}; run `pyojeong export` again")

@@ -79,8 +79,8 @@ def report(root: str | Path, *, seed: int = 0) -> Report:
     }
     if len(missing) == len(EXPERIMENTS):
         raise InputError(
-            f"{root}: none of the seven experiments has predictions; make the first with: {missing['FaceAPI_M1']} "
-            "(or all of them with: pyojeong run)"
+            f"{root.absolute()}: none of the seven experiments has predictions; make the first with: "
+            f"{missing['FaceAPI_M1']} (or all of them with: pyojeong run)"
         )
     frames = {name: load(root, name) for name in EXPERIMENTS if name not in missing}
     synthetic = is_synthetic(root) or any(says_synthetic(root / EXPERIMENTS[name].predictions) for name in frames)
@@ -161,8 +161,8 @@ def _tables(root: Path, frames: Frames, notice: str, seed: int) -> Frames:
     scores = _scores(frames, seed)
     if not scores:
         raise InputError(
-            f"{root}: none of the photographs could be read, so there is nothing to score; put them back where the "
-            "tables say they are and run the stages again"
+            f"{root.absolute()}: none of the photographs could be read, so there is nothing to score; put them back "
+            "where the tables say they are and run the stages again"
         )
     rows = {
         "summary_overall_7exp": [_summary_row(root, name, frame, scores, notice) for name, frame in frames.items()],
