@@ -219,6 +219,26 @@ def test_answers_that_the_scheme_has_no_class_for_are_refused(workspace, exporte
     assert len(read_predictions(root / "five.csv", scheme)) == len(pl.read_csv(table))
 
 
+def test_classes_with_other_names_are_answered_by_their_words(workspace):
+    root, rows = workspace
+    table = write_table(root / "t.csv", [(path, "긍정", box) for path, _, box in rows[:6]])
+    good, others = ["happy", "surprised"], ["neutral", "sad", "angry", "fearful", "disgusted"]
+    scheme = scheme_of("ko2", [{"name": "긍정", "words": good}, {"name": "그외", "words": others}])
+    for name, contender in (("ours", ModelContender.load()), ("faceapi", FACE_API)):
+        evaluate([EvaluationTable(table, scheme, root / f"{name}.csv")], contender, root=root)
+        frame = pl.read_csv(root / f"{name}.csv")
+        assert frame["given_correct"].to_list() == [int(answer in good) for answer in frame["given_pred_label"]]
+        read = read_predictions(root / f"{name}.csv", scheme)
+        assert read["given"].to_list() == ["긍정" if right else "그외" for right in frame["given_correct"]]
+    scheme = scheme_of("ko3", [{"name": "긍정", "words": [*good, *others]}, {"name": "그외", "words": ["bored"]}])
+    with pytest.raises(InputError) as caught:
+        evaluate([EvaluationTable(table, scheme, root / "no.csv")], FACE_API, root=root)
+    assert str(caught.value) == (
+        f"{table}: no answer of face-api stands for these classes of scheme ko3: 그외; it answers "
+        f"{', '.join(FACEAPI)}. Add those that stand for a class to its words"
+    )
+
+
 def test_a_model_that_changed_is_refused(tmp_path):
     path = tmp_path / "model.onnx"
     path.write_bytes(MODEL.read_bytes())

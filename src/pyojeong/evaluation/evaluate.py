@@ -26,7 +26,7 @@ from pyojeong.core.executors import map_unordered, threads_for
 from pyojeong.core.files import file_lock, relative_path, require_file, write_json
 from pyojeong.core.geometry import Box, can_be_face, iou
 from pyojeong.core.images import ImageError, read_bytes
-from pyojeong.core.labels import SCHEMES
+from pyojeong.core.labels import SCHEMES, Scheme
 from pyojeong.core.progress import bar
 from pyojeong.core.table import BOX_COLUMNS, read_table, write_csv
 from pyojeong.core.workspace import is_synthetic
@@ -93,7 +93,8 @@ def evaluate(
     changes, delete the JSON file. A run that was killed is resumed from a file next to the first CSV.
 
     Args:
-        tables: what to evaluate; the contender must know all classes of each scheme.
+        tables: what to evaluate. The contender must know all classes of a scheme of the package; in other schemes
+            each class must have an answer of the contender among its words, or as its name.
         contender: the system to evaluate.
         root: the workspace that paths in the tables are relative to.
         workers: processes that share the work on this machine.
@@ -105,7 +106,7 @@ def evaluate(
 
     Raises:
         InputError: a table, an evaluation CSV's place or ``root`` is not usable, a scheme has classes that the
-            contender does not know or none for one of its answers, something that the contender needs is missing,
+            contender does not answer or none for one of its answers, something that the contender needs is missing,
             another run is writing the same evaluation, or no row of a table can be used or its boxes fit no face
             (then its CSV is not written; those of other tables are).
     """
@@ -168,18 +169,8 @@ def _digest(data: bytes) -> str:
 
 def _settings(table: EvaluationTable, root: Path, contender: Contender) -> dict[str, Any]:
     csv, scheme = table.csv, table.scheme
-    if not set(scheme.classes) <= set(contender.classes):
-        known = [other.name for other in SCHEMES.values() if set(other.classes) <= set(contender.classes)]
-        raise InputError(
-            f"{csv}: {contender.title} does not know all classes of scheme {scheme.name}; "
-            + (f"choose one of {', '.join(known)}" if known else f"it answers {', '.join(contender.classes)}")
-        )
-    # compare would refuse such answers.
-    if others := [name for name in contender.classes if class_of_answer(name, scheme) is None]:
-        raise InputError(
-            f"{csv}: scheme {scheme.name} has no class for these answers of {contender.title}: {', '.join(others)}; "
-            "add each to the words of a class, or add a class"
-        )
+    if problem := _unanswered(scheme, contender):
+        raise InputError(f"{csv}: {problem}")
     require_file(csv)
     return {
         "sha256": _digest(csv.read_bytes()),
@@ -187,6 +178,30 @@ def _settings(table: EvaluationTable, root: Path, contender: Contender) -> dict[
         "synthetic": is_synthetic(root) and _name(csv, root).startswith("data_shared/"),
         **contender.facts(),
     }
+
+
+def _unanswered(scheme: Scheme, contender: Contender) -> str | None:
+    """Say which class no answer of the contender stands for, or which answer stands for no class."""
+    classes = {name: class_of_answer(name, scheme) for name in contender.classes}
+    answers = f"it answers {', '.join(classes)}"
+    if scheme == SCHEMES.get(scheme.name):
+        # The published words of K7 would make face-api's "disgusted" 상처.
+        if not {*scheme.classes} <= classes.keys():
+            known = [other.name for other in SCHEMES.values() if {*other.classes} <= classes.keys()]
+            remedy = f"choose one of {', '.join(known)}" if known else answers
+            return f"{contender.title} does not know all classes of scheme {scheme.name}; {remedy}"
+    elif lacking := [name for name in scheme.classes if name not in classes.values()]:
+        return (
+            f"no answer of {contender.title} stands for these classes of scheme {scheme.name}: {', '.join(lacking)}; "
+            f"{answers}. Add those that stand for a class to its words"
+        )
+    # compare would refuse such answers.
+    if others := [name for name, own in classes.items() if own is None]:
+        return (
+            f"scheme {scheme.name} has no class for these answers of {contender.title}: {', '.join(others)}; add each "
+            "to the words of a class, or add a class"
+        )
+    return None
 
 
 def _name(csv: Path, root: Path) -> str:
