@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -239,6 +240,21 @@ def test_a_film_that_breaks_off_keeps_its_rows_its_copy_and_has_a_reason(model: 
     assert 8 < len(table) - 2 < 32
     with av.open(tmp_path / "out" / "cut.mkv.mp4") as copy:
         assert len([*copy.decode(video=0)]) == len(table) - 2
+
+
+def test_a_table_stays_where_no_source_is_found(
+    holiday: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "faces.csv"
+    table = analyze(holiday / "2.jpg", out, model=model)
+    whole = out.read_bytes()
+    monkeypatch.chdir(tmp_path)
+    message = f"no source can be read; the first is {tmp_path / 'none'}: no such file. Check the sources"
+    with pytest.raises(InputError, match=re.escape(message)):
+        analyze(["none", "*.png"], out, model=model)
+    assert (out.read_bytes(), [*tmp_path.glob("*.parts")]) == (whole, [])
+    assert len(analyze(["none"], out, model=model, append=True)) == len(table) + 1
+    assert len(analyze(["none"], tmp_path / "new.csv", model=model)) == 1
 
 
 def test_a_place_that_cannot_be_written_is_told_before_the_work(holiday: Path, model: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyojeong import __version__
+from pyojeong.analysis.problems import PROBLEMS
 from pyojeong.analysis.reading import Options, PictureFaces, Reader
 from pyojeong.analysis.sources import Source, find_sources
 from pyojeong.analysis.tracking import HALF_LIFE
@@ -118,7 +119,8 @@ def analyze(  # noqa: PLR0913 - each argument is an option
         progress: whether a bar shows rate and time left.
 
     Raises:
-        InputError: an argument is out of range, the model or the place cannot be used, or the user stopped the run.
+        InputError: an argument is out of range, the model or the place cannot be used, no source can be read and
+            ``out`` exists (it stays as it is), or the user stopped the run.
         OSError: the place cannot be written, or the disk is full; finished work stays.
     """
     chosen = _options(model, min_face, thorough, every, fps, half_life)
@@ -155,7 +157,17 @@ def run(
     out.parent.mkdir(parents=True, exist_ok=True)
     settings = _settings(reader.options, words, annotate)
     with file_lock(out):
-        return _into_file(reader, find_sources(words, annotate), out, settings, append=append, say=say)
+        sources = find_sources(words, annotate)
+        if not append and out.exists():
+            _check_found(sources, out)
+        return _into_file(reader, sources, out, settings, append=append, say=say)
+
+
+def _check_found(sources: list[Source], out: Path) -> None:
+    """Raise InputError where there is nothing to read, as in the wrong folder, so that the table at ``out`` stays."""
+    if all(source.kind == "unusable" for source in sources):
+        first = f"; the first is {Path(sources[0].name).absolute()}: {PROBLEMS[sources[0].reason]}" if sources else ""
+        raise InputError(f"{out}: stays as it is, because no source can be read{first}. Check the sources")
 
 
 def _into_file(
