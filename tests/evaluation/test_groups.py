@@ -200,6 +200,11 @@ def test_groups_are_one_whatever_their_case() -> None:
     assert _groups(pl.Series("place", texts)).tolist() == ["home"] * 4 + ["집"] * 3 + [""]
 
 
+def test_the_usual_words_for_a_gender_are_one_group() -> None:
+    texts = ["M", "남자", "Male ", "male", "male", "FEMALE", "여자", "여자", "", "기타"]
+    assert _groups(pl.Series("gender", texts)).tolist() == ["male"] * 5 + ["여자"] * 3 + ["", "기타"]
+
+
 def test_a_few_unknown_people_are_left_out_and_told(
     rows: pl.DataFrame, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -263,6 +268,12 @@ def test_annotators_are_scored_by_group(rows: pl.DataFrame) -> None:
     assert women["annotators"]["value"] == pytest.approx(3 / 4, abs=0.03)  # of two images: 3 right answers, 1 wrong
     assert women["annotators"]["p_holm"] < 0.001
     assert annotator_groups(rows.select("path", "person", "gender"), K7).is_empty()
+    few = rows.filter(pl.col("person").is_in(rows["person"].unique(maintain_order=True)[:3].to_list()))
+    sizes = few.group_by("gender").agg(pl.len(), pl.col("person").n_unique()).rows()
+    named = small_groups(group_table([annotator_groups(few, K7)]))
+    assert all(
+        any(name.startswith(f"gender {gender} (n {n}, {people} p") for name in named) for gender, n, people in sizes
+    )
 
 
 def test_compare_writes_the_groups_of_all_contenders(rows: pl.DataFrame, tmp_path: Path) -> None:

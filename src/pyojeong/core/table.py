@@ -138,8 +138,7 @@ def read_table(path: Path, *, scheme: Scheme, root: Path, boxes: bool | None = F
     others = [name for name in frame.columns if name not in {*columns, path_column}]
     table = pl.DataFrame([*columns.values(), *(frame[name] for name in others)])
     _warn_of_repeats(table, path)
-    if "person" in table.columns:
-        warn_of_people(table["person"], path)
+    warn_of_people(table, path)
     return table
 
 

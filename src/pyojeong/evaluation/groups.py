@@ -21,6 +21,7 @@ from pyojeong.core import metrics
 from pyojeong.core.errors import counted
 from pyojeong.core.labels import Scheme
 from pyojeong.core.metrics import Floats, Interval, Ints
+from pyojeong.core.people import plain
 from pyojeong.core.table import GROUP_COLUMNS
 from pyojeong.evaluation.annotators import annotator_answers
 from pyojeong.evaluation.predictions import end_to_end, matched
@@ -126,8 +127,9 @@ def group_table(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
 
 
 def small_groups(table: pl.DataFrame) -> list[str]:
-    """Name the groups of ``group_table`` that are too small, with their size: ``age 70-79 (n 12, 4 people)``."""
-    small = table.filter(pl.col("remark").str.starts_with("too small"))
+    """Name the groups of ``group_table`` that are too small, with their images: ``age 70-79 (n 12, 4 people)``."""
+    # The answers of annotators are no images; ``unanimous`` has a row for the same images.
+    small = table.filter(pl.col("remark").str.starts_with("too small"), pl.col("measure") != "annotators")
     sizes = small.group_by("column", "group").agg(pl.col("n", "people").max()).sort("column", "group")
     return [f"{column} {group} ({size_words(n, people)})" for column, group, n, people in sizes.iter_rows()]
 
@@ -222,14 +224,14 @@ def _tell_unknown_people(person: pl.Series, contender: str) -> None:
 def _groups(column: pl.Series) -> NDArray[np.str_]:
     """Return the group of each row, "" where it is unknown; ages become decades.
 
-    Case makes no difference; a group has the name that it has most often.
+    Case makes no difference, nor which usual word a gender has; a group has the name that it has most often.
     """
     texts = column.cast(pl.String).fill_null("").str.strip_chars()
     if column.name != "age":
-        plain = texts.str.normalize("NFC").str.to_lowercase()
-        spellings = pl.DataFrame({"plain": plain, "text": texts}).group_by("plain", "text").len()
+        alike = plain(texts)
+        spellings = pl.DataFrame({"plain": alike, "text": texts}).group_by("plain", "text").len()
         common = spellings.sort("len", "text").group_by("plain", maintain_order=True).last()
-        return plain.replace_strict(common["plain"], common["text"]).to_numpy().astype(np.str_)
+        return alike.replace_strict(common["plain"], common["text"]).to_numpy().astype(np.str_)
     decades = np.array([_decade(match) if (match := _AGE.fullmatch(text)) else "" for text in texts], np.str_)
     if odd := Counter(text for text, decade in zip(texts, decades, strict=True) if text and not decade):
         words = ", ".join(f"{text} ({count:,})" for text, count in odd.most_common(5))

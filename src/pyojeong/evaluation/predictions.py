@@ -91,8 +91,7 @@ def read_predictions(path: Path, scheme: Scheme, root: Path = Path()) -> pl.Data
     for name in ("person", *GROUP_COLUMNS):
         if name in frame.columns:
             columns[name] = known(frame[name])
-    if "person" in frame.columns:
-        warn_of_people(frame["person"], path)
+    warn_of_people(frame, path)
     return frame.select(column.alias(name) for name, column in columns.items())
 
 
