@@ -52,6 +52,43 @@ def test_class_shares_are_within_two_points_on_a_thousand_people(seed: int) -> N
         assert abs(share - SHARES[SPLITS.index(name)]) <= 0.02, (label, name)
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.integers(3, 12), st.integers(0, 2**32), st.integers(0, 2**40))
+def test_three_people_fill_every_split(people: int, population: int, seed: int) -> None:
+    assert set(assign(crowd(people, population), seed=seed)) == set(SPLITS)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_every_split_has_each_label_where_the_people_allow_it(seed: int) -> None:
+    # As many people as photograph themselves: few have all labels, and most have a few photographs of one.
+    all_labels = {f"p{who}": (7 - who, 5 + who, 3) for who in range(4)}
+    counts = all_labels | {"p4": (6, 0, 3)} | {f"p{who}": (0, 0, 3) for who in range(5, 10)}
+    rows = pl.DataFrame(
+        [
+            (f"{who}-{label}-{shot}", label, who)
+            for who, numbers in counts.items()
+            for label, number in zip(("놀람", "웃음", "무표정"), numbers, strict=True)
+            for shot in range(number)
+        ],
+        schema=["name", "label", "person"],
+        orient="row",
+    )
+    split = assign(rows, seed=seed)
+    assert min(shares_of(rows, split).values()) > 0
+    assert Counter(split)["train"] > rows.height / 3
+
+
+@pytest.mark.parametrize("people", [3, 4, 5, 6])
+def test_people_with_alike_photographs_fill_every_split(people: int) -> None:
+    rows = pl.DataFrame(
+        [(f"{shot}", f"label {shot % 3}", f"day {shot // 3 % people}") for shot in range(90)],
+        schema=["name", "label", "person"],
+        orient="row",
+    )
+    days = rows.with_columns(assign(rows)).group_by("split").agg(pl.col("person").n_unique())
+    assert dict(days.iter_rows()) == {"train": people - 2, "val": 1, "test": 1}
+
+
 def test_forty_people_fill_every_split() -> None:
     rows = crowd(40, mean=30)
     counts = Counter(assign(rows))
