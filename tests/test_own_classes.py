@@ -55,7 +55,9 @@ def check_model(folder: Path, name: str, classes: list[str], colors: set[str]) -
     assert all(f"background: {color}" in page for color in colors)
 
 
-def test_three_folders_become_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_three_folders_become_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     for number, (folder, label) in enumerate(FOLDERS.items()):
         (tmp_path / "photos" / folder).mkdir(parents=True)
@@ -63,7 +65,10 @@ def test_three_folders_become_a_model(tmp_path: Path, monkeypatch: pytest.Monkey
             Image.fromarray(draw_face(label, 10 * number + shot)[0]).save(tmp_path / "photos" / folder / f"{shot}.jpg")
     steps = commands("From three folders to the browser")
     assert [words[0] for words in steps] == ["collect", "train", "report", "export", "demo"]
-    for words in steps[:-1]:
+    call(monkeypatch, steps[0])
+    (proposed,) = re.findall("Next: pyojeong (.*)", capsys.readouterr().out)
+    assert shlex.split(proposed) == steps[1], "the page's command"
+    for words in steps[1:-1]:
         call(monkeypatch, words)
     check_model(tmp_path / "models/faces", "faces.onnx", sorted(FOLDERS), {"#d99a1c", "#3f6fb0", "#c2473d"})
 

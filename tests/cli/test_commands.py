@@ -247,7 +247,7 @@ def test_what_was_made_of_an_earlier_run_is_told(monkeypatch, capsys, tmp_path):
 def test_collect_ends_with_exit_code_3_where_a_photograph_was_passed_over(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     for drops, expected in (({"corrupt": 1}, 3), ({"empty_folder": 1}, 3), ({"repeated": 2, "no_face": 1}, 0)):
-        made = Collection(Path("faces.toml"), {}, {}, None, 0, drops)
+        made = Collection(Path("faces.toml"), {}, {"train": {}}, None, 0, drops)
         monkeypatch.setattr("pyojeong.data.folders.collect", lambda *_, made=made, **__: made)
         assert call(monkeypatch, capsys, "collect", tmp_path)[0] == expected
 

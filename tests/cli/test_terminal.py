@@ -3,9 +3,17 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pyojeong.cli.terminal import pair_lines, print_report, print_run_report, print_scores
+from pyojeong.cli.terminal import (
+    FEW_PHOTOGRAPHS,
+    pair_lines,
+    print_collection,
+    print_report,
+    print_run_report,
+    print_scores,
+)
 from pyojeong.core.errors import counted
 from pyojeong.core.workspace import EXPERIMENTS
+from pyojeong.data.folders import Collection
 from pyojeong.report.report import Report
 from pyojeong.report.run_report import RunReport
 
@@ -54,3 +62,13 @@ def test_counts_in_texts_have_separators_as_on_the_pages(capsys):
     print_run_report(report)
     assert "n 1,595, accuracy" in capsys.readouterr().out
     assert (counted(1, "box"), counted(1595, "person")) == ("1 box", "1,595 people")
+
+
+@pytest.mark.parametrize(("photographs", "people"), [(FEW_PHOTOGRAPHS - 1, 6), (FEW_PHOTOGRAPHS, None)])
+def test_the_next_command_has_the_recipe_for_few_photographs_and_people_are_told(photographs, people, capsys):
+    made = Collection(Path("x/mine.toml"), {"train": Path("t.csv")}, {"train": {"a": photographs}}, people, 0, {})
+    print_collection(made, None)
+    shown = capsys.readouterr().out
+    assert "--scheme x/mine.toml --box-kind blazeface --out models/mine" in shown
+    assert ("--epochs 20 --batch 16" in shown) == (photographs < FEW_PHOTOGRAPHS)
+    assert ("People: the sub-folders of the classes (6), each in one set only" in shown) == (people is not None)

@@ -13,7 +13,8 @@ from pyojeong.core.geometry import Box
 from pyojeong.core.images import Pixels
 from pyojeong.core.labels import read_scheme
 from pyojeong.core.table import read_table
-from pyojeong.data.folders import PASSED_OVER, Collection, collect
+from pyojeong.data.folder_files import PASSED_OVER
+from pyojeong.data.folders import Collection, collect
 from tests.archives import jpeg
 
 CLASSES = ("웃음", "무표정", "happy")

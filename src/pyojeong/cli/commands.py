@@ -140,15 +140,12 @@ def collect(
     code 3: some could not be read.
     """
     from pyojeong.analyzer import face_boxes
-    from pyojeong.data.folders import PASSED_OVER
+    from pyojeong.data.folder_files import PASSED_OVER
     from pyojeong.data.folders import collect as run_collect
 
     own = scheme_named(str(scheme)) if scheme else None
     collection = run_collect(folder, root, face_boxes(), name=name, scheme=own, seed=seed)
-    terminal.print_json(asdict(collection))
-    words = [word for split, path in collection.tables.items() for word in (f"--{split}-csv", str(path))]
-    words += ["--scheme", str(scheme or collection.scheme), "--box-kind", "blazeface", "--out", "models/NAME"]
-    print(f"Next: {terminal.command_line(['pyojeong', 'train', *words])}")
+    terminal.print_collection(collection, scheme)
     if any(reason in PASSED_OVER for reason in collection.drops):
         raise typer.Exit(3)
 

@@ -20,6 +20,7 @@ from pyojeong.core.images import PROBLEMS
 if TYPE_CHECKING:
     from polars import DataFrame
 
+    from pyojeong.data.folders import Collection
     from pyojeong.evaluation.comparison import Comparison
     from pyojeong.evaluation.evaluation_csv import EvaluationSummary, EvaluationTable
     from pyojeong.report.report import Report
@@ -29,6 +30,15 @@ if TYPE_CHECKING:
 
 _SHOWN_FACES = 20
 """Faces of films in a printed summary."""
+
+FEW_PHOTOGRAPHS = 10_000
+"""Training photographs below which ``SMALL_RECIPE`` is proposed; the default batch makes ten steps of so many."""
+
+SMALL_RECIPE = (
+    *("--epochs", "20", "--batch", "16", "--lr-head", "1e-3", "--lr-backbone", "1e-3"),
+    *("--set", "schedule=cosine", "--set", "warmup=0.1"),
+)
+"""Options of ``train`` for few photographs, those of docs/own_classes.md."""
 
 
 def say(line: str) -> None:
@@ -65,6 +75,25 @@ def command_line(words: Sequence[str]) -> str:
 def print_json(value: object) -> None:
     """Print a value as indented JSON, see ``json_text``; paths become strings."""
     print(json_text(value, indent=2))
+
+
+def print_collection(collection: "Collection", scheme: Path | None) -> None:
+    """Print what ``collect`` wrote, who counts as a person, and the command that trains on it.
+
+    ``scheme`` is the file of the scheme where the user gave one.
+    """
+    print_json(asdict(collection))
+    if collection.people:
+        print(
+            f"People: the sub-folders of the classes ({collection.people:,}), each in one set only. If they are no "
+            "people, put all photographs straight into the folder of their class"
+        )
+    file = scheme or collection.scheme
+    words = [word for split, path in collection.tables.items() for word in (f"--{split}-csv", str(path))]
+    words += ["--scheme", str(file), "--box-kind", "blazeface", "--out", f"models/{Path(str(file)).stem}"]
+    if sum(collection.photographs["train"].values()) < FEW_PHOTOGRAPHS:
+        words += SMALL_RECIPE
+    print(f"Next: {command_line(['pyojeong', 'train', *words])}")
 
 
 def print_summaries(tables: Iterable["EvaluationTable"], summaries: Iterable["EvaluationSummary"]) -> None:

@@ -7,7 +7,6 @@ a detector that the caller passes. What was found is kept in a journal, from whi
 import hashlib
 import json
 import logging
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,16 +16,17 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from pyojeong.core.errors import InputError, counted
-from pyojeong.core.files import alone_in, is_reserved, write_text
+from pyojeong.core.files import alone_in, write_text
 from pyojeong.core.geometry import Box
-from pyojeong.core.images import PROBLEMS, ImageError, Pixels, decode, plain_hangul, read_bytes
+from pyojeong.core.images import PROBLEMS, ImageError, Pixels, decode, read_bytes
 from pyojeong.core.labels import Scheme
 from pyojeong.core.progress import track
 from pyojeong.core.table import BOX_COLUMNS, write_csv
 from pyojeong.core.workspace import COLLECTED
 from pyojeong.data import splits
+from pyojeong.data.folder_files import Photograph, photographs_in
 from pyojeong.data.folder_scheme import checked_name, default_name, own_scheme
-from pyojeong.data.source import base_of, is_text
+from pyojeong.data.source import base_of
 
 Find = Callable[[Pixels], Sequence[Box]]
 """Finds the faces of an upright image, uint8 [H, W, 3]; boxes in its pixels, any order."""
@@ -34,46 +34,6 @@ Find = Callable[[Pixels], Sequence[Box]]
 MIN_PHOTOGRAPHS = 7
 """Fewest photographs of a class: then each of the three sets has one."""
 
-DROPS = {
-    "no_face": "the detector finds no face",
-    "two_classes": "the same file is in several classes",
-    "repeated": "the same file is in its class under another name, which is used",
-    "no_class": "not in the folder of a class",
-    "other_file": "not an image by the ending of its name",
-    "reserved_name": "a name that Windows reserves for a device, such as NUL.jpg",
-    "undecodable_name": "a file name in an unknown encoding",
-    "empty_folder": "a folder of a class without photographs",
-    "system_folder": "in a folder of the system, such as .thumbnails or @eaDir",
-    "archive": "an archive; unpack it into the folder of its class",
-    "unfinished_download": "an unfinished download; download it again",
-    "linked_folder": "a link to a folder, which is not followed; copy the folder",
-    **PROBLEMS,
-}
-"""Why a file is in no table: reason -> meaning."""
-
-PASSED_OVER = (
-    "reserved_name",
-    "undecodable_name",
-    "empty_folder",
-    "linked_folder",
-    "archive",
-    "unfinished_download",
-    *PROBLEMS,
-)
-"""Reasons of ``DROPS`` for what might have been a photograph of its class."""
-
-_IMAGES = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif"),
-    *(".heic", ".heif", ".avif", ".tif", ".tiff", ".jp2"),
-)
-# Endings that tell why a file is passed over.
-_OTHERS = {
-    **dict.fromkeys((".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".egg", ".alz"), "archive"),
-    **dict.fromkeys((".part", ".crdownload", ".download"), "unfinished_download"),
-    **dict.fromkeys((".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf"), "camera_raw"),
-}
-_SYSTEM = ("@eaDir", "__MACOSX")
-_SPLITS = ("train", "training", "val", "valid", "validation", "dev", "test", "testing")
 log = logging.getLogger(__name__)
 
 
@@ -87,7 +47,7 @@ class Collection:
         photographs: split -> class -> photographs.
         people: people in the tables; None where the folders do not name them.
         several_faces: photographs with more than one face, of which the largest is taken.
-        drops: reason of ``DROPS`` -> files that are in no table.
+        drops: reason of ``folder_files.DROPS`` -> files that are in no table.
     """
 
     scheme: Path | None
@@ -96,15 +56,6 @@ class Collection:
     people: int | None
     several_faces: int
     drops: dict[str, int]
-
-
-class _Photograph(NamedTuple):
-    """A file: path below the root, class, person ("" if unknown), and a stamp that changes when its content does."""
-
-    path: str
-    label: str
-    person: str
-    stamp: str
 
 
 class _Found(NamedTuple):
@@ -153,7 +104,7 @@ def collect(
     out = root / COLLECTED
     with alone_in(out):
         drops: Counter[str] = Counter()
-        photographs = [*_photographs(root, base, scheme, drops)]
+        photographs = [*photographs_in(root, base, scheme, drops)]
         written = out / f"{name}.toml"
         is_new = not scheme and not written.exists()
         try:
@@ -172,7 +123,7 @@ def collect(
             if is_new:
                 written.unlink(missing_ok=True)
             raise
-        rows = _split(kept, found, seed)
+        rows = _split(folder, kept, found, seed)
         tables = {}
         for split in splits.SPLITS:
             tables[split] = out / f"{split}_{own.name}.csv"
@@ -189,73 +140,6 @@ def collect(
         several_faces=sum(found[photograph.path].faces > 1 for photograph in kept),
         drops=dict(sorted(drops.items())),
     )
-
-
-def _photographs(root: Path, base: str, scheme: Scheme | None, drops: Counter[str]) -> Iterator[_Photograph]:
-    place = root / base
-    folders = sorted(path for path in place.iterdir() if path.is_dir() and not path.name.startswith("."))
-    if len(folders) < 2:
-        raise InputError(
-            f"{place}: has {counted(len(folders), 'folder')}; it must hold a folder of photographs for each class, "
-            "named after it"
-        )
-    if all(folder.name.casefold() in _SPLITS for folder in folders):
-        raise InputError(
-            f"{place}: its folders {', '.join(folder.name for folder in folders)} are sets, not classes; put all "
-            "photographs of a class into one folder (the sets are made here), or make a table of each set with the "
-            "columns path and label"
-        )
-    loose = [path for path in place.iterdir() if path.is_file() and path.suffix.lower() in _IMAGES]
-    if count := sum(not path.name.startswith(".") for path in loose):
-        drops["no_class"] = count
-    for folder in folders:
-        if not is_text(folder.name):
-            raise InputError(f"{folder}: its name is in an unknown encoding; rename the folder")
-        if is_reserved(folder.name):
-            raise InputError(f"{folder}: Windows reserves this name for a device; rename the folder and thus the class")
-        label = plain_hangul(folder.name)
-        if scheme:
-            known = scheme.class_of(label)
-            if known is None:
-                raise InputError(f"{folder}: no class of {scheme.name} ({', '.join(scheme.classes)}); rename it")
-            label = known
-        inside = [*_in_class(folder, drops)]
-        if not inside:
-            log.warning("%s: has no photograph, so it is no class; links to folders are not followed", folder)
-            drops["empty_folder"] += 1
-        for file in inside:
-            status = file.stat()
-            parts = file.relative_to(folder).parts
-            person = unicodedata.normalize("NFC", parts[0]) if len(parts) > 1 else ""
-            path = f"{base}/{file.relative_to(place).as_posix()}"
-            yield _Photograph(path, label, person, f"{status.st_size}-{status.st_mtime_ns}")
-
-
-def _in_class(folder: Path, drops: Counter[str]) -> Iterator[Path]:
-    """Yield the photographs in the folder of a class, and count what else is there."""
-    for file in sorted(folder.rglob("*")):
-        if file.name.startswith(".") or (file.is_dir() and not file.is_symlink()):
-            continue
-        if any(part.startswith(".") or part in _SYSTEM for part in file.relative_to(folder).parts):
-            drops["system_folder"] += 1
-        elif file.is_dir():
-            drops["linked_folder"] += 1
-        elif (reason := _OTHERS.get(file.suffix.lower())) is not None:
-            if not drops[reason]:
-                log.warning("%s: %s", file, DROPS[reason])
-            drops[reason] += 1
-        elif file.suffix.lower() not in _IMAGES:
-            drops["other_file"] += 1
-        elif not is_text(str(file)):
-            drops["undecodable_name"] += 1
-        elif any(map(is_reserved, file.relative_to(folder).parts)):
-            if not drops["reserved_name"]:
-                log.warning("%s: Windows reserves this name for a device, so it is left out; rename it", file)
-            drops["reserved_name"] += 1
-        elif not file.exists():  # a link that leads nowhere
-            drops["missing"] += 1
-        else:
-            yield file
 
 
 def _tell_unread(folder: Path, found: dict[str, _Found]) -> None:
@@ -276,7 +160,7 @@ def _tell_unread(folder: Path, found: dict[str, _Found]) -> None:
         )
 
 
-def _find_all(photographs: Sequence[_Photograph], root: Path, find: Find, journal: Path) -> dict[str, _Found]:
+def _find_all(photographs: Sequence[Photograph], root: Path, find: Find, journal: Path) -> dict[str, _Found]:
     """Return what was found in each photograph, by path; what the journal has is not searched again."""
     known = {(found.path, found.stamp): found for found in _read_journal(journal)}
     kept = {each.path: known[each.path, each.stamp] for each in photographs if (each.path, each.stamp) in known}
@@ -290,7 +174,7 @@ def _find_all(photographs: Sequence[_Photograph], root: Path, find: Find, journa
     return kept
 
 
-def _find_one(photograph: _Photograph, root: Path, find: Find) -> _Found:
+def _find_one(photograph: Photograph, root: Path, find: Find) -> _Found:
     path, _, _, stamp = photograph
     content = ""
     try:
@@ -320,10 +204,10 @@ def _read_journal(path: Path) -> Iterator[_Found]:
 
 
 def _without_copies(
-    folder: Path, photographs: Sequence[_Photograph], found: dict[str, _Found], drops: Counter[str]
-) -> list[_Photograph]:
+    folder: Path, photographs: Sequence[Photograph], found: dict[str, _Found], drops: Counter[str]
+) -> list[Photograph]:
     """Return each file once, and none that is in two classes: which of them is right cannot be known."""
-    same: dict[str, list[_Photograph]] = {}
+    same: dict[str, list[Photograph]] = {}
     for photograph in photographs:
         same.setdefault(found[photograph.path].content, []).append(photograph)
     several = [group for group in same.values() if len(group) > 1]
@@ -354,14 +238,14 @@ def _are(number: int, noun: str) -> str:
     return f"{counted(number, noun)} {'is' if number == 1 else 'are'}"
 
 
-def _two_of(group: Sequence[_Photograph]) -> tuple[str, str]:
+def _two_of(group: Sequence[Photograph]) -> tuple[str, str]:
     """Return the paths of the first photograph and of the next one, in another class if there is one."""
     first = group[0]
     other = next((photograph for photograph in group if photograph.label != first.label), group[1])
     return first.path, other.path
 
 
-def _require_enough(folder: Path, scheme: Scheme, kept: Sequence[_Photograph], drops: Counter[str]) -> None:
+def _require_enough(folder: Path, scheme: Scheme, kept: Sequence[Photograph], drops: Counter[str]) -> None:
     counts = Counter(photograph.label for photograph in kept)
     for label in scheme.classes:
         if counts[label] < MIN_PHOTOGRAPHS:
@@ -373,23 +257,26 @@ def _require_enough(folder: Path, scheme: Scheme, kept: Sequence[_Photograph], d
             )
 
 
-def _split(kept: Sequence[_Photograph], found: dict[str, _Found], seed: int) -> pl.DataFrame:
+def _split(folder: Path, kept: Sequence[Photograph], found: dict[str, _Found], seed: int) -> pl.DataFrame:
     rows = pl.DataFrame([photograph._asdict() for photograph in kept]).select("path", "label", "person", name="path")
     boxes = [found[path].box for path in rows["path"]]
     rows = rows.with_columns(pl.DataFrame(boxes, schema=BOX_COLUMNS, orient="row").get_columns())
     unknown = int((rows["person"] == "").sum())
     if 0 < unknown < len(rows):
         log.warning(
-            "%s of %s photographs are in no folder of a person, so the same person may be in training and test; put "
-            "each into one",
+            "%s: %s of %s photographs are in no folder of a person, so the same person may be in training and test; "
+            "put each into one",
+            folder,
             f"{unknown:,}",
             f"{len(rows):,}",
         )
     by_person = not unknown
     rows = rows.with_columns(splits.assign(rows, by="person" if by_person else "image", seed=seed))
-    if empty := sorted(set(splits.SPLITS) - set(rows["split"])):
+    if empty := [split for split in splits.SPLITS if split not in set(rows["split"])]:
         raise InputError(
-            f"{counted(rows['person'].n_unique(), 'person')} cannot fill three sets ({', '.join(empty)} is empty); add "
-            "photographs of other people"
+            f"{folder}: the sub-folders of its classes are people, and {counted(rows['person'].n_unique(), 'person')} "
+            f"cannot fill three sets ({' and '.join(empty)} {'is' if len(empty) == 1 else 'are'} empty); add "
+            "photographs of other people, or put all photographs straight into the folder of their class if the "
+            "sub-folders are no people"
         )
     return rows if by_person else rows.drop("person")
