@@ -22,6 +22,7 @@ from pyojeong.export.onnx_file import export_onnx
 from pyojeong.faceapi.engines import FaceApiContender
 from pyojeong.report.report import Report, report
 from pyojeong.sample.archives import draw_sample
+from pyojeong.training.box_check import look_if_installed
 from pyojeong.training.recipe import Recipe, TrainingTables
 from pyojeong.training.run import check_weights, train
 
@@ -106,7 +107,7 @@ def run(
         say(f"Making the synthetic sample in {SAMPLE}")
         draw_sample(source, people=profile.people, seed=1337, workers=workers)
     say("Preparing splits and crops in data_shared")
-    prepare(source, root, workers=workers, **preparation)
+    prepare(source, root, workers=workers, look=look_if_installed, **preparation)
     say("Running face-api.js's nets on the test photographs (FaceAPI_M1, FaceAPI_M2)")
     _baseline(root, workers)
     for experiment in TRAINED:

@@ -1,18 +1,23 @@
 """What ``prepare`` says when little or nothing of SOURCE can be used."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
+from pyojeong.core.boxes import Look
 from pyojeong.core.errors import InputError
+from pyojeong.core.geometry import Box
+from pyojeong.core.images import Measure, read_bytes
 from pyojeong.core.labels import KOREAN, read_scheme
 from pyojeong.core.table import read_csv
-from pyojeong.data.prepare import prepare, write_view
+from pyojeong.data.prepare import LookAt, prepare, write_view
 from pyojeong.data.summary import RESIZED
 from pyojeong.data.summary_page import KOREAN_WARNINGS
-from tests.archives import BOX, data_set, file_name, image_zip, jpeg, label_zip, record
+from tests.archives import BOX, contents, data_set, file_name, image_zip, jpeg, label_zip, record
 
 DIFFER = ("기쁨", "슬픔", "분노")
 
@@ -80,6 +85,63 @@ def test_shrunk_photographs_are_warned_of(tmp_path: Path) -> None:
     assert shrunk.clipped_boxes == shrunk.kept == 280
     page = (tmp_path / "data_shared/summary.html").read_text(encoding="utf-8")
     assert KOREAN_WARNINGS[RESIZED] in page
+
+
+def look_at(face: Callable[[int, Box], Box], photographs: int = 24) -> LookAt:
+    """Find a face in the first photographs, given their number and box."""
+
+    def look(paths: Sequence[str], boxes: npt.NDArray[np.float64], root: Path) -> list[Look]:
+        assert [read_bytes(root, path) for path in paths[:photographs]]
+        found: list[Box] = [(box[0], box[1], box[2], box[3]) for box in boxes[:photographs].tolist()]
+        return [Look(row, box, [face(row, box)], Measure(96, 80, 0)) for row, box in enumerate(found)]
+
+    return look
+
+
+def as_center(row: int, box: Box) -> Box:
+    """A face on which the box lies when it is read as x_center, y_center, width, height."""
+    return box[0] - box[2] / 2, box[1] - box[3] / 2, box[0] + box[2] / 2, box[1] + box[3] / 2
+
+
+def test_boxes_that_mean_something_else_are_refused_before_the_crops(tmp_path: Path) -> None:
+    prepare(data_set(tmp_path / "good"), tmp_path, look=look_at(lambda _, box: box))
+    finished = contents(tmp_path)
+    source = data_set(tmp_path / "bad", people=21)
+    with pytest.raises(InputError) as caught:
+        prepare(source, tmp_path, look=look_at(as_center))
+    assert str(caught.value) == (
+        f"{source}: no box lies on a face. Read as x_center, y_center, width, height, 24 of 24 do; correct the boxes "
+        "in the label files, or use the original photographs, and prepare again"
+    )
+    assert contents(tmp_path) == finished
+
+
+@pytest.mark.parametrize(
+    ("face", "words"),
+    [
+        (lambda _, box: (90, 70, 95, 79), "none of the boxes lies on the face that was found (24 photographs; first"),
+        (lambda row, box: box if row % 2 else (90, 70, 95, 79), None),
+        (lambda _, box: box, None),
+    ],
+)
+def test_boxes_beside_the_faces_stand_in_the_summary(
+    tmp_path: Path, face: Callable[[int, Box], Box], words: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = data_set(tmp_path / "set")
+    made = prepare(source, tmp_path, look=look_at(face))
+    page = (tmp_path / "data_shared/summary.html").read_text(encoding="utf-8")
+    written = json.loads((tmp_path / "data_shared/summary.json").read_text(encoding="utf-8"))["warnings"]
+    assert made.warnings == written
+    if not words:
+        assert not made.warnings
+        assert not caplog.messages
+        return
+    (warning,) = written
+    assert warning.startswith(f"face boxes: {source}: {words} ")
+    assert "correct the boxes in the label files, or use the original photographs, and prepare again" in warning
+    assert caplog.messages == [warning.removeprefix("face boxes: ")]
+    assert "face boxes: 박스가 사진 속 얼굴과 맞지 않음 · " in page
+    assert prepare(source, tmp_path).warnings == written, "of the finished run"
 
 
 def test_photographs_that_are_dropped_are_no_crops(tmp_path: Path) -> None:

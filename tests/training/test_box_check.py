@@ -10,7 +10,7 @@ from PIL import Image
 from pyojeong.core.errors import InputError
 from pyojeong.core.geometry import Box, Framing
 from pyojeong.core.labels import M1
-from pyojeong.training.box_check import check_boxes, prepared_problem
+from pyojeong.training.box_check import check_boxes, look_if_installed
 from pyojeong.training.crop_cache import open_crops, read_crop_table
 from tests.faceapi.faces import jpeg, portrait, stored_as
 
@@ -48,16 +48,14 @@ def test_boxes_beside_the_faces_are_warned_of(root: Path, caplog: pytest.LogCapt
     assert "3 of the boxes do not lie on the face that was found (4 photographs; first 1.png, line 3" in caplog.text
 
 
-def test_prepared_boxes_are_looked_at(root: Path) -> None:
-    def written(change: Callable[..., Box]) -> Path:
-        rows = [f"{path},{','.join(map(str, box))}" for path, box in zip(PATHS, boxes(change).tolist(), strict=True)]
-        (root / "splits.csv").write_text("\n".join(["path,minX,minY,maxX,maxY", *rows]))
-        return root / "splits.csv"
+def test_without_the_detector_nothing_is_looked_at(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(look_if_installed(PATHS, boxes(), root)) == 4
 
-    assert prepared_problem(written(lambda *box: box), root) is None
-    problem = prepared_problem(written(lambda a, b, c, d: (a, b, c - a, d - b)), root)
-    assert problem is not None
-    assert "no box lies on a face. Read as x, y, width, height, 4 of 4 do; correct the boxes in the label" in problem
+    def missing() -> Path:
+        raise InputError("run `npm ci`")
+
+    monkeypatch.setattr("pyojeong.training.box_check.graph_path", missing)
+    assert look_if_installed(PATHS, boxes(), root) == []
 
 
 def test_boxes_of_the_stored_photograph_are_refused(root: Path, tmp_path: Path) -> None:

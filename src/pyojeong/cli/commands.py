@@ -1,6 +1,5 @@
 """The commands: each parses its options, calls one function of the library and prints the result."""
 
-import logging
 import shutil
 import sys
 from dataclasses import asdict
@@ -47,9 +46,8 @@ from pyojeong.cli.options import (
 )
 from pyojeong.core.errors import InputError
 from pyojeong.core.labels import scheme_for, scheme_named
-from pyojeong.core.workspace import EVALUATIONS, FACEAPI_RESULTS, K7_RUN, SPLITS_CSV, SUMMARY, SUMMARY_PAGE
+from pyojeong.core.workspace import EVALUATIONS, FACEAPI_RESULTS, K7_RUN, SUMMARY, SUMMARY_PAGE
 
-log = logging.getLogger(__name__)
 app = typer.Typer(
     help="표정: compare face-api.js and MobileNetV3-Small fairly on Korean faces, and use the package's own model.",
     no_args_is_help=True,
@@ -99,7 +97,7 @@ def prepare(
     """
     from pyojeong.data.prepare import prepare as run_prepare
     from pyojeong.data.prepare import write_view
-    from pyojeong.training.box_check import prepared_problem
+    from pyojeong.training.box_check import look_if_installed
 
     own_schemes = [scheme_named(name) for name in scheme or []]
     names = [own.name for own in own_schemes]
@@ -114,6 +112,7 @@ def prepare(
         workers=workers,
         scheduler=scheduler,
         skip_unreadable=skip_unreadable,
+        look=look_if_installed,
     )
     shown = ("link", "photographs", "kept", "people", "people_per_split", "images", "drops", "warnings", "crops_made")
     values = asdict(preparation)
@@ -121,8 +120,6 @@ def prepare(
     for own in own_schemes:
         terminal.print_json({own.name: write_view(root, own)})
     print(f"Full summary: {root / SUMMARY_PAGE}")
-    if problem := prepared_problem(root / SPLITS_CSV / "train_K7.csv", root):
-        log.warning(problem)
     terminal.end_incomplete(preparation.drops)
 
 

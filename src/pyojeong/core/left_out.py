@@ -46,13 +46,13 @@ def left_out(
 
 
 def first_row(csv: Path, row: int, path: str, box: Box | None) -> str:
-    """Name a row of a table by its path and line, and by its box if one is given."""
+    """Name a row by its path, its line unless ``csv`` is a folder, and its box if one is given."""
     sides = f", {', '.join(f'{name} {side:g}' for name, side in zip(BOX_KEYS, box, strict=True))}" if box else ""
-    return f"first {path}, line {line_of(csv, row)}{sides}"
+    return f"first {path}{_line(csv, row)}{sides}"
 
 
 def misread_problem(csv: Path, other: Misread, remedy: str | None = None) -> str:
-    """Return the message for a table whose boxes lie on faces only when they are read differently.
+    """Return the message for a table, or a folder of labels, whose boxes lie on faces only when read differently.
 
     It ends with ``remedy``, by default that of the reading.
     """
@@ -60,7 +60,7 @@ def misread_problem(csv: Path, other: Misread, remedy: str | None = None) -> str
     how_many = f"{right} of {counted(total, 'box')} lie" if right else "no box lies"
     where = " in photographs that EXIF turns" if other.holds == STORED else ""
     return (
-        f"{csv}, line {line_of(csv, other.looks[0].row)}: {how_many} on a face{where}. Read as {other.holds}, "
+        f"{csv}{_line(csv, other.looks[0].row)}: {how_many} on a face{where}. Read as {other.holds}, "
         f"{other.hits:,} of {total:,} do; {remedy or other.remedy}"
     )
 
@@ -69,7 +69,7 @@ def stray_warning(csv: Path, paths: Sequence[str], looks: Sequence[Look], remedy
     """Return the warning for a table whose boxes lie beside the faces; None where most of them lie on one.
 
     Args:
-        csv: the table.
+        csv: the table, or the folder of the labels.
         paths: of its rows.
         looks: the photographs of it that were looked at.
         remedy: what to do where these photographs were not resized.
@@ -85,6 +85,10 @@ def stray_warning(csv: Path, paths: Sequence[str], looks: Sequence[Look], remedy
     how_many = f"{len(found)} of the boxes do not lie" if len(found) < len(looks) else "none of the boxes lies"
     first = first_row(csv, found[0].row, paths[found[0].row], found[0].box)
     return f"{csv}: {how_many} on the face that was found ({total}; {first}); {remedy}"
+
+
+def _line(csv: Path, row: int) -> str:
+    return "" if csv.is_dir() else f", line {line_of(csv, row)}"
 
 
 def _remedy(csv: Path, paths: Sequence[str], reasons: Sequence[str | None], root: Path) -> str:

@@ -5,18 +5,22 @@ import hashlib
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from pyojeong import __version__
+from pyojeong.core.boxes import Look, misread
 from pyojeong.core.errors import InputError, check_choice
 from pyojeong.core.files import alone_in, json_value, read_json, write_json, write_text
 from pyojeong.core.geometry import MARGIN
 from pyojeong.core.labels import K7, KOREAN_TO_ENGLISH, Scheme
+from pyojeong.core.left_out import misread_problem, stray_warning
 from pyojeong.core.table import BOX_COLUMNS, GROUP_COLUMNS, VOTES, read_csv, write_csv
 from pyojeong.core.workspace import CROP_JOURNAL, CROPS_CSV, SAMPLE_MARKER, SPLITS_CSV, SUMMARY, SUMMARY_PAGE
 from pyojeong.data import aihub, crop_files, splits, summary_page
@@ -31,6 +35,9 @@ VANISHED = ("missing_image", "lost_archive")
 
 LOST = ("unreadable_archive", "unreadable_json", "other_archive", "unfinished_download", *VANISHED)
 """Drops of whole files of SOURCE; the command line then ends with exit code 3."""
+
+LookAt = Callable[[Sequence[str], npt.NDArray[np.float64], Path], Sequence[Look]]
+"""Looks for faces in some of the photographs, given their paths, boxes [N, 4] and the project root."""
 
 _PERSON = ("person", *GROUP_COLUMNS)
 _META = (*_PERSON, "uploader", "agreement", *VOTES, "width", "height", "orientation", "official")
@@ -72,7 +79,7 @@ class Preparation(Summary):
     link: str | None
 
 
-def prepare(
+def prepare(  # noqa: PLR0913 - each argument is an option
     source: str | Path,
     root: str | Path = ".",
     *,
@@ -82,6 +89,7 @@ def prepare(
     workers: int = 1,
     scheduler: str | None = None,
     skip_unreadable: bool = False,
+    look: LookAt | None = None,
 ) -> Preparation:
     """Write the split tables, one crop per photograph, the crop tables and ``data_shared/summary.{json,html}``.
 
@@ -99,9 +107,12 @@ def prepare(
             instead. They need this package, and ``root`` and everything it links to at the same paths.
         skip_unreadable: count archives and label files that cannot be read instead of stopping; ``unreadable`` in
             the result lists them.
+        look: finds faces in some photographs before the crops are made, see ``training.box_check``; by default the
+            boxes are not compared with faces.
 
     Raises:
-        InputError: an argument or the source cannot be used, no photograph is usable, another run is preparing in
+        InputError: an argument or the source cannot be used, no photograph is usable, the boxes lie on the faces of
+            ``look`` only when they are read in another way, another run is preparing in
             ``root``, or the disk is full; finished crops stay.
     """
     source, root = Path(source), Path(root)
@@ -110,7 +121,7 @@ def prepare(
     try:
         base = base_of(source, root)
         with alone_in(root):
-            return _prepare(root, base, settings, workers, scheduler)
+            return _prepare(root, base, settings, workers, scheduler, look)
     except OSError as error:
         remedy = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "make it accessible"
         raise InputError(
@@ -119,7 +130,9 @@ def prepare(
         ) from error
 
 
-def _prepare(root: Path, base: str, settings: Settings, workers: int, scheduler: str | None) -> Preparation:
+def _prepare(
+    root: Path, base: str, settings: Settings, workers: int, scheduler: str | None, look: LookAt | None
+) -> Preparation:
     listing = aihub.survey(root / base)
     fingerprint = _fingerprint(base, settings, listing)
     _remove_partial_files(root)
@@ -127,11 +140,14 @@ def _prepare(root: Path, base: str, settings: Settings, workers: int, scheduler:
         return last
     index = aihub.index(listing, base, policy=settings.policy, skip_unreadable=settings.skip_unreadable)
     _require_rows(index.rows, root / base, index)
+    strays = _stray_boxes(index.rows, root / base, root, look) if look else []
     rows, results, crops_made = _crop(index.rows, root, settings.margin, workers, scheduler)
     _require_rows(rows, root / base, index, results)
     rows = rows.with_columns(splits.assign(rows, by=settings.split, seed=settings.seed))
+    summary = summarize(index, rows, results)
+    summary.warnings.extend(f"face boxes: {problem}" for problem in strays)
     preparation = Preparation(
-        **vars(summarize(index, rows, results)),
+        **vars(summary),
         synthetic=json_value(root / base / SAMPLE_MARKER, "synthetic") is True,
         source=base,
         settings=settings,
@@ -150,7 +166,26 @@ def _prepare(root: Path, base: str, settings: Settings, workers: int, scheduler:
     del content["crops_made"], content["link"]
     write_text(root / SUMMARY_PAGE, summary_page.render(content, summary_page.contact_sheet(root, rows)))
     write_json(root / SUMMARY, content)
+    for problem in strays:
+        log.warning(problem)
     return preparation
+
+
+def _stray_boxes(rows: pl.DataFrame, source: Path, root: Path, look: LookAt) -> list[str]:
+    """Return the warning that boxes lie beside the faces, if they do.
+
+    Raises InputError where at least half of the boxes lie on faces when they are read in another way.
+    """
+    paths = rows["path"].to_list()
+    looks = look(paths, rows.select(BOX_COLUMNS).to_numpy(), root)
+    remedy = "correct the boxes in the label files, or use the original photographs, and prepare again"
+    if other := misread(looks):
+        problem = misread_problem(source, other, remedy)
+        if 2 * other.hits >= len(looks):
+            raise InputError(problem)
+        return [problem]
+    stray = stray_warning(source, paths, looks, remedy)
+    return [stray] if stray else []
 
 
 def _require_rows(

@@ -62,6 +62,8 @@ KOREAN_WARNINGS = {
 }
 """English warning, as in the summary -> Korean."""
 
+_STRAY = "박스가 사진 속 얼굴과 맞지 않음"
+
 _ORIENTATIONS = {
     "0": "정보 없음 · none",
     "1": "똑바름 · upright",
@@ -184,7 +186,7 @@ def _notices(summary: Mapping[str, Any]) -> Iterator[str]:
 
 def _in_both_languages(warning: str) -> str:
     label, _, meaning = warning.partition(": ")
-    korean = KOREAN_WARNINGS.get(meaning)
+    korean = KOREAN_WARNINGS.get(meaning, _STRAY if label == "face boxes" else None)
     return f"{label}: {korean} · {meaning}" if korean else warning
 
 

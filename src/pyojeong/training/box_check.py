@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from pyojeong.core import images
@@ -13,7 +12,6 @@ from pyojeong.core.boxes import Look, misread
 from pyojeong.core.errors import InputError
 from pyojeong.core.images import ImageError
 from pyojeong.core.left_out import misread_problem, stray_warning
-from pyojeong.core.table import BOX_COLUMNS, read_csv
 from pyojeong.detection.detector import Detector
 from pyojeong.detection.graph import graph_path
 
@@ -65,18 +63,10 @@ def look_at(paths: Sequence[str], boxes: NDArray[np.float64], root: Path) -> lis
     return looks
 
 
-def prepared_problem(csv: Path, root: Path) -> str | None:
-    """Say that the boxes of a table of ``prepare`` lie beside the faces.
-
-    Returns None where they do not, where no face was found, and where the detector is not installed.
-    """
+def look_if_installed(paths: Sequence[str], boxes: NDArray[np.float64], root: Path) -> list[Look]:
+    """Do as ``look_at``; return nothing where the detector is not installed, which nobody needs to prepare data."""
     try:
         graph_path()
     except (InputError, ModuleNotFoundError):
-        return None  # to prepare data, nobody needs the detector
-    rows = read_csv(csv)
-    paths = rows["path"].to_list()
-    looks = look_at(paths, rows.select(pl.col(BOX_COLUMNS).cast(pl.Float64)).to_numpy(), root)
-    remedy = "correct the boxes in the label files and prepare again"
-    other = misread(looks)
-    return misread_problem(csv, other, remedy) if other else stray_warning(csv, paths, looks, remedy)
+        return []
+    return look_at(paths, boxes, root)
