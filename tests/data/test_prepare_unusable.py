@@ -32,10 +32,13 @@ def renamed(source: Path) -> None:
 
 
 def one_set(
-    votes: tuple[str, ...] = ("기쁨",) * 3, size: tuple[int, int] = (96, 80), name: Callable[[int], str] = file_name
+    votes: tuple[str, ...] = ("기쁨",) * 3,
+    size: tuple[int, int] = (96, 80),
+    name: Callable[[int], str] = file_name,
+    boxes: object = BOX,
 ) -> Callable[[Path], None]:
     def write(source: Path) -> None:
-        label_zip(source, "기쁨", [record(name(who), votes, (BOX,) * 3) for who in range(4)])
+        label_zip(source, "기쁨", [record(name(who), votes, (boxes,) * 3) for who in range(4)])
         image_zip(source, "기쁨", {name(who): jpeg(size) for who in range(4)})
 
     return write
@@ -47,7 +50,18 @@ def one_set(
         (renamed, "majority", ["0 of 8 photographs", "8 record_without_image", "were they renamed?"]),
         (one_set(DIFFER), "majority", ["0 of 4 photographs", "4 no_majority", "--policy"]),
         (one_set(("기쁨", "기쁨", "슬픔")), "unanimous", ["0 of 4 photographs", "4 not_unanimous", "--policy"]),
-        (one_set(("알수없음",) * 3), "majority", ["0 of 4 photographs", "4 unknown_label", "each reason"]),
+        (one_set(("알수없음",) * 3), "majority", ["0 of 4 photographs", "4 unknown_label", "means: the label"]),
+        (
+            one_set(boxes={"left": 1}),
+            "majority",
+            ["0 of 4 photographs", "no_box means: no annotator gives four numbers", "a face box is minX, minY, maxX"],
+        ),
+        (one_set(boxes=(10, 10, 15, 60)), "majority", ["4 tiny_box", "less than 20 pixels wide", "a face box is minX"]),
+        (
+            one_set(boxes=(0.1, 0.2, 0.5, 1)),
+            "majority",
+            ["in pixels, not in shares", "-001.jpg, minX 0.1, minY 0.2, m"],
+        ),
         (one_set(size=(24, 20)), "majority", ["0 of 4 photographs", "4 box_outside_image", "were these resized"]),
         (one_set(name="{}.jpg".format), "majority", ["0 of 4 photographs", "4 no_person"]),
     ],

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyojeong.core.labels import KOREAN, UNKNOWN
-from pyojeong.core.table import VOTES
+from pyojeong.core.table import BOX_COLUMNS, VOTES
 from pyojeong.data.records import POLICIES, SCHEMA, choose_box, read_records, votes_of
 from tests import archives
 from tests.archives import BOX, file_name, person, record
@@ -119,7 +119,11 @@ def test_swapped_corners_give_the_same_box() -> None:
     [
         {},
         None,
-        [1, 2, 3, 4],
+        "1234",
+        [1, 2, 3],
+        [1, 2, 3, "x"],
+        [300, 200, 100, 120],  # x, y, width, height
+        {"x": 1, "y": 2, "width": 3},
         {"minX": 1, "minY": 2, "maxX": 3},
         {"minX": "left", "minY": 2, "maxX": 3, "maxY": 4},
         {"minX": float("nan"), "minY": 2, "maxX": 3, "maxY": 4},
@@ -136,6 +140,12 @@ def test_an_unusable_box_is_ignored(sides: Any) -> None:
 def test_numbers_written_as_text_count() -> None:
     sides = {"minX": "1", "minY": "2.5", "maxX": "30", "maxY": "40"}
     assert choose_box(votes_of(record(file_name(1), boxes=[sides] * 3)), "기쁨")[0] == (1, 2.5, 30, 40)
+
+
+@pytest.mark.parametrize("sides", [[1, 2.5, 30, "40"], {"x": 1, "y": 2.5, "width": "29", "height": 37.5}])
+def test_a_box_may_be_a_list_of_corners_or_have_a_size(sides: Any) -> None:
+    row = row_of(record(file_name(1), boxes=[sides] * 3))
+    assert [row[name] for name in BOX_COLUMNS] == [1, 2.5, 30, 40]
 
 
 @pytest.mark.parametrize("value", [None, 3, "x", [], {}, {"filename": 5}, {"filename": ""}, {"annot_A": {}}])

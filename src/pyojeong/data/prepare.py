@@ -30,6 +30,9 @@ from pyojeong.data.summary import PREPARED, RESIZED, Summary, reach_beyond, summ
 
 log = logging.getLogger(__name__)
 
+_BOX_REASONS = ("no_box", "zero_area_box", "tiny_box", "box_outside_image")
+_WANTED_BOX = f"a face box is {', '.join(BOX_COLUMNS)} in pixels of the upright photograph"
+
 VANISHED = ("missing_image", "lost_archive")
 """Drops of files or disks that disappeared while prepare ran; the next run tries them again."""
 
@@ -140,6 +143,7 @@ def _prepare(
         return last
     index = aihub.index(listing, base, policy=settings.policy, skip_unreadable=settings.skip_unreadable)
     _require_rows(index.rows, root / base, index)
+    _require_pixels(index.rows, root / base)
     strays = _stray_boxes(index.rows, root / base, root, look) if look else []
     rows, results, crops_made = _crop(index.rows, root, settings.margin, workers, scheduler)
     _require_rows(rows, root / base, index, results)
@@ -169,6 +173,16 @@ def _prepare(
     for problem in strays:
         log.warning(problem)
     return preparation
+
+
+def _require_pixels(rows: pl.DataFrame, source: Path) -> None:
+    """Raise InputError where the boxes are shares of the photograph: no side of any is above 1."""
+    if rows.select(pl.max_horizontal(pl.col(BOX_COLUMNS).abs()).max() <= 1).item():
+        box = ", ".join(f"{name} {side:.3g}" for name, side in rows.select(BOX_COLUMNS).row(0, named=True).items())
+        raise InputError(
+            f"{source}: no side of a face box is above 1 (first {rows['path'][0]}, {box}); boxes are in pixels, not in "
+            "shares of the photograph: multiply x by its width and y by its height"
+        )
 
 
 def _stray_boxes(rows: pl.DataFrame, source: Path, root: Path, look: LookAt) -> list[str]:
@@ -203,7 +217,9 @@ def _require_rows(
     elif drops["no_majority"] + drops["not_unanimous"] == drops.total():
         remedy = "choose another --policy, such as uploader"
     else:
-        remedy = "docs/data_prep.md explains each reason"
+        reason = drops.most_common(1)[0][0]
+        meaning = (aihub.DROPS | crop_files.DROPS)[reason]
+        remedy = f"{reason} means: {meaning}{f'; {_WANTED_BOX}' if reason in _BOX_REASONS else ''}"
     raise InputError(f"{source}: 0 of {index.images:,} photographs can be used ({counts}); {remedy}")
 
 

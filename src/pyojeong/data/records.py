@@ -33,6 +33,7 @@ SCHEMA = {
 _PERSON = re.compile(r"([0-9a-fA-F]{64})_")
 _YEARS = re.compile(r"(\d{1,3}(?:\.\d+)?)\s*(?:세|살)?")
 _sides = itemgetter(*BOX_COLUMNS)
+_sizes = itemgetter("x", "y", "width", "height")
 
 # A larger coordinate is nonsense, and sums of such numbers lose whole pixels.
 _LIMIT = 1e9
@@ -103,8 +104,7 @@ def votes_of(record: dict[str, Any]) -> list[Vote]:
         entry = record.get(f"annot_{letter}") or record.get(f"faceBB_{letter}")
         if isinstance(entry, dict):
             boxes = entry.get("boxes")
-            boxes = boxes if isinstance(boxes, dict) else {}
-            label = entry.get("faceExp", boxes.get("label"))
+            label = entry.get("faceExp", boxes.get("label") if isinstance(boxes, dict) else None)
             votes.append(Vote(_clean_word(label) if isinstance(label, str) else None, _box(boxes)))
     return votes
 
@@ -129,15 +129,32 @@ def choose_box(votes: Sequence[Vote], label: str) -> tuple[Box | None, str | Non
     return max(candidates or valid, key=lambda box: sum(iou(box, other) for other in valid)), None
 
 
-def _box(sides: dict[str, Any]) -> Box | None:
+def _box(sides: Any) -> Box | None:
     try:
-        left, top, right, bottom = map(float, _sides(sides))
+        left, top, right, bottom = _corners(sides)
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
     if not (abs(left) < _LIMIT and abs(top) < _LIMIT and abs(right) < _LIMIT and abs(bottom) < _LIMIT):
         return None
     # The corners may be swapped.
     return min(left, right), min(top, bottom), max(left, right), max(top, bottom)
+
+
+def _corners(sides: Any) -> Box:
+    """Return the corners of a box: an object with their names or with x, y, width and height, or a list of corners.
+
+    Raises KeyError, TypeError, ValueError or OverflowError for anything else.
+    """
+    if isinstance(sides, list):
+        left, top, right, bottom = map(float, sides)
+        if left > right or top > bottom:
+            raise ValueError("the list holds x, y, width and height")
+        return left, top, right, bottom
+    if "minX" not in sides and "width" in sides:
+        left, top, width, height = map(float, _sizes(sides))
+        return left, top, left + width, top + height
+    left, top, right, bottom = map(float, _sides(sides))
+    return left, top, right, bottom
 
 
 def _row(record: Any, key: Callable[[str], str], policy: str, official: str) -> tuple[Any, ...]:
