@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 
 from pyojeong.core.errors import InputError
-from pyojeong.core.labels import M1
-from pyojeong.evaluation.common_images import align
+from pyojeong.core.labels import K7, M1
+from pyojeong.evaluation.common_images import align, read_common
 from pyojeong.evaluation.comparison import compare
 from tests.evaluation.test_comparison import FACEAPI_CSV, _read
 
@@ -84,3 +84,14 @@ def test_paths_are_compared_as_everywhere_else(tmp_path: Path, monkeypatch: pyte
     assert found.scores["n"].to_list() == [3] * len(ways)
     monkeypatch.chdir(tmp_path)
     assert compare(files, M1, tmp_path / "out").scores["n"].to_list() == [3] * len(ways)
+
+
+def test_files_may_write_a_group_differently_but_not_a_person(tmp_path: Path) -> None:
+    files = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    for file, text in zip(files, ("kim,남자,Home", "kim,Male,home"), strict=True):
+        file.write_text(f"path,true,pred,person,gender,place\n1.jpg,기쁨,기쁨,{text}\n", encoding="utf-8")
+    first, second = read_common(files, K7, tmp_path)
+    assert first["gender"].to_list() == second["gender"].to_list() == ["남자"]
+    files[1].write_text("path,true,pred,person,gender\n1.jpg,기쁨,기쁨,Kim,남\n", encoding="utf-8")
+    with pytest.raises(InputError, match="has the person 'kim', and 'Kim' in"):
+        read_common(files, K7, tmp_path)

@@ -9,6 +9,7 @@ import polars as pl
 
 from pyojeong.core.errors import InputError, counted
 from pyojeong.core.labels import Scheme, scheme_for
+from pyojeong.core.people import plain
 from pyojeong.core.table import GROUP_COLUMNS, line_of
 from pyojeong.evaluation.predictions import matched, read_predictions
 
@@ -121,7 +122,9 @@ def _with_people(paths: Sequence[Path], frames: list[pl.DataFrame]) -> list[pl.D
     for name in ("person", *GROUP_COLUMNS):
         known = [(path, frame) for path, frame in zip(paths, frames, strict=True) if name in frame.columns]
         for (path, first), (other, second) in combinations(known, 2):
-            if (differs := first[name] != second[name]).any():
+            # People are told apart by case too, groups are not.
+            same = [frame[name] if name == "person" else plain(frame[name]) for frame in (first, second)]
+            if (differs := same[0] != same[1]).any():
                 row = differs.arg_max() or 0
                 raise InputError(
                     f"{_place(path, first, row)}: {first['path'][row]} has the {name} {first[name][row]!r}, and "
