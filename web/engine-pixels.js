@@ -81,16 +81,15 @@ function copyRow(bytes, to, { data, width, height }, { x, y, step }, line, wide)
   const first = isInside ? Math.min(wide, Math.max(0, Math.ceil(-x / step))) : 0;
   const end = isInside ? Math.max(first, Math.min(wide, Math.ceil((width - x) / step))) : 0;
   if (end - first < wide) bytes.fill(0, to, to + 4 * wide);
-  let from = 4 * (row * width + x + step * first);
+  let from = row * width + x + step * first;
   if (step === 1) {
-    bytes.set(data.subarray(from, from + 4 * (end - first)), to + 4 * first);
+    bytes.set(data.subarray(4 * from, 4 * (from + end - first)), to + 4 * first);
     return;
   }
-  for (let at = to + 4 * first; at < to + 4 * end; at += 4, from += 4 * step) {
-    bytes[at] = /** @type {number} */ (data[from]);
-    bytes[at + 1] = /** @type {number} */ (data[from + 1]);
-    bytes[at + 2] = /** @type {number} */ (data[from + 2]);
-  }
+  // Four bytes at once.
+  const pixels = new Uint32Array(data.buffer, data.byteOffset, width * height);
+  const strip = new Uint32Array(bytes.buffer, to, end);
+  for (let at = first; at < end; at++, from += step) strip[at] = /** @type {number} */ (pixels[from]);
 }
 
 /** The taps of one axis in the engine's memory. */
