@@ -76,7 +76,7 @@ def test_three_folders_become_a_model(
 def merge_labels(folder: Path, monkeypatch: pytest.MonkeyPatch, steps: list[list[str]]) -> None:
     """Run the example with AI Hub's labels in ``folder``, without its last command, the demo."""
     monkeypatch.chdir(folder)
-    (scheme,) = [block for block in re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL) if block.count("[[class]]") > 1]
+    (scheme,) = [block for block in re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL) if "어두움" in block]
     (folder / "moods.toml").write_text(scheme, encoding="utf-8")
     assert steps[-1][0] == "demo"
     for words in steps[:-1]:
