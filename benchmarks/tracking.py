@@ -1,19 +1,20 @@
 """How steadily faces are numbered and labeled in clips whose motion is known.
 
-    python benchmarks/tracking.py --data ../shared/data [--clips 6] [--out FOLDER]
+    python benchmarks/tracking.py --data ../shared/data [--clips 6] [--out FOLDER] [--follow]
 
 Each clip is ten seconds of 960 x 540 at 25 frames a second, made from three London photographs: two faces cross, the
 nearer one in front of the other, a third leaves the picture and returns after 0.5 s and again after 3 s. All sway, turn
 and grow a little, and every frame has noise. Faces are found once; then each rule follows them. Printed per minute in
 which a face is found: id switches (its number is another than when it was found last) and label flips (its label is).
-``--out`` writes the clips as films.
+``--out`` writes the clips as films. With ``--follow`` faces are found as in the browser (``web/following.js``): by a
+search every 200 ms, and by a close look at each known face in between.
 """
 
 import argparse
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from zipfile import BadZipFile
@@ -30,14 +31,18 @@ from pyojeong.analysis.sources import Source
 from pyojeong.analysis.tracking import FORGET, HALF_LIFE, Tracker
 from pyojeong.analyzer import Analyzer
 from pyojeong.core.errors import InputError
-from pyojeong.core.geometry import Box
+from pyojeong.core.geometry import Box, iou
 from pyojeong.core.images import ImageError, Pixels
 from pyojeong.detection.detector import Detector
+from pyojeong.detection.network import SAME, Detection
 
 WIDTH, HEIGHT, RATE, SECONDS = 960, 540, 25, 10
 GRAY = (120, 120, 120)
 NOISE = 10
 """Standard deviation of the noise, in levels of 255."""
+
+SEARCH_EVERY = 0.2
+"""Seconds, as in ``web/following.js``."""
 
 HALF_LIVES = (0.0, 0.1, 0.2, HALF_LIFE, 0.5, 1.0)
 
@@ -72,6 +77,32 @@ class Actor:
         return x, y, size, math.radians(5 * math.sin(2.5 * time + phase))
 
 
+class Follower(Detector):
+    """Follows the faces of one clip, frame after frame, as ``Follower`` of ``web/following.js`` does."""
+
+    _faces: Sequence[Detection] = ()
+    _age = 0
+
+    def detect(self, image: Pixels) -> list[Detection]:
+        followed = self._followed(image) if self._age < SEARCH_EVERY * RATE else []
+        self._age = self._age + 1 if followed else 1
+        self._faces = followed or super().detect(image)
+        return [*self._faces]
+
+    def _followed(self, image: Pixels) -> list[Detection]:
+        faces: list[Detection] = []
+        for known in self._faces:
+            face = self.look_at(image, known.box)
+            if (
+                face is None
+                or face.box[2] - face.box[0] < self.min_face * WIDTH
+                or any(iou(other.box, face.box) > SAME for other in faces)
+            ):
+                return []
+            faces.append(replace(face, score=max(face.score, known.score)))
+        return sorted(faces, key=lambda face: -face.score)
+
+
 @dataclass(frozen=True)
 class Seen:
     """The faces that were found in a frame, and which actor each of them is (None: nobody)."""
@@ -89,6 +120,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--clips", type=int, default=6)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--follow", action="store_true")
     given = parser.parse_args()
     print(machine("pyojeong", "onnxruntime", "numpy", "pillow"))
     try:
@@ -99,6 +131,8 @@ def main() -> None:
     chosen = images[:: max(1, len(images) // (3 * given.clips))][: 3 * given.clips]
     clips = []
     for number, some in enumerate(zip(*[iter(chosen)] * 3, strict=False)):
+        if given.follow:
+            analyzer._detector = Follower(min_face=0.1, threads=1)
         clips.append([*watched(cast(some), analyzer, number, given.out)])
     shown, found = (sum(count(clip)[part] for clip in clips) for part in (0, 1))
     print(f"{len(clips)} clips, {shown} faces shown, {found} found")

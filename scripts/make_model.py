@@ -128,6 +128,14 @@ def make(stages: Sequence[Stage], root: Path, places: dict[str, str]) -> Iterato
         yield f"{stage.name}: made {stage.file}, SHA-256 {known[stage.name]}"
 
 
+def check_seeds(root: Path, seeds: dict[str, str]) -> None:
+    """Keep the seeds below ``root``; InputError where its stages were made with others."""
+    file = root / "seeds.json"
+    if file.is_file() and (there := read_json(file)) != seeds:
+        raise InputError(f"{file}: these stages have the seeds {', '.join(there.values())}; give another --root")
+    write_json(file, seeds)
+
+
 def with_first(stages: Sequence[Stage], root: Path, first: Path) -> list[Stage]:
     """Return ``stages`` with a first one that trains nothing, and copy this project's first network below ``root``.
 
@@ -161,9 +169,11 @@ def main() -> None:
         name: os.fspath((getattr(given, name) or Path()).absolute()) for name in ("folder", "teachers", "imagenet")
     }
     places |= {"nobody": "", "last_sets": LAST_SETS}
-    places |= SEEDS if given.seed is None else dict.fromkeys(SEEDS, str(given.seed))
+    seeds = SEEDS if given.seed is None else dict.fromkeys(SEEDS, str(given.seed))
+    places |= seeds
     last = [stage.name for stage in STAGES].index(given.stop_after)
     try:
+        check_seeds(given.root, seeds)
         stages = with_first(STAGES, given.root, given.first) if given.first else STAGES
         for line in make(stages[: last + 1], given.root, places):
             print(line, flush=True)

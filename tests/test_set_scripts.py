@@ -256,3 +256,12 @@ def test_the_first_network_is_taken_where_it_is_the_right_one(tmp_path: Path, mo
         line for stage in stages for line in stage.commands if "best.finetune" in line or "{teachers}" in line
     ] == []
     assert stages[1:] == list(make_model.STAGES[1:])
+
+
+def test_stages_of_another_seed_are_not_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(REPOSITORY / "scripts")
+    make_model = importlib.import_module("make_model")
+    make_model.check_seeds(tmp_path / "made", make_model.SEEDS)
+    make_model.check_seeds(tmp_path / "made", make_model.SEEDS)
+    with pytest.raises(InputError, match="the seeds 1337, 7; give another --root"):
+        make_model.check_seeds(tmp_path / "made", dict.fromkeys(make_model.SEEDS, "1338"))

@@ -70,5 +70,5 @@ def test_the_next_command_has_the_recipe_for_few_photographs_and_people_are_told
     print_collection(made, None)
     shown = capsys.readouterr().out
     assert "--scheme x/mine.toml --box-kind blazeface --out models/mine" in shown
-    assert ("--epochs 20 --batch 16" in shown) == (photographs < FEW_PHOTOGRAPHS)
+    assert ("--profile small" in shown) == (photographs < FEW_PHOTOGRAPHS)
     assert ("People: the sub-folders of the classes (6), each in one set only" in shown) == (people is not None)

@@ -34,7 +34,10 @@ def test_the_only_folder_of_each_class_is_no_person(
     folder = nested(photographs(tmp_path / "faces"), *names)
     assert people_in(folder) == {""}
     (message,) = caplog.messages
-    assert "is the only folder in that of its class, as in the other classes, so it is taken for no person" in message
+    assert (
+        "is the only folder inside that of its class, as in the other classes, so it is not taken for a person"
+        in message
+    )
     made = collect(folder, tmp_path, Detector())
     assert (made.people, made.photographs["test"]) == (None, dict.fromkeys(sorted(CLASSES), 2))
 

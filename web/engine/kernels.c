@@ -60,7 +60,7 @@ typedef struct {
   Activation activation;
 } Layer;
 
-/* `slope` multiplies negative values: leaky ReLU and PReLU. */
+/* `slope` multiplies negative values: leaky ReLU. */
 INLINE v128_t activate(v128_t x, const Activation activation, v128_t slope) {
   const v128_t zero = splat(0);
   if (activation == RELU) return greater(x, zero);

@@ -32,13 +32,7 @@ _SHOWN_FACES = 20
 """Faces of films in a printed summary."""
 
 FEW_PHOTOGRAPHS = 10_000
-"""Training photographs below which ``SMALL_RECIPE`` is proposed; the default batch makes ten steps of so many."""
-
-SMALL_RECIPE = (
-    *("--epochs", "20", "--batch", "16", "--lr-head", "1e-3", "--lr-backbone", "1e-3"),
-    *("--set", "schedule=cosine", "--set", "warmup=0.1"),
-)
-"""Options of ``train`` for few photographs, those of docs/own_classes.md."""
+"""Training photographs below which the profile ``small`` is proposed."""
 
 
 def say(line: str) -> None:
@@ -85,14 +79,14 @@ def print_collection(collection: "Collection", scheme: Path | None) -> None:
     print_json(asdict(collection))
     if collection.people:
         print(
-            f"People: the sub-folders of the classes ({collection.people:,}), each in one set only. If they are no "
-            "people, put all photographs straight into the folder of their class"
+            f"People: the sub-folders of the classes ({collection.people:,}), each in one set only. If they are not "
+            "people, put all photographs directly into the folder of their class"
         )
     file = scheme or collection.scheme
     words = [word for split, path in collection.tables.items() for word in (f"--{split}-csv", str(path))]
     words += ["--scheme", str(file), "--box-kind", "blazeface", "--out", f"models/{Path(str(file)).stem}"]
     if sum(collection.photographs["train"].values()) < FEW_PHOTOGRAPHS:
-        words += SMALL_RECIPE
+        words += ["--profile", "small"]
     print(f"Next: {command_line(['pyojeong', 'train', *words])}")
 
 

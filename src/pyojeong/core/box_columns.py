@@ -116,7 +116,7 @@ def part_of_a_box(columns: Sequence[str], path: Path) -> bool:
 def incomplete(columns: Sequence[str], path: Path) -> str:
     """Say why columns that belong to a box are none: which side is missing, or that there are too many.
 
-    Of the forms that a box may have, it is the one of which most is there. Empty where no column is a side of it.
+    It is measured by the form that most of the columns fit. Empty where no column is a side of it.
     """
     present = _by_box_word(columns, path)
     surely = {word: name for word, name in present.items() if word in _BOX_WORDS}

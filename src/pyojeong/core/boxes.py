@@ -110,7 +110,7 @@ def misread(looks: Sequence[Look]) -> Misread | None:
     Returns:
         The reading that lies on a face (IoU of at least ``MATCHED_IOU``) in most photographs. None where it does in
         fewer than half of them, or than ``MIN_READ``, or where the boxes do not overlap clearly better with the faces
-        than as they were read. Where only photographs that EXIF turns tell, they alone are asked.
+        than as they were read. Where EXIF was ignored, only the photographs that it turns are counted.
     """
     if found := _ignored_exif([look for look in looks if look.is_turned]):
         return found

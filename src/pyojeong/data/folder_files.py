@@ -136,7 +136,7 @@ def _around_people(inside: Mapping[Path, Sequence[Path]]) -> dict[Path, Path]:
             return around
         around = {folder: around[folder] / min(names)[0] for folder, names in below.items()}
         log.warning(
-            "%s: is the only folder in that of its class, as in the other classes, so it is taken for no person",
+            "%s: is the only folder inside that of its class, as in the other classes, so it is not taken for a person",
             next(iter(around.values())),
         )
 

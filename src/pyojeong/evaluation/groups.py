@@ -236,7 +236,7 @@ def _groups(column: pl.Series) -> NDArray[np.str_]:
     if odd := Counter(text for text, decade in zip(texts, decades, strict=True) if text and not decade):
         words = ", ".join(f"{text} ({count:,})" for text, count in odd.most_common(5))
         log.warning(
-            "column age is no age in years in %s: %s; they count as unknown", counted(odd.total(), "row"), words
+            "column age: %s with no age in years: %s; they count as unknown", counted(odd.total(), "row"), words
         )
     return decades
 
