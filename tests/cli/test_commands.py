@@ -117,7 +117,7 @@ def test_help_loads_nothing_heavy():
         (["evaluate", "--csv", "test_K7.csv"], ["does not know all classes of scheme K7", "M1, M2, BASIC7"]),
         (["evaluate", "--csv", "test_M1.csv", "--model", "none.onnx"], ["none.onnx", "no such file"]),
         (["run"], ["SOURCE", "--sample"]),
-        (["run", "--sample", "--profile", "none"], ["none", "full, best, mixture, sample"]),
+        (["run", "--sample", "--profile", "none"], ["none", "full, small, best, mixture, sample"]),
         (["run", "--sample", "--experiments", "none.toml"], ["none.toml", "no such file"]),
         (["compare", "a.csv", "b.csv", "--scheme", "M1", "--out", "x"], ["'a.csv'", "NAME=CSV"]),
         (["report"], ["none of the seven experiments", "pyojeong baseline"]),
@@ -322,7 +322,7 @@ def test_the_recipe_comes_from_the_profile_and_flags_win(monkeypatch, capsys, tm
     assert (changed.epochs, changed.flip, changed.stretch) == (3, 0, expected["stretch"])
     assert changed.gray == 0.2
     code, _, err = call(monkeypatch, capsys, "train", *csvs, "--out", "run", "--profile", "none")
-    assert (code, "full, best, mixture, sample" in err) == (2, True)
+    assert (code, "full, small, best, mixture, sample" in err) == (2, True)
 
 
 def test_a_missing_extra_is_named(monkeypatch, capsys, tmp_path):
