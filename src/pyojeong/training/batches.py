@@ -102,34 +102,72 @@ def sample_rows(labels: Ints, sets: Ints, shares: Floats, counts: Floats, genera
     return generator.permutation(np.concatenate(sampled))
 
 
+def by_set(option: str, numbers: Mapping[str, float], names: Sequence[str], other: float) -> Floats:
+    """Return ``option``'s number for each data set of ``names``, float64 [S]; ``other`` where it names none.
+
+    Raises InputError where ``option`` names a set that is not there.
+    """
+    if unknown := sorted(set(numbers) - set(names)):
+        raise InputError(f"{option} names the data set {unknown[0]}; the training table has {', '.join(names)}")
+    found: Floats = np.array([numbers.get(name, other) for name in names], dtype=np.float64)
+    return found
+
+
 def set_shares(names: Sequence[str], weights: Mapping[str, float]) -> Floats:
     """Return the share of each data set among sampled images, float64 [S]; a set without a weight has the weight 1.
 
     Raises InputError where a weight names none of the sets, or all are 0.
     """
-    if unknown := sorted(set(weights) - set(names)):
-        raise InputError(f"set_weights names the data set {unknown[0]}; the training table has {', '.join(names)}")
-    shares: Floats = np.array([weights.get(name, 1.0) for name in names])
+    shares = by_set("set_weights", weights, names, 1.0)
     if not shares.any():
         raise InputError("set_weights leaves out every data set; give one of them a weight above 0")
     shares /= shares.sum()
     return shares
 
 
-def targets(labels: Ints, classes: int, votes: Floats | None, share: float) -> Floats:
+def targets(labels: Ints, classes: int, votes: Floats | None, share: Floats | float) -> Floats:
     """Return the targets as probabilities, float64 [N, classes].
 
     Args:
         labels: class numbers, int64 [N].
         classes: K.
         votes: annotators' votes by class [N, K], or None.
-        share: 0..1 of the target given to the votes, in rows that have any.
+        share: 0..1 of the target given to the votes, in rows that have any: one number, or float64 [N].
     """
     hard = np.eye(classes)[labels]
-    if votes is None or not share:
+    if votes is None:
         return hard
     total = votes.sum(1, keepdims=True)
-    return np.where(total > 0, (1 - share) * hard + share * votes / np.where(total > 0, total, 1), hard)
+    voted = np.expand_dims(share, -1) * (total > 0)
+    mixed: Floats = (1 - voted) * hard + voted * votes / np.where(total > 0, total, 1)
+    return mixed
+
+
+def mix(
+    inputs: Tensor, wanted: Tensor, alpha: float, seeds: Sequence[int], share: Share | None = None
+) -> tuple[Tensor, Tensor]:
+    """Mix another image, and its target, into each: mixup (Zhang et al., 2018).
+
+    Args:
+        inputs: images or features, float [N, ...], in random order: the partner of each is the one before it. It is
+            never one of another process, so the number of processes decides the partners.
+        wanted: targets as probabilities, float [N, K].
+        alpha: the weight of an image is drawn from Beta(alpha, alpha), for each image.
+        seeds: of the randomness.
+        share: this process's share of a step, or None for all of it.
+
+    Returns:
+        Both, mixed.
+    """
+    share = share or Share(len(inputs))
+    drawn = np.random.default_rng(seeds).beta(alpha, alpha, share.count)[share.own]
+    weight = torch.from_numpy(drawn).to(wanted)
+    partners = torch.arange(len(inputs), device=inputs.device).roll(1)
+
+    def mixed(values: Tensor) -> Tensor:
+        return values[partners].lerp(values, weight.view(-1, *[1] * (values.dim() - 1)))
+
+    return mixed(inputs), mixed(wanted)
 
 
 def read_ahead(source: Source, plan: Sequence[Ints], pin: bool = False) -> Iterator[Tensor]:

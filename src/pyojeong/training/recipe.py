@@ -1,6 +1,6 @@
 """Every value that decides what a training run learns, as one flat frozen dataclass that is saved with the run."""
 
-import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -146,6 +146,14 @@ class Recipe:
     votes: float = _number(0.0, 0, 1)
     """Share of the target given to the annotators' votes (columns ``votes_<label>``), in rows that have any."""
 
+    set_votes: str = ""
+    """That share for single data sets, as words NAME:SHARE; any other set has ``votes``."""
+
+    mixup: float = _number(0.0, 0, 10)
+    """Both parameters of the Beta distribution of the weight with which another image of the step, and its target, is
+    mixed into each image; 0 turns mixing off (Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018).
+    Teachers are trained without it."""
+
     teachers: str = ""
     """Networks trained before the last one, as words in their order. They learn from the labels alone; the last network
     also learns from the mean of their probabilities for the same augmented image (Hinton et al., "Distilling the
@@ -222,16 +230,12 @@ class Recipe:
     @property
     def weight_by_set(self) -> dict[str, float]:
         """The weight of each data set that ``set_weights`` names; InputError where it cannot be read."""
-        weights = {}
-        for word in self.set_weights.split():
-            name, _, text = word.rpartition(":")
-            try:
-                weights[name] = float(text)
-            except ValueError:
-                weights[name] = -1.0
-            if not name or not 0 <= weights[name] < math.inf:
-                raise InputError(f"set_weights has {word!r}; it needs words like rafdb:2, with a number from 0")
-        return weights
+        return _by_set("set_weights", self.set_weights, sys.float_info.max, "rafdb:2, with a number from 0")
+
+    @property
+    def votes_by_set(self) -> dict[str, float]:
+        """The share of votes of each data set that ``set_votes`` names; InputError where it cannot be read."""
+        return _by_set("set_votes", self.set_votes, 1, "rafdb:0.5, with a number from 0 to 1")
 
     def kind(self, number: int) -> str:
         """Return the kind of network ``number`` (counted from 1): one of ``TEACHERS``, and ``own`` for the last."""
@@ -241,7 +245,7 @@ class Recipe:
         """Return the recipe of network ``number`` (counted from 1: the teachers, then the last network)."""
         changed: dict[str, Any] = {"seed": self.seed + number - 1}
         if number <= len(self.teacher_kinds):
-            changed["epochs"] = self.teacher_epochs or self.epochs
+            changed |= {"epochs": self.teacher_epochs or self.epochs, "mixup": 0.0}
             # A flipped image is no harder, and stretch compensates for the crops' proportions.
             scaled = [name for name in _AUGMENTATION if name not in ("flip", "stretch")]
             changed |= {name: getattr(self, name) * self.teacher_strength for name in scaled}
@@ -279,7 +283,7 @@ class Recipe:
         for name in ("draws", "set_weights"):
             if getattr(self, name) and not self.balance:
                 raise InputError(f"{name} is for sampled images, but without balance none are; set balance as well")
-        _ = self.weight_by_set
+        _ = self.weight_by_set, self.votes_by_set
         return self
 
 
@@ -307,6 +311,19 @@ def read_options(pairs: Sequence[str], flags: Set[str]) -> dict[str, Any]:
 def _require_known(names: Iterable[str]) -> None:
     if unknown := sorted(set(names) - set(_FIELDS)):
         raise InputError(f"unknown training option {', '.join(unknown)}; the options are {', '.join(sorted(_FIELDS))}")
+
+
+def _by_set(option: str, words: str, high: float, wanted: str) -> dict[str, float]:
+    numbers = {}
+    for word in words.split():
+        name, _, text = word.rpartition(":")
+        try:
+            numbers[name] = float(text)
+        except ValueError:
+            numbers[name] = -1.0
+        if not name or not 0 <= numbers[name] <= high:
+            raise InputError(f"{option} has {word!r}; it needs words like {wanted}")
+    return numbers
 
 
 def _parsed(text: str) -> Any:
