@@ -5,7 +5,8 @@
 The networks must have been trained on from one start, so that their weights can be averaged at all (Wortsman et al.,
 "Model soups", 2022). The start itself may be among them, as the exported file that the training began from: it gives
 back some of what training on other data lost (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022). Classes
-and framing are those of the first network. Accuracies on each set of the table are printed.
+and framing are those of the first network. Accuracies on each set of the table are printed, where a set has votes also
+by their majority.
 """
 
 import argparse
@@ -14,10 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pyojeong.core.errors import InputError
 from pyojeong.core.labels import scheme_named
+from pyojeong.core.metrics import Floats
 from pyojeong.model.checkpoint import Checkpoint
 from pyojeong.model.network import MobileNetV3Small
 from pyojeong.model.onnx_weights import load_onnx
@@ -69,7 +72,10 @@ def joined(words: list[str], csv: Path, root: Path, calibration_set: str) -> Che
 
 
 def calibrated(network: Checkpoint, crops: CropSet, source: PixelSource, calibration_set: str) -> Checkpoint:
-    """Return the checkpoint with the temperature of one set of ``crops``, all for ""; print the accuracy on each."""
+    """Return the checkpoint with the temperature of one set of ``crops``, all for "".
+
+    Prints the accuracy on each set, and where a set has votes, how often the answer is what most annotators chose.
+    """
     if calibration_set and calibration_set not in crops.set_names:
         raise InputError(f"there is no set {calibration_set} in {crops.csv}; it has {', '.join(crops.set_names)}")
     logits = predict(network.network(), source, torch.device("cpu"))
@@ -79,10 +85,21 @@ def calibrated(network: Checkpoint, crops: CropSet, source: PixelSource, calibra
         own = crops.sets == number
         metrics = measure(logits[own], crops.labels[own], network.classes, temperature)
         shown = f"accuracy {metrics.accuracy:.3f}, macro-F1 {metrics.macro_f1:.3f}, ECE {metrics.ece:.3f}"
-        print(f"{name}: n {metrics.n}, {shown}")
+        print(f"{name}: n {metrics.n}, {shown}{_by_majority(logits[own], crops.votes, own)}")
     right = np.equal(logits.argmax(1), crops.labels).mean()
     print(f"all: accuracy {right:.3f}, temperature {temperature:.3f}")
     return replace(network, temperature=temperature)
+
+
+def _by_majority(logits: Floats, votes: Floats | None, own: NDArray[np.bool_]) -> str:
+    if votes is None:
+        return ""
+    most = votes[own].max(1, keepdims=True)
+    clear = (votes[own] == most).sum(1) == 1
+    if not clear.any():
+        return ""
+    right = np.equal(logits.argmax(1), votes[own].argmax(1))[clear]
+    return f"; majority of votes: n {clear.sum()}, accuracy {right.mean():.3f}"
 
 
 def _weighted(word: str) -> tuple[Path, float]:

@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import io
+import re
 import subprocess
 import sys
 import zipfile
@@ -19,6 +20,7 @@ from pyojeong.core.errors import InputError
 from pyojeong.core.geometry import Framing
 from pyojeong.core.images import decode, read_bytes
 from pyojeong.core.labels import FACEAPI
+from pyojeong.core.table import write_csv
 from pyojeong.export.onnx_file import export_onnx
 from pyojeong.model.checkpoint import Checkpoint
 from pyojeong.model.network import MobileNetV3Small
@@ -145,11 +147,15 @@ def network(path: Path, seed: int, margin: float = 0.0) -> Checkpoint:
 
 def test_a_soup_is_the_weighted_mean_with_its_own_temperature(tmp_path: Path) -> None:
     csv = write_crops(tmp_path, "val", 1)
+    faces = pl.read_csv(csv).with_columns(
+        votes_happy=pl.Series([9, 0, 0, 0, 5, 0]), votes_sad=pl.Series([0, 2, 4, 0, 5, 0])
+    )
+    write_csv(faces, csv)
     first, second = network(tmp_path / "a.pt", 1), network(tmp_path / "b.pt", 2)
     shared = ("--csv", csv, "--project-root", tmp_path)
     done = run("soup.py", tmp_path / "soup.pt", tmp_path / "a.pt", f"{tmp_path / 'b.pt'}:3", *shared)
     assert done.returncode == 0, done.stderr
-    assert "n 6, accuracy" in done.stdout
+    assert re.search(r"n 6, accuracy .*; majority of votes: n 3, accuracy (0\.\d{3}|1\.000)\n", done.stdout)
     soup = Checkpoint.load(tmp_path / "soup.pt")
     for name, value in soup.state_dict.items():
         mean = (first.state_dict[name] + 3 * second.state_dict[name]) / 4
