@@ -43,7 +43,7 @@ def test_options_replace_values_and_none_does_not() -> None:
         ({"balance": 1, "draws": 0.5}, "draws is 0.5; it must be a whole number"),
         ({"draws": 100}, "draws is for sampled images.*set balance as well"),
         ({"votes": 1.1}, "votes is 1.1"),
-        ({"teachers": "dlib vgg 2"}, "teachers names 2, vgg; choose from dlib, vggface2, own"),
+        ({"teachers": "dlib vgg 2"}, "teachers names 2, vgg; choose from dlib, vggface2, own, start"),
         ({"teachers": 2}, "teachers names 2; choose from"),
         ({"teachers": "own vggface2"}, "vggface2 needs teacher_weights, the file that scripts/vggface2.py writes"),
         ({"teacher_lr": 11}, "teacher_lr is 11"),

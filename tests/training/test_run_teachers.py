@@ -11,6 +11,7 @@ import torch
 from pyojeong.core.errors import InputError
 from pyojeong.core.labels import M1
 from pyojeong.core.table import write_csv
+from pyojeong.model.checkpoint import Checkpoint
 from pyojeong.model.network import MobileNetV3Small
 from pyojeong.model.teacher import FaceMobileNet, FaceRecognitionNet
 from pyojeong.training import loop
@@ -93,6 +94,35 @@ def test_a_network_learns_from_its_teachers_view_of_each_changed_image(
     assert torch.equal(wanted[0][1], wanted[0][0])
     assert set(labeled.flatten().tolist()) == {0, 1}
     assert (mixed - (0.7 * labeled + 0.3 * taught)).abs().max() < 1e-6
+
+
+@pytest.mark.usefixtures("in_torch")
+def test_the_start_teaches_unchanged(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(root, "first", epochs=1)
+    lessons = []
+
+    def learn(*arguments: Any) -> Any:
+        lessons.append(arguments[4])
+        return loop.learn(*arguments)
+
+    monkeypatch.setattr("pyojeong.training.run.learn", learn)
+    run(root, "second", epochs=1, teachers="start", weights=str(root / "first/best.pt"), lr_backbone=0.01)
+    noise = torch.randn(2, 3, 160, 160)
+    with torch.inference_mode():
+        taught = lessons[0].teachers[0](noise)
+        first, second = (Checkpoint.load(root / name / "best.pt").network()(noise) for name in ("first", "second"))
+
+    assert len(lessons) == 1
+    assert torch.allclose(taught, first, atol=1e-4)
+    assert not torch.allclose(taught, second, atol=1e-2)
+    assert pl.read_csv(root / "second/history.csv").select("network", "epoch").rows() == [(2, 1)]
+
+
+def test_a_start_that_does_not_know_the_classes_is_no_teacher(root: Path) -> None:
+    with pytest.raises(InputError, match=r"teacher start .* but random was not trained on the classes neutral, happy"):
+        run(root, epochs=1, teachers="start")
+    with pytest.raises(InputError, match=r"but shipped was not trained on the classes neutral, happy"):
+        run(root, epochs=1, teachers="start", weights="shipped")
 
 
 @pytest.mark.usefixtures("in_torch")

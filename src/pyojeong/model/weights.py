@@ -54,6 +54,11 @@ def load_initial_weights(network: MobileNetV3Small, weights: str, classes: Seque
     _load(network, state, path, last_layer=bool(classes) and _classes(path) == tuple(classes))
 
 
+def know(weights: str, classes: Sequence[str]) -> bool:
+    """Return whether initial weights include a last layer for ``classes``, given in output order."""
+    return weights not in ("random", "imagenet") and _classes(_local(weights)) == tuple(classes)
+
+
 def lacks_statistics(weights: str) -> bool:
     """Return whether networks with these initial weights have BatchNorms without statistics of images.
 

@@ -12,7 +12,7 @@ from pyojeong.core.geometry import ALIGNMENTS, ASPECTS, BOX_KINDS, MARGIN, Frami
 FACE_NETWORKS = ("dlib", "vggface2")
 """Teachers that were pretrained on faces, see ``pyojeong.model.teacher``."""
 
-TEACHERS = (*FACE_NETWORKS, "own")
+TEACHERS = (*FACE_NETWORKS, "own", "start")
 
 _AUGMENTATION = ("flip", "rotate", "scale", "stretch", "shift", "color", "gray", "low_resolution", "jpeg", "erase")
 _BACKBONE = ("lr_backbone", "head_until", "top_until")
@@ -160,7 +160,8 @@ class Recipe:
     Knowledge in a Neural Network", 2015; on using the same view: Beyer et al., "Knowledge distillation: A good teacher
     is patient and consistent", 2022). ``dlib`` and ``vggface2`` are larger networks pretrained on faces
     (``pyojeong.model.teacher``); ``own`` has the architecture of the last network (Furlanello et al., "Born-Again
-    Neural Networks", 2018)."""
+    Neural Networks", 2018). ``start`` is not trained: it is the network that the last one begins from, so that this
+    keeps what it knew (Li and Hoiem, "Learning without Forgetting", 2016)."""
 
     teacher_weights: str = ""
     """File of ``vggface2``'s weights, made by ``scripts/vggface2.py``; relative to the current folder, like

@@ -154,7 +154,7 @@ class _Run:
             identity = {
                 "network": kind,
                 "weights": start or weights.fingerprint(self.recipe.weights),
-                "recipe": own,
+                "recipe": {} if kind == "start" else own,
                 "taught_by": taught_by,
                 "scheme": self.scheme.name,
                 "classes": self.scheme.classes,
@@ -240,7 +240,8 @@ class _Run:
 def check_weights(recipe: Recipe) -> None:
     """Raise InputError where a local weights file that ``recipe`` needs is missing or unusable."""
     for number in range(1, len(recipe.teacher_kinds) + 2):
-        if recipe.kind(number) in FACE_NETWORKS or recipe.weights not in ("random", "imagenet"):
+        kind = recipe.kind(number)
+        if kind != "start" and (kind in FACE_NETWORKS or recipe.weights not in ("random", "imagenet")):
             _initial_network(recipe, number, ("one", "other"))
 
 
@@ -266,6 +267,11 @@ def _initial_network(recipe: Recipe, number: int, classes: Sequence[str]) -> Net
     network = MobileNetV3Small(len(classes))
     with distributed.first_alone():
         weights.load_initial_weights(network, recipe.weights, classes)
+    if kind == "start" and not weights.know(recipe.weights, classes):
+        raise InputError(
+            f"the teacher start answers with the initial weights, but {recipe.weights} was not trained on the classes "
+            f"{', '.join(classes)}; give --weights a file that was, or leave this teacher out"
+        )
     return network
 
 
@@ -281,9 +287,12 @@ def _learn(fabric: Fabric, run: _Run, networks: Sequence[Network], sets: dict[st
 
     history: list[dict[str, Any]] = []
     for number, (network, run_id) in enumerate(zip(networks, run.ids, strict=True), 1):
+        network.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if recipe.kind(number) == "start":
+            network.eval().requires_grad_(False)
+            continue
         own = recipe.of_network(number)
         train_source, val_source = (PixelSource(sets[name], own) for name in ("train", "val"))
-        network.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if isinstance(network, MobileNetV3Small) and weights.lacks_statistics(recipe.weights):
             restore = calibrate_batchnorm if recipe.weights == "random" else restore_batchnorm
             restore(network, train_source, fabric.device)
