@@ -13,7 +13,6 @@ from pyojeong.training.batches import (
     FeatureSource,
     PixelSource,
     by_set,
-    mix,
     read_ahead,
     sample_rows,
     set_shares,
@@ -21,7 +20,6 @@ from pyojeong.training.batches import (
     targets,
 )
 from pyojeong.training.crop_cache import open_crops, read_crop_table
-from pyojeong.training.distributed import Share
 from pyojeong.training.recipe import Recipe
 from tests.patterns import write_crops
 
@@ -165,30 +163,3 @@ def test_a_number_for_each_data_set() -> None:
     assert by_set("set_votes", {"web": 0.75}, ("acted", "web"), 0.5).tolist() == [0.5, 0.75]
     with pytest.raises(InputError, match="set_votes names the data set films; the training table has acted, web"):
         by_set("set_votes", {"films": 1}, ("acted", "web"), 0.5)
-
-
-@pytest.mark.parametrize("shape", [(4, 3, 2, 2), (4, 5)])
-def test_images_and_targets_are_mixed_with_the_same_weight(shape: tuple[int, ...]) -> None:
-    inputs = torch.arange(4.0).view(-1, *[1] * (len(shape) - 1)).expand(shape)
-    wanted = torch.eye(4)
-    mixed, targets = mix(inputs, wanted, 1.0, (1, 2))
-    own, partner = targets.diagonal(), targets[range(4), [3, 0, 1, 2]]
-
-    assert mixed.shape == shape
-    assert torch.allclose(own + partner, torch.ones(4))
-    assert 0.01 < own.min() < own.max() < 0.99
-    assert len(own.unique()) == 4, "each image has a weight of its own"
-    expected = own * torch.arange(4.0) + partner * torch.tensor([3.0, 0, 1, 2])
-    assert torch.allclose(mixed.flatten(1), expected[:, None].expand(4, mixed[0].numel()))
-    assert torch.equal(mix(inputs, wanted, 1.0, (1, 2))[0], mixed)
-    assert not torch.equal(mix(inputs, wanted, 1.0, (1, 3))[0], mixed)
-
-
-def test_a_process_mixes_its_own_images_with_the_weights_of_its_share() -> None:
-    inputs, wanted = torch.rand(6, 3), torch.eye(6)
-    whole = mix(inputs, wanted, 1.0, (7,))[1]
-    own = Share(6, rank=1, size=2)
-    part = mix(inputs[own.own], wanted[own.own], 1.0, (7,), own)[1]
-
-    assert torch.equal(part[range(3), [1, 3, 5]], whole.diagonal()[own.own])
-    assert not part[:, ::2].any()

@@ -58,7 +58,6 @@ def test_options_replace_values_and_none_does_not() -> None:
             {"set_votes": "rafdb:1.5"},
             "set_votes has 'rafdb:1.5'; it needs words like rafdb:0.5, with a number from 0 to 1",
         ),
-        ({"mixup": -0.1}, "mixup is -0.1"),
         ({"aspect": 2.1}, "aspect is 2.1"),
     ],
 )
@@ -127,7 +126,6 @@ def test_teachers_have_their_own_seeds_epochs_rates_and_strength() -> None:
         "scale": 0.2,
         "stretch": 0.4,
         "flip": 0.5,
-        "mixup": 0.2,
     }
     recipe = Recipe.of("finetune", options)
     networks = [recipe.of_network(number) for number in (1, 2, 3)]
@@ -137,7 +135,6 @@ def test_teachers_have_their_own_seeds_epochs_rates_and_strength() -> None:
     assert [one.lr_backbone for one in networks] == [1e-4, 3e-4, 1e-4]
     assert [one.stage(0) for one in networks] == ["top", "all", "top"]
     assert [one.scale for one in networks] == [0.1, 0.1, 0.2]
-    assert [one.mixup for one in networks] == [0, 0, 0.2]
     assert [(one.flip, one.stretch) for one in networks] == [(0.5, 0.4)] * 3, "no matters of strength"
     alone = Recipe.of("finetune", {"teacher_strength": 0.5, "teacher_epochs": 9, "epochs": 4})
     assert alone.of_network(1) == alone

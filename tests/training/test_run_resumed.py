@@ -31,7 +31,7 @@ def root(tmp_path: Path) -> Path:
 def test_a_killed_run_ends_as_an_undisturbed_one(
     root: Path, mode: str, ema: float, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    options: dict[str, Any] = {"epochs": 3, "ema": ema, "schedule": "cosine", "mixup": 0.4}
+    options: dict[str, Any] = {"epochs": 3, "ema": ema, "schedule": "cosine"}
     if mode == "finetune":
         options |= {"head_until": 0.34, "top_until": 0.67}
     run(root, "whole", mode, **options)

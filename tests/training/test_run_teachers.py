@@ -63,7 +63,7 @@ def test_a_network_learns_from_its_teachers_view_of_each_changed_image(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lessons, asked, seen, wanted = [], [], [], []
-    taught_targets = loop._Loop._taught
+    targets = loop._Loop._targets
 
     def ask(network: Any, device: Any) -> Any:
         asked.append(network)
@@ -73,27 +73,27 @@ def test_a_network_learns_from_its_teachers_view_of_each_changed_image(
         lessons.append(arguments[4])
         return loop.learn(*arguments)
 
-    def remember(loop: Any, labeled: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
-        wanted.append((labeled, taught_targets(loop, labeled, inputs)))
+    def remember(loop: Any, rows: Any, inputs: torch.Tensor) -> torch.Tensor:
+        wanted.append((rows, targets(loop, rows, inputs)))
         seen.append(inputs.clone())
         return wanted[-1][1]
 
     monkeypatch.setattr("pyojeong.training.run.learn", learn)
     monkeypatch.setattr("pyojeong.training.run.inference_function", ask)
-    monkeypatch.setattr(loop._Loop, "_taught", remember)
+    monkeypatch.setattr(loop._Loop, "_targets", remember)
     faces = write_face_mobilenet(root / "faces.safetensors")
     teachers = {"teachers": "dlib vggface2 own", "teacher_weights": str(faces)}
     run(root, epochs=1, batch=16, distil=0.3, shift=0.4, erase=0.5, **teachers)
-    labeled, mixed = wanted[3]
+    rows, mixed = wanted[3]
     with torch.inference_mode():
         taught = torch.stack([teacher(seen[3]).softmax(1) for teacher in lessons[3].teachers]).mean(0)
+    labels = [name % 6 for name in rows]
 
     assert [len(lesson.teachers) for lesson in lessons] == [0, 0, 0, 3]
     assert [type(network) for network in asked] == [FaceRecognitionNet, FaceMobileNet, MobileNetV3Small]
     assert not any(network.training for network in asked)
-    assert torch.equal(wanted[0][1], wanted[0][0])
-    assert set(labeled.flatten().tolist()) == {0, 1}
-    assert (mixed - (0.7 * labeled + 0.3 * taught)).abs().max() < 1e-6
+    assert torch.equal(wanted[0][1], torch.eye(6)[[name % 6 for name in wanted[0][0]]])
+    assert (mixed - (0.7 * torch.eye(6)[labels] + 0.3 * taught)).abs().max() < 1e-6
 
 
 @pytest.mark.usefixtures("in_torch")

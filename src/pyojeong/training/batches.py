@@ -143,33 +143,6 @@ def targets(labels: Ints, classes: int, votes: Floats | None, share: Floats | fl
     return mixed
 
 
-def mix(
-    inputs: Tensor, wanted: Tensor, alpha: float, seeds: Sequence[int], share: Share | None = None
-) -> tuple[Tensor, Tensor]:
-    """Mix another image, and its target, into each: mixup (Zhang et al., 2018).
-
-    Args:
-        inputs: images or features, float [N, ...], in random order: the partner of each is the one before it. It is
-            never one of another process, so the number of processes decides the partners.
-        wanted: targets as probabilities, float [N, K].
-        alpha: the weight of an image is drawn from Beta(alpha, alpha), for each image.
-        seeds: of the randomness.
-        share: this process's share of a step, or None for all of it.
-
-    Returns:
-        Both, mixed.
-    """
-    share = share or Share(len(inputs))
-    drawn = np.random.default_rng(seeds).beta(alpha, alpha, share.count)[share.own]
-    weight = torch.from_numpy(drawn).to(wanted)
-    partners = torch.arange(len(inputs), device=inputs.device).roll(1)
-
-    def mixed(values: Tensor) -> Tensor:
-        return values[partners].lerp(values, weight.view(-1, *[1] * (values.dim() - 1)))
-
-    return mixed(inputs), mixed(wanted)
-
-
 def read_ahead(source: Source, plan: Sequence[Ints], pin: bool = False) -> Iterator[Tensor]:
     """Yield the raw rows of every step of ``plan`` while a thread reads the next step.
 

@@ -21,7 +21,7 @@ from pyojeong.core.progress import Advance, bar
 from pyojeong.model.checkpoint import load_torch, save_torch
 from pyojeong.model.network import MobileNetV3Small, Network
 from pyojeong.training import distributed
-from pyojeong.training.batches import FeatureSource, PixelSource, Source, mix, read_ahead, sample_rows, steps
+from pyojeong.training.batches import FeatureSource, PixelSource, Source, read_ahead, sample_rows, steps
 from pyojeong.training.distributed import Share
 from pyojeong.training.inference_cache import BATCH, Backbone
 from pyojeong.training.recipe import Recipe
@@ -32,9 +32,6 @@ EVALUATION_BATCH = 64
 
 _WARMUP_START = 1 / 25
 """Share of the learning rates at the start of the warmup."""
-
-_MIXING = 1
-"""Last word of the seeds of mixup, whose numbers are drawn apart from the augmentation's."""
 
 log = logging.getLogger(__name__)
 
@@ -127,13 +124,9 @@ class _Loop:
         note = f"epoch {epoch + 1}/{recipe.epochs}, {recipe.stage(epoch)}"
         for step, raw in enumerate(read_ahead(self.train, own, pin=self.fabric.device.type == "cuda")):
             self._set_rates((epoch + step / len(plan)) / recipe.epochs)
-            seeds = (recipe.seed, epoch, step)
-            inputs = self.train.prepare(self.fabric.to_device(raw), seeds, shares[step])
-            wanted = self.fabric.to_device(self.labeled[torch.from_numpy(own[step])])
-            if recipe.mixup:
-                inputs, wanted = mix(inputs, wanted, recipe.mixup, (*seeds, _MIXING), shares[step])
+            inputs = self.train.prepare(self.fabric.to_device(raw), (recipe.seed, epoch, step), shares[step])
             loss = shares[step].weight * nn.functional.cross_entropy(
-                forward(inputs).float(), self._taught(wanted, inputs), label_smoothing=recipe.label_smoothing
+                forward(inputs).float(), self._targets(own[step], inputs), label_smoothing=recipe.label_smoothing
             )
             self.stepper.zero_grad()
             self.fabric.backward(loss)
@@ -148,12 +141,13 @@ class _Loop:
         return float(distributed.total(total)) / distributed.size() / len(order)
 
     @torch.no_grad()
-    def _taught(self, wanted: Tensor, inputs: Tensor) -> Tensor:
+    def _targets(self, rows: Ints, inputs: Tensor) -> Tensor:
+        labeled: Tensor = self.fabric.to_device(self.labeled[torch.from_numpy(rows)])
         if not self.lesson.teachers:
-            return wanted
+            return labeled
         with self.fabric.autocast():
             taught = torch.stack([teacher(inputs).float().softmax(1) for teacher in self.lesson.teachers]).mean(0)
-        return wanted.lerp(taught, self.recipe.distil)
+        return labeled.lerp(taught, self.recipe.distil)
 
     def _order(self, generator: np.random.Generator) -> Ints:
         if not self.recipe.balance:

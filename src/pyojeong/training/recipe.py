@@ -149,11 +149,6 @@ class Recipe:
     set_votes: str = ""
     """That share for single data sets, as words NAME:SHARE; any other set has ``votes``."""
 
-    mixup: float = _number(0.0, 0, 10)
-    """Both parameters of the Beta distribution of the weight with which another image of the step, and its target, is
-    mixed into each image; 0 turns mixing off (Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018).
-    Teachers are trained without it."""
-
     teachers: str = ""
     """Networks trained before the last one, as words in their order. They learn from the labels alone; the last network
     also learns from the mean of their probabilities for the same augmented image (Hinton et al., "Distilling the
@@ -246,7 +241,7 @@ class Recipe:
         """Return the recipe of network ``number`` (counted from 1: the teachers, then the last network)."""
         changed: dict[str, Any] = {"seed": self.seed + number - 1}
         if number <= len(self.teacher_kinds):
-            changed |= {"epochs": self.teacher_epochs or self.epochs, "mixup": 0.0}
+            changed["epochs"] = self.teacher_epochs or self.epochs
             # A flipped image is no harder, and stretch compensates for the crops' proportions.
             scaled = [name for name in _AUGMENTATION if name not in ("flip", "stretch")]
             changed |= {name: getattr(self, name) * self.teacher_strength for name in scaled}
