@@ -5,7 +5,7 @@ import { Follower } from './following.js';
 import { Head } from './head.js';
 import { Lifecycle } from './lifecycle.js';
 import { fetchModel } from './model.js';
-import { checkRuntime, fetchOf } from './options.js';
+import { checkNames, checkRuntime, fetchOf } from './options.js';
 import { checkKind, cut, listOf, overlapOf, regionOf } from './patch.js';
 import { Smoother } from './smoothing.js';
 import { PixelReader, isLoading, loaded } from './source.js';
@@ -240,6 +240,7 @@ function shareOf(frame, box) {
  * @throws {EmotionError} `bad_option`
  */
 function checkFrame(options) {
+  checkNames(options);
   checkKind(options?.boxKind);
   const time = options?.time;
   if (time === undefined || Number.isFinite(time)) return;
@@ -251,6 +252,7 @@ function checkFrame(options) {
  * @throws {EmotionError} `bad_option`
  */
 export function checkAnalyzer(options) {
+  checkNames(options);
   checkRuntime(options);
   checkSearch(options);
   for (const name of /** @type {const} */ (['modelUrl', 'classesUrl', 'detectorUrl'])) {

@@ -1,7 +1,7 @@
 import { EmotionError } from './errors.js';
 import { loadModel } from './model.js';
 import { loadBackend } from './network.js';
-import { fetchOf } from './options.js';
+import { checkNames, fetchOf } from './options.js';
 
 /** @typedef {import('./options.js').RuntimeOptions} RuntimeOptions */
 
@@ -89,5 +89,6 @@ export class Head {
  * @throws {EmotionError} `bad_option`
  */
 export function checkModelUrl(options) {
+  checkNames(options);
   if (!options?.modelUrl) throw new EmotionError('bad_option', 'modelUrl is missing; pass the address of the ONNX file');
 }

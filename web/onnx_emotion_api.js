@@ -8,7 +8,7 @@
 import { EmotionError } from './errors.js';
 import { Head, checkModelUrl } from './head.js';
 import { Lifecycle } from './lifecycle.js';
-import { checkRuntime } from './options.js';
+import { checkNames, checkRuntime } from './options.js';
 import { checkKind, checked } from './patch.js';
 import { PixelReader, isLoading, loaded } from './source.js';
 
@@ -133,6 +133,7 @@ export class EmotionAPI {
     this.#head.ready();
     // A box beside landmarks is not cut, but a broken one is a mistake all the same.
     if (box) checked(box);
+    checkNames(options);
     checkKind(boxKind);
     // Does not wait otherwise, not even for a microtask, so that the pixels are those at the time of the call.
     if (isLoading(source)) await loaded(source);

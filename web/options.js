@@ -46,6 +46,25 @@ export function checkRuntime(options) {
   }
 }
 
+const NAMES = [
+  'modelUrl', 'classesUrl', 'detectorUrl', 'wasmBasePath', 'workerUrl', 'engine', 'provider', 'ort', 'fetch', 'worker',
+  'minFace', 'scoreThreshold', 'thorough', 'inputSize', 'halfLife', 'boxKind', 'landmarks', 'time',
+];
+
+/**
+ * Refuses a name that differs from an option's only in capital letters, such as `modelURL`: without an error the option
+ * would be left out, and the package's own model be used.
+ *
+ * @param {object | null | undefined} options
+ * @throws {EmotionError} `bad_option`
+ */
+export function checkNames(options) {
+  for (const name of Object.keys(options ?? {})) {
+    const meant = NAMES.find((known) => known !== name && known.toLowerCase() === name.toLowerCase());
+    if (meant) throw new EmotionError('bad_option', `there is no option ${name}; its name is ${meant}`);
+  }
+}
+
 /** @param {{ fetch?: typeof globalThis.fetch }} options */
 export function fetchOf({ fetch }) {
   return fetch ?? globalThis.fetch.bind(globalThis);
