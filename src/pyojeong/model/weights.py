@@ -54,7 +54,7 @@ def load_initial_weights(network: MobileNetV3Small, weights: str, classes: Seque
     _load(network, state, path, last_layer=bool(classes) and _classes(path) == tuple(classes))
 
 
-def know(weights: str, classes: Sequence[str]) -> bool:
+def has_last_layer(weights: str, classes: Sequence[str]) -> bool:
     """Return whether initial weights include a last layer for ``classes``, given in output order."""
     return weights not in ("random", "imagenet") and _classes(_local(weights)) == tuple(classes)
 

@@ -267,7 +267,7 @@ def _initial_network(recipe: Recipe, number: int, classes: Sequence[str]) -> Net
     network = MobileNetV3Small(len(classes))
     with distributed.first_alone():
         weights.load_initial_weights(network, recipe.weights, classes)
-    if kind == "start" and not weights.know(recipe.weights, classes):
+    if kind == "start" and not weights.has_last_layer(recipe.weights, classes):
         raise InputError(
             f"the teacher start answers with the initial weights, but {recipe.weights} was not trained on the classes "
             f"{', '.join(classes)}; give --weights a file that was, or leave this teacher out"
