@@ -52,8 +52,8 @@ const NAMES = [
 ];
 
 /**
- * Refuses a name that differs from an option's only in capital letters, such as `modelURL`: without an error the option
- * would be left out, and the package's own model be used.
+ * Refuses a name that differs from an option's only in case, such as `modelURL`. It would otherwise be ignored, and the
+ * package's own model used.
  *
  * @param {object | null | undefined} options
  * @throws {EmotionError} `bad_option`
@@ -61,7 +61,7 @@ const NAMES = [
 export function checkNames(options) {
   for (const name of Object.keys(options ?? {})) {
     const meant = NAMES.find((known) => known !== name && known.toLowerCase() === name.toLowerCase());
-    if (meant) throw new EmotionError('bad_option', `there is no option ${name}; its name is ${meant}`);
+    if (meant) throw new EmotionError('bad_option', `there is no option ${name}; did you mean ${meant}?`);
   }
 }
 

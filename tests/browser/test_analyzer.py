@@ -216,8 +216,11 @@ def test_misuse_has_a_name(page: Any) -> None:
     faults = {
         "() => makeAnalyzer({ detectorUrl: null })": ("bad_option", "detectorUrl"),
         "() => makeAnalyzer({ modelUrl: '' })": ("bad_option", "modelUrl"),
-        "() => makeAnalyzer({ modelURL: '/mine.onnx' })": ("bad_option", "its name is modelUrl"),
-        "() => ready.analyze(new ImageData(4, 4), [], { boxkind: 'detector' })": ("bad_option", "its name is boxKind"),
+        "() => makeAnalyzer({ modelURL: '/mine.onnx' })": ("bad_option", "did you mean modelUrl?"),
+        "() => ready.analyze(new ImageData(4, 4), [], { boxkind: 'detector' })": (
+            "bad_option",
+            "did you mean boxKind?",
+        ),
         "() => makeAnalyzer({ halfLife: -1 })": ("bad_option", "halfLife"),
         "() => makeAnalyzer({ halfLife: '300' })": ("bad_option", '"300"'),
         "() => makeAnalyzer({ minFace: 3 })": ("bad_option", "minFace"),

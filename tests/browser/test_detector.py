@@ -267,7 +267,7 @@ def test_misuse_and_broken_models_have_a_name(page: Any, site: Any) -> None:
     run = "/models/mobilenetv3_classifier/runs/finetune_K7_160/"
     faults = {
         "() => makeDetector({ modelUrl: undefined })": ("bad_option", "modelUrl"),
-        "() => makeDetector({ minface: 0.1 })": ("bad_option", "its name is minFace"),
+        "() => makeDetector({ minface: 0.1 })": ("bad_option", "did you mean minFace?"),
         "() => makeDetector({ minFace: 0 })": ("bad_option", "minFace"),
         "() => makeDetector({ minFace: 2 })": ("bad_option", "minFace"),
         "() => makeDetector({ scoreThreshold: 1 })": ("bad_option", "scoreThreshold"),

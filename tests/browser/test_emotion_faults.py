@@ -72,8 +72,11 @@ SOURCE_FAULTS = {
     "() => makeApi().predictFromImage(new ImageData(4, 4))": ("not_initialized", "init()"),
     "() => makeApi().info()": ("not_initialized", "init()"),
     "() => makeApi({ modelUrl: '' })": ("bad_option", "modelUrl"),
-    "() => makeApi({ wasmbasePath: '/dist/' })": ("bad_option", "its name is wasmBasePath"),
-    "() => api.predictFromImage(new ImageData(4, 4), null, { Landmarks: {} })": ("bad_option", "its name is landmarks"),
+    "() => makeApi({ wasmbasePath: '/dist/' })": ("bad_option", "did you mean wasmBasePath?"),
+    "() => api.predictFromImage(new ImageData(4, 4), null, { Landmarks: {} })": (
+        "bad_option",
+        "did you mean landmarks?",
+    ),
     "() => makeApi({ provider: 'cuda' })": ("bad_option", "provider"),
     "() => api.predictFromImage(null)": ("bad_source", "ImageBitmap"),
     "() => api.predictFromImage('face.png')": ("bad_source", "ImageBitmap"),

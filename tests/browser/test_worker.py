@@ -189,7 +189,7 @@ def test_each_fault_has_a_name_and_a_remedy(page: Any, site: Any) -> None:
         (site.root / f"{name}.js").write_text(f"import './{name}-first.js'; import '/web/worker.js';")
     faults = {
         "() => inWorker({ detectorUrl: '' })": ("bad_option", "detectorUrl"),
-        "() => inWorker({ halflife: 300 })": ("bad_option", "its name is halfLife"),
+        "() => inWorker({ halflife: 300 })": ("bad_option", "did you mean halfLife?"),
         "() => inWorker({ fetch: () => {} })": ("bad_option", "fetch"),
         "() => inWorker({ modelUrl: 'none.onnx' })": ("model_not_found", "modelUrl"),
         "() => inWorker({ detectorUrl: '/blank.html' })": ("model_is_html", "detectorUrl"),

@@ -51,12 +51,13 @@ def load_initial_weights(network: MobileNetV3Small, weights: str, classes: Seque
         return
     path = imagenet_file() if weights == "imagenet" else _local(weights)
     state = load_onnx(path) if _is_folded(path) else load_weights(path)
-    _load(network, state, path, last_layer=bool(classes) and _classes(path) == tuple(classes))
+    _load(network, state, path, last_layer=has_last_layer(weights, classes))
 
 
 def has_last_layer(weights: str, classes: Sequence[str]) -> bool:
     """Return whether initial weights include a last layer for ``classes``, given in output order."""
-    return weights not in ("random", "imagenet") and _classes(_local(weights)) == tuple(classes)
+    own = bool(classes) and weights not in ("random", "imagenet")
+    return own and _classes(_local(weights)) == tuple(classes)
 
 
 def lacks_statistics(weights: str) -> bool:

@@ -155,8 +155,8 @@ class Recipe:
     Knowledge in a Neural Network", 2015; on using the same view: Beyer et al., "Knowledge distillation: A good teacher
     is patient and consistent", 2022). ``dlib`` and ``vggface2`` are larger networks pretrained on faces
     (``pyojeong.model.teacher``); ``own`` has the architecture of the last network (Furlanello et al., "Born-Again
-    Neural Networks", 2018). ``start`` is not trained: it is the network that the last one begins from, so that this
-    keeps what it knew (Li and Hoiem, "Learning without Forgetting", 2016)."""
+    Neural Networks", 2018). ``start`` is not trained: it is the network that the last one begins from, whose answers
+    keep the last one from forgetting (Li and Hoiem, "Learning without Forgetting", 2016)."""
 
     teacher_weights: str = ""
     """File of ``vggface2``'s weights, made by ``scripts/vggface2.py``; relative to the current folder, like
