@@ -97,8 +97,14 @@ def test_gradients_are_clipped_to_the_norm_asked_for(root: Path, monkeypatch: py
 
 
 def test_each_data_set_has_its_own_share_of_votes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = pl.read_csv(root / "train.csv").with_columns(pl.Series("set", ["web", "acted"] * 6), votes_angry=pl.lit(4))
+    sets = pl.Series("set", ["web", "acted"] * 6)
+    rows = pl.read_csv(root / "train.csv").with_columns(sets, votes_angry=pl.when(sets == "acted").then(4))
     write_csv(rows, root / "train.csv")
+    with pytest.raises(
+        InputError, match=r"set_votes names the data set web, but in .*train.csv its rows have no votes"
+    ):
+        run(root, epochs=1, set_votes="web:0.5")
+    write_csv(rows.with_columns(votes_angry=pl.lit(4)), root / "train.csv")
     lessons = []
 
     def learn(*arguments: Any) -> Any:

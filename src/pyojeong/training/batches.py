@@ -125,6 +125,23 @@ def set_shares(names: Sequence[str], weights: Mapping[str, float]) -> Floats:
     return shares
 
 
+def vote_shares(crops: CropSet, recipe: Recipe) -> Floats:
+    """Return how much of each row's target are votes, float64 [N].
+
+    Raises InputError where the recipe gives a share to a data set that is not there or has no votes.
+    """
+    by_name = recipe.votes_by_set
+    shares = by_set("set_votes", by_name, crops.set_names, recipe.votes)[crops.sets]
+    for name, share in by_name.items():
+        own = crops.sets == crops.set_names.index(name)
+        if share and (crops.votes is None or not crops.votes[own].any()):
+            raise InputError(
+                f"set_votes names the data set {name}, but in {crops.csv} its rows have no votes; leave it out, or add "
+                "columns votes_<label>"
+            )
+    return shares
+
+
 def targets(labels: Ints, classes: int, votes: Floats | None, share: Floats | float) -> Floats:
     """Return the targets as probabilities, float64 [N, classes].
 

@@ -36,7 +36,7 @@ from pyojeong.model import teacher, weights
 from pyojeong.model.checkpoint import Checkpoint, load_torch
 from pyojeong.model.network import MobileNetV3Small, Network
 from pyojeong.training import distributed
-from pyojeong.training.batches import PixelSource, Source, by_set, set_shares, targets
+from pyojeong.training.batches import PixelSource, Source, set_shares, targets, vote_shares
 from pyojeong.training.batchnorm import calibrate_batchnorm, restore_batchnorm
 from pyojeong.training.crop_cache import CropSet, CropTable, open_crops, read_crop_table
 from pyojeong.training.inference_cache import inference_function
@@ -279,8 +279,7 @@ def _learn(fabric: Fabric, run: _Run, networks: Sequence[Network], sets: dict[st
     """Train the teachers, if any, then the last network; leave all at their best epochs and return their scores."""
     recipe, classes = run.recipe, len(run.scheme.classes)
     train = sets["train"]
-    vote_shares = by_set("set_votes", recipe.votes_by_set, train.set_names, recipe.votes)[train.sets]
-    labeled = targets(train.labels, classes, train.votes, vote_shares)
+    labeled = targets(train.labels, classes, train.votes, vote_shares(train, recipe))
     counts = np.bincount(sets["val"].labels, minlength=classes).clip(1)
     per_set = set_shares(train.set_names, recipe.weight_by_set)
     lesson = Lesson(labeled, (counts / counts.sum()) ** (1 - recipe.balance), per_set)
