@@ -10,7 +10,8 @@ in two of them:
 
 - RAF-DB: the split of ``rafdb.py``. Its pictures are aligned already and have no landmarks here. With ``--answers``, an
   exported model's answers for its training faces stand for the annotators' votes, which RAF-DB lacks.
-- FER2013: 5 % of its training part for validation, without ``near_test``; FER+'s votes.
+- FER2013: 5 % of its training part for validation, without ``near_test``; FER+'s votes. Faces of the validation part
+  that nearly equal a training face are left out.
 - CK+: every tenth person for validation. It has no neutral faces, and contempt is left out.
 - The Taiwanese performers: those of ``--hold-out`` for validation; the raters' shares as votes.
 - JAFFE: validation only.
@@ -22,6 +23,7 @@ import argparse
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -29,12 +31,13 @@ import onnx
 import polars as pl
 import rafdb
 from archive_tables import link_into, read_list
+from PIL import Image
 
 from pyojeong.classifier import Classifier
 from pyojeong.core.alignment import aligned_crop, face_points
 from pyojeong.core.errors import InputError
 from pyojeong.core.geometry import SIZE
-from pyojeong.core.images import ImageError, Pixels, decode, read_bytes
+from pyojeong.core.images import PROBLEMS, ImageError, Pixels, decode, read_bytes
 from pyojeong.core.labels import FACEAPI
 from pyojeong.core.metrics import Floats
 from pyojeong.core.progress import bar
@@ -52,6 +55,10 @@ UTK = "utk_asian"
 TEMPERATURE = "temperature"
 VOTES_OF_A_MODEL = 10
 """As many as FER+'s annotators."""
+
+ALIKE = 0.9
+"""Correlation of two pictures at 24 pixels above which they count as the same photograph. Looked at were 30 pairs from
+.87 to 1: all above .935 were, and few below."""
 
 LEAST_VOTES = 5
 """Faces to which fewer of FER+'s ten annotators gave one of the seven labels are left out."""
@@ -84,7 +91,10 @@ def taiwan(archive: Path, held_out: list[str]) -> dict[str, pl.DataFrame]:
     shares = {label: f"share_{label}" for label in FACEAPI if label != "neutral"}
     faces = _read(archive, ["path", "label_en", "person", "raters", *shares.values()])
     votes = {f"{VOTES_PREFIX}{label}": pl.col(name) * pl.col("raters") for label, name in shares.items()}
-    faces = faces.with_columns(**votes).with_columns(pl.col(votes).round(1))
+    try:
+        faces = faces.with_columns(**votes).with_columns(pl.col(votes).round(1))
+    except pl.exceptions.PolarsError:
+        raise InputError(f"{archive}: raters and shares must be numbers; correct {archive.stem}/labels.csv") from None
     if unknown := sorted(set(held_out) - set(faces["person"])):
         raise InputError(f"--hold-out: {archive} has no person {unknown[0]}; it has {sorted(set(faces['person']))}")
     return _by_person(faces, held_out)
@@ -122,6 +132,30 @@ def tables(folder: Path, held_out: list[str], unlabeled: bool) -> dict[str, pl.D
     return {split: pl.concat(frames).fill_null("") for split, frames in joined.items()}
 
 
+def without_twins(val: pl.DataFrame, train: pl.DataFrame, root: Path) -> pl.DataFrame:
+    """Return ``val`` without the faces of FER2013 that nearly equal one of ``train``, and print how many were left out.
+
+    FER2013 holds many photographs twice, cut or marked a little differently.
+    """
+    fer = pl.col("set") == "fer2013"
+    learned, asked = (_vectors(faces.filter(fer)["path"], root) for faces in (train, val))
+    twins = (asked @ learned.T).max(1, initial=0) > ALIKE
+    print(f"fer2013: {int(twins.sum())} of {len(twins)} validation faces nearly equal a training face and are left out")
+    return val.filter(~fer | ~pl.col("path").is_in(val.filter(fer)["path"].filter(pl.Series(twins)).to_list()))
+
+
+def _vectors(paths: pl.Series, root: Path) -> Floats:
+    """Return each picture as a vector of length 1, whose dot products are correlations; an unreadable one as zeros."""
+    vectors: Floats = np.zeros((len(paths), 24 * 24))
+    for number, path in enumerate(paths):
+        with suppress(ImageError):  # training counts it
+            gray = Image.fromarray(decode(read_bytes(root, path))).convert("L")
+            vectors[number] = np.asarray(gray.resize((24, 24), Image.Resampling.BOX)).ravel()
+    vectors -= vectors.mean(1, keepdims=True)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True) + 1e-9
+    return vectors
+
+
 def with_landmarks(faces: pl.DataFrame, root: Path) -> pl.DataFrame:
     """Return ``faces`` with the columns of the landmarks, empty where none were found, and print how many were."""
     detector = Detector(threads=1)
@@ -155,7 +189,7 @@ def with_landmarks(faces: pl.DataFrame, root: Path) -> pl.DataFrame:
     return faces.with_columns(pl.DataFrame(points, schema=list(POINT_COLUMNS), orient="row"))
 
 
-def with_answers(faces: pl.DataFrame, root: Path, model: Path) -> pl.DataFrame:
+def with_answers(faces: pl.DataFrame, root: Path, ask_model: Callable[[Pixels], Floats]) -> pl.DataFrame:
     """Return ``faces`` with answers as votes of RAF-DB's and UTKFace's rows, ``VOTES_OF_A_MODEL`` for each face.
 
     RAF-DB's are the model's, UTKFace's the mean of the model's and face-api.js's; UTKFace's labels are the most
@@ -163,12 +197,15 @@ def with_answers(faces: pl.DataFrame, root: Path, model: Path) -> pl.DataFrame:
     say less about the classes that a face is not. Of UTKFace's candid portraits the few that seem neither neutral nor
     happy are left out: equal class shares in all sets would show these, mostly mistakes, again and again.
     """
-    ask_model, ask_faceapi = _model_answers(model), _faceapi_answers()
+    ask_faceapi = _faceapi_answers()
     rows = faces.with_row_index("row").filter(pl.col("set").is_in(["rafdb", UTK]))
     answers = np.empty((rows.height, len(FACEAPI)))
     with bar("Asking the models", rows.height) as advance:
         for number, row in enumerate(rows.iter_rows(named=True)):
-            picture = decode(read_bytes(root, row["path"]))
+            try:
+                picture = decode(read_bytes(root, row["path"]))
+            except ImageError as error:
+                raise InputError(f"{row['path']}: {PROBLEMS[error.reason]}; repair the archive") from None
             if row["set"] == UTK:
                 answers[number] = (ask_model(_aligned(picture, row)) + ask_faceapi(picture)) / 2
             else:
@@ -184,7 +221,8 @@ def with_answers(faces: pl.DataFrame, root: Path, model: Path) -> pl.DataFrame:
     return filled.filter((pl.col("set") != UTK) | pl.col("label_en").is_in(["neutral", "happy"]))
 
 
-def _model_answers(model: Path) -> Callable[[Pixels], Floats]:
+def model_answers(model: Path) -> Callable[[Pixels], Floats]:
+    """Return a function that asks an exported model about a picture; InputError where it has other classes."""
     classifier = Classifier(model, threads=1)
     if classifier.classes != FACEAPI:
         raise InputError(f"{model}: answers {', '.join(classifier.classes)}; a model of {', '.join(FACEAPI)} is needed")
@@ -241,17 +279,19 @@ def main() -> None:
     arguments = parser.parse_args()
     root = arguments.project_root
     try:
-        held_out = [name for name in arguments.hold_out.split(",") if name]
-        parts = tables(arguments.folder, held_out, unlabeled=arguments.answers is not None)
+        held_out = [name.strip() for name in arguments.hold_out.split(",") if name.strip()]
+        ask = model_answers(arguments.answers) if arguments.answers else None
+        parts = tables(arguments.folder, held_out, unlabeled=ask is not None)
         for name in pl.concat(parts.values())["set"].unique():
             link_into(root / "data_raw", arguments.folder / f"{name}.zip")
+        parts["val"] = without_twins(parts["val"], parts["train"], root)
         for split, part in parts.items():
             path = root / "data_raw" / f"mixed_{split}_BASIC7.csv"
             faces = with_landmarks(part, root)
-            if split == "train" and arguments.answers:
-                faces = with_answers(faces, root, arguments.answers)
+            if split == "train" and ask:
+                faces = with_answers(faces, root, ask)
             write_csv(faces, path)
-            counts = part["set"].value_counts(sort=True).iter_rows()
+            counts = faces["set"].value_counts(sort=True).iter_rows()
             print(f"{path}: " + ", ".join(f"{count} of {name}" for name, count in counts))
     except (InputError, OSError) as error:
         parser.exit(2, f"error: {error}\n")

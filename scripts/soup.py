@@ -18,8 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pyojeong.classifier import Classifier
 from pyojeong.core.errors import InputError
-from pyojeong.core.labels import scheme_named
+from pyojeong.core.labels import scheme_named, scheme_of
 from pyojeong.core.metrics import Floats
 from pyojeong.model.checkpoint import Checkpoint
 from pyojeong.model.network import MobileNetV3Small
@@ -37,8 +38,8 @@ State = dict[str, Tensor]
 def averaged(states: list[tuple[State, float]]) -> State:
     """Return the weighted mean of all weights; InputError where a weight is negative or all are 0."""
     total = sum(weight for _, weight in states)
-    if not total > 0 or min(weight for _, weight in states) < 0:
-        raise InputError("the weights of the networks must be 0 or more, and one of them more than 0")
+    if not 0 < total < float("inf") or min(weight for _, weight in states) < 0:
+        raise InputError("the weights of the networks must be finite numbers from 0, and one of them more than 0")
     result = {}
     for name, value in states[0][0].items():
         parts = torch.stack([state[name] * (weight / total) for state, weight in states])
@@ -64,7 +65,11 @@ def joined(words: list[str], csv: Path, root: Path, calibration_set: str) -> Che
     first = next(iter(trained.values()))
     if any((other.classes, other.framing) != (first.classes, first.framing) for other in trained.values()):
         raise InputError("the networks have other classes or crops and cannot be averaged")
-    table = read_crop_table(csv, scheme=scheme_named(first.scheme), root=root, framing=first.framing)
+    for path, _ in named:
+        if path not in trained and (classes := Classifier(path, threads=1).classes) != first.classes:
+            raise InputError(f"{path}: answers {', '.join(classes)}, the other networks {', '.join(first.classes)}")
+    scheme = scheme_of(first.scheme, first.class_tables) if first.class_tables else scheme_named(first.scheme)
+    table = read_crop_table(csv, scheme=scheme, root=root, framing=first.framing)
     crops = open_crops(table, root)
     source = PixelSource(crops, Recipe.of("finetune", {}))
     states = [(trained[path].state_dict if path in trained else start(path, source), weight) for path, weight in named]
@@ -103,11 +108,15 @@ def _by_majority(logits: Floats, votes: Floats | None, own: NDArray[np.bool_]) -
 
 
 def _weighted(word: str) -> tuple[Path, float]:
-    name, colon, weight = word.rpartition(":")
+    name, _, weight = word.rpartition(":")
+    if word.endswith((".pt", ".onnx")):  # C:\runs\best.pt has a colon too
+        return Path(word), 1.0
     try:
-        return (Path(name), float(weight)) if colon else (Path(word), 1.0)
+        return Path(name), float(weight)
     except ValueError:
-        raise InputError(f"{word}: the weight after the colon is not a number") from None
+        raise InputError(
+            f"{word}: is neither a .pt or .onnx file, nor one with a colon and a number behind it"
+        ) from None
 
 
 def main() -> None:
@@ -122,7 +131,7 @@ def main() -> None:
     try:
         network = joined(arguments.networks, arguments.csv, arguments.project_root, arguments.calibration_set)
         network.save(arguments.out)
-    except InputError as error:
+    except (InputError, OSError) as error:
         parser.exit(2, f"error: {error}\n")
 
 

@@ -119,6 +119,33 @@ def test_answers_of_a_model_become_votes_of_training_faces_alone(tmp_path: Path)
     }
 
 
+def test_validation_faces_that_were_learned_too_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(REPOSITORY / "scripts")
+    mixture = importlib.import_module("mixture")
+    noise = np.random.default_rng(0)
+    learned, other = noise.integers(0, 200, (2, 48, 48), dtype=np.uint8)
+    pictures = {"learned": learned, "brighter": learned + 20, "mirrored": learned[:, ::-1], "other": other}
+    for name, pixels in pictures.items():
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    (tmp_path / "damaged.png").write_bytes(b"no picture")
+    train = pl.DataFrame({"path": ["learned.png"], "set": ["fer2013"]})
+    names = ["brighter.png", "mirrored.png", "damaged.png", "other.png", "learned.png"]
+    val = pl.DataFrame({"path": names, "set": ["fer2013"] * 4 + ["rafdb"]})
+    kept = mixture.without_twins(val, train, tmp_path)
+    assert kept["path"].to_list() == names[1:]
+
+
+def test_bad_archives_are_named(tmp_path: Path) -> None:
+    write_sets(tmp_path)
+    shares = {f"share_{label}": 0.5 for label in FACEAPI if label != "neutral"}
+    write_archive(tmp_path / "taiwan_odd.zip", [face("taiwan_odd", 1, person="T01", raters="many", **shares)])
+    done = run("mixture.py", tmp_path, "--project-root", tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "taiwan_odd.zip: raters and shares must be numbers" in done.stderr
+    done = run("mixture.py", tmp_path, "--project-root", tmp_path, "--answers", tmp_path / "none.onnx")
+    assert (done.returncode, done.stderr.count("\n"), "none.onnx" in done.stderr) == (2, 1, True)
+
+
 def test_a_missing_set_and_an_unknown_person_are_named(tmp_path: Path) -> None:
     write_sets(tmp_path)
     done = run("mixture.py", tmp_path, "--project-root", tmp_path, "--hold-out", "T01,T99")
@@ -174,6 +201,16 @@ def test_a_soup_is_the_weighted_mean_with_its_own_temperature(tmp_path: Path) ->
     done = run("soup.py", tmp_path / "other.pt", tmp_path / "a.pt", tmp_path / "c.pt", *shared)
     assert (done.returncode, "other classes or crops" in done.stderr) == (2, True)
     assert not (tmp_path / "other.pt").exists()
+    for word, message in (
+        (
+            f"{SHIPPED}:1",
+            "answers neutral, happy, sad, angry, fearful, disgusted, surprised, the other networks neutral",
+        ),
+        (f"{tmp_path / 'b.pt'}:inf", "must be finite numbers"),
+        (f"{tmp_path / 'b.pt'}:x", "neither a .pt or .onnx file"),
+    ):
+        done = run("soup.py", tmp_path / "other.pt", tmp_path / "a.pt", word, *shared)
+        assert (done.returncode, done.stderr.count("\n"), message in done.stderr) == (2, 1, True), done.stderr
 
 
 @pytest.mark.slow
@@ -209,8 +246,8 @@ def test_stages_are_taken_up_or_repeated(tmp_path: Path, monkeypatch: pytest.Mon
     sets.mkdir()
     write_sets(sets)
     stages = [
-        make_model.Stage("first", "data_raw/val_BASIC7.csv", ["rafdb.py {folder}/rafdb.zip"]),
-        make_model.Stage("second", "data_raw/mixed_val_BASIC7.csv", ["mixture.py {folder} --hold-out {nobody}"]),
+        make_model.Stage("first", "data_raw/val_BASIC7.csv", (), ["rafdb.py {folder}/rafdb.zip"]),
+        make_model.Stage("second", "data_raw/mixed_val_BASIC7.csv", ["mixture.py {folder} --hold-out {nobody}"], ()),
     ]
     places, root = {"folder": str(sets), "nobody": ""}, tmp_path / "made"
 
@@ -237,9 +274,9 @@ def test_stages_are_taken_up_or_repeated(tmp_path: Path, monkeypatch: pytest.Mon
 def test_the_chain_consists_of_known_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(REPOSITORY / "scripts")
     make_model = importlib.import_module("make_model")
-    places = dict.fromkeys(("folder", "teachers", "imagenet", "nobody", "last_sets", *make_model.SEEDS), "7")
+    places = dict.fromkeys(("folder", "teachers", "imagenet", *make_model.VALUES, *make_model.SEEDS), "7")
     for stage in make_model.STAGES:
-        for line in stage.commands:
+        for line in (*stage.tables, *stage.commands):
             words = make_model.command(line, places)
             program = words[:4] if words[1] == "-m" else words[:2]
             done = subprocess.run([*program, "--help"], check=True, capture_output=True, text=True)
@@ -247,27 +284,48 @@ def test_the_chain_consists_of_known_commands(tmp_path: Path, monkeypatch: pytes
             assert [option for option in options if option not in done.stdout] == []
 
 
-def test_the_first_network_is_taken_where_it_is_the_right_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_own_networks_are_taken_where_they_are_the_right_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(REPOSITORY / "scripts")
     make_model = importlib.import_module("make_model")
-    first = tmp_path / "first.onnx"
-    first.write_bytes(b"a network")
-    with pytest.raises(InputError, match="is not this project's first network"):
-        make_model.with_first(make_model.STAGES, tmp_path / "made", first)
-    assert not (tmp_path / "made").exists()
-    monkeypatch.setattr(make_model, "FIRST_SHA256", hashlib.sha256(b"a network").hexdigest())
-    stages = make_model.with_first(make_model.STAGES, tmp_path / "made", first)
-    assert (tmp_path / "made" / stages[0].file).read_bytes() == b"a network"
-    assert [
-        line for stage in stages for line in stage.commands if "best.finetune" in line or "{teachers}" in line
-    ] == []
-    assert stages[1:] == list(make_model.STAGES[1:])
+    root, own = tmp_path / "made", {name: tmp_path / f"{name}.onnx" for name in ("first", "second")}
+    for name, path in own.items():
+        path.write_text(name)
+    with pytest.raises(InputError, match=r"--first .*first\.onnx: is not this project's network"):
+        make_model.with_own(make_model.STAGES, root, own)
+    assert not root.exists()
+    sums = {name: hashlib.sha256(name.encode()).hexdigest() for name in own}
+    monkeypatch.setattr(make_model, "OWN_SHA256", sums)
+
+    def names(networks: dict[str, Path]) -> list[str]:
+        return [stage.name for stage in make_model.with_own(make_model.STAGES, root, networks)]
+
+    assert names({}) == [stage.name for stage in make_model.STAGES]
+    assert names({"first": own["first"]}) == names({})
+    assert names(own) == ["first", "second", "taught", "model"]
+    stages = make_model.with_own(make_model.STAGES, root, own)
+    assert [(root / stage.file).read_text() for stage in stages[:2]] == ["first", "second"]
+    assert [stage.commands for stage in stages[:2]] == [(), ()]
+    assert stages[2:] == list(make_model.STAGES[-2:])
+    (root / "rafdb.onnx").write_text("trained in three hours")
+    with pytest.raises(InputError, match=r"rafdb\.onnx: is another network than --first"):
+        make_model.with_own(make_model.STAGES, root, own)
+    assert (root / "rafdb.onnx").read_text() == "trained in three hours"
 
 
 def test_stages_of_another_seed_are_not_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(REPOSITORY / "scripts")
     make_model = importlib.import_module("make_model")
+    make_model.check_seeds(tmp_path / "made", dict.fromkeys(make_model.SEEDS, "1"))
     make_model.check_seeds(tmp_path / "made", make_model.SEEDS)
+    (tmp_path / "made" / make_model.DONE).write_text("{}")
     make_model.check_seeds(tmp_path / "made", make_model.SEEDS)
-    with pytest.raises(InputError, match="the seeds 1337, 7; give another --root"):
+    with pytest.raises(InputError, match=r"these stages have other seeds, .*1337.*; give another --root"):
         make_model.check_seeds(tmp_path / "made", dict.fromkeys(make_model.SEEDS, "1338"))
+
+
+def test_the_chain_asks_for_its_archives_first(tmp_path: Path) -> None:
+    write_sets(tmp_path)
+    (tmp_path / "utk_asian.zip").unlink()
+    done = run("make_model.py", tmp_path, "--teachers", "none.tgz", "--root", tmp_path / "made")
+    assert (done.returncode, done.stderr.count("\n"), "has no utk_asian.zip" in done.stderr) == (2, 1, True)
+    assert not (tmp_path / "made").exists()
