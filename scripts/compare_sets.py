@@ -14,6 +14,8 @@ from pathlib import Path
 
 import fer2013
 import mixture
+import numpy as np
+import onnxruntime
 import polars as pl
 import rafdb
 import scut
@@ -22,20 +24,39 @@ from archive_tables import link_into
 
 from pyojeong.analyzer import MODEL, ModelContender
 from pyojeong.classifier import Classifier
+from pyojeong.core import metrics
 from pyojeong.core.errors import InputError
 from pyojeong.core.labels import BASIC7
 from pyojeong.core.table import BOX_COLUMNS, read_csv, write_csv
 from pyojeong.core.workspace import SPLITS_CSV
 from pyojeong.data.prepare import prepare
-from pyojeong.evaluation.comparison import compare
+from pyojeong.evaluation.comparison import Comparison, compare
 from pyojeong.evaluation.evaluate import evaluate
 from pyojeong.evaluation.evaluation_csv import EvaluationTable
+from pyojeong.evaluation.predictions import read_predictions
+from pyojeong.evaluation.protocols import answers
 from pyojeong.faceapi.engines import FaceApiContender
 
 JAFFE_BOX = (65, 85, 195, 230)
 """The face in each of JAFFE's pictures, whose 256 x 256 pixels always show it in the same place."""
 
 FACE_API, OURS = "face-api.js", "pyojeong"
+
+HEADER = (
+    "faces",
+    "protocol",
+    "n",
+    FACE_API + " %",
+    OURS + " %",
+    "difference",
+    "McNemar p",
+    *(f"macro-F1 {name}" for name in (FACE_API, OURS)),
+    *(f"ECE {name}" for name in (FACE_API, OURS)),
+)
+
+GROUP_NAMES = {"여": "women", "F": "women", "남": "men", "M": "men"}
+FEWEST = 10
+"""Pictures that a group must have to get a row."""
 
 
 @dataclass(frozen=True)
@@ -99,22 +120,26 @@ def _london(source: Path, root: Path) -> pl.DataFrame:
     within = Path("data_raw") / "london"
     prepare(source, root / within)
     parts = [read_csv(root / within / SPLITS_CSV / f"{split}_M1.csv") for split in ("train", "val", "test")]
-    rows = pl.concat(parts).select("path", "label_en", "person", *BOX_COLUMNS)
+    rows = pl.concat(parts).select("path", "label_en", "person", "gender", "age", *BOX_COLUMNS)
     return rows.with_columns(path=f"{within.as_posix()}/" + pl.col("path"))
 
 
-def evaluate_all(there: list[DataSet], root: Path, model: Path, workers: int) -> None:
+def evaluate_all(there: list[DataSet], root: Path, model: ModelContender, workers: int) -> None:
     """Evaluate both contenders; a picture in two tables is analyzed once."""
-    for name, contender in ((FACE_API, FaceApiContender()), (OURS, ModelContender.load(model))):
+    for name, contender in ((FACE_API, FaceApiContender()), (OURS, model)):
         tables = [EvaluationTable(_csv(one, root), BASIC7, _out(one, root) / f"{name}_eval.csv") for one in there]
         evaluate(tables, contender, root=root, workers=workers)
 
 
-def compared(data_set: DataSet, root: Path) -> Iterator[str]:
-    """Yield the rows of a set in the printed table."""
+def compared(data_set: DataSet, root: Path) -> Comparison:
+    """Compare the evaluations of a set."""
     out = _out(data_set, root)
     files = [(name, out / f"{name}_eval.csv") for name in (FACE_API, OURS)]
-    comparison = compare(files, BASIC7, out, protocols=data_set.protocols)
+    return compare(files, BASIC7, out, protocols=data_set.protocols)
+
+
+def score_rows(data_set: DataSet, comparison: Comparison) -> Iterator[str]:
+    """Yield the rows of a set in the printed table."""
     for protocol in data_set.protocols:
         theirs, ours = (
             comparison.scores.row(
@@ -127,13 +152,40 @@ def compared(data_set: DataSet, root: Path) -> Iterator[str]:
             data_set.title,
             protocol,
             ours["n"],
-            *(_share(one) for one in (theirs, ours)),
+            *(_share(one, "accuracy") for one in (theirs, ours)),
             _difference(pair),
             f"{pair['mcnemar_p']:.2g}",
             *(f"{one['macro_f1']:.3f}" for one in (theirs, ours)),
             *("-" if one["ece"] is None else f"{one['ece']:.3f}" for one in (theirs, ours)),
         ]
-        yield "| " + " | ".join(map(str, cells)) + " |"
+        yield _row(cells)
+
+
+def group_rows(data_set: DataSet, comparison: Comparison) -> Iterator[str]:
+    """Yield a row for each sex and age of a set, where a contender finds the face itself and a missed one is wrong."""
+    wanted = comparison.groups.filter(pl.col("protocol") == "all", pl.col("measure") == "accuracy")
+    for (column, group), both in wanted.group_by("column", "group", maintain_order=True):
+        if both.filter(pl.col("n") < FEWEST).height:
+            continue
+        theirs, ours = (both.row(by_predicate=pl.col("contender") == name, named=True) for name in (FACE_API, OURS))
+        title = f"{data_set.title}: {GROUP_NAMES.get(str(group), f'{column} {group}')}"
+        yield _row([title, ours["n"], _share(theirs, "value"), _share(ours, "value")])
+
+
+def print_groups(comparisons: dict[DataSet, Comparison]) -> None:
+    """Print the table by sex and age; nothing where no set names them."""
+    rows = [row for one, comparison in comparisons.items() for row in group_rows(one, comparison)]
+    if rows:
+        print(
+            "\nBy sex and age, protocol all: each contender finds the face with its own detector, and a missed face is "
+            f"wrong. Groups of at least {FEWEST} pictures; 95 % intervals over people where they are known, else over "
+            "images; a group that is too small for an interval has none\n"
+        )
+        print("\n".join([_row(["faces", "n", f"{FACE_API} %", f"{OURS} %"]), "|---" * 4 + "|", *rows]))
+
+
+def _row(cells: list[object]) -> str:
+    return "| " + " | ".join(map(str, cells)) + " |"
 
 
 def _csv(data_set: DataSet, root: Path) -> Path:
@@ -144,8 +196,10 @@ def _out(data_set: DataSet, root: Path) -> Path:
     return root / "models" / "sets" / data_set.name
 
 
-def _share(score: dict[str, float]) -> str:
-    return f"{100 * score['accuracy']:.1f} ({100 * score['accuracy_low']:.1f}-{100 * score['accuracy_high']:.1f})"
+def _share(score: dict[str, float], name: str) -> str:
+    """Return a share with its interval, which a small group lacks."""
+    low, high = score[f"{name}_low"], score[f"{name}_high"]
+    return f"{100 * score[name]:.1f}" + (f" ({100 * low:.1f}-{100 * high:.1f})" if low is not None else "")
 
 
 def _difference(pair: dict[str, float]) -> str:
@@ -162,6 +216,15 @@ def print_recalls(sets: list[DataSet], root: Path) -> None:
         right = own.filter(pl.col("given_pred_label") == label).height
         cells.append(f"{label} {right} of {own.height}")
     print(f"{' + '.join(one.title for one in sets)}, box given, read right: {', '.join(cells)}")
+
+
+def print_f1(one: DataSet, root: Path) -> None:
+    """Print F1 by class of our model with the box given; a class without pictures has none."""
+    given = answers(read_predictions(_out(one, root) / f"{OURS}_eval.csv", BASIC7), BASIC7, "given")
+    if given:
+        scores = metrics.per_class(given.counts)
+        f1 = {label: f"{scores.f1[n]:.3f}" if scores.support[n] else "-" for n, label in enumerate(given.classes)}
+        print(f"{one.title}, box given, F1: {', '.join(f'{label} {f1[label]}' for label in BASIC7.classes)}")
 
 
 def print_risks(there: list[DataSet], root: Path, threshold: float) -> None:
@@ -190,30 +253,29 @@ def main() -> None:
     for one in SETS:
         if one not in there:
             print(f"{one.title}: left out, {arguments.folder / one.source} is not there")
-    header = (
-        "faces",
-        "protocol",
-        "n",
-        FACE_API + " %",
-        OURS + " %",
-        "difference",
-        "McNemar p",
-        *(f"macro-F1 {name}" for name in (FACE_API, OURS)),
-        *(f"ECE {name}" for name in (FACE_API, OURS)),
-    )
     try:
+        model = ModelContender.load(arguments.model)
         for one in there:
             write_csv(table(one, arguments.folder, root), _csv(one, root))
-        evaluate_all(there, root, arguments.model, arguments.workers)
-        print("| " + " | ".join(header) + " |\n" + "|---" * len(header) + "|")
+        evaluate_all(there, root, model, arguments.workers)
+        print(_row([*HEADER]) + "\n" + "|---" * len(HEADER) + "|")
+        comparisons = {}
         for one in there:
-            for row in compared(one, root):
+            comparisons[one] = compared(one, root)
+            for row in score_rows(one, comparisons[one]):
                 print(row, flush=True)
         for one in there:
             print_recalls([one], root)
+            if one.name == "rafdb":
+                print_f1(one, root)
         print_risks(there, root, Classifier(arguments.model).unsure_below)
         if len(asian := [one for one in there if one.name in EAST_ASIAN]) > 1:
             print_recalls(asian, root)
+        print_groups(comparisons)
+        print(
+            f"\nModel {model.path}, SHA-256 {model.sha256[:12]}; onnxruntime {onnxruntime.__version__}, "
+            f"numpy {np.__version__}"
+        )
     except (InputError, OSError) as error:
         parser.exit(2, f"error: {error}\n")
 

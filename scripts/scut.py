@@ -22,7 +22,7 @@ LABELS = {"none": "neutral", "smile": "happy"}
 
 
 def table(archive: Path) -> pl.DataFrame:
-    """Return path, label_en and box of each portrait on which both annotations agree."""
+    """Return path, label_en, box and gender (F or M) of each portrait on which both annotations agree."""
     boxes: pl.DataFrame = read_list(archive, LIST, ["path", *BOX_COLUMNS], "the portraits' archive")
     agreed = read_csv(SMILES).filter(pl.col("first") == pl.col("second"), pl.col("first").is_in([*LABELS]))
     named = agreed.select("path", label_en=pl.col("first").replace_strict(LABELS))
@@ -30,7 +30,8 @@ def table(archive: Path) -> pl.DataFrame:
     if labeled.is_empty():
         raise InputError(f"{archive}: none of the portraits of {SMILES.name} is in {LIST}; give the portraits' archive")
     within = f"data_raw/{archive.name}!/" + pl.col("path")
-    return labeled.select(within.alias("path"), "label_en", *BOX_COLUMNS)
+    gender = pl.col("path").str.extract(r"/A([FM])\d+\.jpg$")  # AF1.jpg: Asian, female
+    return labeled.select(within.alias("path"), "label_en", *BOX_COLUMNS, gender.alias("gender"))
 
 
 if __name__ == "__main__":

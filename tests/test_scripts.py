@@ -88,7 +88,8 @@ def test_portraits_are_labeled_where_both_looks_agree(tmp_path: Path) -> None:
     assert dict(table.select("path", "label_en").iter_rows()) == {
         f"data_raw/portraits.zip!/{path}": {"smile": "happy", "none": "neutral"}[said] for path, said in agreed.items()
     }
-    assert table.row(0)[2:] == (1, 2, 30, 40)
+    assert table.row(0)[2:6] == (1, 2, 30, 40)
+    assert table["gender"].to_list() == [Path(path).name[1] for path in table["path"]]
     assert f"{sum(said == 'none' for said in agreed.values())} neutral" in done.stdout
     assert (tmp_path / "data_raw/portraits.zip").resolve() == tmp_path / "portraits.zip"
 
