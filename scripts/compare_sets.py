@@ -124,6 +124,18 @@ def _london(source: Path, root: Path) -> pl.DataFrame:
     return rows.with_columns(path=f"{within.as_posix()}/" + pl.col("path"))
 
 
+def sets_in(folder: Path) -> list[DataSet]:
+    """Return the sets that are in the folder, and print which are not; InputError where none is."""
+    there = [one for one in SETS if (folder / one.source).exists()]
+    if not there:
+        sources = ", ".join(dict.fromkeys(one.source for one in SETS))
+        raise InputError(f"no data set in {folder}; name a folder that holds at least one of {sources}")
+    for one in SETS:
+        if one not in there:
+            print(f"{one.title}: left out, {folder / one.source} is not there")
+    return there
+
+
 def evaluate_all(there: list[DataSet], root: Path, model: ModelContender, workers: int) -> None:
     """Evaluate both contenders; a picture in two tables is analyzed once."""
     for name, contender in ((FACE_API, FaceApiContender()), (OURS, model)):
@@ -228,17 +240,19 @@ def print_f1(one: DataSet, root: Path) -> None:
 
 
 def print_risks(there: list[DataSet], root: Path, threshold: float) -> None:
-    """Print the error of our surest answers with the box given, and what the threshold leaves."""
-    columns = [f"error of the surest {coverage:.0%}" for coverage in COVERAGES]
-    print(f"| faces | n | {' | '.join(columns)} | sure from {threshold:.3f} on | their error |")
-    print("|---" * (len(columns) + 4) + "|")
+    """Print the error of our surest answers with the box given, and what the threshold leaves; 0 is no threshold."""
+    columns = ["faces", "n", *(f"error of the surest {coverage:.0%}" for coverage in COVERAGES)]
+    if threshold:
+        columns += [f"sure from {threshold:.3f} on", "their error"]
+    print(_row([*columns]) + "\n" + "|---" * len(columns) + "|")
     for one in there:
         scores, right = unsure.read_answers(_out(one, root) / f"{OURS}_eval.csv", "BASIC7")
         curve = unsure.risk_coverage(scores, right)
-        risks = [unsure.at_coverage(curve, coverage) for coverage in COVERAGES]
-        sure = right.filter(scores >= threshold)
-        left = [len(sure) / len(right), 1 - (sure.mean() or 0)]
-        print(f"| {one.title} | {len(right)} | {' | '.join(f'{100 * value:.1f} %' for value in risks + left)} |")
+        shares = [unsure.at_coverage(curve, coverage) for coverage in COVERAGES]
+        if threshold:
+            sure = right.filter(scores >= threshold)
+            shares += [len(sure) / len(right), 1 - (sure.mean() or 0)]
+        print(_row([one.title, len(right), *(f"{100 * value:.1f} %" for value in shares)]))
 
 
 def main() -> None:
@@ -249,11 +263,9 @@ def main() -> None:
     parser.add_argument("--project-root", type=Path, default=Path())
     parser.add_argument("--workers", type=int, default=1, help="processes that share the work")
     arguments = parser.parse_args()
-    root, there = arguments.project_root, [one for one in SETS if (arguments.folder / one.source).exists()]
-    for one in SETS:
-        if one not in there:
-            print(f"{one.title}: left out, {arguments.folder / one.source} is not there")
+    root = arguments.project_root
     try:
+        there = sets_in(arguments.folder)
         model = ModelContender.load(arguments.model)
         for one in there:
             write_csv(table(one, arguments.folder, root), _csv(one, root))

@@ -310,6 +310,27 @@ def test_sex_and_age_of_london_reach_its_table(tmp_path: Path, compare_sets: Mod
     assert {*faces["gender"], *faces["age"]} == {"여", "30"}
 
 
+def test_a_model_without_a_threshold_has_no_sure_answers(
+    tmp_path: Path, compare_sets: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_evaluations(tmp_path / "models/sets/london", women=2, men=2)
+    widths = []
+    for threshold in (0.0, 0.5):
+        compare_sets.print_risks([compare_sets.SETS[-1]], tmp_path, threshold)
+        printed = capsys.readouterr().out
+        assert ("sure from" in printed) == bool(threshold)
+        widths.append({line.count("|") for line in printed.splitlines()})
+    assert widths == [{8}, {10}]
+
+
+def test_a_folder_without_a_set_is_named(tmp_path: Path) -> None:
+    done = run("compare_sets.py", tmp_path / "empty", "--project-root", tmp_path)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert f"error: no data set in {tmp_path / 'empty'}; name a folder that holds at least one of rafdb.zip, fer" in (
+        done.stderr
+    )
+
+
 def test_stages_are_taken_up_or_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(REPOSITORY / "scripts")
     make_model = importlib.import_module("make_model")
