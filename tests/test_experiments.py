@@ -7,7 +7,12 @@ from pyojeong import experiments
 from pyojeong.core.errors import InputError
 from pyojeong.core.labels import KOREAN
 from pyojeong.core.workspace import EXPERIMENTS, K7_RUN
+from pyojeong.data.prepare import prepare
 from pyojeong.experiments import load_profile
+from pyojeong.model.checkpoint import Checkpoint
+from pyojeong.sample.archives import draw_sample
+from pyojeong.training.recipe import Recipe, TrainingTables
+from pyojeong.training.run import train
 
 TINY = """
 [tiny]
@@ -113,3 +118,23 @@ def test_a_tiny_sample_goes_through_everything_and_a_second_run_only_looks(tmp_p
     after = {path: path.stat().st_mtime_ns for top in kept for path in (tmp_path / top).rglob("*") if path.is_file()}
     assert after == before
     assert again.summary.equals(made.summary)
+
+
+@pytest.mark.slow
+def test_the_best_recipe_for_k7_trains_on_the_sample_from_the_packages_own_model(tmp_path):
+    """With one teacher and one epoch each; the weights of the other teacher are not in the checkout."""
+    draw_sample(tmp_path / "sample", people=8, seed=1337, workers=2)
+    prepare(tmp_path / "sample", tmp_path, workers=2)
+    few = {"teachers": "dlib", "epochs": 1, "teacher_epochs": 1}
+    recipe = Recipe.of("finetune", load_profile("best").training_options("finetune", "K7") | few)
+    crops = tmp_path / "data_shared" / "cropped_faces_csv"
+    tables = TrainingTables(*(crops / f"{part}_K7.csv" for part in ("train", "val", "test")))
+    metrics = train(recipe, tables, tmp_path / "best", root=tmp_path)
+
+    assert recipe.weights == "shipped"
+    assert recipe.votes > 0
+    assert metrics.n == pl.read_csv(tables.test).height
+    history = pl.read_csv(tmp_path / "best" / "history.csv")
+    assert history["network"].to_list() == [1, 2]
+    assert history["train_loss"].is_finite().all()
+    assert Checkpoint.load(tmp_path / "best" / "best.pt").classes == tuple(KOREAN)
