@@ -48,12 +48,20 @@ def test_options_replace_values_and_none_does_not() -> None:
         ({"teachers": "own vggface2"}, "vggface2 needs teacher_weights, the file that scripts/vggface2.py writes"),
         ({"teacher_lr": 11}, "teacher_lr is 11"),
         ({"distil": -1}, "distil is -1"),
+        ({"distil": 0, "teachers": "own"}, "distil is 0, so nothing is learned from the teachers; raise it, or leave"),
         ({"clip": -1}, "clip is -1"),
         ({"aspect": 0.4}, "aspect is 0.4; it must be a number from 0.5 to 2"),
         ({"set_weights": "rafdb:2"}, "set_weights is for sampled images.*set balance as well"),
         ({"set_weights": "rafdb:2 fer", "balance": 0.3}, "set_weights has 'fer'; it needs words like rafdb:2"),
         ({"set_weights": "rafdb:-1", "balance": 0.3}, "set_weights has 'rafdb:-1'"),
         ({"set_weights": "rafdb:inf", "balance": 0.3}, "set_weights has 'rafdb:inf'"),
+        ({"set_weights": "rafdb:1e308 fer:1", "balance": 0.3}, "rafdb:1e308'; .* with a number from 0 to 1e9"),
+        ({"set_weights": "rafdb:1 rafdb:1", "balance": 0.3}, "set_weights names the data set rafdb twice"),
+        ({"set_votes": "rafdb:0.5 fer:0 rafdb:1"}, "set_votes names the data set rafdb twice; leave one of them out"),
+        (
+            {"set_votes": "fer:0.5", "set_weights": "fer:0", "balance": 0.3},
+            "set_votes names the data set fer, but its weight in set_weights is 0.* leave it out of set_votes",
+        ),
         (
             {"set_votes": "rafdb:1.5"},
             "set_votes has 'rafdb:1.5'; it needs words like rafdb:0.5, with a number from 0 to 1",
@@ -108,8 +116,23 @@ def test_what_would_have_no_effect_is_refused() -> None:
     Recipe.of("finetune", {"teachers": "own", "distil": 0.9}).require_effect(["teachers", "distil", "lr_backbone"])
     with pytest.raises(InputError, match="lr_backbone has no effect in a probe, whose backbone is frozen; leave"):
         Recipe.of("probe", {"lr_backbone": 0.1}).require_effect(["lr_head", "lr_backbone"])
-    with pytest.raises(InputError, match="distil has no effect without teachers"):
-        Recipe.of("finetune", {"distil": 0.9}).require_effect(["distil"])
+
+
+@pytest.mark.parametrize(
+    ("teachers", "name", "value", "message"),
+    [
+        ("", "distil", 0.9, "without teachers; leave it out"),
+        ("start", "teacher_epochs", 3, "where no teacher but start is given"),
+        ("start start", "teacher_strength", 0.5, "where no teacher but start is given"),
+        ("start own", "teacher_lr", 1e-3, r"without a teacher that is a face network \(dlib, vggface2\)"),
+        ("start dlib", "teacher_weights", "faces.safetensors", "without the teacher vggface2"),
+    ],
+)
+def test_what_the_teachers_do_not_use_is_refused(teachers: str, name: str, value: Any, message: str) -> None:
+    with pytest.raises(InputError, match=f"{name} has no effect {message}"):
+        Recipe.of("finetune", {"teachers": teachers, name: value}).require_effect(["teachers", name])
+    options = {"teachers": "vggface2 start", "teacher_weights": "faces.safetensors", name: value}
+    Recipe.of("finetune", options).require_effect([*options])
 
 
 def test_a_probe_has_one_stage() -> None:

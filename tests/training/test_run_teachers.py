@@ -184,7 +184,7 @@ def test_votes_are_learned_by_teacher_and_network(root: Path, monkeypatch: pytes
         return loop.learn(*arguments)
 
     monkeypatch.setattr("pyojeong.training.run.learn", learn)
-    run(root, epochs=1, votes=0.6, teachers="dlib", distil=0.0, balance=1.0)
+    run(root, epochs=1, votes=0.6, teachers="dlib", balance=1.0)
 
     voted = 0.4 * np.eye(6)[[*range(6)] * 2]
     voted[:, M1.classes.index("happy")] += 0.4

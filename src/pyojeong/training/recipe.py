@@ -1,6 +1,5 @@
 """Every value that decides what a training run learns, as one flat frozen dataclass that is saved with the run."""
 
-import sys
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -226,7 +225,7 @@ class Recipe:
     @property
     def weight_by_set(self) -> dict[str, float]:
         """The weight of each data set that ``set_weights`` names; InputError where it cannot be read."""
-        return _by_set("set_weights", self.set_weights, sys.float_info.max, "rafdb:2, with a number from 0")
+        return _by_set("set_weights", self.set_weights, 1e9, "rafdb:2, with a number from 0 to 1e9")
 
     @property
     def votes_by_set(self) -> dict[str, float]:
@@ -251,9 +250,7 @@ class Recipe:
 
     def require_effect(self, names: Iterable[str]) -> None:
         """Raise InputError where one of ``names`` is a field that this recipe never uses."""
-        unused = dict.fromkeys(_TEACHING, "without teachers") if not self.teachers else {}
-        if self.mode == "probe":
-            unused |= dict.fromkeys(_BACKBONE, "in a probe, whose backbone is frozen")
+        unused = self._unused()
         if useless := sorted(set(names) & set(unused)):
             raise InputError(f"{useless[0]} has no effect {unused[useless[0]]}; leave it out")
 
@@ -268,18 +265,42 @@ class Recipe:
                 "are cut"
             )
 
+    def _unused(self) -> dict[str, str]:
+        """Return the fields of teachers and stages that this recipe never uses, each with when it is so."""
+        kinds = set(self.teacher_kinds)
+        unused: dict[str, str] = {}
+        if self.mode == "probe":
+            unused |= dict.fromkeys(_BACKBONE, "in a probe, whose backbone is frozen")
+        if not kinds:
+            return unused | dict.fromkeys(_TEACHING, "without teachers")
+        if "vggface2" not in kinds:
+            unused["teacher_weights"] = "without the teacher vggface2"
+        if not kinds & set(FACE_NETWORKS):
+            unused["teacher_lr"] = f"without a teacher that is a face network ({', '.join(FACE_NETWORKS)})"
+        if kinds == {"start"}:
+            unused |= dict.fromkeys(("teacher_epochs", "teacher_strength"), "where no teacher but start is given")
+        return unused
+
     def _coherent(self) -> "Recipe":
         if self.mode == "probe" and self.augments:
             active = [name for name in _AUGMENTATION if getattr(self, name) > 0]
             raise InputError(f"a probe computes its features once, so {', '.join(active)} cannot be used; leave it out")
         if self.mode == "probe" and self.teachers:
             raise InputError("teachers need images, and a probe keeps only features; leave teachers out")
+        if self.teacher_kinds and not self.distil:
+            raise InputError("distil is 0, so nothing is learned from the teachers; raise it, or leave teachers out")
         if "vggface2" in self.teacher_kinds and not self.teacher_weights:
             raise InputError("the teacher vggface2 needs teacher_weights, the file that scripts/vggface2.py writes")
         for name in ("draws", "set_weights"):
             if getattr(self, name) and not self.balance:
                 raise InputError(f"{name} is for sampled images, but without balance none are; set balance as well")
-        _ = self.weight_by_set, self.votes_by_set
+        weights = self.weight_by_set
+        for name in self.votes_by_set:
+            if weights.get(name) == 0:
+                raise InputError(
+                    f"set_votes names the data set {name}, but its weight in set_weights is 0, so it never comes; "
+                    "leave it out of set_votes"
+                )
         return self
 
 
@@ -310,9 +331,11 @@ def _require_known(names: Iterable[str]) -> None:
 
 
 def _by_set(option: str, words: str, high: float, wanted: str) -> dict[str, float]:
-    numbers = {}
+    numbers: dict[str, float] = {}
     for word in words.split():
         name, _, text = word.rpartition(":")
+        if name in numbers:
+            raise InputError(f"{option} names the data set {name} twice; leave one of them out")
         try:
             numbers[name] = float(text)
         except ValueError:
