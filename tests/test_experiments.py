@@ -73,6 +73,16 @@ def test_missing_weights_are_named_before_the_first_stage(tmp_path):
     assert said == []
 
 
+@pytest.mark.parametrize("weights", ["shipped", "random", "imagenet"])
+def test_a_start_that_does_not_know_the_classes_is_refused_before_the_first_stage(tmp_path, weights, monkeypatch):
+    monkeypatch.setattr("pyojeong.model.weights.imagenet_file", lambda: pytest.fail("downloads before it refuses"))
+    (tmp_path / "mine.toml").write_text(f'[tiny.finetune]\nteachers = "start"\nweights = "{weights}"')
+    said: list[str] = []
+    with pytest.raises(InputError, match=f"the teacher start .* but {weights} was not trained on the classes"):
+        experiments.run(tmp_path, None, load_profile("tiny", tmp_path / "mine.toml"), say=said.append)
+    assert said == []
+
+
 def test_a_profile_that_wants_other_crops_is_refused_before_the_first_stage(tmp_path):
     (tmp_path / "mine.toml").write_text("[tiny.all]\nmargin = 0.3")
     with pytest.raises(InputError, match=r"crops in data_shared have margin 0.15 .* needs margin 0.3"):

@@ -12,7 +12,7 @@ from typing import Any
 from pyojeong.core.errors import InputError
 from pyojeong.core.files import json_value, require_file
 from pyojeong.core.geometry import MARGIN
-from pyojeong.core.labels import SCHEMES
+from pyojeong.core.labels import SCHEMES, scheme_named
 from pyojeong.core.workspace import CROPS_CSV, EXPERIMENTS, K7_MODEL, K7_RUN, SAMPLE, SPLITS_CSV, SUMMARY, Experiment
 from pyojeong.data.prepare import prepare
 from pyojeong.evaluation.evaluate import evaluate
@@ -96,7 +96,7 @@ def run(
     for experiment in TRAINED:
         recipe = Recipe.of(experiment.mode, profile.training_options(experiment.mode, experiment.scheme))
         recipe.require_crops(MARGIN)
-        check_weights(recipe)
+        check_weights(recipe, scheme_named(experiment.scheme).classes)
     if source is None:
         if json_value(root / SUMMARY, "synthetic") is False:
             raise InputError(

@@ -163,3 +163,5 @@ def test_a_number_for_each_data_set() -> None:
     assert by_set("set_votes", {"web": 0.75}, ("acted", "web"), 0.5).tolist() == [0.5, 0.75]
     with pytest.raises(InputError, match="set_votes names the data set films; the training table has acted, web"):
         by_set("set_votes", {"films": 1}, ("acted", "web"), 0.5)
+    with pytest.raises(InputError, match="names the data set films; the training table has no column set"):
+        by_set("set_votes", {"films": 1}, ("",), 0.5)

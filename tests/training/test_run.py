@@ -18,6 +18,7 @@ from pyojeong.core.files import write_json
 from pyojeong.core.geometry import Framing, resize
 from pyojeong.core.labels import BASIC7, K7, M1
 from pyojeong.core.table import write_csv
+from pyojeong.core.workspace import CROP_CACHE
 from pyojeong.evaluation.predictions import read_predictions
 from pyojeong.model.checkpoint import Checkpoint
 from pyojeong.model.network import MobileNetV3Small, normalize
@@ -104,6 +105,11 @@ def test_each_data_set_has_its_own_share_of_votes(root: Path, monkeypatch: pytes
         InputError, match=r"set_votes names the data set web, but in .*train.csv its rows have no votes"
     ):
         run(root, epochs=1, set_votes="web:0.5")
+    for option in ("set_votes", "set_weights"):
+        unknown: dict[str, Any] = {option: "films:1"}
+        with pytest.raises(InputError, match=f"{option} names the data set films; the training table has acted, web"):
+            run(root, epochs=1, balance=0.5, **unknown)
+    assert not (root / CROP_CACHE).exists(), "crops were decoded first"
     write_csv(rows.with_columns(votes_angry=pl.lit(4)), root / "train.csv")
     lessons = []
 

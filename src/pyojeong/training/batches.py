@@ -12,7 +12,7 @@ from pyojeong.core.errors import InputError
 from pyojeong.core.metrics import Floats, Ints
 from pyojeong.model.network import normalize
 from pyojeong.training.augmentation import augment
-from pyojeong.training.crop_cache import CropSet
+from pyojeong.training.crop_cache import CropSet, CropTable
 from pyojeong.training.distributed import Share
 from pyojeong.training.recipe import Recipe
 
@@ -108,7 +108,9 @@ def by_set(option: str, numbers: Mapping[str, float], names: Sequence[str], othe
     Raises InputError where ``option`` names a set that is not there.
     """
     if unknown := sorted(set(numbers) - set(names)):
-        raise InputError(f"{option} names the data set {unknown[0]}; the training table has {', '.join(names)}")
+        raise InputError(
+            f"{option} names the data set {unknown[0]}; the training table has {', '.join(names) or 'no column set'}"
+        )
     found: Floats = np.array([numbers.get(name, other) for name in names], dtype=np.float64)
     return found
 
@@ -125,18 +127,18 @@ def set_shares(names: Sequence[str], weights: Mapping[str, float]) -> Floats:
     return shares
 
 
-def vote_shares(crops: CropSet, recipe: Recipe) -> Floats:
-    """Return how much of each row's target are votes, float64 [N].
+def vote_shares(table: CropTable, recipe: Recipe) -> Floats:
+    """Return how much of a target are votes in the rows of each data set, float64 [S].
 
     Raises InputError where the recipe gives a share to a data set that is not there or has no votes.
     """
     by_name = recipe.votes_by_set
-    shares = by_set("set_votes", by_name, crops.set_names, recipe.votes)[crops.sets]
+    shares = by_set("set_votes", by_name, table.set_names, recipe.votes)
     for name, share in by_name.items():
-        own = crops.sets == crops.set_names.index(name)
-        if share and (crops.votes is None or not crops.votes[own].any()):
+        own = table.sets == table.set_names.index(name)
+        if share and (table.votes is None or not table.votes[own].any()):
             raise InputError(
-                f"set_votes names the data set {name}, but in {crops.csv} its rows have no votes; leave it out, or add "
+                f"set_votes names the data set {name}, but in {table.csv} its rows have no votes; leave it out, or add "
                 "columns votes_<label>"
             )
     return shares

@@ -30,6 +30,7 @@ from pyojeong.core.errors import InputError, counted
 from pyojeong.core.files import alone_in, json_value, write_json
 from pyojeong.core.geometry import MATCHED_IOU, iou
 from pyojeong.core.labels import Scheme, scheme_for
+from pyojeong.core.metrics import Floats
 from pyojeong.core.table import write_csv
 from pyojeong.core.workspace import CROP_FILES, SUMMARY, is_synthetic
 from pyojeong.model import teacher, weights
@@ -116,13 +117,18 @@ def train(
 
 @dataclass(frozen=True)
 class _Run:
-    """What one call of ``train`` was asked for, checked."""
+    """What one call of ``train`` was asked for, checked.
+
+    ``drawn`` and ``voted`` are each training data set's share of sampled images and share of votes, float64 [S].
+    """
 
     recipe: Recipe
     scheme: Scheme
     tables: dict[str, CropTable]
     out: Path
     root: Path
+    drawn: Floats
+    voted: Floats
 
     @classmethod
     def read(cls, recipe: Recipe, tables: TrainingTables, out: Path, scheme: Scheme | str | None, root: Path) -> "_Run":
@@ -137,7 +143,10 @@ class _Run:
             name: read_crop_table(csv, scheme=found, root=root, framing=recipe.framing, box_kind=tables.box_kind)
             for name, csv in csvs.items()
         }
-        return cls(recipe, found, crop_tables, out, root)
+        # Here, because decoding the crops can take an hour.
+        drawn = set_shares(crop_tables["train"].set_names, recipe.weight_by_set)
+        voted = vote_shares(crop_tables["train"], recipe)
+        return cls(recipe, found, crop_tables, out, root, drawn, voted)
 
     @cached_property
     def ids(self) -> list[str]:
@@ -237,12 +246,12 @@ class _Run:
         return is_synthetic(self.root) and self.tables["train"].csv.resolve().is_relative_to(shared)
 
 
-def check_weights(recipe: Recipe) -> None:
-    """Raise InputError where a local weights file that ``recipe`` needs is missing or unusable."""
+def check_weights(recipe: Recipe, classes: Sequence[str]) -> None:
+    """Raise InputError where a local weights file is missing or unusable, or a teacher ``start`` lacks ``classes``."""
     for number in range(1, len(recipe.teacher_kinds) + 2):
-        kind = recipe.kind(number)
-        if kind != "start" and (kind in FACE_NETWORKS or recipe.weights not in ("random", "imagenet")):
-            _initial_network(recipe, number, ("one", "other"))
+        if recipe.kind(number) in FACE_NETWORKS or recipe.weights not in ("random", "imagenet"):
+            _initial_network(recipe, number, classes)
+    _check_start(recipe, classes)
 
 
 def _remove_progress(out: Path, files: Iterable[Path]) -> None:
@@ -267,22 +276,25 @@ def _initial_network(recipe: Recipe, number: int, classes: Sequence[str]) -> Net
     network = MobileNetV3Small(len(classes))
     with distributed.first_alone():
         weights.load_initial_weights(network, recipe.weights, classes)
-    if kind == "start" and not weights.has_last_layer(recipe.weights, classes):
+    _check_start(recipe, classes)
+    return network
+
+
+def _check_start(recipe: Recipe, classes: Sequence[str]) -> None:
+    if "start" in recipe.teacher_kinds and not weights.has_last_layer(recipe.weights, classes):
         raise InputError(
             f"the teacher start answers with the initial weights, but {recipe.weights} was not trained on the classes "
             f"{', '.join(classes)}; give --weights a file that was, or leave this teacher out"
         )
-    return network
 
 
 def _learn(fabric: Fabric, run: _Run, networks: Sequence[Network], sets: dict[str, CropSet]) -> Result:
     """Train the teachers, if any, then the last network; leave all at their best epochs and return their scores."""
     recipe, classes = run.recipe, len(run.scheme.classes)
     train = sets["train"]
-    labeled = targets(train.labels, classes, train.votes, vote_shares(train, recipe))
+    labeled = targets(train.labels, classes, train.votes, run.voted[train.sets])
     counts = np.bincount(sets["val"].labels, minlength=classes).clip(1)
-    per_set = set_shares(train.set_names, recipe.weight_by_set)
-    lesson = Lesson(labeled, (counts / counts.sum()) ** (1 - recipe.balance), per_set)
+    lesson = Lesson(labeled, (counts / counts.sum()) ** (1 - recipe.balance), run.drawn)
 
     history: list[dict[str, Any]] = []
     for number, (network, run_id) in enumerate(zip(networks, run.ids, strict=True), 1):
