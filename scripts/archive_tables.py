@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from pyojeong.core.errors import InputError
+from pyojeong.core.images import BROKEN_MEMBER
 from pyojeong.core.labels import FACEAPI
 from pyojeong.core.table import write_csv
 
@@ -49,8 +50,8 @@ def read_list(archive: Path, name: str, columns: list[str], expected: str) -> pl
     try:
         with zipfile.ZipFile(archive) as file:
             return pl.read_csv(io.BytesIO(file.read(name)), columns=columns)
-    except (OSError, KeyError, RuntimeError, zipfile.BadZipFile, pl.exceptions.PolarsError) as error:
-        reason = str(error).partition("\n")[0]
+    except (*BROKEN_MEMBER, KeyError, RuntimeError, pl.exceptions.PolarsError) as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
         raise InputError(f"{archive}: {name} is not readable in it ({reason}); give {expected}") from None
 
 

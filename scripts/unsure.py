@@ -10,7 +10,6 @@ a copy of the model that carries the threshold. Choose on validation faces only:
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import onnx
@@ -95,6 +94,10 @@ def main() -> None:
     try:
         if (given.model is None) != (given.out is None):
             raise InputError("give --model and --out together")
+        if not 0 < given.risk <= 1:
+            raise InputError(
+                f"--risk must be above 0 and at most 1, and {given.risk:g} is not; give a share such as 0.2"
+            )
         scores, right = read_answers(given.csv, given.scheme)
         curve = risk_coverage(scores, right)
         print(f"n {len(scores)}, error {at_coverage(curve, 1):.4f}, at 80 % coverage {at_coverage(curve, 0.8):.4f}")
@@ -105,8 +108,11 @@ def main() -> None:
         if given.out:
             write_threshold(given.model, given.out, best["threshold"])
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        parser.exit(2, f"error: {error}\n")
+    except OSError as error:
+        # Where a whole file cannot be moved to its place, the second name is that place.
+        file = error.filename2 or error.filename
+        parser.exit(2, f"error: {file}: {error.strerror or error}; choose another place\n")
 
 
 if __name__ == "__main__":

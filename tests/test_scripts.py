@@ -276,10 +276,16 @@ def test_an_archive_that_is_not_rafdb_is_refused(tmp_path: Path) -> None:
     write_archive(tmp_path / "few.zip", 9)
     write_archive(tmp_path / "half.zip", 20, "rafdb/train/20.jpg,happy,train")
     write_archive(tmp_path / "words.zip", 20, "rafdb/test/0.jpg,content,test")
+    with zipfile.ZipFile(tmp_path / "broken.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("rafdb/labels.csv", "path,label_en,split\n" * 9)
+    content = bytearray((tmp_path / "broken.zip").read_bytes())
+    content[30 + len("rafdb/labels.csv")] = 0xFF  # the first byte behind the header: no deflate stream begins so
+    (tmp_path / "broken.zip").write_bytes(content)
     for name, message in (
         ("none.zip", "rafdb/labels.csv is not readable in it"),
         ("text.zip", "rafdb/labels.csv is not readable in it"),
         ("empty.zip", "rafdb/labels.csv is not readable in it"),
+        ("broken.zip", "rafdb/labels.csv is not readable in it (Error -3 while decompressing"),
         ("few.zip", "has 9 training faces; at least ten are needed"),
         ("half.zip", "has no face whose split is test"),
         ("words.zip", "has the label 'content'; it must be one of neutral, happy,"),
@@ -334,13 +340,18 @@ def test_the_threshold_of_unsure_keeps_the_stated_risk_and_travels_in_the_model(
     assert Classifier(tmp_path / "in.onnx").unsure_below == 0
 
 
-def test_a_risk_that_cannot_be_had_and_a_table_without_scores_are_one_line(tmp_path: Path) -> None:
+def test_what_cannot_be_chosen_from_or_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "val.csv").write_text("path,true,pred,score\na.jpg,happy,sad,0.5\nb.jpg,happy,happy,0.5\n")
     (tmp_path / "bare.csv").write_text("path,true,pred\na.jpg,happy,sad\n")
     for words, message in (
         (["val.csv", "--risk", "0.4"], "no threshold brings the error down to 0.4; the least is 0.500"),
         (["bare.csv", "--risk", "0.4"], "bare.csv: no row has a score"),
         (["val.csv", "--risk", "0.6", "--model", "in.onnx"], "give --model and --out together"),
+        (["val.csv", "--risk", "7"], "--risk must be above 0 and at most 1, and 7 is not; give a share such as 0.2"),
+        (["val.csv", "--risk", "0"], "--risk must be above 0 and at most 1, and 0 is not"),
+        (["val.csv", "--risk", "nan"], "--risk must be above 0 and at most 1, and nan is not"),
+        (["val.csv", "--risk", "0.6", "--curve", tmp_path], f"error: {tmp_path}: "),
+        (["val.csv", "--risk", "0.6", "--curve", "bare.csv/curve.csv"], "error: bare.csv: "),
     ):
         done = unsure(*words, "--scheme", "BASIC7", folder=tmp_path)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1)
