@@ -26,6 +26,7 @@ from pyojeong.analyzer import MODEL, ModelContender
 from pyojeong.classifier import Classifier
 from pyojeong.core import metrics
 from pyojeong.core.errors import InputError
+from pyojeong.core.files import write_bytes
 from pyojeong.core.labels import BASIC7
 from pyojeong.core.table import BOX_COLUMNS, read_csv, write_csv
 from pyojeong.core.workspace import SPLITS_CSV
@@ -36,6 +37,7 @@ from pyojeong.evaluation.evaluation_csv import EvaluationTable
 from pyojeong.evaluation.predictions import read_predictions
 from pyojeong.evaluation.protocols import answers
 from pyojeong.faceapi.engines import FaceApiContender
+from pyojeong.report import figures
 
 JAFFE_BOX = (65, 85, 195, 230)
 """The face in each of JAFFE's pictures, whose 256 x 256 pixels always show it in the same place."""
@@ -239,6 +241,12 @@ def print_f1(one: DataSet, root: Path) -> None:
         print(f"{one.title}, box given, F1: {', '.join(f'{label} {f1[label]}' for label in BASIC7.classes)}")
 
 
+def draw(comparison: Comparison, model: ModelContender, picture: Path) -> None:
+    """Draw accuracy and macro-F1 of both contenders; the picture's text ``model`` is the model's SHA-256."""
+    figure = figures.overview(comparison.scores.with_columns(scheme=pl.lit(BASIC7.name)))
+    write_bytes(picture, figures.to_png(figure, {"model": model.sha256}))
+
+
 def print_risks(there: list[DataSet], root: Path, threshold: float) -> None:
     """Print the error of our surest answers with the box given, and what the threshold leaves; 0 is no threshold."""
     columns = ["faces", "n", *(f"error of the surest {coverage:.0%}" for coverage in COVERAGES)]
@@ -262,6 +270,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=MODEL)
     parser.add_argument("--project-root", type=Path, default=Path())
     parser.add_argument("--workers", type=int, default=1, help="processes that share the work")
+    parser.add_argument("--picture", type=Path, metavar="PNG", help="draw the scores on RAF-DB, as in the README")
     arguments = parser.parse_args()
     root = arguments.project_root
     try:
@@ -280,6 +289,8 @@ def main() -> None:
             print_recalls([one], root)
             if one.name == "rafdb":
                 print_f1(one, root)
+                if arguments.picture:
+                    draw(comparisons[one], model, arguments.picture)
         print_risks(there, root, Classifier(arguments.model).unsure_below)
         if len(asian := [one for one in there if one.name in EAST_ASIAN]) > 1:
             print_recalls(asian, root)

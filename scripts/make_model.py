@@ -1,14 +1,14 @@
 """Make the package's own model from the data sets, stage after stage, as the model card describes.
 
     python scripts/make_model.py FOLDER --teachers TGZ [--imagenet NPZ] [--root made] [--stop-after STAGE] [--seed N]
-    python scripts/make_model.py FOLDER --teachers TGZ --first MODEL [--second MODEL] [...]
+    python scripts/make_model.py FOLDER --first MODEL [...]
 
 FOLDER holds the archives of ``mixture.py``; TGZ is the npm package of ``vggface2.py``, NPZ holds ImageNet's weights for
 MobileNetV3-Small (without it torchvision's are downloaded). With ``--first``, this project's own first network is taken
-instead of training one; with ``--second`` its second one too, so that only the last training remains. All is written
-below ROOT. Each stage leaves one file, whose checksum is kept in ``stages.json``: a stage whose file is there and
-unchanged is not repeated, so that the work can be done in pieces, or go on from another computer's ROOT. Training that
-was interrupted goes on behind its last epoch. Another seed needs another ROOT.
+instead of training one. All is written below ROOT. Each stage leaves one file, whose checksum is kept in
+``stages.json``: a stage whose file is there and unchanged is not repeated, so that the work can be done in pieces, or
+go on from another computer's ROOT. Training that was interrupted goes on behind its last epoch. Another seed needs
+another ROOT.
 """
 
 import argparse
@@ -77,32 +77,11 @@ STAGES = (
         ),
     ),
     Stage(
-        "second",
-        "second_8bit.onnx",
-        ALL_PERFORMERS,
-        (
-            "soup.py second.pt --csv data_raw/mixed_val_BASIC7.csv --calibration-set rafdb models/all/best.pt",
-            "export --checkpoint second.pt --out . --name second.onnx",
-        ),
-    ),
-    Stage(
-        "taught",
-        "models/taught/best.pt",
-        ALL_PERFORMERS,
-        (
-            "vggface2.py {teachers}",
-            f"train --profile mixture {MIXED} --weights second_8bit.onnx --seed {{taught_seed}} --epochs 24 "
-            "--lr-head 6e-4 --lr-backbone 6e-4 --set ema=0.998 --set {networks} --set teacher_epochs=14 "
-            "--set teacher_weights=mobilenet_vggface2.safetensors --set teacher_strength=0.75 --set distil=0.6 "
-            "--set set_votes=rafdb:0.25 --set {taught_sets} --out models/taught",
-        ),
-    ),
-    Stage(
         "model",
         "model/basic7_mnv3s_160_8bit.onnx",
         (*RAFDB_TABLES, *ALL_PERFORMERS),
         (
-            "soup.py shipped.pt --csv data_raw/mixed_val_BASIC7.csv --calibration-set rafdb models/taught/best.pt",
+            "soup.py shipped.pt --csv data_raw/mixed_val_BASIC7.csv --calibration-set rafdb models/all/best.pt",
             "export --checkpoint shipped.pt --out exported --name basic7_mnv3s_160.onnx",
             "evaluate --csv data_raw/val_BASIC7.csv --model exported/basic7_mnv3s_160_8bit.onnx --out val_eval.csv",
             "unsure.py val_eval.csv --scheme BASIC7 --risk 0.1 --model exported/basic7_mnv3s_160_8bit.onnx --out "
@@ -111,22 +90,11 @@ STAGES = (
     ),
 )
 ARCHIVES = ("rafdb", "fer2013", "ckplus48", "taiwan_odd", "jaffe", "utk_asian")
-SEEDS = {"seed": "1337", "last_seed": "7", "taught_seed": "1338"}
+SEEDS = {"seed": "1337", "last_seed": "7"}
 """The shipped network's."""
 
-OWN_SHA256 = {
-    "first": "dea6466b91a5f2d51bbd807fdcfbdfcf13cf84d24dabf6b0c3595aa8076d74d9",
-    "second": "325113df90ad7f0ec3e3b19e0b9aa0e52c4819934fcd0c90acf341651c5d4132",
-}
-"""This project's networks that can be given instead of being trained."""
-
-VALUES = {
-    "nobody": "",
-    "last_sets": "set_weights=rafdb:4 fer2013:3.5 taiwan_odd:1.3 utk_asian:0.7 ckplus48:0.2",
-    "networks": "teachers=vggface2 start start",
-    "taught_sets": "set_weights=rafdb:4 fer2013:4 taiwan_odd:1.2 utk_asian:1 ckplus48:0.3",
-}
-"""Arguments with spaces in them, or none, by their places."""
+FIRST_SHA256 = "dea6466b91a5f2d51bbd807fdcfbdfcf13cf84d24dabf6b0c3595aa8076d74d9"
+LAST_SETS = "set_weights=rafdb:4 fer2013:3.5 taiwan_odd:1.3 utk_asian:0.7 ckplus48:0.2"
 
 
 def command(line: str, places: dict[str, str]) -> list[str]:
@@ -187,25 +155,18 @@ def check_archives(folder: Path) -> None:
         )
 
 
-def with_own(stages: Sequence[Stage], root: Path, networks: dict[str, Path]) -> list[Stage]:
-    """Return ``stages`` without the training of ``networks``, by stage, which are copied below ``root``.
+def with_first(stages: Sequence[Stage], root: Path, first: Path) -> list[Stage]:
+    """Return ``stages`` without the training of the first network, and copy this project's own below ``root``.
 
-    A second network needs no stage but the first before it. Raises InputError where one of them is not this project's,
-    or where ``root`` has another one.
+    Raises InputError where ``first`` is another file, or where ``root`` has another network.
     """
-    contents = {name: path.read_bytes() for name, path in networks.items()}
-    files = {stage.name: root / stage.file for stage in stages}
-    for name, content in contents.items():
-        if hashlib.sha256(content).hexdigest() != (wanted := OWN_SHA256[name]):
-            raise InputError(f"--{name} {networks[name]}: is not this project's network, whose SHA-256 is {wanted}")
-        if files[name].is_file() and _sha256(files[name]) != wanted:
-            raise InputError(f"{files[name]}: is another network than --{name} {networks[name]}; give another --root")
-    for name, content in contents.items():
-        write_bytes(files[name], content)
-    names = [stage.name for stage in stages]
-    needless = names[1 : names.index("second")] if "second" in networks else []
-    kept = [stage for stage in stages if stage.name not in needless]
-    return [replace(stage, commands=()) if stage.name in networks else stage for stage in kept]
+    content, file = first.read_bytes(), root / stages[0].file
+    if hashlib.sha256(content).hexdigest() != FIRST_SHA256:
+        raise InputError(f"--first {first}: is not this project's first network, whose SHA-256 is {FIRST_SHA256}")
+    if file.is_file() and _sha256(file) != FIRST_SHA256:
+        raise InputError(f"{file}: is another network than --first {first}; give another --root")
+    write_bytes(file, content)
+    return [replace(stages[0], commands=()), *stages[1:]]
 
 
 def _sha256(file: Path) -> str:
@@ -216,30 +177,27 @@ def main() -> None:
     """Make the model as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--teachers", type=Path, metavar="TGZ", required=True)
+    parser.add_argument("--teachers", type=Path, metavar="TGZ")
     parser.add_argument("--imagenet", type=Path, metavar="NPZ", help="default: torchvision's weights, downloaded")
     parser.add_argument("--first", type=Path, metavar="MODEL", help="the first network; nothing is trained for it")
-    parser.add_argument("--second", type=Path, metavar="MODEL", help="the second network, together with --first")
     parser.add_argument("--root", type=Path, default=Path("made"))
     parser.add_argument("--seed", type=int, help="of every training run; without it the shipped network's seeds")
     parser.add_argument("--stop-after", choices=[stage.name for stage in STAGES], default=STAGES[-1].name)
     given = parser.parse_args()
-    if given.second and not given.first:
-        parser.error("--second needs --first, whose answers are learned from")
-    if given.second and given.stop_after in ("long", "all"):
-        parser.error(f"--stop-after {given.stop_after}: --second leaves this stage out")
+    if not (given.first or given.teachers):
+        parser.error("give --teachers, or --first")
     if given.seed is not None and not 0 <= given.seed < 2**32:
         parser.error(f"--seed {given.seed}: must be from 0 to {2**32 - 1}")
-    places = {name: os.fspath(getattr(given, name).absolute()) for name in ("folder", "teachers")}
-    places["imagenet"] = os.fspath(given.imagenet.absolute()) if given.imagenet else "imagenet"
+    places = {name: os.fspath((getattr(given, name) or Path()).absolute()) for name in ("folder", "teachers")}
+    places |= {"imagenet": os.fspath(given.imagenet.absolute()) if given.imagenet else "imagenet"}
+    places |= {"nobody": "", "last_sets": LAST_SETS}
     seeds = SEEDS if given.seed is None else dict.fromkeys(SEEDS, str(given.seed))
-    own = {name: getattr(given, name) for name in OWN_SHA256 if getattr(given, name)}
+    last = [stage.name for stage in STAGES].index(given.stop_after)
     try:
         check_archives(given.folder)
-        stages = with_own(STAGES, given.root, own)
+        stages = with_first(STAGES, given.root, given.first) if given.first else STAGES
         check_seeds(given.root, seeds)
-        last = [stage.name for stage in stages].index(given.stop_after)
-        for line in make(stages[: last + 1], given.root, places | VALUES | seeds):
+        for line in make(stages[: last + 1], given.root, places | seeds):
             print(line, flush=True)
     except (InputError, OSError) as error:
         parser.exit(2, f"error: {error}\n")

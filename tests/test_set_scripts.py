@@ -215,11 +215,19 @@ def test_a_soup_is_the_weighted_mean_with_its_own_temperature(tmp_path: Path) ->
         assert (done.returncode, done.stderr.count("\n"), message in done.stderr) == (2, 1, True), done.stderr
 
 
+def test_the_picture_of_the_readme_shows_the_packages_own_model() -> None:
+    with Image.open(REPOSITORY / "docs" / "images" / "rafdb.png") as picture:
+        assert picture.info["model"] == hashlib.sha256(SHIPPED.read_bytes()).hexdigest(), (
+            "run scripts/compare_sets.py with --picture docs/images/rafdb.png, and look at the figures of the README"
+        )
+
+
 @pytest.mark.slow
 def test_every_set_at_hand_is_compared(tmp_path: Path) -> None:
     write_sets(tmp_path)
     (tmp_path / "jaffe.zip").unlink()
-    done = run("compare_sets.py", tmp_path, "--project-root", tmp_path)
+    picture = tmp_path / "rafdb.png"
+    done = run("compare_sets.py", tmp_path, "--project-root", tmp_path, "--picture", picture)
     assert done.returncode == 0, done.stderr
     assert "JAFFE: left out" in done.stdout
     tables = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")]
@@ -243,6 +251,8 @@ def test_every_set_at_hand_is_compared(tmp_path: Path) -> None:
     assert done.stdout.count("box given, F1") == 1
     digest = hashlib.sha256(SHIPPED.read_bytes()).hexdigest()
     assert f"{SHIPPED.name}, SHA-256 {digest[:12]}; onnxruntime " in done.stdout.splitlines()[-1]
+    with Image.open(picture) as drawn:
+        assert drawn.info["model"] == digest
 
 
 @pytest.fixture
@@ -366,7 +376,7 @@ def test_stages_are_taken_up_or_repeated(tmp_path: Path, monkeypatch: pytest.Mon
 def test_the_chain_consists_of_known_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(REPOSITORY / "scripts")
     make_model = importlib.import_module("make_model")
-    places = dict.fromkeys(("folder", "teachers", "imagenet", *make_model.VALUES, *make_model.SEEDS), "7")
+    places = dict.fromkeys(("folder", "teachers", "imagenet", "nobody", "last_sets", *make_model.SEEDS), "7")
     for stage in make_model.STAGES:
         for line in (*stage.tables, *stage.commands):
             words = make_model.command(line, places)
@@ -376,31 +386,22 @@ def test_the_chain_consists_of_known_commands(tmp_path: Path, monkeypatch: pytes
             assert [option for option in options if option not in done.stdout] == []
 
 
-def test_own_networks_are_taken_where_they_are_the_right_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_network_is_taken_where_it_is_the_right_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(REPOSITORY / "scripts")
     make_model = importlib.import_module("make_model")
-    root, own = tmp_path / "made", {name: tmp_path / f"{name}.onnx" for name in ("first", "second")}
-    for name, path in own.items():
-        path.write_text(name)
-    with pytest.raises(InputError, match=r"--first .*first\.onnx: is not this project's network"):
-        make_model.with_own(make_model.STAGES, root, own)
+    root, first = tmp_path / "made", tmp_path / "first.onnx"
+    first.write_bytes(b"a network")
+    with pytest.raises(InputError, match="is not this project's first network"):
+        make_model.with_first(make_model.STAGES, root, first)
     assert not root.exists()
-    sums = {name: hashlib.sha256(name.encode()).hexdigest() for name in own}
-    monkeypatch.setattr(make_model, "OWN_SHA256", sums)
-
-    def names(networks: dict[str, Path]) -> list[str]:
-        return [stage.name for stage in make_model.with_own(make_model.STAGES, root, networks)]
-
-    assert names({}) == [stage.name for stage in make_model.STAGES]
-    assert names({"first": own["first"]}) == names({})
-    assert names(own) == ["first", "second", "taught", "model"]
-    stages = make_model.with_own(make_model.STAGES, root, own)
-    assert [(root / stage.file).read_text() for stage in stages[:2]] == ["first", "second"]
-    assert [stage.commands for stage in stages[:2]] == [(), ()]
-    assert stages[2:] == list(make_model.STAGES[-2:])
+    monkeypatch.setattr(make_model, "FIRST_SHA256", hashlib.sha256(b"a network").hexdigest())
+    stages = make_model.with_first(make_model.STAGES, root, first)
+    assert (root / stages[0].file).read_bytes() == b"a network"
+    assert stages[0].commands == ()
+    assert stages[1:] == list(make_model.STAGES[1:])
     (root / "rafdb.onnx").write_text("trained in three hours")
     with pytest.raises(InputError, match=r"rafdb\.onnx: is another network than --first"):
-        make_model.with_own(make_model.STAGES, root, own)
+        make_model.with_first(make_model.STAGES, root, first)
     assert (root / "rafdb.onnx").read_text() == "trained in three hours"
 
 

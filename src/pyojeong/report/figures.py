@@ -143,10 +143,10 @@ def class_label(name: str, scheme: str) -> str:
     return " ".join(part for part in ("·".join(korean), name) if part)
 
 
-def to_png(figure: Figure) -> bytes:
-    """Return ``figure`` as PNG; equal figures give equal bytes."""
+def to_png(figure: Figure, facts: Mapping[str, str] | None = None) -> bytes:
+    """Return ``figure`` as PNG with ``facts`` as its text chunks; equal figures give equal bytes."""
     png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=130, metadata={"Software": None})
+    figure.savefig(png, format="png", dpi=130, metadata={"Software": None, **(facts or {})})
     return png.getvalue()
 
 
