@@ -1,6 +1,7 @@
 """Functions shared by the scripts that write tables of the faces in an archive."""
 
 import argparse
+import filecmp
 import io
 import zipfile
 from collections.abc import Callable
@@ -71,5 +72,5 @@ def link_into(folder: Path, archive: Path) -> None:
             link.symlink_to(target)
         except OSError:
             link.hardlink_to(target)  # Windows lets few users make symbolic links
-    elif not link.samefile(target):
+    elif not (link.samefile(target) or filecmp.cmp(link, target, shallow=False)):
         raise InputError(f"{link}: is another file of this name; move it away")

@@ -241,6 +241,14 @@ def print_f1(one: DataSet, root: Path) -> None:
         print(f"{one.title}, box given, F1: {', '.join(f'{label} {f1[label]}' for label in BASIC7.classes)}")
 
 
+def check_picture(picture: Path, there: list[DataSet]) -> None:
+    """Raise InputError where the picture cannot be drawn, before the evaluation that it shows."""
+    if picture.suffix.lower() != ".png" or picture.is_dir() or not picture.parent.is_dir():
+        raise InputError(f"--picture {picture}: must be a PNG file in a folder that exists")
+    if all(one.name != "rafdb" for one in there):
+        raise InputError(f"--picture {picture}: shows RAF-DB, but rafdb.zip is not there")
+
+
 def draw(comparison: Comparison, model: ModelContender, picture: Path) -> None:
     """Draw accuracy and macro-F1 of both contenders; the picture's text ``model`` is the model's SHA-256."""
     figure = figures.overview(comparison.scores.with_columns(scheme=pl.lit(BASIC7.name)))
@@ -275,6 +283,8 @@ def main() -> None:
     root = arguments.project_root
     try:
         there = sets_in(arguments.folder)
+        if arguments.picture:
+            check_picture(arguments.picture, there)
         model = ModelContender.load(arguments.model)
         for one in there:
             write_csv(table(one, arguments.folder, root), _csv(one, root))
@@ -289,8 +299,6 @@ def main() -> None:
             print_recalls([one], root)
             if one.name == "rafdb":
                 print_f1(one, root)
-                if arguments.picture:
-                    draw(comparisons[one], model, arguments.picture)
         print_risks(there, root, Classifier(arguments.model).unsure_below)
         if len(asian := [one for one in there if one.name in EAST_ASIAN]) > 1:
             print_recalls(asian, root)
@@ -299,6 +307,9 @@ def main() -> None:
             f"\nModel {model.path}, SHA-256 {model.sha256[:12]}; onnxruntime {onnxruntime.__version__}, "
             f"numpy {np.__version__}"
         )
+        for one in there:
+            if one.name == "rafdb" and arguments.picture:
+                draw(comparisons[one], model, arguments.picture)
     except (InputError, OSError) as error:
         parser.exit(2, f"error: {error}\n")
 

@@ -7,8 +7,8 @@ FOLDER holds the archives of ``mixture.py``; TGZ is the npm package of ``vggface
 MobileNetV3-Small (without it torchvision's are downloaded). With ``--first``, this project's own first network is taken
 instead of training one. All is written below ROOT. Each stage leaves one file, whose checksum is kept in
 ``stages.json``: a stage whose file is there and unchanged is not repeated, so that the work can be done in pieces, or
-go on from another computer's ROOT. Training that was interrupted goes on behind its last epoch. Another seed needs
-another ROOT.
+whole stages on another computer, whose ROOT is copied. On the same computer, training that was interrupted goes on
+behind its last epoch. Another seed needs another ROOT.
 """
 
 import argparse
@@ -142,7 +142,8 @@ def make(stages: Sequence[Stage], root: Path, places: dict[str, str]) -> Iterato
 def check_seeds(root: Path, seeds: dict[str, str]) -> None:
     """Keep the seeds below ``root``; InputError where its stages were made with others."""
     file = root / "seeds.json"
-    if (root / DONE).is_file() and file.is_file() and (there := read_json(file)) != seeds:
+    there = read_json(file) if file.is_file() else "unknown ones"
+    if (root / DONE).is_file() and there != seeds:
         raise InputError(f"{file}: these stages have other seeds, {there}; give another --root")
     write_json(file, seeds)
 

@@ -83,11 +83,17 @@ def calibrated(network: Checkpoint, crops: CropSet, source: PixelSource, calibra
     """
     if calibration_set and calibration_set not in crops.set_names:
         raise InputError(f"there is no set {calibration_set} in {crops.csv}; it has {', '.join(crops.set_names)}")
-    logits = predict(network.network(), source, torch.device("cpu"))
     fitted = np.array([calibration_set in ("", crops.set_names[number]) for number in crops.sets])
+    if not fitted.any():
+        raise InputError(f"{crops.csv}: no picture of the set {calibration_set} can be used; {crops.left_out}")
+    if crops.left_out:
+        print(crops.left_out)
+    logits = predict(network.network(), source, torch.device("cpu"))
     temperature = fit_temperature(logits[fitted], crops.labels[fitted])
     for number, name in enumerate(crops.set_names):
         own = crops.sets == number
+        if not own.any():
+            continue
         metrics = measure(logits[own], crops.labels[own], network.classes, temperature)
         shown = f"accuracy {metrics.accuracy:.3f}, macro-F1 {metrics.macro_f1:.3f}, ECE {metrics.ece:.3f}"
         print(f"{name}: n {metrics.n}, {shown}{_by_majority(logits[own], crops.votes, own)}")

@@ -309,6 +309,8 @@ def test_a_link_to_another_archive_is_replaced_and_a_file_is_not(tmp_path: Path)
     done = rafdb(first, tmp_path / "work")
     assert (done.returncode, link.read_text()) == (2, "another")
     assert "faces.zip: is another file of this name; move it away" in done.stderr
+    link.write_bytes(first.read_bytes())
+    assert (rafdb(first, tmp_path / "work").returncode, link.is_symlink()) == (0, False)
     link.unlink()
     link.symlink_to(tmp_path / "gone.zip")
     assert rafdb(first, tmp_path / "work").returncode == 0

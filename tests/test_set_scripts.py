@@ -203,6 +203,14 @@ def test_a_soup_is_the_weighted_mean_with_its_own_temperature(tmp_path: Path) ->
     done = run("soup.py", tmp_path / "other.pt", tmp_path / "a.pt", tmp_path / "c.pt", *shared)
     assert (done.returncode, "other classes or crops" in done.stderr) == (2, True)
     assert not (tmp_path / "other.pt").exists()
+    split = faces.with_columns(pl.Series("set", ["web"] * 5 + ["films"]))
+    write_csv(
+        split.with_columns(path=pl.when(pl.col("set") == "films").then(pl.lit("gone.png")).otherwise("path")), csv
+    )
+    done = run("soup.py", tmp_path / "other.pt", tmp_path / "a.pt", *shared, "--calibration-set", "films")
+    assert (done.returncode, "no picture of the set films can be used" in done.stderr) == (2, True)
+    done = run("soup.py", tmp_path / "web.pt", tmp_path / "a.pt", *shared)
+    assert (done.returncode, "films: n" in done.stdout, "1 missing" in done.stdout) == (0, False, True), done.stdout
     for word, message in (
         (
             f"{SHIPPED}:1",
@@ -333,6 +341,14 @@ def test_a_model_without_a_threshold_has_no_sure_answers(
     assert widths == [{8}, {10}]
 
 
+def test_a_picture_that_cannot_be_drawn_is_refused_before_the_work(tmp_path: Path) -> None:
+    write_archive(tmp_path / "jaffe.zip", [face("jaffe", n, person="KA", split="val") for n in range(2)])
+    for name, message in (("a.jpg", "must be a PNG file"), ("none/a.png", "must be a PNG"), ("a.png", "shows RAF-DB")):
+        done = run("compare_sets.py", tmp_path, "--project-root", tmp_path, "--picture", tmp_path / name)
+        assert (done.returncode, done.stderr.count("\n"), message in done.stderr) == (2, 1, True), done.stderr
+    assert not (tmp_path / "data_raw").exists()
+
+
 def test_a_folder_without_a_set_is_named(tmp_path: Path) -> None:
     done = run("compare_sets.py", tmp_path / "empty", "--project-root", tmp_path)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
@@ -412,6 +428,11 @@ def test_stages_of_another_seed_are_not_taken_up(tmp_path: Path, monkeypatch: py
     make_model.check_seeds(tmp_path / "made", make_model.SEEDS)
     (tmp_path / "made" / make_model.DONE).write_text("{}")
     make_model.check_seeds(tmp_path / "made", make_model.SEEDS)
+    seeds = tmp_path / "made" / "seeds.json"
+    seeds.rename(tmp_path / "kept.json")
+    with pytest.raises(InputError, match="these stages have other seeds, unknown ones"):
+        make_model.check_seeds(tmp_path / "made", make_model.SEEDS)
+    (tmp_path / "kept.json").rename(seeds)
     with pytest.raises(InputError, match=r"these stages have other seeds, .*1337.*; give another --root"):
         make_model.check_seeds(tmp_path / "made", dict.fromkeys(make_model.SEEDS, "1338"))
 

@@ -108,9 +108,8 @@ def by_set(option: str, numbers: Mapping[str, float], names: Sequence[str], othe
     Raises InputError where ``option`` names a set that is not there.
     """
     if unknown := sorted(set(numbers) - set(names)):
-        raise InputError(
-            f"{option} names the data set {unknown[0]}; the training table has {', '.join(names) or 'no column set'}"
-        )
+        there = ", ".join(filter(None, names)) or "no column set"
+        raise InputError(f"{option} names the data set {unknown[0]}; the training table has {there}")
     found: Floats = np.array([numbers.get(name, other) for name in names], dtype=np.float64)
     return found
 

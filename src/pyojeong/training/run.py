@@ -86,6 +86,7 @@ def train(
     """
     distributed.silence_nonzero_ranks()
     run = _Run.read(recipe, tables, Path(out), scheme, Path(root))
+    _check_start(recipe, run.scheme.classes)
     if not allow_empty:
         require_classes(run.tables["train"].labels, run.scheme, tables.train)
     if run.is_finished():
@@ -276,7 +277,6 @@ def _initial_network(recipe: Recipe, number: int, classes: Sequence[str]) -> Net
     network = MobileNetV3Small(len(classes))
     with distributed.first_alone():
         weights.load_initial_weights(network, recipe.weights, classes)
-    _check_start(recipe, classes)
     return network
 
 
