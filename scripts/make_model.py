@@ -6,9 +6,9 @@
 FOLDER holds the archives of ``mixture.py``; TGZ is the npm package of ``vggface2.py``, NPZ holds ImageNet's weights for
 MobileNetV3-Small (without it torchvision's are downloaded). With ``--first``, this project's own first network is taken
 instead of training one. All is written below ROOT. Each stage leaves one file, whose checksum is kept in
-``stages.json``: a stage whose file is there and unchanged is not repeated, so that the work can be done in pieces, or
-whole stages on another computer, whose ROOT is copied. On the same computer, training that was interrupted goes on
-behind its last epoch. Another seed needs another ROOT.
+``stages.json``: a stage whose file is there and unchanged is not repeated, so the work can be done in pieces. Between
+two stages ROOT can be copied to another computer; on the same one, training that was interrupted resumes after its last
+epoch. Another seed needs another ROOT.
 """
 
 import argparse
@@ -129,7 +129,7 @@ def make(stages: Sequence[Stage], root: Path, places: dict[str, str]) -> Iterato
             continue
         known = {name: known[name] for name in [one.name for one in stages[: stages.index(stage)]]}
         write_json(root / DONE, known)
-        # Not those of an earlier call: its ROOT may have lain on another computer.
+        # Those of an earlier call are made again: ROOT may come from another computer, with other paths.
         for line in [line for line in stage.tables if line not in tables] + [*stage.commands]:
             if code := subprocess.run(command(line, places), cwd=root, check=False).returncode:
                 raise InputError(f"stage {stage.name}: {line.split()[0]} ended with exit code {code}; see above")

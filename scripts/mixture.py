@@ -57,8 +57,8 @@ VOTES_OF_A_MODEL = 10
 """As many as FER+'s annotators."""
 
 ALIKE = 0.9
-"""Correlation of two pictures at 24 pixels above which they count as the same photograph. Looked at were 30 pairs from
-.87 to 1: all above .935 were, and few below."""
+"""Correlation of two pictures at 24 pixels above which they count as the same photograph. Of 30 pairs between .87 and 1
+that were looked at, all above .935 were the same photograph and a few below it."""
 
 LEAST_VOTES = 5
 """Faces to which fewer of FER+'s ten annotators gave one of the seven labels are left out."""

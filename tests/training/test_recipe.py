@@ -122,8 +122,8 @@ def test_what_would_have_no_effect_is_refused() -> None:
     ("teachers", "name", "value", "message"),
     [
         ("", "distil", 0.9, "without teachers; leave it out"),
-        ("start", "teacher_epochs", 3, "where no teacher but start is given"),
-        ("start start", "teacher_strength", 0.5, "where no teacher but start is given"),
+        ("start", "teacher_epochs", 3, "when start is the only teacher"),
+        ("start start", "teacher_strength", 0.5, "when start is the only teacher"),
         ("start own", "teacher_lr", 1e-3, r"without a teacher that is a face network \(dlib, vggface2\)"),
         ("start dlib", "teacher_weights", "faces.safetensors", "without the teacher vggface2"),
     ],

@@ -278,7 +278,7 @@ class Recipe:
         if not kinds & set(FACE_NETWORKS):
             unused["teacher_lr"] = f"without a teacher that is a face network ({', '.join(FACE_NETWORKS)})"
         if kinds == {"start"}:
-            unused |= dict.fromkeys(("teacher_epochs", "teacher_strength"), "where no teacher but start is given")
+            unused |= dict.fromkeys(("teacher_epochs", "teacher_strength"), "when start is the only teacher")
         return unused
 
     def _coherent(self) -> "Recipe":
@@ -298,8 +298,8 @@ class Recipe:
         for name in self.votes_by_set:
             if weights.get(name) == 0:
                 raise InputError(
-                    f"set_votes names the data set {name}, but its weight in set_weights is 0, so it never comes; "
-                    "leave it out of set_votes"
+                    f"set_votes names the data set {name}, but its weight in set_weights is 0, so none of its "
+                    "images is shown; leave it out of set_votes"
                 )
         return self
 

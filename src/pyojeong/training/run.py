@@ -12,7 +12,7 @@ epoch and ends with the metrics of an undisturbed run, because all randomness is
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -26,9 +26,8 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from pyojeong import __version__
-from pyojeong.core.errors import InputError, counted
+from pyojeong.core.errors import InputError
 from pyojeong.core.files import alone_in, json_value, write_json
-from pyojeong.core.geometry import MATCHED_IOU, iou
 from pyojeong.core.labels import Scheme, scheme_for
 from pyojeong.core.metrics import Floats
 from pyojeong.core.table import write_csv
@@ -41,6 +40,7 @@ from pyojeong.training.batches import PixelSource, Source, set_shares, targets, 
 from pyojeong.training.batchnorm import calibrate_batchnorm, restore_batchnorm
 from pyojeong.training.crop_cache import CropSet, CropTable, open_crops, read_crop_table
 from pyojeong.training.inference_cache import inference_function
+from pyojeong.training.leaks import warn_of_leaks
 from pyojeong.training.loop import Lesson, Result, features_of, learn, predict
 from pyojeong.training.memory import keep_memory
 from pyojeong.training.recipe import FACE_NETWORKS, Recipe, TrainingTables
@@ -94,7 +94,7 @@ def train(
         run.remove_own_progress()
         return RunMetrics.read(run.out / "test_metrics.json")
     run.check_crops()
-    run.warn_of_leaks()
+    warn_of_leaks(run.tables)
     fabric = distributed.open_fabric(device)
     # All networks now: an error in the last one's weights should not appear after hours of training teachers.
     networks = [_initial_network(recipe, number, run.scheme.classes) for number in range(1, len(run.ids) + 1)]
@@ -120,7 +120,8 @@ def train(
 class _Run:
     """What one call of ``train`` was asked for, checked.
 
-    ``drawn`` and ``voted`` are each training data set's share of sampled images and share of votes, float64 [S].
+    ``set_shares`` and ``vote_shares`` are each training data set's share of the sampled images and how much of its
+    targets are votes, both float64 [S].
     """
 
     recipe: Recipe
@@ -128,8 +129,8 @@ class _Run:
     tables: dict[str, CropTable]
     out: Path
     root: Path
-    drawn: Floats
-    voted: Floats
+    set_shares: Floats
+    vote_shares: Floats
 
     @classmethod
     def read(cls, recipe: Recipe, tables: TrainingTables, out: Path, scheme: Scheme | str | None, root: Path) -> "_Run":
@@ -144,10 +145,10 @@ class _Run:
             name: read_crop_table(csv, scheme=found, root=root, framing=recipe.framing, box_kind=tables.box_kind)
             for name, csv in csvs.items()
         }
-        # Here, because decoding the crops can take an hour.
-        drawn = set_shares(crop_tables["train"].set_names, recipe.weight_by_set)
-        voted = vote_shares(crop_tables["train"], recipe)
-        return cls(recipe, found, crop_tables, out, root, drawn, voted)
+        train = crop_tables["train"]
+        # Before the crops are decoded, which can take an hour.
+        by_set = set_shares(train.set_names, recipe.weight_by_set), vote_shares(train, recipe)
+        return cls(recipe, found, crop_tables, out, root, *by_set)
 
     @cached_property
     def ids(self) -> list[str]:
@@ -216,16 +217,6 @@ class _Run:
         if margin is not None and prepared:
             self.recipe.require_crops(margin)
 
-    def warn_of_leaks(self) -> None:
-        """Warn of images and people that two of the tables share."""
-        for name, other_name in (("train", "val"), ("train", "test"), ("val", "test")):
-            table, other = self.tables[name], self.tables[other_name]
-            people = (_people(table) & _people(other)) - {""}
-            for what, count in (("image", _shared_faces(table, other)), ("person", len(people))):
-                if count:
-                    shared = counted(count, what)
-                    log.warning("%s and %s share %s: the scores will be too high", table.csv, other.csv, shared)
-
     def open_crops(self, workers: int, allow_empty: bool) -> dict[str, CropSet]:
         """Decode the crops; InputError where too few of them can be used."""
         with distributed.first_alone():
@@ -292,9 +283,9 @@ def _learn(fabric: Fabric, run: _Run, networks: Sequence[Network], sets: dict[st
     """Train the teachers, if any, then the last network; leave all at their best epochs and return their scores."""
     recipe, classes = run.recipe, len(run.scheme.classes)
     train = sets["train"]
-    labeled = targets(train.labels, classes, train.votes, run.voted[train.sets])
+    labeled = targets(train.labels, classes, train.votes, run.vote_shares[train.sets])
     counts = np.bincount(sets["val"].labels, minlength=classes).clip(1)
-    lesson = Lesson(labeled, (counts / counts.sum()) ** (1 - recipe.balance), run.drawn)
+    lesson = Lesson(labeled, (counts / counts.sum()) ** (1 - recipe.balance), run.set_shares)
 
     history: list[dict[str, Any]] = []
     for number, (network, run_id) in enumerate(zip(networks, run.ids, strict=True), 1):
@@ -379,29 +370,3 @@ def _identity(table: CropTable) -> list[str]:
     votes = b"" if table.votes is None else table.votes.tobytes()
     lessons = table.labels.tobytes() + table.sets.tobytes() + " ".join(table.set_names).encode() + votes
     return [table.key, hashlib.sha256(lessons).hexdigest()]
-
-
-def _people(table: CropTable) -> set[str]:
-    return set(table.facts["person"]) if "person" in table.facts.columns else set()
-
-
-def _shared_faces(table: CropTable, other: CropTable) -> int:
-    """Count the images that show the same face in both tables: whole images, or boxes that overlap as a match does."""
-    other_boxes: dict[str, list[list[float] | None]] = {}
-    for path, box in _faces(other):
-        other_boxes.setdefault(path, []).append(box)
-    return len(
-        {
-            path
-            for path, box in _faces(table)
-            if any(
-                box is None or other_box is None or iou(box, other_box) >= MATCHED_IOU
-                for other_box in other_boxes.get(path, [])
-            )
-        }
-    )
-
-
-def _faces(table: CropTable) -> Iterator[tuple[str, list[float] | None]]:
-    boxes = [None] * len(table.paths) if table.boxes is None else table.boxes.tolist()
-    yield from zip(table.paths, boxes, strict=True)
